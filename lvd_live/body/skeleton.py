@@ -1,0 +1,42 @@
+"""SMPL's 24 joints: names, parents, and the small rotation algebra that posing needs.
+
+Body frame: metres, x to the person's left, y up, z forward. Rest pose: T-pose, every joint's axes aligned with the body frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+JOINT_NAMES = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle", "spine3", "left_foot", "right_foot",
+    "neck", "left_collar", "right_collar", "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hand", "right_hand",
+)  # fmt: skip
+PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
+JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
+
+
+def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest rotation that turns direction `a` into direction `b`.
+
+    a, b : (..., 3) float, any length but zero. Returns (..., 3, 3). Opposite directions have no smallest rotation: not for them.
+    """
+    a = a / np.linalg.norm(a, axis=-1, keepdims=True)
+    b = b / np.linalg.norm(b, axis=-1, keepdims=True)
+    v, c = np.cross(a, b), (a * b).sum(-1)[..., None, None]
+    zero = np.zeros_like(v[..., 0])
+    K = np.stack([zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero], -1).reshape(*v.shape[:-1], 3, 3)
+    return np.eye(3) + K + K @ K / (1 + c)
+
+
+def chain_transforms(rotations: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Skinning transforms of one body from **global** joint rotations.
+
+    rotations : (24, 3, 3), each joint's rotation from rest to posed, in the body frame. joints : (24, 3) rest positions, metres.
+    Returns T_posed_from_rest (24, 3, 4); the pelvis stays where it was.
+    """
+    posed = joints.copy()
+    for j in range(1, len(PARENTS)):
+        p = PARENTS[j]
+        posed[j] = posed[p] + rotations[p] @ (joints[j] - joints[p])
+    return np.concatenate([rotations, (posed - np.einsum("jab,jb->ja", rotations, joints))[..., None]], -1)
