@@ -71,12 +71,16 @@ class BodyModel(nn.Module):
             offset = (rotations[:, 1:] - torch.eye(3, device=rest.device)).flatten(1)
             rest = rest + (offset @ self.posedirs).view_as(rest)
         T = self.transforms(rotations, joints)
-        blend = torch.einsum("nj,bjxy->bnxy", self.weights, T)
-        vertices = (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
+        vertices = self.skin(rest, T)
         posed = (T[..., :3] @ joints[..., None])[..., 0] + T[..., 3]
         if transl is not None:
             vertices, posed = vertices + transl[:, None], posed + transl[:, None]
         return vertices, posed
+
+    def skin(self, rest: torch.Tensor, T_posed_from_rest: torch.Tensor) -> torch.Tensor:
+        """Linear blend skinning: rest (B or 1, N, 3), T_posed_from_rest (B, 24, 3, 4) -> vertices (B, N, 3), metres."""
+        blend = (self.weights @ T_posed_from_rest.flatten(2)).unflatten(-1, (3, 4))
+        return (blend[..., :3] * rest[..., None, :]).sum(-1) + blend[..., 3]
 
     def transforms(self, rotations: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
         """T_posed_from_rest (B, 24, 3, 4) from local rotations (B, 24, 3, 3) and rest joints (B, 24, 3)."""

@@ -1,0 +1,42 @@
+"""`python -m lvd_live TOOL …`: everything beside the main job."""
+
+import importlib
+import sys
+from typing import Sequence
+
+from lvd_live import __version__
+from lvd_live.errors import UserError, run_cli
+
+TOOLS = {
+    "train": ("lvd_live.train.cli", "train a network on synthetic people"),
+    "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
+    "bench": ("lvd_live.bench", "time one frame, stage by stage"),
+    "bake": ("lvd_live.body.bake", "make the body file from Anny"),
+    "synth": ("lvd_live.synth.cli", "make synthetic people: look at samples, bake what training needs"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool named first in `argv` with the rest. Raises UserError for a tool that does not exist."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {name:<10}{what}" for name, (_, what) in TOOLS.items())
+        sys.stdout.write(f"usage: python -m lvd_live TOOL [options]\n\n{lines}\n\nThe main job is main.py; python -m lvd_live TOOL --help says more.\n")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        sys.stdout.write(f"lvd_live {__version__}\n")
+        return 0
+    tool = arguments[0]
+    if tool not in TOOLS:
+        raise UserError(f"There is no tool {tool!r}; there are {', '.join(TOOLS)}.")
+    try:
+        module = importlib.import_module(TOOLS[tool][0])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("lvd_live", ""):
+            raise
+        raise UserError(f"The tool {tool} needs the package {error.name}, which is not installed: pip install -e .[train]") from error
+    return int(module.main(arguments[1:]) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

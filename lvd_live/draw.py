@@ -1,0 +1,185 @@
+"""Drawing a mesh over a picture on the CPU: silhouette, half-transparent shaded overlay, contact sheet.
+
+Vertices are (N,3) in metres in the OpenCV camera frame (x right, y down, z forward); a vertex (X, Y, Z) lies at pixel
+u = fx X/Z + cx, v = fy Y/Z + cy with pixel centres on whole numbers. Triangles that reach nearer than `NEAR` metres or
+behind the camera are left out. Only the mesh's box is rasterised, in strips, so that memory stays small for any picture.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import sparse
+
+NEAR = 0.05
+SKIN = (96, 156, 232)  # RGB of the mesh where no colours are given
+_FAR = 1000.0
+_STRIP_PIXELS = 1 << 20
+_WORK = 48  # how often a strip's pixels may be covered by triangles' boxes before the largest triangles are left out
+_REACH = 1e6  # a projected coordinate beyond this, in pixels, means a triangle that is no part of a person
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """One strip of the picture with the mesh drawn into it: its rectangle, (h,w) bool cover, (h,w,3) float32 RGB 0–1."""
+
+    rows: slice
+    columns: slice
+    cover: np.ndarray
+    colour: np.ndarray
+
+
+def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(N,3) metres, camera frame → (N,2) float64 picture pixels; vertices nearer than NEAR and not finite ones give NaN."""
+    points = np.asarray(vertices, np.float64)
+    focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
+    near = ~((points[:, 2] > NEAR) & np.isfinite(points).all(axis=1))
+    pixels = points[:, :2] * (focal / np.where(near, 1.0, points[:, 2])[:, None]) + centre
+    pixels[near] = np.nan
+    return pixels
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals (N,3) float32 at the vertices, weighted by area, outward where `faces` (M,3) int are ordered so."""
+    corners = np.asarray(vertices, np.float32)[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    count = len(faces)
+    incidence = sparse.csr_matrix(
+        (np.ones(3 * count, np.float32), np.asarray(faces, np.int32).ravel(), np.arange(0, 3 * count + 1, 3)), shape=(count, len(vertices))
+    )
+    total = incidence.T @ normals
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
+
+
+def silhouette(vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pixels whose centre the mesh covers: (H,W) bool for `size` = (width, height), `faces` (M,3) int, `intrinsics` (3,3)."""
+    mask = np.zeros((size[1], size[0]), bool)
+    colours = np.ones((len(vertices), 3), np.float32)
+    for strip in _strips(vertices, faces, intrinsics, size, colours):
+        mask[strip.rows, strip.columns] = strip.cover
+    return mask
+
+
+def overlay(
+    picture: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    intrinsics: np.ndarray,
+    opacity: float = 0.6,
+    vertex_colors: np.ndarray | None = None,
+) -> np.ndarray:
+    """A copy of `picture` (H,W,3) uint8 RGB with the mesh drawn over it, lit from behind the camera, `opacity` 0–1.
+
+    `vertex_colors` (N,3) uint8 RGB, one colour throughout when None. A mesh that is off the picture changes nothing.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise ValueError(f"picture must be (H,W,3) uint8, not {picture.shape} {picture.dtype}")
+    result = picture.copy()
+    shaded = _shade(vertices, faces, vertex_colors)
+    for strip in _strips(vertices, faces, intrinsics, (picture.shape[1], picture.shape[0]), shaded):
+        target = result[strip.rows, strip.columns]
+        mixed = cv2.addWeighted(target.astype(np.float32), 1.0 - opacity, strip.colour, 255.0 * opacity, 0.5)
+        np.copyto(target, mixed.astype(np.uint8), where=strip.cover[..., None])
+    return result
+
+
+def contact_sheet(pictures: list[np.ndarray], columns: int = 4, cell: tuple[int, int] = (320, 320)) -> np.ndarray:
+    """`pictures` (each (h,w,3) uint8 RGB, any size) row by row on one dark picture, each fitted into `cell` (width, height)."""
+    if not pictures or columns < 1:
+        raise ValueError("a contact sheet needs pictures and at least one column")
+    width, height = cell
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    gap = 4
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 24, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = gap + number // columns * (height + gap), gap + number % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = fit_into(picture, cell, 24)
+    return sheet
+
+
+def fit_into(picture: np.ndarray, size: tuple[int, int], fill: int = 0) -> np.ndarray:
+    """`picture` (h,w,3) uint8 scaled to lie whole and centred in `size` = (width, height), the rest filled with `fill`."""
+    width, height = size
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    w, h = (min(max(round(side * scale), 1), limit) for side, limit in ((picture.shape[1], width), (picture.shape[0], height)))
+    small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    result = np.full((height, width, 3), fill, np.uint8)
+    top, left = (height - h) // 2, (width - w) // 2
+    result[top : top + h, left : left + w] = small
+    return result
+
+
+def _shade(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray | None) -> np.ndarray:
+    """(N,3) float32 RGB 0–1: colour times light, from a lamp a little above and left of the camera."""
+    vertices = np.asarray(vertices, np.float32)
+    vertices = np.where(np.abs(vertices) < _FAR, vertices, 0.0)
+    normals = vertex_normals(vertices, faces)
+    toward = -np.sign(np.einsum("ij,ij->i", normals, vertices))[:, None]
+    lamp = np.array([-0.35, -0.5, -0.8], np.float32) / np.float32(np.linalg.norm([0.35, 0.5, 0.8]))
+    light = 0.35 + 0.65 * np.clip((normals * toward) @ lamp, 0.0, 1.0)
+    base = np.asarray(SKIN if vertex_colors is None else vertex_colors, np.float32) / 255.0
+    return np.broadcast_to(base, vertices.shape) * light[:, None]
+
+
+def _strips(vertices, faces, intrinsics, size, colours):
+    """Rasterise the mesh's box strip by strip; yields each `_Strip` that holds part of it."""
+    faces = np.asarray(faces, np.int32)
+    width, height = size
+    pixels = project(vertices, intrinsics)
+    usable = (np.abs(pixels) < _REACH).all(axis=1)  # false for NaN too
+    pixels[~usable] = 0.0
+    depths = np.where(usable, vertices[:, 2], 1.0)
+    if not usable.any() or not len(faces):
+        return
+    if not usable.all():
+        faces = faces[usable[faces].all(axis=1)]
+    a, b, c = (pixels[faces[:, corner]] for corner in range(3))
+    low = np.ceil(np.minimum(np.minimum(a, b), c))  # whole pixels inside each triangle's box
+    high = np.floor(np.maximum(np.maximum(a, b), c))
+    low, high = np.maximum(low, 0), np.minimum(high, (width - 1, height - 1))
+    seen = (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1])
+    if not seen.any():
+        return
+    faces, low, high = faces[seen], low[seen], high[seen]
+    (left, top), (right, bottom) = low.min(axis=0).astype(int), high.max(axis=0).astype(int) + 1
+    rows = max(_STRIP_PIXELS // (right - left), 1)
+    widths = high[:, 0] - low[:, 0] + 1
+    for first in range(top, bottom, rows):
+        last = min(first + rows, bottom)
+        inside = (high[:, 1] >= first) & (low[:, 1] < last)
+        if not inside.any():
+            continue
+        heights = np.minimum(high[inside, 1], last - 1) - np.maximum(low[inside, 1], first) + 1
+        chosen = faces[inside][_affordable(widths[inside] * heights, (right - left) * (last - first))]
+        cover, colour = _rasterise(pixels, depths, chosen, colours, (left, first, right, last))
+        yield _Strip(slice(first, last), slice(left, right), cover, colour)
+
+
+def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
+    """Indices, in order, of the triangles that can be drawn in bounded time: all of them for any mesh of a body."""
+    budget = _WORK * max(pixels, 4096)
+    if areas.sum() <= budget:
+        return np.arange(len(areas))
+    order = np.argsort(areas, kind="stable")
+    return np.sort(order[np.cumsum(areas[order]) <= budget])
+
+
+def _rasterise(pixels, depths, faces, colours, box):
+    """Draw triangles into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    focal = height / 2.0  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward
+    points = np.empty((len(pixels), 3), np.float32)
+    points[:, 0] = (pixels[:, 0] - left - (width - 1) / 2.0) / focal * depths
+    points[:, 1] = -(pixels[:, 1] - top - (height - 1) / 2.0) / focal * depths
+    points[:, 2] = -depths
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    colour = np.zeros((height, width, 3), np.float32)
+    far = np.full((height, width), _FAR, np.float32)
+    colour, far = cv2.triangleRasterize(
+        points, faces, colours, colour, far, np.eye(4, dtype=np.float32), np.pi / 2, NEAR / 2, _FAR, settings
+    )
+    return far < 0.99 * _FAR, colour

@@ -1,0 +1,43 @@
+"""Descent: move every vertex by the field until the mesh stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lvd_live.lvd.field import Field, FoldedField
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What a descent did. vertices (B, N, 3), crop frame; steps: the mean displacement of each iteration, crop units (one number a picture is not kept: the batch's largest)."""
+
+    vertices: torch.Tensor
+    steps: tuple[float, ...]
+
+
+def descend(field: FoldedField, folded: torch.Tensor, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0) -> Descent:
+    """Learned Vertex Descent: v_i ← v_i + Δv_i (Eq. 2).
+
+    start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector). Stops after `iterations`, or as soon as an iteration moves
+    the vertices by less than `tolerance` on average.
+    """
+    steps: list[float] = []
+    v = start
+    for _ in range(iterations):
+        delta = field.diagonal_from_point(v, folded) if v.ndim == 2 else field.diagonal(v, folded)
+        v = (v[:, None] if v.ndim == 2 else v) + delta
+        steps.append(float(delta.norm(dim=-1).mean(-1).max()))
+        if steps[-1] < tolerance:
+            break
+    return Descent(v, tuple(steps))
+
+
+def descend_plainly(field: Field, features: torch.Tensor, start: torch.Tensor, *, iterations: int) -> torch.Tensor:
+    """The paper's formula to the letter: every point asks for every vertex, and the diagonal is kept. start (B, N, 3). The reference that `descend` must equal."""
+    everyone = torch.arange(field.vertices, device=start.device)
+    v = start
+    for _ in range(iterations):
+        v = v + field(v, features, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
+    return v

@@ -1,0 +1,75 @@
+"""The paper's backbone: a stack of four hourglasses with group norm (Newell et al. 2016, as in PIFu and LVD)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(min(32, channels), channels)
+
+
+class Residual(nn.Module):
+    """Three pre-activated 3×3 convolutions of widths o/2, o/4, o/4, concatenated, plus the input."""
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__()
+        widths = (c_out // 2, c_out // 4, c_out // 4)
+        inputs = (c_in, *widths[:2])
+        self.norms = nn.ModuleList(norm(c) for c in inputs)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in zip(inputs, widths, strict=True))
+        self.skip = nn.Identity() if c_in == c_out else nn.Sequential(norm(c_in), nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts, y = [], x
+        for normalise, conv in zip(self.norms, self.convs, strict=True):
+            y = conv(F.relu(normalise(y)))
+            parts.append(y)
+        return torch.cat(parts, 1) + self.skip(x)
+
+
+class Hourglass(nn.Module):
+    """One hourglass: average-pool down, residual blocks, bicubic up, `depth` times nested."""
+
+    def __init__(self, channels: int, depth: int):
+        super().__init__()
+        self.across, self.down, self.up = (Residual(channels, channels) for _ in range(3))
+        self.inner = Hourglass(channels, depth - 1) if depth > 1 else Residual(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.up(self.inner(self.down(F.avg_pool2d(x, 2))))
+        return self.across(x) + F.interpolate(y, size=x.shape[-2:], mode="bicubic", align_corners=True)
+
+
+class StackedHourglass(nn.Module):
+    """Picture (B, C, S, S) -> features (B, stacks·width, S/2, S/2): the outputs of all stacks, concatenated.
+
+    evidence channels, if any, are maps at the same stride 2, added after the stem.
+    """
+
+    stride = 2
+
+    def __init__(self, c_in: int = 4, evidence: int = 0, stacks: int = 4, width: int = 256, depth: int = 2):
+        super().__init__()
+        self.channels = stacks * width
+        self.stem = nn.Sequential(nn.Conv2d(c_in, 64, 7, stride=2, padding=3), norm(64), nn.ReLU(), Residual(64, 128), Residual(128, 128), Residual(128, width))
+        self.evidence = nn.Conv2d(evidence, width, 1, bias=False) if evidence else None
+        self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
+        self.tails = nn.ModuleList(nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), norm(width), nn.ReLU()) for _ in range(stacks))
+        self.outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks))
+        self.back_features = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
+        self.back_outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
+
+    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None) -> torch.Tensor:
+        x = self.stem(picture)
+        if self.evidence is not None and evidence is not None:
+            x = x + self.evidence(evidence)
+        features = []
+        for i, (hourglass, tail, output) in enumerate(zip(self.hourglasses, self.tails, self.outputs, strict=True)):
+            y = tail(hourglass(x))
+            features.append(output(y))
+            if i < len(self.back_features):
+                x = x + self.back_features[i](y) + self.back_outputs[i](features[-1])
+        return torch.cat(features, 1)

@@ -1,0 +1,87 @@
+"""The network: backbone and field under one name, with the two presets `paper` and `live`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lvd_live.lvd.field import Field
+from lvd_live.lvd.hourglass import StackedHourglass
+from lvd_live.lvd.pyramid import Pyramid
+
+LANDMARKS = (0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)  # of BlazePose's 33: nose, ears, limbs, hands, feet
+HEAT_SIGMA = 0.05  # half crops
+MEAN = torch.tensor([0.485, 0.456, 0.406])
+STD = torch.tensor([0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a network is built. size: the crop's side in pixels; vertices: what the head serves; clip: see `Field`."""
+
+    name: str
+    size: int
+    vertices: int
+    hidden: int
+    clip: float | None
+    landmarks: bool
+
+
+PRESETS = {
+    "paper": Preset("paper", size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
+    "live": Preset("live", size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True),  # 18 % of a body that fills 80 % of the crop
+}
+
+
+class LVD(nn.Module):
+    """Backbone f and field g of Learned Vertex Descent.
+
+    control, columns, mix: the vertices that the head serves, and how the body's N vertices follow from them (`dense`); for `paper` they are the body's vertices themselves.
+    """
+
+    def __init__(self, preset: Preset, control: torch.Tensor | None = None, columns: torch.Tensor | None = None, mix: torch.Tensor | None = None):
+        super().__init__()
+        self.preset = preset
+        evidence = 2 * len(LANDMARKS) if preset.landmarks else 0
+        self.backbone = (StackedHourglass if preset.name == "paper" else Pyramid)(4, evidence)
+        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip)
+        if control is not None and len(control) != preset.vertices:
+            raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")
+        self.register_buffer("control", torch.arange(preset.vertices) if control is None else control.long())
+        self.register_buffer("columns", None if columns is None else columns.long())
+        self.register_buffer("mix", None if mix is None else mix.float())
+
+    def features(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None) -> torch.Tensor:
+        """Features (B, C, H, W) of crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4) from `Evidence`, or None for the picture alone."""
+        maps = None
+        if landmarks is not None and self.preset.landmarks:
+            maps = landmark_maps(landmarks, picture.shape[-1] // self.backbone.stride)
+        return self.backbone(picture, maps)
+
+    def dense(self, vertices: torch.Tensor) -> torch.Tensor:
+        """The body's vertices (B, N, 3) from those the head serves (B, K, 3)."""
+        if self.columns is None:
+            return vertices
+        return (vertices[:, self.columns] * self.mix[..., None]).sum(2)
+
+
+def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Crops as the network sees them: (B, 4, S, S) float32 from picture (B, S, S, 3) uint8 RGB and mask (B, S, S) uint8.
+
+    ImageNet mean and deviation, the background set to 0 after normalising (as published), the mask in -1..1 as a fourth channel.
+    """
+    m = mask[..., None].float() / 255
+    rgb = ((picture.float() / 255 - MEAN.to(picture.device)) / STD.to(picture.device)) * m
+    return torch.cat([rgb, 2 * m - 1], -1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def landmark_maps(landmarks: torch.Tensor, size: int) -> torch.Tensor:
+    """Draw landmarks (B, L, 4: x, y, depth, confidence; crop frame) as maps (B, 2·L, size, size): a Gaussian each, and the same times its depth."""
+    at = (2 * torch.arange(size, device=landmarks.device) + 1) / size - 1
+    x, y, z, confidence = landmarks.unbind(-1)
+    gx = torch.exp(-((at - x[..., None]) ** 2) / (2 * HEAT_SIGMA**2))
+    gy = torch.exp(-((-at - y[..., None]) ** 2) / (2 * HEAT_SIGMA**2))
+    heat = (confidence[..., None, None] * gy[..., :, None]) * gx[..., None, :]
+    return torch.cat([heat, heat * z[..., None, None]], 1)

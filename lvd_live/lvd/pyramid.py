@@ -1,0 +1,59 @@
+"""The live backbone: a small residual encoder and a pyramid that brings what it saw back to stride 4."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm (folded into it at run time), ReLU."""
+    return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions and the input, added."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class Pyramid(nn.Module):
+    """Picture (B, C, S, S), S a multiple of 32, and evidence maps (B, E, S/4, S/4) -> features (B, width, S/4, S/4)."""
+
+    stride = 4
+
+    def __init__(self, c_in: int = 4, evidence: int = 0, width: int = 96, widths: tuple[int, ...] = (64, 96, 160, 256), blocks: tuple[int, ...] = (1, 1, 2, 2)):
+        super().__init__()
+        self.channels, self.evidence_channels = width, evidence
+        self.stem = nn.Sequential(conv(c_in, 32, stride=2), conv(32, widths[0], stride=2))
+        self.merge = conv(widths[0] + evidence, widths[0], 1)
+        self.stages = nn.ModuleList()
+        for i, (c, n) in enumerate(zip(widths, blocks, strict=True)):
+            shrink = [conv(widths[i - 1], c, stride=2)] if i else []
+            self.stages.append(nn.Sequential(*shrink, *(Block(c) for _ in range(n))))
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in widths)
+        self.smooth = nn.ModuleList(conv(width, width) for _ in widths[:-1])
+        self.out = nn.Conv2d(width, width, 1)
+
+    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None) -> torch.Tensor:
+        x = self.stem(picture)
+        if self.evidence_channels:
+            if evidence is None:
+                evidence = x.new_zeros(len(x), self.evidence_channels, *x.shape[-2:])
+            x = torch.cat([x, evidence.to(x.dtype)], 1)
+        x = self.merge(x)
+        levels = []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        y = self.laterals[-1](levels[-1])
+        for level, lateral, smooth in zip(levels[-2::-1], list(self.laterals)[-2::-1], list(self.smooth)[::-1], strict=True):
+            y = smooth(lateral(level) + F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False))
+        return self.out(y)

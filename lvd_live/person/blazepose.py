@@ -1,0 +1,205 @@
+"""Finding and following one person with BlazePose, its networks run by onnxruntime.
+
+One pass of the landmark network gives the mask, the landmarks and the next frame's region; the detector runs only when nobody
+is followed. Nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from . import affine
+from .detector import Detection, decode, make_anchors, network_input
+from .onnx import open_network, provider_of
+from .roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
+from .types import Person
+
+log = logging.getLogger(__name__)
+
+VARIANTS = ("lite", "full")
+MIN_PRESENCE = 0.5          # below it the landmark network sees nobody
+TILE_SIDES = (0.5, 0.25)    # of the picture's longer side: the zooms of a search, for a person far away
+TILES_PER_PICTURE = 2       # in a search that goes on over several pictures, so that an empty room stays cheap
+MIN_MASK = 0.01             # of the region: with less mask than this the network only imagines somebody
+TILE_REACH = 1.5            # of a tile's side: a region larger than this is no small person seen whole in the tile
+JUMP = 0.35                 # of the region's side: a faster move of its centre in one picture is another person
+_HEATMAP_RADIUS = 3         # pixels of the 64 x 64 heat maps
+_NUM_LANDMARKS = 33
+
+
+class Observation(NamedTuple):
+    """What the landmark network says of one region.
+
+    landmarks  (39, 5) float32: x, y in picture pixels (centre convention), z in picture pixels (away from the camera, from the
+               hips), visibility 0..1, presence in the picture 0..1. 33 body points, 33 and 34 the next region's, 4 unused.
+    presence   float 0..1: probability that the region shows a person.
+    mask       (256, 256) float32 0..1: probability of the person on the region's grid.
+    world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the picture's axes.
+    """
+
+    landmarks: np.ndarray
+    presence: float
+    mask: np.ndarray
+    world: np.ndarray
+
+
+class BlazePoseFinder:
+    """A PersonFinder on BlazePose's detector and landmark networks.
+
+    models_dir  folder with pose_detector.onnx and pose_landmarks_<variant>.onnx.
+    variant     "full", or "lite" (faster, blurrier limbs).
+    providers   "auto", "cuda" or "cpu"; `provider` says which one runs.
+    threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
+    Raises UserError when a network file is missing or damaged.
+    """
+
+    def __init__(self, models_dir: str | Path, variant: str = "full", providers: str = "auto", threads: int = 1):
+        if variant not in VARIANTS:
+            raise UserError(f"There is no BlazePose variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
+        folder = Path(models_dir)
+        self._landmarks = open_network(folder / f"pose_landmarks_{variant}.onnx", providers=providers, threads=threads)
+        self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
+        self._anchors = make_anchors()
+        self.provider = provider_of(self._landmarks)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person followed; the next picture is searched thoroughly."""
+        self._roi: Roi | None = None
+        self._next_tile: int | None = None    # None: look at every tile
+
+    def find(self, picture: np.ndarray) -> Person | None:
+        """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is lost."""
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
+            raise ValueError(f"picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+        person = None if self._roi is None else self._follow(picture, self._roi)
+        if person is None:
+            person = self._search(picture)
+        return person
+
+    def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
+        """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""
+        boxes, scores = self._detector.run(["Identity", "Identity_1"], {"input_1": network_input(picture, roi)})
+        return decode(boxes[0], scores[0, :, 0], self._anchors, roi)
+
+    def observe(self, picture: np.ndarray, roi: Roi) -> Observation:
+        """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
+        T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
+        pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
+        names = ["Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4"]
+        points, presence, mask, heatmaps, world = self._landmarks.run(names, {"input_1": pixels[None].astype(np.float32) * (1 / 255)})
+        points = points.reshape(39, 5)
+        points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
+        points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
+        points[:, 2] *= roi.size / LANDMARK_SIZE
+        points[:, 3:] = _sigmoid(points[:, 3:])
+        mask = _inside_picture(_sigmoid(mask[0, :, :, 0]), roi, picture.shape)
+        return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation))
+
+    def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
+        seen = self.observe(picture, roi)
+        return self._accept(seen, roi, is_new=False) if _is_person(seen) else None
+
+    def _search(self, picture: np.ndarray) -> Person | None:
+        """Detect in the whole picture, then in zoomed tiles: all of them at first, a few per picture from then on."""
+        whole = max(picture.shape[:2])
+        for square in self._squares_to_search(*picture.shape[:2]):
+            for detection in self.detect(picture, square)[:2]:
+                if square.size < whole and detection.roi.size > TILE_REACH * square.size:
+                    continue
+                first = self.observe(picture, detection.roi)
+                if not _is_person(first):
+                    continue
+                roi = roi_from_landmarks(first.landmarks)
+                seen = self.observe(picture, roi)    # a second look tells people from things that resemble them
+                if _is_person(seen):
+                    return self._accept(seen, roi, is_new=True)
+        self._roi = None
+        return None
+
+    def _squares_to_search(self, height: int, width: int) -> list[Roi]:
+        whole, tiles = roi_of_picture(height, width), tiles_of_picture(height, width)
+        if self._next_tile is None:
+            self._next_tile = 0
+            return [whole, *tiles]
+        chosen = [tiles[(self._next_tile + i) % len(tiles)] for i in range(min(TILES_PER_PICTURE, len(tiles)))]
+        self._next_tile = (self._next_tile + len(chosen)) % max(len(tiles), 1)
+        return [whole, *chosen]
+
+    def _accept(self, seen: Observation, roi: Roi, *, is_new: bool) -> Person:
+        following = roi_from_landmarks(seen.landmarks)
+        moved = np.hypot(following.centre_x - roi.centre_x, following.centre_y - roi.centre_y)
+        self._roi = following
+        points = np.ascontiguousarray(seen.landmarks[:_NUM_LANDMARKS, [0, 1, 3]])
+        person = Person(seen.mask, roi.T_grid_from_picture(LANDMARK_SIZE), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new)
+        if moved > JUMP * roi.size and not is_new:
+            person = replace(person, is_new=True)
+        return person
+
+
+def tiles_of_picture(height: int, width: int) -> list[Roi]:
+    """Overlapping squares, upright, that cover the picture at the zooms TILE_SIDES; none for a picture under 64 pixels."""
+    longer = max(height, width)
+    tiles = []
+    for fraction in TILE_SIDES if longer >= 64 else ():
+        side = longer * fraction
+        xs, ys = _tile_centres(width, side), _tile_centres(height, side)
+        tiles += [Roi(float(x) - 0.5, float(y) - 0.5, side) for y in ys for x in xs]
+    return tiles
+
+
+def _tile_centres(length: int, side: float) -> np.ndarray:
+    if side >= length:
+        return np.array([length / 2])
+    return np.linspace(side / 2, length - side / 2, 1 + int(np.ceil((length - side) / (side / 2) - 1e-6)))
+
+
+def _is_person(seen: Observation) -> bool:
+    if seen.presence < MIN_PRESENCE or not np.isfinite(seen.landmarks).all():
+        return False
+    return np.count_nonzero(seen.mask > 0.5) >= MIN_MASK * seen.mask.size
+
+
+def _refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """Points (39, 2) in 0..256, moved to the centre of mass of their heat maps ((64, 64, 39) logits) where those are sure."""
+    cells = heatmaps.shape[0]
+    scale = cells / LANDMARK_SIZE
+    column, row = (np.floor(points * scale).astype(int)).T
+    steps = np.arange(-_HEATMAP_RADIUS, _HEATMAP_RADIUS + 1)
+    rows, columns = row[:, None, None] + steps[:, None], column[:, None, None] + steps[None, :]    # (39, 7, 7) by broadcasting
+    inside = (rows >= 0) & (rows < cells) & (columns >= 0) & (columns < cells)
+    logits = heatmaps[rows.clip(0, cells - 1), columns.clip(0, cells - 1), np.arange(len(points))[:, None, None]]
+    weights = _sigmoid(logits) * inside
+    total = weights.sum((1, 2))
+    sure = (weights.max((1, 2)) >= 0.5) & (row >= 0) & (row < cells) & (column >= 0) & (column < cells)
+    total = np.where(sure, total, 1)
+    mean = np.stack([(weights * columns).sum((1, 2)), (weights * rows).sum((1, 2))], -1) / total[:, None]
+    return np.where(sure[:, None], mean / scale, points).astype(np.float32)
+
+
+def _inside_picture(mask: np.ndarray, roi: Roi, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask (256, 256) on the region's grid, 0 where the grid lies outside a picture of this shape."""
+    T = roi.T_picture_from_grid(LANDMARK_SIZE)
+    along = np.arange(LANDMARK_SIZE, dtype=np.float32)
+    for axis, length in ((0, shape[1]), (1, shape[0])):
+        position = T[axis, 0] * along[None, :] + T[axis, 1] * along[:, None] + T[axis, 2]
+        if position.min() < -0.5 or position.max() > length - 0.5:
+            mask = mask * ((position >= -0.5) & (position <= length - 0.5))
+    return mask
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Points (n, 3) of a region turned by `angle`, along the picture's axes instead."""
+    c, s = np.cos(angle), np.sin(angle)
+    return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + cv2.exp(-np.ascontiguousarray(logits)).reshape(logits.shape))

@@ -1,0 +1,55 @@
+"""Opening an ONNX network, on the GPU where there is one, with a sentence where it cannot be opened."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import onnxruntime as ort
+
+from ..errors import UserError
+
+log = logging.getLogger(__name__)
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_SILENT, _WARNING = 4, 2    # onnxruntime's severities
+
+
+def open_network(path: Path, *, providers: str = "auto", threads: int = 1) -> ort.InferenceSession:
+    """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu".
+
+    Raises UserError when the file is missing or damaged, or when "cuda" is asked for and does not work.
+    """
+    if providers not in ("auto", "cuda", "cpu"):
+        raise ValueError(f"providers must be auto, cuda or cpu, not {providers!r}")
+    if not path.is_file():
+        raise UserError(f"The network file {path} is missing: restore the models folder of the repository.")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
+    ort.set_default_logger_severity(_SILENT)    # without a GPU the CUDA provider complains there and not in the session's log
+    try:
+        session = ort.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:    # onnxruntime raises several private classes for a file that is no network
+        log.debug("onnxruntime: %s", error)
+        raise UserError(f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md).") from None
+    finally:
+        ort.set_default_logger_severity(_WARNING)
+    if providers == "cuda" and provider_of(session) != "cuda":
+        raise UserError("CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver.")
+    return session
+
+
+def provider_of(session: ort.InferenceSession) -> str:
+    """Where the session really runs: "cuda" or "cpu"."""
+    return "cuda" if session.get_providers()[0] == _CUDA else "cpu"
+
+
+def _cuda_is_likely() -> bool:
+    """True when onnxruntime has the CUDA provider and torch sees a GPU; torch also brings the CUDA libraries into the process."""
+    if _CUDA not in ort.get_available_providers():
+        return False
+    import torch    # here, because it takes a second to import and is not otherwise needed to find a person
+
+    return torch.cuda.is_available()

@@ -1,0 +1,43 @@
+"""What the person room hands on, and what a finder promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one picture.
+
+    Picture coordinates are pixels, x right, y down, in the pixel-centre convention of OpenCV: the centre of the top-left
+    pixel is (0, 0), the picture's edges are at -0.5.
+
+    mask                 (h, w) float32, 0..1: probability that a pixel shows the person, on the mask's own grid;
+                         0 where the grid reaches past the picture.
+    T_mask_from_picture  (2, 3) float32: affine from picture pixels to mask pixels, pixel centres on both sides.
+    landmarks            (33, 3) float32: BlazePose's points: x, y in picture pixels (also outside the picture), visibility 0..1.
+    world                (33, 3) float32: the same points in metres, origin between the hips, axes along the picture's:
+                         x right, y down, z away from the camera. The scale is the network's guess of an average person.
+    score                float 0..1: probability that a person is there.
+    is_new               True when the person was searched for, not followed from the previous picture: a cold start.
+    """
+
+    mask: np.ndarray
+    T_mask_from_picture: np.ndarray
+    landmarks: np.ndarray
+    world: np.ndarray
+    score: float
+    is_new: bool
+
+
+class PersonFinder(Protocol):
+    """Finds the person in a picture, and follows that person through the pictures that come after it."""
+
+    def find(self, picture: np.ndarray) -> Person | None:
+        """The person in `picture` ((H, W, 3) uint8 RGB), or None when nobody is found."""
+
+    def reset(self) -> None:
+        """Forget the person followed; the next picture is searched afresh."""

@@ -1,0 +1,89 @@
+"""How an output file comes to be: checked before the work, written beside its place, then renamed into it."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from lvd_live.errors import UserError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+def is_disk_full(error: OSError) -> bool:
+    """True where the error says that the disk, or the user's share of it, is full."""
+    return error.errno in _FULL
+
+
+def reason(error: OSError) -> str:
+    """The system's own short reason, such as "Permission denied", in lower case and without the path."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """Find out now, by trying, whether a file could be written at `path`; nothing is left behind.
+
+    Returns `path` as a Path. Raises UserError (exit code 2) when `path` is a folder or a file that may not be
+    replaced, or when its folder does not exist or takes no new files.
+    """
+    path = Path(path)
+    parent = path.absolute().parent
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}: it is a folder, not a file name.")
+    if not parent.is_dir():
+        raise UserError(f"Cannot write {path}: the folder {parent} does not exist.")
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise UserError(f"Cannot write {path}: something that may not be replaced is there already.")
+    try:
+        handle, probe = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=parent)
+        os.close(handle)
+        os.unlink(probe)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {reason(error)}.") from error
+    return path
+
+
+def fresh_name(path: str | os.PathLike) -> Path:
+    """`path` if nothing is there, else the first of name-1.ext, name-2.ext, … that is free."""
+    path = Path(path)
+    candidate, number = path, 0
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def part_name(path: str | os.PathLike) -> Path:
+    """A hidden name in the folder of `path`, of this process alone, that keeps its extension: written first, renamed last."""
+    path = Path(path)
+    return path.absolute().with_name(f".{path.stem[:64]}.{os.getpid()}.part{path.suffix}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can do that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems refuse
+        return
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: str | os.PathLike, data: bytes) -> None:
+    """Write `data` to `path` all at once: the old file stays until the new one is complete. Raises UserError."""
+    path = Path(path)
+    part = part_name(path)
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"Could not write {path}: {reason(error)}.", exit_code=1) from error
+    sync_folder(path.absolute().parent)

@@ -1,0 +1,173 @@
+"""A live camera: one thread reads it, one slot holds its newest picture."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .frame import Frame
+from .quiet import quiet_opencv
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_MS = 1500                       # for opening, and for one picture; OpenCV would wait 30 s
+BACK_OFF_S = (0.25, 0.5, 1.0, 2.0)      # between attempts to reconnect; the last one repeats
+FROZEN_S = 2.0                          # some unplugged cameras repeat their last picture
+_PROBE = 97                             # every so many bytes of a picture are compared to notice that
+
+STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
+
+
+class CameraSource:
+    """The newest picture of a camera (its number), or of a network stream (its address).
+
+    A picture that is not taken before the next one arrives is dropped, so a slow consumer is never behind the camera.
+    Frame.timestamp_ns is time.monotonic_ns() when the picture had arrived; Frame.index counts all that arrived, so a gap
+    in it is a drop.
+    dropped  pictures that nobody took.
+    state    one of STATES: "frozen" repeats one picture, "stalled" sends none, "reconnecting" has gone away.
+    size     (width, height) of the newest picture, pixels.
+    Raises UserError when the camera cannot be opened at first; later losses are waited out, and told by `state`.
+    """
+
+    def __init__(
+        self, index_or_url: int | str, *, size: tuple[int, int] | None = None, fps: float | None = None, timeout_ms: int = TIMEOUT_MS
+    ):
+        self._address = int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url
+        self._wanted = (size, fps)
+        self._timeout_ms = timeout_ms
+        capture = self._open()
+        picture = self._read(capture) if capture is not None else None
+        if picture is None:
+            _release(capture)
+            raise UserError(_cannot_open(self._address))
+        self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
+        self.size = (picture.shape[1], picture.shape[0])
+        self.dropped = 0
+        self._connection = "running"
+        self._count = 0
+        self._slot: Frame | None = None
+        self._probe = b""
+        self._changed_ns = self._arrived_ns = time.monotonic_ns()
+        self._news = threading.Condition()
+        self._stop = threading.Event()
+        self._put(picture)
+        self._thread = threading.Thread(target=self._run, args=(capture,), name="camera", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> CameraSource:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Newest pictures until `close`; waits while there are none."""
+        while not self._stop.is_set():
+            frame = self.read(timeout_s=0.5)
+            if frame is not None:
+                yield frame
+
+    @property
+    def state(self) -> str:
+        now = time.monotonic_ns()
+        if self._connection == "running" and now - self._arrived_ns > self._timeout_ms * 1_000_000 / 2:
+            return "stalled"
+        if self._connection == "running" and self._arrived_ns - self._changed_ns > FROZEN_S * 1e9:
+            return "frozen"
+        return self._connection
+
+    def read(self, timeout_s: float = 0.0) -> Frame | None:
+        """The newest picture that was not taken yet, waiting for one up to timeout_s seconds; None when there is none."""
+        with self._news:
+            self._news.wait_for(lambda: self._slot is not None or self._stop.is_set(), timeout_s)
+            frame, self._slot = self._slot, None
+            return frame
+
+    def close(self) -> None:
+        """Stop the thread and give the camera back; returns within about the timeout even when the camera hangs."""
+        self._stop.set()
+        with self._news:
+            self._news.notify_all()
+        self._thread.join(self._timeout_ms / 1000 + 1)
+        self._connection = "closed"
+
+    def _run(self, capture: cv2.VideoCapture | None) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            picture = self._read(capture) if capture is not None else None
+            if picture is not None:
+                if self._connection != "running":
+                    log.info("Camera %s is back.", self._address)
+                attempt, self._connection = 0, "running"
+                self._put(picture)
+                continue
+            if self._connection == "running":
+                self._connection = "reconnecting"
+                log.warning("Camera %s sends no pictures; reconnecting.", self._address)
+            _release(capture)
+            self._stop.wait(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+            attempt += 1
+            capture = None if self._stop.is_set() else self._open()
+        _release(capture)
+
+    def _put(self, picture: np.ndarray) -> None:
+        now = time.monotonic_ns()
+        probe = picture.reshape(-1)[::_PROBE].tobytes()
+        if probe != self._probe:
+            self._probe, self._changed_ns = probe, now
+        self._arrived_ns = now
+        self.size = (picture.shape[1], picture.shape[0])
+        with self._news:
+            self.dropped += self._slot is not None
+            self._slot = Frame(picture, self._count, now, str(self._address))
+            self._count += 1
+            self._news.notify_all()
+
+    def _open(self) -> cv2.VideoCapture | None:
+        with quiet_opencv():
+            try:
+                if isinstance(self._address, int):
+                    capture = cv2.VideoCapture(self._address)
+                else:
+                    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms]
+                    capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
+            except cv2.error:
+                return None
+            if not capture.isOpened():
+                return None
+            size, fps = self._wanted
+            if size is not None:
+                capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+                capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+            if fps is not None:
+                capture.set(cv2.CAP_PROP_FPS, fps)
+            return capture
+
+    @staticmethod
+    def _read(capture: cv2.VideoCapture) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB, or None when the camera gives nothing."""
+        try:
+            received, picture = capture.read()
+            if not received or picture is None or picture.size == 0:
+                return None
+            return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
+        except cv2.error:
+            return None
+
+
+def _release(capture: cv2.VideoCapture | None) -> None:
+    if capture is not None:
+        capture.release()
+
+
+def _cannot_open(address: int | str) -> str:
+    if isinstance(address, int):
+        return f"No camera {address} could be opened: plug one in, close other programs that use it, or try another number with --camera."
+    return f"The stream {address} sends no pictures: check the address and that its sender is running."

@@ -1,0 +1,116 @@
+"""Still pictures: one file, or all of a folder."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .frame import Frame
+from .quiet import quiet_opencv
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff")
+_NS = 1_000_000_000
+
+
+class ImageSource:
+    """The pictures of a folder, in the natural order of their names (2 before 10), or one picture.
+
+    Grey pictures become RGB, 16 bits become 8, transparency is laid over white, EXIF orientation is respected.
+    Frame.timestamp_ns pretends `fps` pictures per second, counted over the files, skipped ones too.
+    frame_count  number of files.
+    skipped      pictures so far that could not be read; each is named in a warning.
+    Raises UserError when there is no such file or folder, or no picture in it.
+    """
+
+    def __init__(self, path: str | Path, fps: float = 30.0):
+        self.path = Path(path)
+        self.fps = fps
+        self.skipped = 0
+        self._files = _list_files(self.path)
+        self._closed = False
+
+    @property
+    def frame_count(self) -> int:
+        return len(self._files)
+
+    def __enter__(self) -> ImageSource:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._closed = True
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises UserError when not one of the pictures can be read."""
+        self.skipped = 0
+        index = 0
+        for number, file in enumerate(self._files):
+            if self._closed:
+                return
+            picture = read_picture(file)
+            if picture is None:
+                self.skipped += 1
+                log.warning("%s cannot be read as a picture and is skipped.", file)
+                continue
+            yield Frame(picture, index, round(number * _NS / self.fps), file.name)
+            index += 1
+        if index == 0:
+            raise UserError(f"No picture in {self.path} can be read: the files are damaged or not pictures.")
+
+
+def read_picture(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB of an image file, upright, transparency over white; None when it cannot be read."""
+    try:
+        data = np.fromfile(path, np.uint8)    # not cv2.imread, which cannot open every file name on Windows
+    except OSError:
+        return None
+    if not data.size:
+        return None
+    try:
+        with quiet_opencv():
+            if path.suffix.lower() in _MAY_HAVE_ALPHA:
+                raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+                if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and raw.dtype in (np.uint8, np.uint16):
+                    return _over_white(raw)
+            return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        return None
+
+
+def _over_white(bgra: np.ndarray) -> np.ndarray:
+    """(H, W, 4) uint8 or uint16 BGRA as (H, W, 3) uint8 RGB."""
+    if bgra.dtype == np.uint16:
+        bgra = (bgra >> 8).astype(np.uint8)
+    alpha = bgra[:, :, 3:].astype(np.uint16)
+    blended = (bgra[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
+    return blended.astype(np.uint8)
+
+
+def _list_files(path: Path) -> list[Path]:
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise UserError(f"{path} is not a picture of a known kind: use one of {', '.join(SUFFIXES)}.")
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"There is no file or folder {path}: check the name.")
+    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    if not files:
+        raise UserError(f"The folder {path} holds no pictures: put {', '.join(SUFFIXES)} files in it.")
+    return sorted(files, key=_natural_order)
+
+
+def _natural_order(file: Path) -> list[tuple[int, int, str]]:
+    parts = re.findall(r"\d+|\D+", file.name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

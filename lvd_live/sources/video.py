@@ -1,0 +1,175 @@
+"""Video files, frame by frame, with the timestamps that the file states."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ..errors import UserError
+from .frame import Frame
+
+log = logging.getLogger(__name__)
+
+_DECODER_THREADS = 4        # each holds a few decoded pictures: a bound on memory for 8K video
+_MISSING_TOLERATED = 2      # frames that a header may count and a decoder not give
+_NS = 1_000_000_000
+
+
+class VideoSource:
+    """The frames of a video file, in the order shown, turned upright as the file's rotation says.
+
+    Frame.timestamp_ns counts from the first frame; `start_ns` is that frame's own time in the file, nanoseconds.
+    fps          nominal frames per second, float; None when the file does not say.
+    frame_count  frames expected, or None when the file does not say: an estimate.
+    size         (width, height) of the upright picture, pixels.
+    damaged      None, or, after iterating over a file that is cut or broken, a sentence that says so.
+    Can be iterated again: it then starts at the beginning. Raises UserError when the file cannot be opened as a video.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.start_ns = 0
+        self.damaged: str | None = None
+        self._container = _open(self.path)
+        stream = self._stream
+        rate = stream.average_rate or stream.guessed_rate
+        self.fps = float(rate) if rate else None
+        self.frame_count = self._expected_frames()
+        self.size = self._upright_size()
+
+    def __enter__(self) -> VideoSource:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises UserError when not one frame can be decoded."""
+        self.close()
+        self.damaged = None
+        self._container = _open(self.path)
+        index, last_ns, unreadable = 0, -1, 0
+        for decoded in self._decoded():
+            if decoded is None:
+                unreadable += 1
+                continue
+            time_ns = self._time_ns(decoded, index, last_ns)
+            last_ns = time_ns
+            yield Frame(_upright_picture(decoded), index, time_ns, self.path.name)
+            index += 1
+        if self._container is not None:    # not closed half-way
+            self._report_damage(index, unreadable)
+
+    @property
+    def _stream(self) -> av.VideoStream:
+        return self._container.streams.video[0]
+
+    def _decoded(self) -> Iterator[av.VideoFrame | None]:
+        """Decoded frames; None for each packet that cannot be decoded, or for the place where the file breaks off."""
+        stream = self._stream
+        packets = self._container.demux(stream)
+        while self._container is not None:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                yield None
+                return
+            try:
+                yield from packet.decode()
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                yield None
+
+    def _time_ns(self, frame: av.VideoFrame, index: int, last_ns: int) -> int:
+        """Nanoseconds since the first frame, exact where the frame has a timestamp; always later than the one before."""
+        if frame.pts is None or frame.time_base is None:
+            time_ns = round(index * _NS / (self.fps or 30.0))
+        else:
+            time_ns = round(Fraction(frame.pts) * frame.time_base * _NS)
+            if index == 0:
+                self.start_ns = time_ns
+            time_ns -= self.start_ns
+        return max(time_ns, last_ns + 1)
+
+    def _report_damage(self, decoded: int, unreadable: int) -> None:
+        missing = (self.frame_count or 0) - decoded
+        short = missing > max(_MISSING_TOLERATED, 0.02 * (self.frame_count or 0))
+        if decoded == 0:
+            raise UserError(f"Not one picture of {self.path} can be decoded: the video is damaged, or made with an unknown codec.")
+        if unreadable or short:
+            expected = f" of about {self.frame_count}" if self.frame_count else ""
+            self.damaged = f"{self.path} is cut short or damaged: {decoded}{expected} frames could be read."
+            log.warning("%s", self.damaged)
+
+    def _expected_frames(self) -> int | None:
+        stream = self._stream
+        if stream.frames:
+            return stream.frames
+        if not self.fps:
+            return None
+        if stream.duration and stream.time_base:
+            return round(float(stream.duration * stream.time_base) * self.fps)
+        if self._container.duration:
+            return round(self._container.duration / av.time_base * self.fps)
+        return None
+
+    def _upright_size(self) -> tuple[int, int]:
+        """From the first frame, because only it knows the rotation."""
+        context = self._stream.codec_context
+        first = next((frame for frame in self._decoded() if frame is not None), None)
+        if first is None:
+            return context.width, context.height
+        quarter_turns = round(first.rotation / 90) % 4
+        return (first.height, first.width) if quarter_turns % 2 else (first.width, first.height)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a video: give a file, or use --images for a folder of pictures.")
+    if not path.exists():
+        raise UserError(f"There is no file {path}: check the name.")
+    try:
+        empty = path.stat().st_size == 0
+        container = None if empty else av.open(str(path))
+    except PermissionError:
+        raise UserError(f"{path} may not be read: check the file's permissions.") from None
+    except (av.error.FFmpegError, OSError, ValueError):
+        raise UserError(f"{path} cannot be read as a video: it is damaged, cut short, or not a video at all.") from None
+    if container is None:
+        raise UserError(f"{path} is empty: record or copy it again.")
+    if not container.streams.video or _is_text(container):
+        container.close()
+        raise UserError(f"{path} holds no video: give a file that has pictures in it.")
+    context = container.streams.video[0].codec_context
+    if context is None:
+        container.close()
+        raise UserError(f"{path} was made with a codec that this program cannot decode: convert it to H.264.")
+    context.thread_type = "AUTO"
+    context.thread_count = _DECODER_THREADS
+    return container
+
+
+def _is_text(container: av.container.InputContainer) -> bool:
+    """ffmpeg shows a text file as a video of its letters."""
+    return container.format.name == "tty"
+
+
+def _upright_picture(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, whatever the pixel format, turned as the frame's display matrix says."""
+    picture = frame.to_ndarray(format="rgb24")
+    quarter_turns = round(frame.rotation / 90) % 4    # counter-clockwise, as np.rot90 turns
+    return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture

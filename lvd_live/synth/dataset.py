@@ -1,0 +1,166 @@
+"""Shards of synthetic samples: made by workers, read by the trainer while they are still being made.
+
+A shard is a folder of plain .npy arrays, complete once it has its name; sample i of shard k depends on (seed, k) alone.
+
+    picture    (n, S, S, 3) uint8 RGB       the crop, with its background; 0 beyond the picture's edge
+    alpha      (n, S, S) uint8              the person, exactly
+    mask       (n, S, S) uint8              the person as the finder sees it
+    landmarks  (n, 33, 4) float16           the finder's: x, y, depth from the hips, confidence; crop frame
+    truth      (n, 33, 3) float16           the same landmarks on the body
+    observed   (n,) bool                    BlazePose found the person; otherwise mask and landmarks are the truth with plain noise
+    vertices   (n, K, 3) float16            control vertices, crop frame
+    betas (n, 20), pose (n, 24, 3), R (n, 3, 3), t (n, 3), focal (n,), offset (n, 2) float32: see `people.View`
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+IDENTITIES = 16  # people in a shard
+POSES = 16  # pictures of each
+OCCLUDED = 0.18  # share of pictures with something in front of the person
+
+
+class ShardMaker:
+    """Makes shards: bodies, clothes, poses, light and BlazePose's opinion. models : the folder with the baked material."""
+
+    def __init__(self, models: Path, size: int, *, seed: int = 0, held_out: bool = False):
+        from lvd_live.person.blazepose import BlazePoseFinder
+        from lvd_live.synth.dressed import BaseMesh
+        from lvd_live.synth.people import People
+        from lvd_live.synth.render import Renderer
+        from lvd_live.synth.wardrobe import Wardrobe
+
+        self.size, self.seed = size, seed + (1 << 20) * held_out
+        self.people = People(models, held_out=held_out)
+        self.wardrobe = Wardrobe.load(models / "synth" / "wardrobe.npz")
+        with np.load(models / "synth" / "base.npz", allow_pickle=False) as arrays:
+            self.base = BaseMesh.from_arrays(arrays)
+        with np.load(models / "body" / "lvd_body.npz", allow_pickle=False) as body:
+            self.control = body["control"]
+        self.renderer = Renderer(size, batch=POSES, textures=self.wardrobe.textures)
+        self.finder = BlazePoseFinder(models / "blazepose", providers="cpu")
+
+    def make(self, index: int, identities: int = IDENTITIES) -> dict[str, np.ndarray]:
+        """The arrays of shard `index`."""
+        rng = np.random.default_rng((self.seed, index))
+        rows = [row for _ in range(identities) for row in self._person(rng)]
+        return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+    def _person(self, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
+        from lvd_live.synth.dressed import dress_person
+        from lvd_live.synth.lighting import sample_light
+        from lvd_live.synth.outfit import sample_outfit
+        from lvd_live.synth.render import Shot
+
+        betas = self.people.shape(rng)
+        person = dress_person(self.base, betas, sample_outfit(self.wardrobe, rng))
+        views = self.people.views(betas, rng, POSES)
+        with self.renderer.upload(person) as identity:
+            shots = [Shot(identity, v.bones, v.focal, tuple(v.offset), sample_light(rng)) for v in views]
+            pictures = self.renderer.render(shots)
+        for view, rgba in zip(views, pictures, strict=True):
+            yield self._sample(view, rgba, rng)
+
+    def _sample(self, view, rgba: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        from lvd_live.synth.backdrop import random_backdrop, random_occluder
+        from lvd_live.synth.observe import imagined, observe
+
+        size = self.size
+        alpha = rgba[..., 3].copy()
+        behind = random_backdrop(size, rng).astype(np.uint16)
+        picture = (rgba[..., :3] + behind * (255 - alpha[..., None].astype(np.uint16)) // 255).clip(0, 255).astype(np.uint8)
+        if rng.random() < OCCLUDED:
+            hidden = random_occluder(alpha, rng)
+            picture[hidden] = random_backdrop(size, rng)[hidden]
+            alpha[hidden] = 0
+        at = (2 * np.arange(size) + 1) / size - 1
+        left, bottom, right, top = view.cut
+        inside = ((at > left) & (at < right))[None] & ((-at > bottom) & (-at < top))[:, None]
+        picture[~inside], alpha[~inside] = 0, 0
+        seen = observe(self.finder, picture, view.landmarks, rng)
+        mask, landmarks = imagined(alpha, view.landmarks, rng) if seen is None else seen
+        mask = np.where(inside, mask, 0).astype(np.uint8)
+        return {
+            "picture": picture, "alpha": alpha, "mask": mask, "landmarks": landmarks.astype(np.float16), "truth": view.landmarks.astype(np.float16),
+            "observed": np.bool_(seen is not None), "vertices": view.vertices[self.control].astype(np.float16), "betas": view.betas, "pose": view.pose,
+            "R": view.R.astype(np.float32), "t": view.t.astype(np.float32), "focal": np.float32(view.focal), "offset": view.offset.astype(np.float32),
+        }  # fmt: skip
+
+
+def write_shard(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a shard so that it is there whole or not at all."""
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    part.mkdir(parents=True, exist_ok=True)
+    for key, value in arrays.items():
+        np.save(part / f"{key}.npy", value)
+    try:
+        part.rename(folder)
+    except OSError:  # another worker was first
+        shutil.rmtree(part)
+
+
+def make_shards(out: Path, models: Path, size: int, indices: range, *, seed: int = 0, held_out: bool = False) -> None:
+    """Make those shards of `indices` that are not there yet."""
+    missing = [i for i in indices if not (out / f"{i:05d}").exists()]
+    if missing:
+        maker = ShardMaker(models, size, seed=seed, held_out=held_out)
+        for i in missing:
+            write_shard(out / f"{i:05d}", maker.make(i))
+
+
+def start_workers(out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0) -> list[multiprocessing.Process]:
+    """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th. They end with the program that started them."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True) for k in range(workers)]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
+    os.nice(5)
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: one thread a worker
+    import torch
+
+    torch.set_num_threads(1)
+    make_shards(out, models, size, indices, seed=seed)
+
+
+@dataclass
+class Shards:
+    """The shards of a folder, as memory maps; `refresh` takes in those made since."""
+
+    folder: Path
+    maps: list[dict[str, np.ndarray]]
+
+    @classmethod
+    def open(cls, folder: Path) -> Shards:
+        shards = cls(folder, [])
+        shards.refresh()
+        return shards
+
+    def refresh(self) -> int:
+        """How many shards there are now."""
+        names = sorted(p for p in self.folder.glob("[0-9]*") if p.is_dir())
+        known = {m["folder"] for m in self.maps}
+        for path in names:
+            if path.name not in known:
+                arrays = {f.stem: np.load(f, mmap_mode="r", allow_pickle=False) for f in path.glob("*.npy")}
+                self.maps.append({"folder": path.name, **arrays})
+        return len(self.maps)
+
+    def draw(self, rng: np.random.Generator, count: int, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """`count` random samples: each key's arrays stacked."""
+        rows = [(self.maps[rng.integers(len(self.maps))], rng.random()) for _ in range(count)]
+        return {key: np.stack([m[key][int(u * len(m[key]))] for m, u in rows]) for key in keys}

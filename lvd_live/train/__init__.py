@@ -1,0 +1,1 @@
+"""Training Learned Vertex Descent on synthetic people."""

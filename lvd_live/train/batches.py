@@ -1,0 +1,100 @@
+"""Batches for training: samples from shards, varied on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from lvd_live.lvd.network import LANDMARKS
+from lvd_live.synth.dataset import Shards
+
+KEYS = ("picture", "alpha", "mask", "landmarks", "truth", "observed", "vertices")
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How samples are varied. All shares are probabilities, spreads standard deviations (half crops, radians, natural logarithms)."""
+
+    shift: float = 0.03
+    scale: float = 0.05
+    roll: float = 0.10
+    no_landmarks: float = 0.30  # a picture without any
+    one_landmark: float = 0.06  # each missing on its own
+    true_landmarks: float = 0.25  # the truth with plain noise instead of the finder's
+    true_mask: float = 0.15
+    noise: float = 0.012  # on every landmark
+    depth_noise: float = 0.03
+
+
+@dataclass(frozen=True)
+class Batch:
+    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame."""
+
+    picture: torch.Tensor
+    mask: torch.Tensor
+    landmarks: torch.Tensor
+    vertices: torch.Tensor
+
+
+def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, variation: Variation) -> Batch:
+    """`count` random samples at `size` pixels, varied."""
+    rows = shards.draw(rng, count, KEYS)
+    pictures, masks, landmarks, vertices = [], [], [], []
+    for i in range(count):
+        row = {key: rows[key][i] for key in KEYS}
+        picture, mask, points, mesh = vary(row, size, rng, variation)
+        pictures.append(picture)
+        masks.append(mask)
+        landmarks.append(points)
+        vertices.append(mesh)
+    return Batch(*(torch.from_numpy(np.stack(x)) for x in (pictures, masks, landmarks, vertices)))
+
+
+def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One sample turned, scaled and shifted in the picture's plane (exact: the same person before a rolled camera), with other colours, other evidence."""
+    angle, k, shift = rng.normal(0, v.roll), float(np.exp(rng.normal(0, v.scale))), rng.normal(0, v.shift, 2)
+    A = k * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # crop frame, y up
+    mask = row["alpha"] if rng.random() < v.true_mask else row["mask"]
+    picture, mask = warp_crop(row["picture"], A, shift, size), warp_crop(mask, A, shift, size)
+    gain = np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.2)).astype(np.float32)
+    picture = cv2.convertScaleAbs(cv2.multiply(picture, (*gain.tolist(), 0.0)) if rng.random() < 0.8 else picture, beta=float(rng.normal(0, 6)))
+
+    def move(points: np.ndarray) -> np.ndarray:
+        points = points.astype(np.float32)
+        return np.concatenate([points[:, :2] @ A.T + shift, k * points[:, 2:3]], 1).astype(np.float32)
+
+    return picture, mask, evidence(row, move, rng, v), move(row["vertices"])
+
+
+def warp_crop(image: np.ndarray, A: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """A crop (S, S[, 3]) uint8 moved by x' = A x + shift (crop frame) and resampled to `size` pixels."""
+    S = len(image)
+    if size < 0.75 * S:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        S = size
+    to_unit = np.array([[2 / S, 0, 1 / S - 1], [0, -2 / S, 1 - 1 / S], [0, 0, 1]])
+    from_unit = np.array([[size / 2, 0, size / 2 - 0.5], [0, -size / 2, size / 2 - 0.5], [0, 0, 1]])
+    move = np.eye(3)
+    move[:2, :2], move[:2, 2] = A, shift
+    return cv2.warpAffine(image, (from_unit @ move @ to_unit)[:2], (size, size), flags=cv2.INTER_LINEAR)
+
+
+def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:
+    """The landmarks that the network is given, (L, 4) float32: the finder's, or the truth with noise; some or all of them dropped."""
+    chosen = list(LANDMARKS)
+    if rng.random() < v.true_landmarks:
+        truth = row["truth"].astype(np.float32)
+        xyz = np.concatenate([truth[:, :2], truth[:, 2:] - truth[[23, 24], 2].mean()], 1)[chosen]
+        confidence = rng.uniform(0.5, 1, len(chosen))
+    else:
+        xyz, confidence = row["landmarks"][chosen, :3], row["landmarks"][chosen, 3].astype(np.float32)
+    xyz = move(xyz)
+    # `move` shifts the depth of nothing: depth is relative to the hips
+    level = np.exp(rng.normal(0, 0.5))
+    xyz[:, :2] += rng.normal(0, v.noise * level, (len(chosen), 2))
+    xyz[:, 2] = xyz[:, 2] * np.exp(rng.normal(0, 0.08)) + rng.normal(0, v.depth_noise * level, len(chosen)) + xyz[:, 1] * rng.normal(0, 0.06)
+    keep = (rng.random(len(chosen)) > v.one_landmark) & (rng.random() > v.no_landmarks)
+    return np.column_stack([xyz, confidence * keep]).astype(np.float32)

@@ -1,0 +1,84 @@
+"""python -m lvd_live train: make synthetic people, train on them while they are being made, write weights."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvd_live.body.bake import vertex_areas
+from lvd_live.errors import UserError
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.synth.dataset import Shards, make_shards, start_workers
+from lvd_live.train.loop import Options, train
+
+HELD_OUT_SHARDS = 4
+
+
+def network_for(preset: str, body: dict[str, np.ndarray]) -> LVD:
+    """A fresh network for the body file's arrays."""
+    p = PRESETS[preset]
+    if p.vertices == len(body["v_template"]):
+        return LVD(p)
+    return LVD(p, *(torch.from_numpy(body[k].astype(np.float32)) for k in ("control", "control_columns", "control_mix")))
+
+
+def control_areas(body: dict[str, np.ndarray], network: LVD) -> torch.Tensor:
+    """The surface that each served vertex stands for, (K,), mean 1; between the square root and the area itself hands and feet still count."""
+    area = vertex_areas(body["v_template"].astype(np.float64), body["f"])
+    if network.columns is not None:
+        nearest = np.take_along_axis(network.columns.numpy(), network.mix.numpy().argmax(1)[:, None], 1)[:, 0]
+        area = np.bincount(nearest, area, minlength=len(network.control))
+    area = np.clip(area / area.mean(), 0.2, 3.0)
+    return torch.from_numpy(area / area.mean()).float()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The `train` tool."""
+    parser = argparse.ArgumentParser(prog="python -m lvd_live train", description=__doc__)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder with the body and what synthetic people are made of")
+    parser.add_argument("--data", type=Path, default=Path("runs/data"), help="where shards of samples are made and read")
+    parser.add_argument("--out", type=Path, help="where checkpoints and tables go (default runs/PRESET)")
+    parser.add_argument("--weights", type=Path, help="where the averaged weights are written (default OUT/PRESET.safetensors)")
+    parser.add_argument("--start-from", type=Path, help="weights to start from")
+    parser.add_argument("--shards", type=int, default=240, help="shards of 256 samples to make; those already made are kept")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make shards; 0 when --data is complete")
+    parser.add_argument("--steps", type=int, default=Options.steps)
+    parser.add_argument("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
+    parser.add_argument("--batch", type=int, default=Options.batch)
+    parser.add_argument("--rate", type=float, default=Options.rate)
+    parser.add_argument("--sizes", default="0.55:128,1:192", help="SHARE:PIXELS stages, each until that share of the steps")
+    parser.add_argument("--validate-every", type=int, default=Options.validate_every)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads for training")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        sizes = tuple((float(a), int(b)) for a, b in (stage.split(":") for stage in args.sizes.split(",")))
+    except ValueError:
+        raise UserError(f"--sizes {args.sizes} is not a list like 0.5:128,1:192.") from None
+    from lvd_live.lvd.weights import load_weights, save_weights
+
+    torch.manual_seed(args.seed)
+    with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as file:
+        body = {k: file[k] for k in ("v_template", "f", "control", "control_columns", "control_mix")}
+    network, average = network_for(args.preset, body), network_for(args.preset, body)
+    if args.start_from:
+        load_weights(network, args.start_from)
+    held_out = args.data.with_name(args.data.name + "-held-out")
+    make_shards(held_out, args.models, 192, range(HELD_OUT_SHARDS), held_out=True)
+    workers = start_workers(args.data, args.models, 192, args.shards, args.workers, seed=args.seed)
+    out = args.out or Path("runs") / args.preset
+    options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
+    args.data.mkdir(parents=True, exist_ok=True)
+    train(network, average, Shards.open(args.data), Shards.open(held_out), control_areas(body, network), out, options, device=torch.device(args.device), workers=workers)
+    save_weights(average, args.weights or out / f"{args.preset}.safetensors", {"preset": args.preset, "hours": args.hours, "steps": args.steps})
+    return 0

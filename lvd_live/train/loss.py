@@ -1,0 +1,58 @@
+"""The loss: Eq. 5 on random points and target vertices, and each vertex's own neighbourhood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lvd_live.lvd.field import Field
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves.
+
+    own_weight: what their term counts. Spreads in half crops; near-surface points and own starts have log-uniform distances, down to a fraction of a millimetre's worth.
+    """
+
+    uniform: int = 64
+    near: int = 128
+    targets: int = 256
+    own: int = 640
+    own_weight: float = 1.5
+    spread: tuple[float, float] = (0.002, 0.15)
+    own_spread: tuple[float, float] = (0.002, 0.35)
+
+
+def log_uniform(shape: tuple[int, ...], bounds: tuple[float, float], device: torch.device) -> torch.Tensor:
+    low, high = torch.tensor(bounds).log().tolist()
+    return torch.empty(shape, device=device).uniform_(low, high).exp()
+
+
+def descent_loss(field: Field, features: torch.Tensor, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two terms, in crop units: (Eq. 5, own neighbourhood).
+
+    features (B, C, H, W), vertices (B, K, 3) the truth, area (K,) the surface that each vertex stands for, mean 1: fingers and faces count by their size. Displacements are
+    clipped component-wise at `clip`.
+
+    Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
+    Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does.
+    """
+    B, K, _ = vertices.shape
+    device = vertices.device
+    anywhere = torch.empty(B, options.uniform, 3, device=device).uniform_(-1.05, 1.05)
+    on_surface = vertices[:, torch.randint(K, (options.near,), device=device)]
+    near = on_surface + torch.randn_like(on_surface) * log_uniform((B, options.near, 1), options.spread, device)
+    points = torch.cat([anywhere, near], 1)
+    targets = torch.randint(K, (options.targets,), device=device)
+    wanted = (vertices[:, None, targets] - points[:, :, None]).clamp(-clip, clip)
+    everyone = ((field(points, features, targets) - wanted).abs() * area[targets][:, None]).mean()
+
+    own = torch.randint(K, (options.own,), device=device)
+    there = vertices[:, own]
+    together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), (0.001, 0.06), device)
+    start = there + together + torch.randn_like(there) * log_uniform((B, options.own, 1), options.own_spread, device)
+    wanted = (there - start).clamp(-clip, clip)
+    itself = ((field.diagonal(start, features, own) - wanted).abs() * area[own][:, None]).mean()
+    return everyone, itself

@@ -1,0 +1,61 @@
+"""Validation on held-out people: V2V in millimetres after each iteration from a point."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lvd_live.lvd.descent import descend
+from lvd_live.lvd.field import FoldedField
+from lvd_live.lvd.network import LANDMARKS, LVD, network_input
+from lvd_live.synth.dataset import Shards
+from lvd_live.train.batches import warp_crop
+
+
+def to_millimetres(crop: torch.Tensor, focal: torch.Tensor, offset: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """Crop frame (B, N, 3) -> camera frame in mm, for cameras focal (B,), offset (B, 2), pelvis depth (B,) metres (see `people.to_camera_frame`)."""
+    distance = depth[:, None, None] * (1 - crop[..., 2:] / focal[:, None, None])
+    return 1000 * torch.cat([(crop[..., :2] - offset[:, None]) * distance / focal[:, None, None], -distance], -1)
+
+
+def aligned_error(predicted: torch.Tensor, true: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
+    """Distance of each vertex (B, N) after moving the pelvis, pelvis (N,) weights summing to 1, to the true one. Same unit as the vertices (B, N, 3)."""
+    shift = torch.einsum("n,bnc->bc", pelvis, true - predicted)
+    return (predicted + shift[:, None] - true).norm(dim=-1)
+
+
+@torch.no_grad()
+def validate(network: LVD, shards: Shards, *, size: int, landmarks: bool, iterations: int = 8, count: int = 512, batch: int = 32) -> list[float]:
+    """Mean V2V (mm, aligned at the mean of the control vertices) per iteration, every vertex starting at the crop's centre."""
+    device = next(network.parameters()).device
+    network.eval()
+    field = FoldedField(network.field)
+    shards.refresh()
+    errors: list[np.ndarray] = []
+    for rows in batches_of(shards, count, batch):
+        picture = np.stack([warp_crop(p, np.eye(2), np.zeros(2), size) for p in rows["picture"]])
+        mask = np.stack([warp_crop(m, np.eye(2), np.zeros(2), size) for m in rows["mask"]])
+        points = torch.from_numpy(rows["landmarks"][:, list(LANDMARKS)].astype(np.float32)).to(device) if landmarks else None
+        with torch.autocast(device.type, torch.bfloat16):
+            features = network.features(network_input(torch.from_numpy(picture).to(device), torch.from_numpy(mask).to(device)), points)
+        folded = field.prepare(features.float())
+        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)).to(device) for k in ("focal", "offset", "t"))
+        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)).to(device), focal, offset, -t[:, 2])
+        everyone = torch.full((truth.shape[1],), 1 / truth.shape[1], device=device)
+        v, per_iteration = torch.zeros(len(picture), 3, device=device), []
+        for _ in range(iterations):
+            v = descend(field, folded, v, iterations=1).vertices
+            per_iteration.append(aligned_error(to_millimetres(v, focal, offset, -t[:, 2]), truth, everyone).mean(-1).cpu().numpy())
+        errors.append(np.stack(per_iteration, 1))
+    return np.concatenate(errors).mean(0).tolist()
+
+
+def batches_of(shards: Shards, count: int, batch: int):
+    """The first `count` samples of the shards' order, spread evenly over them, `batch` at a time: dicts of arrays."""
+    each = max(1, count // max(1, len(shards.maps)))
+    for m in shards.maps:
+        n = len(m["vertices"])
+        chosen = np.linspace(0, n - 1, min(each, n)).round().astype(int)
+        for i in range(0, len(chosen), batch):
+            rows = chosen[i : i + batch]
+            yield {key: np.asarray(value[rows]) for key, value in m.items() if key != "folder"}

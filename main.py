@@ -1,0 +1,198 @@
+"""LVD Live's command line: a camera, a video or a folder of pictures in, a body mesh sequence out."""
+
+import argparse
+import logging
+import math
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Sequence
+
+ROOT = Path(__file__).resolve().parent
+DEMO = ROOT / "recordings" / "demo.mp4"
+BLAZEPOSE = ROOT / "models" / "blazepose"
+MEDIAPIPE = ROOT / "models" / "mediapipe" / "pose_landmarker_full.task"
+
+from lvd_live import __version__  # noqa: E402
+from lvd_live.errors import UserError, run_cli  # noqa: E402
+from lvd_live.session.files import check_writable, fresh_name  # noqa: E402
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the main job."""
+    parser = _Parser(prog="main.py", description=__doc__, allow_abbrev=False)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--camera", metavar="N|URL", help="track from a camera until Ctrl-C")
+    source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")
+    source.add_argument("--images", metavar="DIR", type=Path, help="fit every picture in a folder, each on its own")
+    source.add_argument("--demo", action="store_true", help="track the bundled clip; the results go to recordings/demo")
+    out = parser.add_argument_group("output")
+    out.add_argument("--output", metavar="FILE.npz", type=Path, help="the mesh sequence (default: the input's name, in the current folder)")
+    out.add_argument("--overlay", metavar="FILE.mp4", type=Path, help="also write a video with the mesh drawn over the picture")
+    out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
+    out.add_argument("--headless", action="store_true", help="no window (this version has none, and always runs so)")
+    fit = parser.add_argument_group("fit")
+    fit.add_argument("--body", metavar="FILE", type=Path, help="a body file in SMPL's layout (default: the bundled open body)")
+    fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
+    fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
+    fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view")
+    fit.add_argument("--no-landmarks", action="store_true", help="fit from the picture and mask alone")
+    fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
+    fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")
+    parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    return parser
+
+
+def parse_height(text: str) -> float:
+    """A person's height in metres from "1.78", "1.78m", "178" or "178cm"; between 0.5 and 2.6 m."""
+    match = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*(m|cm)?\s*", text.lower())
+    if match:
+        value = float(match[1].replace(",", "."))
+        metres = value / 100 if match[2] == "cm" or (match[2] is None and value > 3) else value
+        if 0.5 <= metres <= 2.6:
+            return metres
+    raise argparse.ArgumentTypeError(f"{text!r} is no height of a person, such as 1.78 or 178cm")
+
+
+def parse_fov(text: str) -> float:
+    """Degrees, between 5 and 150."""
+    try:
+        degrees = float(text)
+    except ValueError:
+        degrees = math.nan
+    if not 5 <= degrees <= 150:
+        raise argparse.ArgumentTypeError(f"{text!r} is no field of view between 5 and 150 degrees")
+    return degrees
+
+
+def parse_iterations(text: str) -> int | None:
+    """None for "auto", else 1 to 8."""
+    if text == "auto":
+        return None
+    if text not in tuple("12345678"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to 8")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the main job; returns the exit status (0 done, 1 nobody found, 130 interrupted). Raises UserError."""
+    options = make_parser().parse_args(argv)
+    _set_up(options.verbose)
+    if options.demo:
+        options.video = DEMO
+        folder = ROOT / "recordings" / "demo"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"Cannot write the demo's results to {folder}: {(error.strerror or str(error)).lower()}.") from error
+        options.output = options.output or folder / "demo.npz"
+        options.overlay = options.overlay or folder / "demo.mp4"
+        options.sheet = options.sheet or folder / "demo.png"
+    output = options.output or fresh_name(Path(_default_name(options)))
+    _check_outputs(options, output)
+    if options.body is not None and not options.body.is_file():
+        raise UserError(f"There is no body file {options.body}.")
+    from lvd_live import offline  # the heavy imports come after the cheap checks
+
+    with _open_source(options) as source:
+        summary = offline.process(
+            source,
+            _make_finder(options.person),
+            _make_tracker(options),
+            output=output,
+            overlay=options.overlay,
+            sheet=options.sheet,
+            independent=options.images is not None,
+            meta={"source": _source_name(options), "version": __version__},
+        )
+    _report(summary)
+    return summary.exit_code
+
+
+def _set_up(verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill keeps what is done, as Ctrl-C does
+
+
+def _source_name(options: argparse.Namespace) -> str:
+    if options.camera is not None:
+        return f"camera {options.camera}" if options.camera.isdigit() else "camera stream"  # a URL may hold a password
+    return (options.video or options.images).name
+
+
+def _default_name(options: argparse.Namespace) -> str:
+    if options.camera is not None:
+        return "camera.npz"
+    path = (options.video or options.images).resolve()
+    return f"{path.stem if options.video else path.name or 'images'}.npz"
+
+
+def _check_outputs(options: argparse.Namespace, output: Path) -> None:
+    wanted = [(output, (".npz",)), (options.overlay, (".mp4", ".mov", ".mkv")), (options.sheet, (".png",))]
+    for path, suffixes in wanted:
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            raise UserError(f"Cannot write {path}: its name must end in {' or '.join(suffixes)}.")
+        if options.video is not None and path.exists() and options.video.exists() and path.samefile(options.video):
+            raise UserError(f"Cannot write {path}: it is the video to be read.")
+        check_writable(path)
+
+
+def _open_source(options: argparse.Namespace):
+    from lvd_live import sources
+
+    if options.camera is not None:
+        return sources.CameraSource(int(options.camera) if options.camera.isdigit() else options.camera)
+    if options.images is not None:
+        return sources.ImageSource(options.images)
+    return sources.VideoSource(options.video)
+
+
+def _make_finder(name: str):
+    if name == "mediapipe":
+        from lvd_live.person import MediaPipeFinder
+
+        return MediaPipeFinder(MEDIAPIPE)
+    from lvd_live.person import BlazePoseFinder
+
+    return BlazePoseFinder(BLAZEPOSE)
+
+
+def _make_tracker(options: argparse.Namespace):
+    from lvd_live.tracker import Tracker
+
+    chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": options.iterations}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return Tracker.load(preset=options.preset, landmarks=not options.no_landmarks, **given)
+
+
+def _report(summary) -> None:
+    """Say on stdout what was written, on stderr what went wrong."""
+    if summary.interrupted:
+        kept = f"the first {summary.frames} frames are kept" if summary.frames else "nothing was written"
+        print(f"Interrupted: {kept}.", file=sys.stderr)
+    for sentence in summary.trouble:
+        print(sentence, file=sys.stderr)
+    if not summary.tracked and not summary.interrupted:
+        print(f"Nobody was found in any of the {summary.frames} frames.", file=sys.stderr)
+    if summary.frames:
+        rate = summary.frames / summary.seconds if summary.seconds else 0.0
+        print(f"{summary.tracked} of {summary.frames} frames tracked in {summary.seconds:.1f} s ({rate:.1f} frames per second).")
+    for label, path in (("sequence", summary.output), ("overlay", summary.overlay), ("contact sheet", summary.sheet)):
+        if path is not None:
+            print(f"{label + ':':<15}{path}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

@@ -1,0 +1,279 @@
+"""Video files, still pictures and live streams, whole and broken."""
+
+import logging
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from lvd_live.errors import UserError
+from lvd_live.sources import CameraSource, ImageSource, VideoSource
+
+
+def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Pictures that tell their number (the grey level) and their top-left corner (red)."""
+    shots = []
+    for i in range(count):
+        picture = np.full((height, width, 3), 40 + 5 * (i % 40), np.uint8)
+        picture[: height // 3, : width // 3] = (230, 20, 20)
+        shots.append(picture)
+    return shots
+
+
+def write_video(path, shots, *, codec="libx264", pix_fmt="yuv420p", fps=25, options=None, mux=None, first_pts=0):
+    with av.open(str(path), "w", options=mux or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
+        stream.height, stream.width, stream.pix_fmt = *shots[0].shape[:2], pix_fmt
+        for i, shot in enumerate(shots):
+            frame = av.VideoFrame.from_ndarray(shot, format="rgb24")
+            frame.pts = i + first_pts
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def is_red(pixel) -> bool:
+    return pixel[0] > 150 and pixel[1] < 110 and pixel[2] < 110
+
+
+def test_video_frames_times_and_facts(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", pictures(20))
+    with VideoSource(path) as source:
+        assert (source.fps, source.frame_count, source.size) == (25.0, 20, (64, 48))
+        frames = list(source)
+        again = list(source)
+    assert [f.index for f in frames] == list(range(20)) and len(again) == 20
+    assert [f.timestamp_ns for f in frames] == [i * 40_000_000 for i in range(20)]
+    assert frames[3].picture.shape == (48, 64, 3) and frames[3].picture.dtype == np.uint8
+    assert frames[3].picture.flags.c_contiguous and frames[3].name == "clip.mp4"
+    assert all(abs(int(f.picture[40, 50, 0]) - (40 + 5 * f.index)) < 8 for f in frames)
+    assert is_red(frames[0].picture[4, 4]) and source.damaged is None
+
+
+def test_closing_half_way_is_not_damage(tmp_path):
+    source = VideoSource(write_video(tmp_path / "clip.mp4", pictures(20)))
+    for frame in source:
+        if frame.index == 4:
+            source.close()
+    assert frame.index < 20 and source.damaged is None
+
+
+def test_video_that_starts_late(tmp_path):
+    path = write_video(tmp_path / "late.mkv", pictures(5), first_pts=50)
+    with VideoSource(path) as source:
+        assert [f.timestamp_ns for f in source][0] == 0
+        assert source.start_ns == pytest.approx(2e9, abs=2e8)
+
+
+@pytest.mark.parametrize("shape", [(47, 63), (1, 1), (3, 129)])
+def test_video_of_odd_size(tmp_path, shape):
+    path = write_video(tmp_path / "odd.mkv", pictures(4, *shape), codec="ffv1", pix_fmt="bgr0")
+    with VideoSource(path) as source:
+        assert source.size == shape[::-1]
+        assert [f.picture.shape for f in source] == [(*shape, 3)] * 4
+
+
+def test_grey_video_becomes_rgb(tmp_path):
+    path = write_video(tmp_path / "grey.mkv", pictures(3), codec="ffv1", pix_fmt="gray")
+    with VideoSource(path) as source:
+        picture = next(iter(source)).picture
+    assert picture.shape == (48, 64, 3) and np.ptp(picture.astype(int), axis=2).max() <= 1
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)])
+def test_rotation_in_the_header_is_applied(tmp_path, matrix, turns):
+    """The display matrix is written into the file by hand: (0, 1, -1, 0) means shown a quarter turn clockwise."""
+    path = write_video(tmp_path / "phone.mp4", pictures(3))
+    data = bytearray(path.read_bytes())
+    a, b, c, d = (65536 * value for value in matrix)
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    with VideoSource(path) as source:
+        picture = next(iter(source)).picture
+        expected = np.rot90(pictures(1)[0], turns)
+        assert picture.shape == expected.shape and source.size == expected.shape[1::-1]
+    assert np.abs(picture.astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4"])
+def test_a_file_cut_in_the_middle_gives_what_is_there(tmp_path, caplog, name):
+    noise = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), dtype=np.uint8) for i in range(60)]
+    mux = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    path = write_video(tmp_path / name, noise, options={"g": "10"}, mux=mux)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with caplog.at_level(logging.WARNING), VideoSource(path) as source:
+        count = len(list(source))
+    assert 10 < count < 50
+    assert "cut short or damaged" in source.damaged and source.damaged in caplog.text
+
+
+def test_videos_that_cannot_be_opened(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("This is a letter, not a film.\n" * 50)
+    (tmp_path / "notes.txt").write_text("Notes.\n" * 50)
+    whole = write_video(tmp_path / "whole.mp4", pictures(10)).read_bytes()
+    (tmp_path / "no_index.mp4").write_bytes(whole[: len(whole) // 2])
+    with av.open(str(tmp_path / "sound.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    for name, says in {
+        "absent.mp4": "no file", "empty.mp4": "is empty", "text.mp4": "not a video", "no_index.mp4": "cut short",
+        "sound.wav": "holds no video", ".": "is a folder", "notes.txt": "video",
+    }.items():
+        with pytest.raises(UserError, match=says) as caught:
+            VideoSource(tmp_path / name)
+        assert str(caught.value).count("\n") == 0
+
+
+def test_images_of_all_kinds(tmp_path, caplog):
+    base = np.full((20, 30, 3), (10, 20, 200), np.uint8)    # BGR: red
+    cv2.imwrite(str(tmp_path / "shot2.png"), base)
+    cv2.imwrite(str(tmp_path / "shot10.jpg"), base)
+    cv2.imwrite(str(tmp_path / "shot11.png"), np.full((20, 30), 77, np.uint8))
+    cv2.imwrite(str(tmp_path / "shot12.png"), np.full((20, 30, 3), 40000, np.uint16))
+    glass = np.dstack([base, np.zeros((20, 30), np.uint8)])
+    glass[:10, :, 3] = 255
+    cv2.imwrite(str(tmp_path / "shot13.png"), glass)
+    (tmp_path / "shot14.png").write_bytes(b"not a picture")
+    (tmp_path / "shot15.bmp").touch()
+    (tmp_path / "readme.txt").write_text("ignored")
+    with caplog.at_level(logging.WARNING), ImageSource(tmp_path) as source:
+        frames = list(source)
+    assert [f.name for f in frames] == ["shot2.png", "shot10.jpg", "shot11.png", "shot12.png", "shot13.png"]
+    assert source.skipped == 2 and "shot14.png" in caplog.text and source.frame_count == 7
+    assert all(f.picture.dtype == np.uint8 and f.picture.shape == (20, 30, 3) for f in frames)
+    assert frames[0].picture[5, 5].tolist() == [200, 20, 10]
+    assert frames[2].picture[5, 5].tolist() == [77] * 3
+    assert abs(int(frames[3].picture[5, 5, 0]) - 156) <= 1
+    assert frames[4].picture[2, 2].tolist() == [200, 20, 10] and frames[4].picture[15, 2].tolist() == [255] * 3
+    assert [f.index for f in frames] == [0, 1, 2, 3, 4] and frames[1].timestamp_ns == 33_333_333
+
+
+def test_exif_orientation_is_respected(tmp_path):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:20, :20] = 255    # top left
+    data = cv2.imencode(".jpg", picture)[1].tobytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + b"\0\0\0\0"
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "phone.jpg").write_bytes(data[:2] + segment + data[2:])
+    shown = next(iter(ImageSource(tmp_path / "phone.jpg"))).picture
+    assert shown.shape == (60, 40, 3)    # orientation 6: shown a quarter turn clockwise
+    assert shown[5, 35].min() > 200 and shown[5, 5].max() < 50
+
+
+def test_image_sources_that_cannot_be_opened(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"x")
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "hollow").mkdir()
+    for name, says in {"absent": "no file or folder", "a.txt": "not a picture", "hollow": "holds no pictures"}.items():
+        with pytest.raises(UserError, match=says):
+            ImageSource(tmp_path / name)
+    with pytest.raises(UserError, match="can be read"):
+        list(ImageSource(tmp_path / "bad.png"))
+
+
+class MjpegServer:
+    """A camera on the loopback: sends numbered pictures at 50 fps; `mode` is run, stall (silence) or close (hang up)."""
+
+    def __init__(self):
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                server.serve(self.wfile)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.mode = "run"
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}/camera.mjpg"
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def serve(self, out):
+        number = 0
+        try:
+            while self.mode != "close":
+                if self.mode == "run":
+                    picture = np.full((48, 64, 3), number % 200, np.uint8)
+                    data = cv2.imencode(".jpg", picture)[1].tobytes()
+                    out.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+                    number += 1
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.mode = "close"
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server():
+    camera = MjpegServer()
+    yield camera
+    camera.stop()
+
+
+def wait_for(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_camera_gives_the_newest_picture_and_counts_the_dropped(server):
+    with CameraSource(server.url) as camera:
+        assert camera.size == (64, 48) and camera.state == "running"
+        first = camera.read(timeout_s=2)
+        time.sleep(0.4)
+        late = camera.read()
+        assert late.index - first.index > 5 and camera.dropped >= late.index - first.index - 1
+        assert time.monotonic_ns() - late.timestamp_ns < 200_000_000
+        frames = [frame for _, frame in zip(range(5), camera)]
+        assert all(b.index > a.index and b.timestamp_ns > a.timestamp_ns for a, b in zip(frames, frames[1:]))
+    assert camera.state == "closed" and list(camera) == []
+
+
+def test_camera_notices_a_stall_and_comes_back(server, caplog):
+    with caplog.at_level(logging.INFO), CameraSource(server.url, timeout_ms=600) as camera:
+        server.mode = "stall"
+        assert wait_for(lambda: camera.state == "stalled", 2)
+        assert wait_for(lambda: camera.state == "reconnecting", 3)
+        server.mode = "run"
+        assert wait_for(lambda: camera.state == "running", 6)
+        camera.read()
+        assert camera.read(timeout_s=2) is not None
+    assert "reconnecting" in caplog.text and "is back" in caplog.text
+
+
+def test_camera_reconnects_after_a_hang_up(server):
+    with CameraSource(server.url, timeout_ms=800) as camera:
+        server.mode = "close"
+        assert wait_for(lambda: camera.state == "reconnecting", 3)
+        server.mode = "run"
+        assert wait_for(lambda: camera.state == "running", 6)
+
+
+def test_no_camera_is_one_sentence_and_silence(capfd):
+    with pytest.raises(UserError, match="No camera 97"):
+        CameraSource(97)
+    with pytest.raises(UserError, match="sends no pictures"):
+        CameraSource("http://127.0.0.1:9/none.mjpg", timeout_ms=500)
+    written = capfd.readouterr()
+    assert written.err == "" and written.out == ""
