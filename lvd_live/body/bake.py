@@ -1,17 +1,13 @@
 """Bake the default body from Anny: one closed mesh in SMPL's layout, and the base mesh that clothes are fitted to.
 
-    python -m lvd_live bake            needs the [train] extra (`anny`); takes a few minutes, most of them Anny's first start
-
 Bodies are sampled from Anny's adult distribution plus a tail of extremes, turned from MakeHuman's A-pose to the T-pose, and summarised by a PCA. The surface is decimated to SMPL's
 6,890 vertices; each new vertex is a barycentric mix of three old ones, so that shapes and skin weights come along exactly.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse
@@ -223,72 +219,61 @@ def vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.bincount(faces.ravel(), np.repeat(area, 3), minlength=len(vertices))
 
 
-def bake(out: Path, synth_out: Path, count: int = 1200, seed: int = 0) -> None:
-    """Write the body file `out` and the base mesh for dressing `synth_out` (both .npz)."""
+def decimate(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quadric decimation to N_FACES: points (P, 3) near the surface of vertices (V, 3), faces (F, 3), and their faces (N_FACES, 3)."""
     import pyfqmr
 
+    used = np.unique(faces)
+    renumber = np.full(len(vertices), -1)
+    renumber[used] = np.arange(len(used))
+    simplify = pyfqmr.Simplify()
+    simplify.setMesh(vertices[used], renumber[faces])
+    simplify.simplify_mesh(target_count=N_FACES, aggressiveness=2, verbose=False)
+    points, simple, _ = simplify.getMesh()
+    return points, simple
+
+
+@dataclass(frozen=True)
+class Baked:
+    """body: the body file's arrays (SMPL's layout). base: MakeHuman's whole base mesh in the same T-pose, for dressing. rest: what turns the base mesh's A-pose into it."""
+
+    body: dict[str, np.ndarray]
+    base: dict[str, np.ndarray]
+    rest: dict[str, np.ndarray]
+
+
+def bake_body(count: int = 1200, seed: int = 0) -> Baked:
+    """Make the default body from `count` sampled people."""
     bodies = sample_bodies(count, seed)
     skin = largest_component(bodies.faces)
     area = vertex_areas(bodies.rest.mean(0), skin)
     mean, shapedirs, betas = pca(bodies.rest, area + 1e-9, N_SHAPE)
     mean_joints = bodies.joints.mean(0)
-
-    metric = thin_out(mean, bodies.weights, mean_joints)
-    used = np.unique(skin)
-    renumber = np.full(len(mean), -1)
-    renumber[used] = np.arange(len(used))
-    simplify = pyfqmr.Simplify()
-    simplify.setMesh(metric[used], renumber[skin])
-    simplify.simplify_mesh(target_count=N_FACES, aggressiveness=2, verbose=False)
-    points, faces, _ = simplify.getMesh()
-    log.info("decimated to %d vertices, %d faces", len(points), len(faces))
-    body_from_base = barycentric_map(points, metric, skin)
+    points, faces = decimate(thin_out(mean, bodies.weights, mean_joints), skin)
+    body_from_base = barycentric_map(points, thin_out(mean, bodies.weights, mean_joints), skin)
 
     template = body_from_base @ mean
     dirs = (body_from_base @ shapedirs.reshape(len(mean), -1)).reshape(len(template), 3, -1)
     weights = keep_largest(body_from_base @ bodies.weights, 4)
-    sampled = np.stack([body_from_base @ r for r in bodies.rest[:600].astype(np.float64)])
-    regressor = fit_joint_regressor(sampled, bodies.joints[:600], weights)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        out,
-        v_template=template.astype(np.float32),
-        shapedirs=dirs.astype(np.float32),
-        posedirs=np.zeros((len(template), 3, 207), np.float32),
-        J_regressor=regressor.astype(np.float32),
-        weights=weights.astype(np.float32),
-        kintree_table=np.stack([np.where(PARENTS < 0, 2**32 - 1, PARENTS), np.arange(24)]).astype(np.int64),
-        f=faces.astype(np.int32),
-        part_labels=weights.argmax(1).astype(np.uint8),
-    )
-    top = np.argsort(-bodies.weights, 1)[:, :4]
-    synth_out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        synth_out,
-        v_template=mean.astype(np.float32),
-        shapedirs=shapedirs.astype(np.float16),
-        weights_index=top.astype(np.uint8),
-        weights_value=np.take_along_axis(bodies.weights, top, 1).astype(np.float16),
-        J_template=mean_joints.astype(np.float32),
-        J_shapedirs=np.einsum("sb,sjc->jcb", betas / len(betas), bodies.joints - mean_joints).astype(np.float32),
-        parents=PARENTS,
-        faces=skin.astype(np.int32),
-        eye_faces=bodies.faces[~np.isin(bodies.faces[:, 0], used)].astype(np.int32),
-        betas=betas.astype(np.float16),
-    )
-    rest = synth_out.with_name("base_rest.npz")
-    np.savez_compressed(rest, a_pose=bodies.a_pose.astype(np.float32), rest_to_tpose=bodies.rest_to_tpose.astype(np.float32))
-    held_out = np.stack([body_from_base @ r for r in bodies.rest[-200:].astype(np.float64)])
-    miss = np.linalg.norm(np.einsum("jn,snc->sjc", regressor, held_out) - bodies.joints[-200:], axis=-1) * 1000
+    half = count // 2
+    sampled = np.stack([body_from_base @ r for r in bodies.rest.astype(np.float64)])
+    regressor = fit_joint_regressor(sampled[:half], bodies.joints[:half], weights)
+    miss = np.linalg.norm(np.einsum("jn,snc->sjc", regressor, sampled[half:]) - bodies.joints[half:], axis=-1) * 1000
     log.info("joint regressor on bodies not used for it: mean %.2f mm, worst joint %.2f mm", miss.mean(), miss.max())
-    log.info("worst by joint, mm: %s", dict(zip(JOINT, miss.max(0).round(1))))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The `bake` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"), help="where models/body and models/synth are written")
-    parser.add_argument("--bodies", type=int, default=1200, help="bodies to sample")
-    args = parser.parse_args(argv)
-    bake(args.models / "body" / "lvd_body.npz", args.models / "synth" / "base.npz", args.bodies)
-    return 0
+    body = {
+        "v_template": template.astype(np.float32), "shapedirs": dirs.astype(np.float32), "posedirs": np.zeros((len(template), 3, 207), np.float32),
+        "J_regressor": regressor.astype(np.float32), "weights": weights.astype(np.float32),
+        "kintree_table": np.stack([np.where(PARENTS < 0, 2**32 - 1, PARENTS), np.arange(24)]).astype(np.int64),
+        "f": faces.astype(np.int32), "part_labels": weights.argmax(1).astype(np.uint8),
+    }  # fmt: skip
+    top = np.argsort(-bodies.weights, 1)[:, :4]
+    top_weights = np.take_along_axis(bodies.weights, top, 1)
+    used = np.unique(skin)
+    base = {
+        "v_template": mean.astype(np.float32), "shapedirs": shapedirs.astype(np.float16), "weights_index": top.astype(np.uint8),
+        "weights_value": (top_weights / top_weights.sum(1, keepdims=True)).astype(np.float16), "J_template": mean_joints.astype(np.float32),
+        "J_shapedirs": np.einsum("sb,sjc->jcb", betas / len(betas), bodies.joints - mean_joints).astype(np.float32), "parents": PARENTS,
+        "faces": skin.astype(np.int32), "eye_faces": bodies.faces[~np.isin(bodies.faces[:, 0], used)].astype(np.int32), "betas": betas.astype(np.float16),
+    }  # fmt: skip
+    rest = {"a_pose": bodies.a_pose.astype(np.float32), "rest_to_tpose": bodies.rest_to_tpose.astype(np.float32)}
+    return Baked(body, base, rest)

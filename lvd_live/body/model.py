@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lvd_live.body.landmarks import landmark_regressor
 from lvd_live.errors import UserError
 
 KEYS = {"v_template": 2, "shapedirs": 3, "J_regressor": 2, "weights": 2, "kintree_table": 2, "f": 2}
@@ -18,7 +19,7 @@ class BodyModel(nn.Module):
     """SMPL's function: shape and pose to vertices (Loper et al. 2015, Eqs. 2-10).
 
     Buffers, metres, body frame (x to the person's left, y up, z forward): v_template (N, 3), shapedirs (N, 3, B), posedirs (207, N·3) or None, J_regressor (24, N),
-    weights (N, 24), faces (M, 3) int64, part_labels (N,) int64 (the joint that moves a vertex most).
+    weights (N, 24), faces (M, 3) int64, part_labels (N,) int64 (the joint that moves a vertex most), landmarks (33, N) (BlazePose's, as mixes of vertices).
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]):
@@ -32,6 +33,8 @@ class BodyModel(nn.Module):
         self.register_buffer("faces", torch.as_tensor(np.asarray(arrays["f"], np.int64)))
         labels = arrays["part_labels"] if "part_labels" in arrays else arrays["weights"].argmax(1)
         self.register_buffer("part_labels", torch.as_tensor(np.asarray(labels, np.int64)))
+        landmarks = arrays["landmarks"] if "landmarks" in arrays else landmark_regressor(arrays["v_template"], arrays["J_regressor"], labels)
+        self.register_buffer("landmarks", torch.as_tensor(np.asarray(landmarks, np.float32)))
         parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
         parents[0] = -1
         self.parents: list[int] = parents.tolist()
@@ -41,7 +44,7 @@ class BodyModel(nn.Module):
         """Read a body `.npz`. UserError when it is missing, unreadable, or not in SMPL's layout."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                arrays = {k: file[k] for k in (*KEYS, "posedirs", "part_labels") if k in file}
+                arrays = {k: file[k] for k in (*KEYS, "posedirs", "part_labels", "landmarks") if k in file}
         except FileNotFoundError:
             raise UserError(f"There is no body file {path}; give --body the path of a body .npz, or restore models/ from the repository.") from None
         except (OSError, ValueError, zipfile.BadZipFile, EOFError, TypeError, AttributeError):

@@ -27,10 +27,11 @@ def save_weights(network: LVD, path: Path, about: dict) -> None:
 def load_weights(network: LVD, path: Path) -> None:
     """Read weights into a network of the same preset, as float32."""
     state, _ = _read(path)
-    missing = network.load_state_dict(state, strict=False)
-    lacking = [k for k in missing.missing_keys if not k.endswith("num_batches_tracked")]
-    if lacking or missing.unexpected_keys:
-        raise UserError(f"{path} holds the weights of another network (for example {(lacking + missing.unexpected_keys)[0]} does not fit).")
+    wanted = {k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    unfit = sorted(wanted.keys() ^ state.keys()) + [k for k, shape in wanted.items() if k in state and state[k].shape != shape]
+    if unfit:
+        raise UserError(f"{path} holds the weights of another network (for example {unfit[0]} does not fit).")
+    network.load_state_dict(state, strict=False)
 
 
 def load_network(path: str | Path) -> tuple[LVD, str]:

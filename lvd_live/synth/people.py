@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.landmarks import landmark_regressor
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.person.crop import crop_for_box
 from lvd_live.synth.motion import Motion
@@ -47,7 +46,7 @@ class People:
             population = base["betas"].astype(np.float32)
         split = round(len(population) * (1 - HELD_OUT_BODIES))
         self.population = population[split:] if held_out else population[:split]
-        self.to_landmarks = landmark_regressor(self.body.v_template.numpy(), self.body.J_regressor.numpy(), self.body.part_labels.numpy())
+        self.to_landmarks = self.body.landmarks.numpy()
 
     def shape(self, rng: np.random.Generator) -> np.ndarray:
         """Shape coefficients (20,): between two people of the population, and a little beyond."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from lvd_live.lvd.network import LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
-from lvd_live.train.validate import validate
+from lvd_live.evaluate.descent import validate
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Options:
 
     def rate_at(self, step: int, progress: float) -> float:
         """Linear warm-up, then half a cosine down to a hundredth."""
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(1.0, progress))))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 class Average:
@@ -91,6 +92,9 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
         average.state, average.count = saved["average"], saved["average_count"]
         step, samples, hours = saved["step"], saved["samples"], saved["hours"]
         log.info("resumed at step %d", step)
+    elif network.preset.clip is not None:
+        begin_at_the_mean(network, shards, workers)
+        average.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
     rng = np.random.default_rng((options.seed, step))
     area = area.to(device)
@@ -103,11 +107,8 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
 
     bar = tqdm(initial=step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
     while (done := progress()) < 1:
-        if step % 50 == 0 or not shards.maps:
-            while shards.refresh() == 0:
-                if not any(w.is_alive() for w in workers):
-                    raise RuntimeError("no shards, and no worker that makes any")
-                time.sleep(1)
+        if step % 50 == 0:
+            wait_for_shards(shards, workers)
         for group in optimiser.param_groups:
             group["lr"] = options.rate_at(step, done)
         batch = draw_batch(shards, rng, options.batch, options.size_at(done), options.variation)
@@ -142,6 +143,22 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
             torch.save(everything, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
     bar.close()
+
+
+def wait_for_shards(shards: Shards, workers: list) -> None:
+    """Take in what has been made; wait only if there is nothing at all."""
+    while shards.refresh() == 0:
+        if not any(w.is_alive() for w in workers):
+            raise RuntimeError("there are no shards, and no worker that makes any")
+        time.sleep(1)
+
+
+def begin_at_the_mean(network: LVD, shards: Shards, workers: list) -> None:
+    """A head that predicts positions starts from the mean of the people, not from a heap at the origin."""
+    wait_for_shards(shards, workers)
+    mean = np.mean(shards.maps[0]["vertices"].astype(np.float32), 0)
+    with torch.no_grad():
+        network.field.head.bias.copy_(torch.from_numpy(mean).flatten())
 
 
 class _Table:

@@ -13,21 +13,28 @@ from lvd_live.lvd.field import Field
 class LossOptions:
     """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves.
 
-    own_weight: what their term counts. Spreads in half crops; near-surface points and own starts have log-uniform distances, down to a fraction of a millimetre's worth.
+    own_weight: what their term counts. Spreads (log-uniform, half crops): near-surface points lie down to millimetres from it. Own starts must be far more often than near: where most
+    are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops where it started.
     """
 
-    uniform: int = 64
-    near: int = 128
+    uniform: int = 32
+    near: int = 64
     targets: int = 256
-    own: int = 640
-    own_weight: float = 1.5
+    own: int = 512
+    own_weight: float = 2.0
     spread: tuple[float, float] = (0.002, 0.15)
-    own_spread: tuple[float, float] = (0.002, 0.35)
+    own_spread: tuple[float, float] = (0.04, 0.4)
+    together: tuple[float, float] = (0.003, 0.15)
 
 
 def log_uniform(shape: tuple[int, ...], bounds: tuple[float, float], device: torch.device) -> torch.Tensor:
     low, high = torch.tensor(bounds).log().tolist()
     return torch.empty(shape, device=device).uniform_(low, high).exp()
+
+
+def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor, clip: float) -> torch.Tensor:
+    """What the head ought to say: target − start, clipped component-wise at `clip` half crops, the way the head itself clips if it does."""
+    return (target - start).clamp(-clip, clip) if field.clip is None else field.displacement(target, start)
 
 
 def descent_loss(field: Field, features: torch.Tensor, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,13 +53,13 @@ def descent_loss(field: Field, features: torch.Tensor, vertices: torch.Tensor, a
     near = on_surface + torch.randn_like(on_surface) * log_uniform((B, options.near, 1), options.spread, device)
     points = torch.cat([anywhere, near], 1)
     targets = torch.randint(K, (options.targets,), device=device)
-    wanted = (vertices[:, None, targets] - points[:, :, None]).clamp(-clip, clip)
+    wanted = clipped_displacement(field, vertices[:, None, targets], points[:, :, None], clip)
     everyone = ((field(points, features, targets) - wanted).abs() * area[targets][:, None]).mean()
 
     own = torch.randint(K, (options.own,), device=device)
     there = vertices[:, own]
-    together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), (0.001, 0.06), device)
+    together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), options.together, device)
     start = there + together + torch.randn_like(there) * log_uniform((B, options.own, 1), options.own_spread, device)
-    wanted = (there - start).clamp(-clip, clip)
+    wanted = clipped_displacement(field, there, start, clip)
     itself = ((field.diagonal(start, features, own) - wanted).abs() * area[own][:, None]).mean()
     return everyone, itself

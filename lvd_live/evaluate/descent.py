@@ -5,23 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lvd_live.evaluate.metrics import aligned_error, to_millimetres
 from lvd_live.lvd.descent import descend
 from lvd_live.lvd.field import FoldedField
 from lvd_live.lvd.network import LANDMARKS, LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import warp_crop
-
-
-def to_millimetres(crop: torch.Tensor, focal: torch.Tensor, offset: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-    """Crop frame (B, N, 3) -> camera frame in mm, for cameras focal (B,), offset (B, 2), pelvis depth (B,) metres (see `people.to_camera_frame`)."""
-    distance = depth[:, None, None] * (1 - crop[..., 2:] / focal[:, None, None])
-    return 1000 * torch.cat([(crop[..., :2] - offset[:, None]) * distance / focal[:, None, None], -distance], -1)
-
-
-def aligned_error(predicted: torch.Tensor, true: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
-    """Distance of each vertex (B, N) after moving the pelvis, pelvis (N,) weights summing to 1, to the true one. Same unit as the vertices (B, N, 3)."""
-    shift = torch.einsum("n,bnc->bc", pelvis, true - predicted)
-    return (predicted + shift[:, None] - true).norm(dim=-1)
 
 
 @torch.no_grad()

@@ -1,0 +1,38 @@
+"""The figures: vertex-to-vertex distance, silhouette overlap, landmark distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # BlazePose: shoulders, elbows, wrists, hips, knees, ankles
+
+
+def to_millimetres(crop: torch.Tensor, focal: torch.Tensor, offset: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """Crop frame (B, N, 3) -> camera frame in mm, for cameras focal (B,), offset (B, 2) and pelvis depth (B,) metres (see `people.to_camera_frame`)."""
+    distance = depth[:, None, None] * (1 - crop[..., 2:] / focal[:, None, None])
+    return 1000 * torch.cat([(crop[..., :2] - offset[:, None]) * distance / focal[:, None, None], -distance], -1)
+
+
+def aligned_error(predicted: torch.Tensor, true: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+    """Distance of each vertex (B, N) once the predicted mesh is moved so that its origin falls on the true one.
+
+    predicted, true (B, N, 3) in one unit; origin (N,): the pelvis (or another point) as a mix of vertices, summing to 1.
+    """
+    shift = torch.einsum("n,bnc->bc", origin, true - predicted)
+    return (predicted + shift[:, None] - true).norm(dim=-1)
+
+
+def silhouette_iou(silhouette: np.ndarray, mask: np.ndarray) -> float:
+    """Intersection over union of two boolean pictures; 0 where both are empty."""
+    union = np.count_nonzero(silhouette | mask)
+    return np.count_nonzero(silhouette & mask) / union if union else 0.0
+
+
+def landmark_distance(projected: np.ndarray, seen: np.ndarray, size: float) -> float:
+    """Mean distance of the limbs' landmarks, as a share of the person's size in the picture.
+
+    projected, seen : (33, 2 or more) picture pixels. size : pixels (see `real.person_size`).
+    """
+    limbs = list(LIMBS)
+    return float(np.linalg.norm(projected[limbs, :2] - seen[limbs, :2], axis=1).mean() / size)

@@ -1,0 +1,98 @@
+"""Held-out synthetic people: V2V per iteration, from different starts, with and without landmarks, by yaw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvd_live.body.model import BodyModel
+from lvd_live.evaluate.descent import batches_of
+from lvd_live.evaluate.metrics import aligned_error, to_millimetres
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.synth.dataset import Shards
+from lvd_live.synth.motion import Motion
+from lvd_live.train.batches import warp_crop
+
+YAWS = (0, 90, 180, 270)
+FILL = 0.8  # of the crop's height that a start body's T-pose stature takes
+
+
+def start_meshes(body: BodyModel, motion: Motion, kind: str, count: int, rng: np.random.Generator) -> torch.Tensor:
+    """Where descent begins, (count, N, 3) crop frame, or (count, 3) for kind "point"; else "tpose" or "random" (a random person's random pose, facing anywhere)."""
+    if kind == "point":
+        return torch.zeros(count, 3)
+    stature = float(body.v_template[:, 1].max() - body.v_template[:, 1].min())
+    if kind == "tpose":
+        mesh = body.v_template[None].expand(count, -1, -1)
+    else:
+        poses = np.stack([motion.sample(rng) for _ in range(count)]).astype(np.float32)
+        betas = torch.from_numpy(rng.normal(0, 1, (count, body.shapedirs.shape[-1])).astype(np.float32))
+        with torch.no_grad():
+            mesh, _ = body(betas, torch.from_numpy(poses))
+        turn = rng.uniform(-np.pi, np.pi, count)
+        R = np.zeros((count, 3, 3), np.float32)
+        R[:, 0, 0], R[:, 0, 2], R[:, 2, 0], R[:, 2, 2], R[:, 1, 1] = np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn), 1
+        mesh = mesh @ torch.from_numpy(R).transpose(1, 2)
+    return (mesh - mesh.mean(1, keepdim=True)) * (2 * FILL / stature)
+
+
+def yaw_of(R: np.ndarray) -> np.ndarray:
+    """The nearest of YAWS, degrees, for body-to-camera rotations (B, 3, 3): 0 faces the camera, 90 faces the picture's right."""
+    degrees = np.degrees(np.arctan2(R[:, 0, 2], R[:, 2, 2])) % 360
+    return (np.round(degrees / 90).astype(int) % 4) * 90
+
+
+@torch.inference_mode()
+def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, start: str = "point", landmarks: bool = True, iterations: int = 8, count: int = 1024, seed: int = 0) -> dict[str, np.ndarray]:
+    """Pelvis-aligned V2V over all N vertices: {"v2v": (S, iterations) mm, "yaw": (S,) degrees}."""
+    rng = np.random.default_rng(seed)
+    pelvis = body.J_regressor[0]
+    errors, yaws = [], []
+    for rows in batches_of(shards, count, 32):
+        n, size = len(rows["picture"]), runtime.size
+        picture = np.stack([warp_crop(p, np.eye(2), np.zeros(2), size) for p in rows["picture"]])
+        mask = np.stack([warp_crop(m, np.eye(2), np.zeros(2), size) for m in rows["mask"]])
+        folded = runtime.see(picture, mask, rows["landmarks"].astype(np.float32) if landmarks else None)
+        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
+        truth = to_millimetres(runtime.network.dense(torch.from_numpy(rows["vertices"].astype(np.float32)).to(runtime.device)).cpu(), focal, offset, -t[:, 2])
+        v = start_meshes(body, motion, start, n, rng)
+        v = (v if v.ndim == 2 else v[:, runtime.network.control.cpu()]).to(runtime.device)
+        per_iteration = []
+        for _ in range(iterations):
+            v = runtime.descend(folded, v, iterations=1).vertices
+            dense = runtime.network.dense(v).cpu()
+            per_iteration.append(aligned_error(to_millimetres(dense, focal, offset, -t[:, 2]), truth, pelvis).mean(1).numpy())
+        errors.append(np.stack(per_iteration, 1))
+        yaws.append(yaw_of(rows["R"]))
+    return {"v2v": np.concatenate(errors), "yaw": np.concatenate(yaws)}
+
+
+@torch.inference_mode()
+def mean_body_error(body: BodyModel, shards: Shards, dense, count: int = 1024) -> float:
+    """V2V in mm of the mean body in its T-pose, facing the camera, upright: what knowing nothing costs."""
+    pelvis, total = body.J_regressor[0], []
+    guess = 1000 * body.v_template[None]
+    for rows in batches_of(shards, count, 32):
+        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
+        truth = to_millimetres(dense(torch.from_numpy(rows["vertices"].astype(np.float32))), focal, offset, -t[:, 2])
+        total.append(aligned_error(guess.expand(len(truth), -1, -1), truth, pelvis).mean(1).numpy())
+    return float(np.concatenate(total).mean())
+
+
+def report(runtime: Runtime, body: BodyModel, models: Path, shards: Shards, count: int = 1024) -> list[str]:
+    """The tables, as lines of Markdown."""
+    motion = Motion.load(models / "synth" / "poses.npz", held_out=True)
+    lines = ["| start | landmarks | " + " | ".join(f"{i}" for i in range(1, 9)) + " | median at 6 |", "|---|---|" + "---|" * 9]
+    yaw_lines = ["| landmarks | " + " | ".join(f"{y}°" for y in YAWS) + " | all |", "|---|" + "---|" * 5]
+    for given in (True, False) if runtime.network.preset.landmarks else (False,):
+        for start in ("point", "tpose", "random"):
+            result = measure(runtime, body, motion, shards, start=start, landmarks=given, count=count)
+            v2v = result["v2v"]
+            lines.append(f"| {start} | {'yes' if given else 'no'} | " + " | ".join(f"{x:.1f}" for x in v2v.mean(0)) + f" | {np.median(v2v[:, 5]):.1f} |")
+            if start == "point":
+                by_yaw = [v2v[result["yaw"] == y, 5] for y in YAWS]
+                yaw_lines.append(f"| {'yes' if given else 'no'} | " + " | ".join(f"{e.mean():.1f} (n={len(e)})" for e in by_yaw) + f" | {v2v[:, 5].mean():.1f} |")
+    mean_body = mean_body_error(body, shards, lambda v: runtime.network.dense(v.to(runtime.device)).cpu(), count)
+    return ["V2V, mm, pelvis-aligned, mean over people, per iteration:", "", *lines, "", f"The mean body in its T-pose: {mean_body:.1f} mm.", "", "By yaw, after 6 iterations from a point:", "", *yaw_lines]

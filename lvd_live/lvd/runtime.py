@@ -1,0 +1,65 @@
+"""A network made ready to run: batch norm folded into the convolutions, the field folded, on CPU or CUDA."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lvd_live.lvd.descent import Descent, descend
+from lvd_live.lvd.field import FoldedField
+from lvd_live.lvd.network import LANDMARKS, LVD, network_input
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Every convolution followed by a batch norm as one convolution: exact, in evaluation mode. Changes and returns `module`."""
+    for child in module.children():
+        fold_batch_norm(child)
+    if isinstance(module, nn.Sequential):
+        for i in range(len(module) - 1):
+            if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
+                module[i], module[i + 1] = fuse_conv_bn_eval(module[i], module[i + 1]), nn.Identity()
+    return module
+
+
+class Runtime:
+    """See a crop once, descend on it many times.
+
+    precision : "float32", or "bfloat16" for the backbone alone (an approximation: positions and field stay float32).
+    """
+
+    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "float32"):
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.precision = precision
+        self.network = fold_batch_norm(copy.deepcopy(network).eval()).to(self.device, memory_format=torch.channels_last)
+        self.field = FoldedField(network.field).to(self.device)
+        self.size = network.preset.size
+
+    @property
+    def provider(self) -> str:
+        """What runs the network, in words."""
+        return f"torch {self.device.type} {self.precision}"
+
+    @torch.inference_mode()
+    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None) -> torch.Tensor:
+        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None -> the folded map that `descend` reads."""
+        x = network_input(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device))
+        points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            features = self.network.features(x, points)
+        return self.field.prepare(features.float())
+
+    @torch.inference_mode()
+    def descend(self, folded: torch.Tensor, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
+        """Descend from `start` (B, K, 3), or from the crop's centre where it is None. See `descent.descend`."""
+        if start is None:
+            start = torch.zeros(len(folded), 3, device=self.device)
+        return descend(self.field, folded, start, iterations=iterations, tolerance=tolerance)
+
+    @torch.inference_mode()
+    def dense(self, vertices: torch.Tensor) -> np.ndarray:
+        """The body's vertices (B, N, 3) float32 from those that descend."""
+        return self.network.dense(vertices).float().cpu().numpy()

@@ -1,0 +1,69 @@
+"""From the crop frame to metres: a perspective camera, and a scale from the body's height.
+
+Crop frame: x right, y up, half a crop = 1; x and y are where the picture shows the point, z = f·(D − d)/D its nearness, with f the focal length in half crops, d the point's distance along
+the optical axis and D the pelvis's. Camera frame: metres, OpenCV's (x right, y down, z forward).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lvd_live.body.skeleton import JOINT
+from lvd_live.person.crop import Crop
+
+DEFAULT_FOV = 60.0  # degrees, across the picture's longer side: between a phone's and a webcam's
+NEAR = 0.05  # of the pelvis's distance: nothing is placed nearer
+_UPRIGHT = ("head", "neck", "spine3", "spine2", "spine1", "pelvis")
+_LEG = ("hip", "knee", "ankle", "foot")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: focal length in pixels, principal point (2,) in pixels (pixel centres on whole numbers)."""
+
+    focal: float
+    centre: np.ndarray
+
+    @classmethod
+    def of_picture(cls, width: int, height: int, fov_degrees: float = DEFAULT_FOV) -> Camera:
+        """The camera of a picture with a stated field of view across its longer side."""
+        return cls(max(width, height) / 2 / math.tan(math.radians(fov_degrees) / 2), np.array([(width - 1) / 2, (height - 1) / 2]))
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """K (3, 3) float64."""
+        return np.array([[self.focal, 0, self.centre[0]], [0, self.focal, self.centre[1]], [0, 0, 1.0]])
+
+
+def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float = 1.0) -> np.ndarray:
+    """Crop frame (..., 3) -> camera frame (..., 3) metres, for a pelvis `distance` metres away. Everything scales with `distance`."""
+    pixels = crop.to_picture(vertices[..., :2])
+    d = distance * np.maximum(1 - vertices[..., 2:] * crop.half / camera.focal, NEAR)
+    return np.concatenate([(pixels - camera.centre) / camera.focal * d, d], -1)
+
+
+def to_crop(points: np.ndarray, crop: Crop, camera: Camera, distance: float) -> np.ndarray:
+    """The inverse of `to_metres`."""
+    d = points[..., 2:]
+    pixels = points[..., :2] / d * camera.focal + camera.centre
+    return np.concatenate([crop.to_unit(pixels), camera.focal / crop.half * (1 - d / distance)], -1)
+
+
+def between_crops(vertices: np.ndarray, old: Crop, new: Crop) -> np.ndarray:
+    """The same mesh (..., 3) in another crop's frame."""
+    k = old.half / new.half
+    shift = (np.asarray(old.centre) - np.asarray(new.centre)) / new.half
+    return vertices * k + np.array([shift[0], -shift[1], 0.0])
+
+
+def skeleton_length(joints: np.ndarray) -> float:
+    """Head to foot along the bones, metres: what a person's height is read from, in any pose. joints (24, 3)."""
+
+    def path(names: tuple[str, ...]) -> float:
+        points = joints[[JOINT[n] for n in names]]
+        return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+    return path(_UPRIGHT) + sum(path(tuple(f"{side}_{n}" for n in _LEG)) for side in ("left", "right")) / 2

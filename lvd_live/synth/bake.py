@@ -1,0 +1,89 @@
+"""python -m lvd_live bake: make everything in models/ that is not trained, from Anny, CMU's poses and MakeHuman's clothes.
+
+    python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra; minutes, most of them Anny's first start
+    python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees each landmark
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvd_live.body.control import choose_control, fit_upsampling
+from lvd_live.body.landmarks import landmark_regressor, refine
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.synth.motion import Motion, bake_poses
+
+POSED = 180  # bodies that the upsampling of control vertices is fitted to
+
+
+def bake_everything(assets: Path, models: Path, bodies: int) -> None:
+    """Write models/body and models/synth."""
+    from lvd_live.body.bake import bake_body
+    from lvd_live.synth.wardrobe import bake_wardrobe
+
+    baked = bake_body(bodies)
+    synth, body_file = models / "synth", models / "body" / "lvd_body.npz"
+    synth.mkdir(parents=True, exist_ok=True)
+    body_file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(synth / "base.npz", **baked.base)
+    body = BodyModel(baked.body)
+    bake_poses(assets / "motion" / "pose_bank_cmu.npz", (body.J_regressor @ body.v_template).numpy(), synth / "poses.npz")
+    np.savez_compressed(body_file, **baked.body, **control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
+    bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
+
+
+def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Control vertices spread evenly over the template's skin, and the mix that the others follow by, fitted to posed people."""
+    rng = np.random.default_rng(seed)
+    motion = Motion.load(synth / "poses.npz", held_out=False)
+    poses = torch.from_numpy(np.stack([motion.sample(rng) for _ in range(POSED)]).astype(np.float32))
+    shapes = torch.from_numpy(betas[rng.choice(len(betas), POSED)])
+    with torch.no_grad():
+        posed = torch.cat([body(shapes[i : i + 20], poses[i : i + 20])[0] for i in range(0, POSED, 20)]).numpy()
+    template = body.v_template.numpy().astype(float)
+    control = choose_control(template)
+    columns, mix = fit_upsampling(posed, template, body.weights.numpy(), control)
+    return {"control": control.astype(np.int32), "control_columns": columns.astype(np.int16), "control_mix": mix}
+
+
+def bake_landmarks(models: Path, data: Path) -> None:
+    """Add `landmarks (33, N)` to the body file, measured on the pictures of `data` in which BlazePose found the person."""
+    from lvd_live.synth.dataset import Shards
+
+    path = models / "body" / "lvd_body.npz"
+    with np.load(path, allow_pickle=False) as file:
+        body = {k: file[k] for k in file if k != "landmarks"}
+    shards = Shards.open(data)
+    if not shards.maps:
+        raise UserError(f"There are no shards in {data}; make some with `python -m lvd_live synth --out {data}`.")
+    vertices, seen = (np.concatenate([m[key][m["observed"]].astype(float) for m in shards.maps]) for key in ("vertices", "landmarks"))
+    first = landmark_regressor(body["v_template"], body["J_regressor"], body["part_labels"])
+    np.savez_compressed(path, **body, landmarks=refine(first, body["v_template"], body["control"], vertices, seen[..., :2]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The `bake` tool."""
+    parser = argparse.ArgumentParser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
+    parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="where to write")
+    parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not args.assets and not args.landmarks_from:
+        raise UserError("Say what to bake: --assets DIR, or --landmarks-from DATA.")
+    try:
+        if args.assets:
+            bake_everything(args.assets, args.models, args.bodies)
+        if args.landmarks_from:
+            bake_landmarks(args.models, args.landmarks_from)
+    except (FileNotFoundError, zipfile.BadZipFile) as error:
+        raise UserError(f"Cannot bake: {error}.") from error
+    return 0

@@ -1,0 +1,59 @@
+"""python -m lvd_live synth: make shards of synthetic people, or a contact sheet of them to look at."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvd_live.errors import UserError
+from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
+
+
+def contact_sheet(arrays: dict[str, np.ndarray], columns: int = 8) -> np.ndarray:
+    """Samples (n, S, S, 3) with the mask's edge (green), every fourth control vertex (yellow), the finder's landmarks (red) and the true ones (blue), side by side, uint8 RGB."""
+    tiles = []
+    for i in range(len(arrays["picture"])):
+        picture = arrays["picture"][i].copy()
+        size = len(picture)
+        edge = cv2.Laplacian((arrays["mask"][i] > 127).astype(np.uint8) * 255, cv2.CV_8U)
+        picture[edge > 0] = (0, 255, 0)
+        for points, colour, radius in ((arrays["vertices"][i][::4], (255, 255, 0), 0), (arrays["truth"][i], (0, 0, 255), 1), (arrays["landmarks"][i], (255, 0, 0), 1)):
+            pixels = (points[:, :2].astype(np.float32) * [1, -1] + 1) * size / 2 - 0.5
+            for x, y in pixels.round().astype(int):
+                cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
+        tiles.append(picture)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The `synth` tool."""
+    parser = argparse.ArgumentParser(prog="python -m lvd_live synth", description=__doc__)
+    parser.add_argument("--out", type=Path, help="folder for shards; those already there are kept")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet of --people people instead (PNG)")
+    parser.add_argument("--people", type=int, default=8, help="people on the sheet, two pictures of each")
+    parser.add_argument("--shards", type=int, default=240)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--size", type=int, default=192, help="pixels along a crop's side")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.sheet:
+        arrays = ShardMaker(args.models, args.size, seed=args.seed).make(0, identities=args.people)
+        chosen = np.arange(args.people).repeat(2) * POSES + np.tile([0, POSES // 2], args.people)
+        if not cv2.imwrite(str(args.sheet), contact_sheet({k: v[chosen] for k, v in arrays.items()})[..., ::-1]):
+            raise UserError(f"Cannot write {args.sheet}.")
+    elif args.out:
+        workers = start_workers(args.out, args.models, args.size, args.shards, args.workers, seed=args.seed)
+        for worker in workers:
+            worker.join()
+        if any(worker.exitcode for worker in workers):
+            raise UserError("A worker stopped before its shards were made; what it said is above.", exit_code=1)
+    else:
+        raise UserError("Say what to make: --out DIR for shards, or --sheet FILE.png.")
+    return 0

@@ -1,0 +1,154 @@
+"""The tracker: a frame and the person in it become a mesh; the last mesh is where the next one starts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.lvd.evidence import landmarks_in_crop
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.weights import load_network
+from lvd_live.person.crop import Crop, choose_crop
+from lvd_live.person.types import Person
+from lvd_live.placement import DEFAULT_FOV, Camera, between_crops, skeleton_length, to_metres
+from lvd_live.sources import Frame
+
+log = logging.getLogger(__name__)
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
+TOLERANCE = 0.012  # half crops: a mean step below it is the last (about 1 cm on a person that fills the crop; the next one would be a fraction of it)
+LOST = 0.12  # half crops: a warm fit whose last mean step is longer has not found its person
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A body mesh on one frame.
+
+    vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres (zeros: not estimated). intrinsics (3, 3) float64: what projects
+    the vertices into the picture. iterations, step: how many, and the mean displacement of the last, half crops. cold: started from a point, not from the last mesh.
+    crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage.
+    """
+
+    vertices: np.ndarray
+    vertex_std: np.ndarray
+    intrinsics: np.ndarray
+    iterations: int
+    step: float
+    cold: bool
+    crop: Crop
+    crop_vertices: np.ndarray
+    milliseconds: Mapping[str, float]
+
+
+class Tracker:
+    """Fits the body to frame after frame.
+
+    `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the person is new, or the fit runs away), `reset` forgets.
+    fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
+    iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh.
+    """
+
+    def __init__(
+        self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, landmarks: bool = True, iterations: int | None = None, warm: bool = True,
+        weights: Mapping[str, str] | None = None,
+    ):  # fmt: skip
+        self.runtime, self.body = runtime, body
+        self.fov_degrees, self.height, self.landmarks, self.iterations, self.warm = fov_degrees, height, landmarks and runtime.network.preset.landmarks, iterations, warm
+        self.faces = body.faces.numpy().astype(np.int32)
+        template = body.v_template.numpy()
+        self._regressor = body.J_regressor.numpy()
+        stature = float(template[:, 1].max() - template[:, 1].min())
+        self._length = skeleton_length(self._regressor @ template) * (1.0 if height is None else height / stature)
+        self._weights = dict(weights or {})
+        self.reset()
+
+    @classmethod
+    def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "float32", **options) -> Tracker:
+        """A tracker from the files in models/. `options`: see the class. UserError when a file is missing or does not fit."""
+        path = weights or MODELS / "weights" / f"{preset}.safetensors"
+        network, sha256 = load_network(path)
+        default = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+        model = default if body is None else BodyModel.load(body)
+        if not torch.equal(model.faces, default.faces):
+            raise UserError(f"The network moves the vertices of the bundled body, and {body} is built of others; leave --body out.")
+        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, **options)
+
+    def describe(self) -> dict:
+        """What a file should remember of this tracker: JSON values."""
+        return {
+            "preset": self.runtime.network.preset.name, "weights": self._weights, "provider": self.runtime.provider, "fov_degrees": self.fov_degrees, "height": self.height,
+            "landmarks": self.landmarks, "iterations": self.iterations or "auto", "warm_start": self.warm,
+        }  # fmt: skip
+
+    def reset(self) -> None:
+        """Forget the last fit and crop."""
+        self._crop: Crop | None = None
+        self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
+
+    def start(self, frame: Frame, person: Person) -> Fit:
+        """Fit from the crop's centre, whatever was before."""
+        self.reset()
+        return self.step(frame, person)
+
+    def step(self, frame: Frame, person: Person, *, crop: Crop | None = None) -> Fit:
+        """Fit, starting from the last mesh if there is one. crop: look there; by default where `choose_crop` says."""
+        clock = _Clock()
+        if person.is_new:
+            self.reset()
+        crop = choose_crop(person, self._crop) if crop is None else crop
+        start = self._carried(crop)
+        size = self.runtime.size
+        picture, mask = crop.warp(frame.picture, size), crop.warp_mask(person, size)
+        landmarks = landmarks_in_crop(person.landmarks, person.world, crop)[None] if self.landmarks else None
+        clock.lap("crop")
+        folded = self.runtime.see(picture[None], mask[None], landmarks)
+        clock.lap("features")
+        descent = self._descend(folded, start)
+        if start is not None and not descent.steps[-1] < LOST:
+            log.info("frame %d: the fit ran away (step %.2f); starting anew", frame.index, descent.steps[-1])
+            start, descent = None, self._descend(folded, None)
+        clock.lap("descent")
+        self._crop, self._vertices = crop, descent.vertices
+        vertices = self.runtime.dense(descent.vertices)[0]
+        camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
+        unit = to_metres(vertices, crop, camera)
+        distance = self._length / max(skeleton_length(self._regressor @ unit), 1e-6)
+        metres = (unit * distance).astype(np.float32)
+        clock.lap("placement")
+        return Fit(
+            metres, np.zeros(len(metres), np.float32), camera.intrinsics, len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds
+        )
+
+    def _carried(self, crop: Crop) -> torch.Tensor | None:
+        if self._vertices is None or self._crop is None or not self.warm:
+            return None
+        moved = between_crops(self._vertices.cpu().numpy(), self._crop, crop)
+        return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
+
+    def _descend(self, folded: torch.Tensor, start: torch.Tensor | None):
+        if self.iterations is not None:
+            return self.runtime.descend(folded, start, iterations=self.iterations)
+        most = COLD_ITERATIONS if start is None else WARM_ITERATIONS
+        return self.runtime.descend(folded, start, iterations=most, tolerance=TOLERANCE)
+
+
+class _Clock:
+    """Milliseconds since the last lap, by name."""
+
+    def __init__(self):
+        self.milliseconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.milliseconds[name] = 1000 * (now - self._last)
+        self._last = now

@@ -1,0 +1,195 @@
+"""Learned Vertex Descent: published shapes, and every rewrite equal to the plain formula."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.errors import UserError
+from lvd_live.lvd.descent import descend, descend_plainly
+from lvd_live.lvd.field import Field, FoldedField, sample
+from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, landmark_maps, network_input
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.weights import load_network, load_weights, save_weights
+
+HEIGHT = 1.6  # of a body that fills the crop, half crops
+TIGHT = 1e-4 * HEIGHT
+
+
+@pytest.fixture(params=[None, 0.288], ids=["published head", "position head"])
+def field(request):
+    torch.manual_seed(0)
+    field = Field(features=40, hidden=64, vertices=150, clip=request.param)
+    with torch.no_grad():
+        for p in field.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return field
+
+
+def points_and_map(batch=2, n=150, seed=1):
+    """Points of which about a third lie outside the picture, and a feature map."""
+    g = torch.Generator().manual_seed(seed)
+    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), torch.randn(batch, 40, 12, 12, generator=g)
+
+
+def test_paper_preset_has_the_published_size():
+    network = LVD(PRESETS["paper"])
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    assert millions == pytest.approx(25.84, abs=0.05)
+    assert network.backbone.channels == 1024 and network.field.vertices == 6890
+    assert [tuple(layer.weight.shape) for layer in (network.field.layer1, network.field.layer2, network.field.head)] == [(512, 1027), (512, 512), (20670, 512)]
+    with torch.inference_mode():
+        assert network.features(torch.zeros(1, 4, 64, 64)).shape == (1, 1024, 32, 32)
+
+
+@pytest.mark.parametrize("size", [128, 192, 256])
+def test_live_preset_shapes(size):
+    network = LVD(PRESETS["live"]).eval()
+    with torch.inference_mode():
+        features = network.features(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4))
+    assert features.shape == (1, network.backbone.channels, size // 4, size // 4)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.features(torch.zeros(1, 4, size, size)), features)  # no landmarks: maps of zeros
+
+
+def test_sampling_reads_the_pixel_under_the_point():
+    features = torch.arange(16.0).view(1, 1, 4, 4)
+    at = torch.tensor([[[-0.75, 0.75, 0.3], [0.25, -0.75, 0.0], [0.0, 0.75, 0.0], [3.0, 0.0, 0.0]]])
+    torch.testing.assert_close(sample(features, at)[0, :, 0], torch.tensor([0.0, 14.0, 1.5, 0.0]))
+
+
+def test_diagonal_of_all_queries(field):
+    points, features = points_and_map()
+    everything = field(points, features, torch.arange(150))
+    assert everything.shape == (2, 150, 150, 3)
+    torch.testing.assert_close(field.diagonal(points, features), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0)
+
+
+def test_a_subset_of_targets(field):
+    points, features = points_and_map()
+    some = torch.tensor([3, 77, 149, 3])
+    torch.testing.assert_close(field(points, features, some), field(points, features, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0)
+    torch.testing.assert_close(field.diagonal(points[:, some], features, some), field.diagonal(points, features)[:, some], atol=TIGHT, rtol=0)
+
+
+def test_folding_is_exact_inside_and_outside_the_picture(field):
+    points, features = points_and_map()
+    assert (points[..., :2].abs() > 1).any(-1).float().mean() > 0.2
+    folded = FoldedField(field)
+    torch.testing.assert_close(folded.diagonal(points, folded.prepare(features)), field.diagonal(points, features), atol=TIGHT, rtol=0)
+
+
+def test_first_iteration_from_a_point(field):
+    _, features = points_and_map()
+    folded = FoldedField(field)
+    table = folded.prepare(features)
+    start = torch.tensor([[0.1, -0.2, 0.05], [1.4, 0.0, 0.0]])
+    everyone = start[:, None].expand(-1, 150, -1)
+    torch.testing.assert_close(folded.diagonal_from_point(start, table), folded.diagonal(everyone.contiguous(), table), atol=TIGHT, rtol=0)
+
+
+@pytest.mark.parametrize("iterations", [1, 6])
+def test_descent_equals_the_plain_formula(field, iterations):
+    _, features = points_and_map()
+    folded = FoldedField(field)
+    start = torch.zeros(2, 3)
+    with torch.inference_mode():
+        plain = descend_plainly(field, features, start[:, None].expand(-1, 150, -1), iterations=iterations)
+        fast = descend(folded, folded.prepare(features), start, iterations=iterations)
+    assert len(fast.steps) == iterations
+    torch.testing.assert_close(fast.vertices, plain, atol=TIGHT, rtol=0)
+
+
+def test_whole_paper_network_with_exact_rewrites():
+    """At a small crop, with few vertices, so that the N×N formula fits a test."""
+    torch.manual_seed(1)
+    network = LVD(replace(PRESETS["paper"], vertices=60)).eval()
+    picture, mask = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        plain = descend_plainly(network.field, network.features(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
+    runtime = Runtime(network, device="cpu")
+    fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
+    torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
+
+
+def test_batch_norm_folding_is_exact():
+    torch.manual_seed(0)
+    network = LVD(replace(PRESETS["live"], vertices=60))
+    x, landmarks = torch.randn(2, 4, 64, 64), torch.rand(2, 33, 4)
+    for _ in range(3):
+        network.features(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)])  # let the running statistics move
+    network.eval()
+    runtime = Runtime(network, device="cpu")
+    with torch.inference_mode():
+        torch.testing.assert_close(runtime.network.features(x, landmarks[:, list(LANDMARKS)]), network.features(x, landmarks[:, list(LANDMARKS)]), atol=2e-5, rtol=1e-4)
+
+
+def test_descent_stops_when_it_stands_still():
+    field = Field(8, 16, 20, clip=0.288)
+    folded = FoldedField(field)
+    torch.nn.init.zeros_(folded.w_head)  # every vertex belongs where its bias says
+    folded.b_head.uniform_(-0.5, 0.5)
+    table = folded.prepare(torch.zeros(1, 8, 4, 4))
+    result = descend(folded, table, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
+    assert 3 < len(result.steps) < 20 and result.steps[-1] < 1e-4
+    assert list(result.steps) == sorted(result.steps, reverse=True)
+    torch.testing.assert_close(result.vertices[0], folded.b_head, atol=1e-4, rtol=0)
+    assert max(result.steps) <= 0.288 * 3**0.5
+
+
+def test_network_input_hides_the_background():
+    picture = torch.full((1, 4, 4, 3), 200, dtype=torch.uint8)
+    mask = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    mask[0, 1, 2] = 255
+    x = network_input(picture, mask)
+    assert x.shape == (1, 4, 4, 4)
+    assert (x[0, :3, 0] == 0).all() and x[0, 3, 1, 2] == 1 and x[0, 3, 0, 0] == -1
+    assert x[0, 0, 1, 2] == pytest.approx((200 / 255 - 0.485) / 0.229, abs=1e-5)
+
+
+def test_landmark_maps_peak_where_the_landmark_is():
+    size = 48
+    landmarks = torch.tensor([[[0.5, 0.25, -0.3, 1.0], [0.0, 0.0, 0.2, 0.0]]])
+    maps = landmark_maps(landmarks, size)
+    assert maps.shape == (1, 4, size, size) and not maps[0, [1, 3]].any()  # without confidence, nothing
+    row, column = divmod(int(maps[0, 0].argmax()), size)
+    assert (2 * column + 1) / size - 1 == pytest.approx(0.5, abs=1.1 / size) and 1 - (2 * row + 1) / size == pytest.approx(0.25, abs=1.1 / size)
+    torch.testing.assert_close(maps[0, 2], -0.3 * maps[0, 0])
+
+
+def test_weights_round_trip_and_are_small(tmp_path):
+    network = LVD(PRESETS["live"], torch.arange(1723), torch.zeros(6890, 8), torch.full((6890, 8), 0.125)).eval()
+    path = tmp_path / "live.safetensors"
+    save_weights(network, path, {"hours": 1})
+    assert path.stat().st_size < 16 * 2**20
+    again, sha256 = load_network(path)
+    assert len(sha256) == 64 and again.preset == network.preset
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key].float(), value.float(), atol=2e-3, rtol=2e-3)
+
+
+def test_wrong_weight_files(tmp_path):
+    with pytest.raises(UserError, match="no weights"):
+        load_network(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_network(tmp_path / "text.safetensors")
+    small = LVD(replace(PRESETS["live"], vertices=60))
+    save_weights(small, tmp_path / "small.safetensors", {})
+    with pytest.raises(UserError, match="another network"):
+        load_weights(LVD(PRESETS["live"]), tmp_path / "small.safetensors")
+
+
+def test_preset_and_control_must_agree():
+    with pytest.raises(ValueError, match="1723"):
+        LVD(PRESETS["live"], torch.arange(10))
+
+
+def test_numbers_survive_a_hostile_picture():
+    """A black picture, an empty mask, landmarks far away: the mesh stays finite."""
+    torch.manual_seed(0)
+    runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu")
+    landmarks = np.full((1, 33, 4), 4.0, np.float32)
+    folded = runtime.see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), landmarks)
+    assert torch.isfinite(runtime.descend(folded, None, iterations=8).vertices).all()
