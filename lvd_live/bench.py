@@ -61,10 +61,10 @@ class PaperSize:
     @torch.inference_mode()
     def demo_loop(self) -> None:
         """The diagonal from the unfolded field, every iteration alike."""
-        features = self.network.features(torch.zeros(1, 4, 256, 256))
+        seen = self.network.see(torch.zeros(1, 4, 256, 256))
         v = torch.zeros(1, PRESETS["paper"].vertices, 3)
         for _ in range(PAPER_ITERATIONS):
-            v = v + self.network.field.diagonal(v, features)
+            v = v + self.network.field.diagonal(v, seen)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from lvd_live.errors import UserError
 from lvd_live.lvd.descent import descend, descend_plainly
-from lvd_live.lvd.field import Field, FoldedField, sample
+from lvd_live.lvd.field import Field, FoldedField, Seen, sample
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, landmark_maps, network_input
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.weights import load_network, load_weights, save_weights
@@ -17,10 +17,10 @@ HEIGHT = 1.6  # of a body that fills the crop, half crops
 TIGHT = 1e-4 * HEIGHT
 
 
-@pytest.fixture(params=[None, 0.288], ids=["published head", "position head"])
+@pytest.fixture(params=[(None, 0), (0.288, 0), (0.288, 5)], ids=["published", "clipped", "clipped, told landmarks"])
 def field(request):
     torch.manual_seed(0)
-    field = Field(features=40, hidden=64, vertices=150, clip=request.param)
+    field = Field(features=40, hidden=64, vertices=150, clip=request.param[0], landmarks=request.param[1])
     with torch.no_grad():
         for p in field.parameters():
             p.add_(0.05 * torch.randn_like(p))
@@ -28,9 +28,11 @@ def field(request):
 
 
 def points_and_map(batch=2, n=150, seed=1):
-    """Points of which about a third lie outside the picture, and a feature map."""
+    """Points of which about a third lie outside the picture, and crops with five landmarks, some of them missing."""
     g = torch.Generator().manual_seed(seed)
-    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), torch.randn(batch, 40, 12, 12, generator=g)
+    landmarks = torch.rand(batch, 5, 4, generator=g)
+    landmarks[0, 2, 3] = 0
+    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), Seen(torch.randn(batch, 40, 12, 12, generator=g), landmarks)
 
 
 def test_paper_preset_has_the_published_size():
@@ -40,17 +42,17 @@ def test_paper_preset_has_the_published_size():
     assert network.backbone.channels == 1024 and network.field.vertices == 6890
     assert [tuple(layer.weight.shape) for layer in (network.field.layer1, network.field.layer2, network.field.head)] == [(512, 1027), (512, 512), (20670, 512)]
     with torch.inference_mode():
-        assert network.features(torch.zeros(1, 4, 64, 64)).shape == (1, 1024, 32, 32)
+        assert network.see(torch.zeros(1, 4, 64, 64)).features.shape == (1, 1024, 32, 32)
 
 
 @pytest.mark.parametrize("size", [128, 192, 256])
 def test_live_preset_shapes(size):
     network = LVD(PRESETS["live"]).eval()
     with torch.inference_mode():
-        features = network.features(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4))
+        features = network.see(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4)).features
     assert features.shape == (1, network.backbone.channels, size // 4, size // 4)
     with torch.inference_mode():
-        torch.testing.assert_close(network.features(torch.zeros(1, 4, size, size)), features)  # no landmarks: maps of zeros
+        torch.testing.assert_close(network.see(torch.zeros(1, 4, size, size)).features, features)  # no landmarks: maps of zeros
 
 
 def test_sampling_reads_the_pixel_under_the_point():
@@ -60,30 +62,39 @@ def test_sampling_reads_the_pixel_under_the_point():
 
 
 def test_diagonal_of_all_queries(field):
-    points, features = points_and_map()
-    everything = field(points, features, torch.arange(150))
+    points, seen = points_and_map()
+    everything = field(points, seen, torch.arange(150))
     assert everything.shape == (2, 150, 150, 3)
-    torch.testing.assert_close(field.diagonal(points, features), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0)
+    torch.testing.assert_close(field.diagonal(points, seen), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0)
 
 
 def test_a_subset_of_targets(field):
-    points, features = points_and_map()
+    points, seen = points_and_map()
     some = torch.tensor([3, 77, 149, 3])
-    torch.testing.assert_close(field(points, features, some), field(points, features, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0)
-    torch.testing.assert_close(field.diagonal(points[:, some], features, some), field.diagonal(points, features)[:, some], atol=TIGHT, rtol=0)
+    torch.testing.assert_close(field(points, seen, some), field(points, seen, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0)
+    torch.testing.assert_close(field.diagonal(points[:, some], seen, some), field.diagonal(points, seen)[:, some], atol=TIGHT, rtol=0)
 
 
 def test_folding_is_exact_inside_and_outside_the_picture(field):
-    points, features = points_and_map()
+    points, seen = points_and_map()
     assert (points[..., :2].abs() > 1).any(-1).float().mean() > 0.2
     folded = FoldedField(field)
-    torch.testing.assert_close(folded.diagonal(points, folded.prepare(features)), field.diagonal(points, features), atol=TIGHT, rtol=0)
+    torch.testing.assert_close(folded.diagonal(points, folded.prepare(seen)), field.diagonal(points, seen), atol=TIGHT, rtol=0)
+
+
+def test_landmarks_without_confidence_are_no_landmarks():
+    torch.manual_seed(0)
+    field = Field(features=40, hidden=64, vertices=150, clip=0.288, landmarks=5)
+    points, seen = points_and_map()
+    nothing = Seen(seen.features, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
+    torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, Seen(seen.features)))
+    assert (field.diagonal(points, seen) - field.diagonal(points, nothing)).abs().max() > 0.01
 
 
 def test_first_iteration_from_a_point(field):
-    _, features = points_and_map()
+    _, seen = points_and_map()
     folded = FoldedField(field)
-    table = folded.prepare(features)
+    table = folded.prepare(seen)
     start = torch.tensor([[0.1, -0.2, 0.05], [1.4, 0.0, 0.0]])
     everyone = start[:, None].expand(-1, 150, -1)
     torch.testing.assert_close(folded.diagonal_from_point(start, table), folded.diagonal(everyone.contiguous(), table), atol=TIGHT, rtol=0)
@@ -91,12 +102,12 @@ def test_first_iteration_from_a_point(field):
 
 @pytest.mark.parametrize("iterations", [1, 6])
 def test_descent_equals_the_plain_formula(field, iterations):
-    _, features = points_and_map()
+    _, seen = points_and_map()
     folded = FoldedField(field)
     start = torch.zeros(2, 3)
     with torch.inference_mode():
-        plain = descend_plainly(field, features, start[:, None].expand(-1, 150, -1), iterations=iterations)
-        fast = descend(folded, folded.prepare(features), start, iterations=iterations)
+        plain = descend_plainly(field, seen, start[:, None].expand(-1, 150, -1), iterations=iterations)
+        fast = descend(folded, folded.prepare(seen), start, iterations=iterations)
     assert len(fast.steps) == iterations
     torch.testing.assert_close(fast.vertices, plain, atol=TIGHT, rtol=0)
 
@@ -107,7 +118,7 @@ def test_whole_paper_network_with_exact_rewrites():
     network = LVD(replace(PRESETS["paper"], vertices=60)).eval()
     picture, mask = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
-        plain = descend_plainly(network.field, network.features(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
+        plain = descend_plainly(network.field, network.see(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
     runtime = Runtime(network, device="cpu")
     fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
     torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
@@ -118,11 +129,11 @@ def test_batch_norm_folding_is_exact():
     network = LVD(replace(PRESETS["live"], vertices=60))
     x, landmarks = torch.randn(2, 4, 64, 64), torch.rand(2, 33, 4)
     for _ in range(3):
-        network.features(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)])  # let the running statistics move
+        network.see(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)])  # let the running statistics move
     network.eval()
     runtime = Runtime(network, device="cpu")
     with torch.inference_mode():
-        torch.testing.assert_close(runtime.network.features(x, landmarks[:, list(LANDMARKS)]), network.features(x, landmarks[:, list(LANDMARKS)]), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(runtime.network.see(x, landmarks[:, list(LANDMARKS)]).features, network.see(x, landmarks[:, list(LANDMARKS)]).features, atol=2e-5, rtol=1e-4)
 
 
 def test_descent_stops_when_it_stands_still():
@@ -130,7 +141,7 @@ def test_descent_stops_when_it_stands_still():
     folded = FoldedField(field)
     torch.nn.init.zeros_(folded.w_head)  # every vertex belongs where its bias says
     folded.b_head.uniform_(-0.5, 0.5)
-    table = folded.prepare(torch.zeros(1, 8, 4, 4))
+    table = folded.prepare(Seen(torch.zeros(1, 8, 4, 4)))
     result = descend(folded, table, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
     assert 3 < len(result.steps) < 20 and result.steps[-1] < 1e-4
     assert list(result.steps) == sorted(result.steps, reverse=True)

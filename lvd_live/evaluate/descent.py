@@ -7,7 +7,7 @@ import torch
 
 from lvd_live.evaluate.metrics import aligned_error, to_millimetres
 from lvd_live.lvd.descent import descend
-from lvd_live.lvd.field import FoldedField
+from lvd_live.lvd.field import FoldedField, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import warp_crop
@@ -26,8 +26,8 @@ def validate(network: LVD, shards: Shards, *, size: int, landmarks: bool, iterat
         mask = np.stack([warp_crop(m, np.eye(2), np.zeros(2), size) for m in rows["mask"]])
         points = torch.from_numpy(rows["landmarks"][:, list(LANDMARKS)].astype(np.float32)).to(device) if landmarks else None
         with torch.autocast(device.type, torch.bfloat16):
-            features = network.features(network_input(torch.from_numpy(picture).to(device), torch.from_numpy(mask).to(device)), points)
-        folded = field.prepare(features.float())
+            seen = network.see(network_input(torch.from_numpy(picture).to(device), torch.from_numpy(mask).to(device)), points)
+        folded = field.prepare(Seen(seen.features.float(), seen.landmarks))
         focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)).to(device) for k in ("focal", "offset", "t"))
         truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)).to(device), focal, offset, -t[:, 2])
         everyone = torch.full((truth.shape[1],), 1 / truth.shape[1], device=device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.field import Field, FoldedField
+from lvd_live.lvd.field import Field, Folded, FoldedField, Seen
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Descent:
     steps: tuple[float, ...]
 
 
-def descend(field: FoldedField, folded: torch.Tensor, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0) -> Descent:
+def descend(field: FoldedField, folded: Folded, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0) -> Descent:
     """Learned Vertex Descent: v_i ← v_i + Δv_i (Eq. 2).
 
     start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector). Stops after `iterations`, or as soon as an iteration moves
@@ -34,10 +34,10 @@ def descend(field: FoldedField, folded: torch.Tensor, start: torch.Tensor, *, it
     return Descent(v, tuple(steps))
 
 
-def descend_plainly(field: Field, features: torch.Tensor, start: torch.Tensor, *, iterations: int) -> torch.Tensor:
+def descend_plainly(field: Field, seen: Seen, start: torch.Tensor, *, iterations: int) -> torch.Tensor:
     """The paper's formula to the letter: every point asks for every vertex, and the diagonal is kept. start (B, N, 3). The reference that `descend` must equal."""
     everyone = torch.arange(field.vertices, device=start.device)
     v = start
     for _ in range(iterations):
-        v = v + field(v, features, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
+        v = v + field(v, seen, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
     return v

@@ -1,15 +1,25 @@
 """The field g: at any point, the displacement toward every vertex of the person's mesh.
 
-Three fully connected layers with weight norm over the point (x, y, z) and the picture's feature at (x, y). Training asks at few points for all vertices (Eq. 5); descent asks at
+Three fully connected layers with weight norm over the point (x, y, z), the picture's feature at (x, y) and, if they are given, the landmarks as seen from the point. Training asks at few points for all vertices (Eq. 5); descent asks at
 vertex i for vertex i alone, the diagonal. `FoldedField` answers the diagonal with the same numbers and far less work.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a crop. features (B, C, H, W); landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None."""
+
+    features: torch.Tensor
+    landmarks: torch.Tensor | None = None
 
 
 def sample(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -21,22 +31,33 @@ def sample(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 class Field(nn.Module):
     """Displacement field over pixel-aligned features.
 
-    vertices : N, how many vertices the head serves. clip : None gives the published head, whose output is the displacement itself. A number λ (crop units) gives a head that
-    predicts each vertex's *position* and moves toward it by at most λ, Δ = λ·tanh((position − point)/λ): the training target's clip at λ built in, and a fixed point that does not
-    depend on where the vertex came from.
+    vertices : N, how many vertices the head serves. clip : None gives the published head, whose output is the displacement itself. A number λ (crop units) gives a head with two things
+    built in that the published one has to learn: the training target's clip, Δ = λ·tanh(out/λ), and depth. A feature is read at the point's (x, y), so it can tell the offset from
+    there; it cannot know the point's z, so the head says where the vertex lies in depth and the point's z is subtracted.
+    landmarks : L, how many landmarks the field may be told (0: none, as published). Landmark k enters as c·(x_k − x, y_k − y, z_k) and its confidence c; missing ones are zeros.
     """
 
-    def __init__(self, features: int, hidden: int, vertices: int, clip: float | None = None):
+    def __init__(self, features: int, hidden: int, vertices: int, clip: float | None = None, landmarks: int = 0):
         super().__init__()
-        self.vertices, self.clip = vertices, clip
-        self.layer1 = weight_norm(nn.Linear(3 + features, hidden))
+        self.vertices, self.clip, self.landmarks = vertices, clip, landmarks
+        self.layer1 = weight_norm(nn.Linear(3 + features + 4 * landmarks, hidden))
         self.layer2 = weight_norm(nn.Linear(hidden, hidden))
         self.head = weight_norm(nn.Linear(hidden, 3 * vertices))
 
-    def hidden(self, points: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Points (B, M, 3), features (B, C, H, W) -> (B, M, hidden)."""
-        x = torch.cat([points, sample(features, points)], -1)
-        return F.relu(self.layer2(F.relu(self.layer1(x))))
+    def hidden(self, points: torch.Tensor, seen: Seen) -> torch.Tensor:
+        """Points (B, M, 3) -> (B, M, hidden)."""
+        inputs = [points, sample(seen.features, points)]
+        if self.landmarks:
+            inputs.append(self.landmarks_from(points, seen.landmarks))
+        return F.relu(self.layer2(F.relu(self.layer1(torch.cat(inputs, -1)))))
+
+    def landmarks_from(self, points: torch.Tensor, landmarks: torch.Tensor | None) -> torch.Tensor:
+        """The landmarks (B, L, 4) as seen from points (B, M, 3): (B, M, 4·L)."""
+        if landmarks is None:
+            return points.new_zeros(*points.shape[:2], 4 * self.landmarks)
+        place, confidence = landmarks[:, None, :, :3], landmarks[:, None, :, 3:]
+        offset = confidence * (place - points[:, :, None] * points.new_tensor([1.0, 1.0, 0.0]))
+        return torch.cat([offset, confidence.expand(-1, points.shape[1], -1, -1)], -1).flatten(2)
 
     def head_of(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The head's weights (T, 3, hidden) and bias (T, 3) for vertices `targets` (T,) int64."""
@@ -44,62 +65,89 @@ class Field(nn.Module):
 
     def displacement(self, out: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """The head's output, float32, as a displacement from `points` (broadcast against it)."""
-        return out if self.clip is None else self.clip * torch.tanh((out - points) / self.clip)
+        return out if self.clip is None else self.squash(out - points * points.new_tensor([0.0, 0.0, 1.0]))
 
-    def forward(self, points: torch.Tensor, features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def squash(self, displacement: torch.Tensor) -> torch.Tensor:
+        """Clip displacements component-wise at ±clip, smoothly."""
+        return self.clip * torch.tanh(displacement / self.clip)
+
+    def forward(self, points: torch.Tensor, seen: Seen, targets: torch.Tensor) -> torch.Tensor:
         """From every point to every target vertex: points (B, M, 3), targets (T,) -> Δ (B, M, T, 3)."""
         weight, bias = self.head_of(targets)
-        h = self.hidden(points, features)
+        h = self.hidden(points, seen)
         with torch.autocast(points.device.type, enabled=False):  # millimetres need float32
             out = F.linear(h.float(), weight.flatten(0, 1), bias.flatten()).unflatten(-1, (-1, 3))
             return self.displacement(out, points[:, :, None])
 
-    def diagonal(self, points: torch.Tensor, features: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
+    def diagonal(self, points: torch.Tensor, seen: Seen, targets: torch.Tensor | None = None) -> torch.Tensor:
         """From point i to target i alone: points (B, T, 3), targets (T,), all vertices by default -> Δ (B, T, 3)."""
         if targets is None:
             targets = torch.arange(self.vertices, device=points.device)
         weight, bias = self.head_of(targets)
-        h = self.hidden(points, features)
+        h = self.hidden(points, seen)
         with torch.autocast(points.device.type, enabled=False):
             out = torch.einsum("tch,bth->btc", weight, h.float()) + bias
             return self.displacement(out, points)
 
 
+@dataclass(frozen=True)
+class Folded:
+    """A crop prepared for descent: the first layer already applied to all that does not depend on the point. map (B, hidden, H, W), slope (B, 3, hidden), bias (B, 1, hidden)."""
+
+    map: torch.Tensor
+    slope: torch.Tensor
+    bias: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.map)
+
+
 class FoldedField(nn.Module):
     """A `Field` frozen for descent on pictures: exact, per vertex only.
 
-    The first layer is linear before its ReLU, so W·sample(F) = sample(W·F): the map is multiplied once per picture (`prepare`), its bias stays outside so that zero padding is exact.
-    Weight norm is folded. While all vertices stand at one point they share one hidden vector (`diagonal_from_point`).
+    The first layer is linear before its ReLU, so W·sample(F) = sample(W·F): the map is multiplied once per picture (`prepare`); its bias stays outside so that zero padding is exact.
+    What the layer makes of point and landmarks is affine in the point: a slope and a bias per picture. Weight norm is folded. While all vertices stand at one point they share one
+    hidden vector (`diagonal_from_point`).
     """
 
     def __init__(self, field: Field):
         super().__init__()
-        w1 = field.layer1.weight.detach()
+        w1, L = field.layer1.weight.detach(), field.landmarks
+        end = w1.shape[1] - 4 * L
         self.clip = field.clip
         self.register_buffer("w_point", w1[:, :3].T.contiguous())
-        self.register_buffer("w_features", w1[:, 3:, None, None].contiguous())
+        self.register_buffer("w_features", w1[:, 3:end, None, None].contiguous())
+        self.register_buffer("w_landmarks", w1[:, end:].unflatten(1, (L, 4)).permute(1, 2, 0).contiguous() if L else None)  # (L, 4, hidden)
         self.register_buffer("b1", field.layer1.bias.detach().clone())
         self.register_buffer("w2", field.layer2.weight.detach().clone())
         self.register_buffer("b2", field.layer2.bias.detach().clone())
         self.register_buffer("w_head", field.head.weight.detach().view(field.vertices, 3, -1).clone())
         self.register_buffer("b_head", field.head.bias.detach().view(field.vertices, 3).clone())
 
-    displacement = Field.displacement
+    displacement, squash = Field.displacement, Field.squash
 
-    def prepare(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (B, C, H, W) -> the folded map (B, hidden, H, W)."""
-        return F.conv2d(features, self.w_features.to(features.dtype))
+    def prepare(self, seen: Seen) -> Folded:
+        """Once per picture."""
+        table = F.conv2d(seen.features, self.w_features.to(seen.features.dtype))
+        B = len(table)
+        slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
+        if self.w_landmarks is not None and seen.landmarks is not None:
+            place, confidence = seen.landmarks[..., :3].float(), seen.landmarks[..., 3].float()
+            w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
+            slope = slope - F.pad(w_xy, (0, 0, 0, 1))
+            bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
+        return Folded(table, slope, bias)
 
-    def hidden(self, points: torch.Tensor, folded: torch.Tensor) -> torch.Tensor:
-        x = sample(folded, points).float() + points @ self.w_point + self.b1
+    def hidden(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
+        x = sample(folded.map, points) + torch.baddbmm(folded.bias, points, folded.slope)
         return F.relu(F.linear(F.relu(x), self.w2, self.b2))
 
-    def diagonal(self, points: torch.Tensor, folded: torch.Tensor) -> torch.Tensor:
-        """Points (B, N, 3), the folded map -> Δ (B, N, 3)."""
+    def diagonal(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
+        """Points (B, N, 3) -> Δ (B, N, 3)."""
         out = torch.einsum("nch,bnh->bnc", self.w_head, self.hidden(points, folded)) + self.b_head
         return self.displacement(out, points)
 
-    def diagonal_from_point(self, point: torch.Tensor, folded: torch.Tensor) -> torch.Tensor:
+    def diagonal_from_point(self, point: torch.Tensor, folded: Folded) -> torch.Tensor:
         """All vertices at one point (B, 3) -> Δ (B, N, 3)."""
         h = self.hidden(point[:, None], folded)[:, 0]
         out = torch.einsum("nch,bh->bnc", self.w_head, h) + self.b_head

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lvd_live.lvd.field import Field
+from lvd_live.lvd.field import Field, Seen
 from lvd_live.lvd.hourglass import StackedHourglass
 from lvd_live.lvd.pyramid import Pyramid
 
@@ -44,21 +44,20 @@ class LVD(nn.Module):
     def __init__(self, preset: Preset, control: torch.Tensor | None = None, columns: torch.Tensor | None = None, mix: torch.Tensor | None = None):
         super().__init__()
         self.preset = preset
-        evidence = 2 * len(LANDMARKS) if preset.landmarks else 0
-        self.backbone = (StackedHourglass if preset.name == "paper" else Pyramid)(4, evidence)
-        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip)
+        landmarks = len(LANDMARKS) if preset.landmarks else 0
+        self.backbone = (StackedHourglass if preset.name == "paper" else Pyramid)(4, 2 * landmarks)
+        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip, landmarks)
         if control is not None and len(control) != preset.vertices:
             raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")
         self.register_buffer("control", torch.arange(preset.vertices) if control is None else control.long())
         self.register_buffer("columns", None if columns is None else columns.long())
         self.register_buffer("mix", None if mix is None else mix.float())
 
-    def features(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None) -> torch.Tensor:
-        """Features (B, C, H, W) of crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4) from `Evidence`, or None for the picture alone."""
-        maps = None
-        if landmarks is not None and self.preset.landmarks:
-            maps = landmark_maps(landmarks, picture.shape[-1] // self.backbone.stride)
-        return self.backbone(picture, maps)
+    def see(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None) -> Seen:
+        """See crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None for the picture alone."""
+        if landmarks is None or not self.preset.landmarks:
+            return Seen(self.backbone(picture))
+        return Seen(self.backbone(picture, landmark_maps(landmarks, picture.shape[-1] // self.backbone.stride)), landmarks)
 
     def dense(self, vertices: torch.Tensor) -> torch.Tensor:
         """The body's vertices (B, N, 3) from those the head serves (B, K, 3)."""

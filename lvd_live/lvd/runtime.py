@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lvd_live.lvd.descent import Descent, descend
-from lvd_live.lvd.field import FoldedField
+from lvd_live.lvd.field import Folded, FoldedField, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, network_input
 
 
@@ -44,16 +44,16 @@ class Runtime:
         return f"torch {self.device.type} {self.precision}"
 
     @torch.inference_mode()
-    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None) -> torch.Tensor:
-        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None -> the folded map that `descend` reads."""
+    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None) -> Folded:
+        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None -> what `descend` reads."""
         x = network_input(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device))
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            features = self.network.features(x, points)
-        return self.field.prepare(features.float())
+            seen = self.network.see(x, points)
+        return self.field.prepare(Seen(seen.features.float(), seen.landmarks))
 
     @torch.inference_mode()
-    def descend(self, folded: torch.Tensor, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
+    def descend(self, folded: Folded, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
         """Descend from `start` (B, K, 3), or from the crop's centre where it is None. See `descent.descend`."""
         if start is None:
             start = torch.zeros(len(folded), 3, device=self.device)

@@ -32,7 +32,7 @@ _FOLLOW = 0.3           # of the way, per frame, when the crop moves
 _SPECK = 0.05           # a separate piece of mask smaller than this part of the largest is noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crop:
     """A square of the picture, sides along the picture's: centre (2,) float64 in picture pixels, half its side in pixels."""
 

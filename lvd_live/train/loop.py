@@ -34,7 +34,8 @@ class Options:
     hours: float | None = None
     batch: int = 24
     rate: float = 2e-3
-    warm_up: int = 300
+    field_rate: float = 0.4  # of the rate
+    warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
     sizes: tuple[tuple[float, int], ...] = ((0.55, 128), (1.0, 192))
@@ -52,6 +53,15 @@ class Options:
     def rate_at(self, step: int, progress: float) -> float:
         """Linear warm-up, then half a cosine down to a hundredth."""
         return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def parameter_groups(network: LVD, options: Options) -> list[dict]:
+    """AdamW's groups: weight decay on matrices alone; the field, whose outputs are millimetres, learns in smaller steps than the backbone."""
+    groups = []
+    for module, share in ((network.backbone, 1.0), (network.field, options.field_rate)):
+        for matrices, decay in ((True, options.weight_decay), (False, 0.0)):
+            groups.append({"params": [p for p in module.parameters() if (p.ndim > 1) == matrices], "weight_decay": decay, "share": share, "lr": options.rate * share})
+    return groups
 
 
 class Average:
@@ -79,9 +89,7 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
     """
     out.mkdir(parents=True, exist_ok=True)
     network.to(device, memory_format=torch.channels_last).train()
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}], lr=options.rate, betas=(0.9, 0.99), fused=True)
+    optimiser = torch.optim.AdamW(parameter_groups(network, options), betas=(0.9, 0.99), fused=True)
     average = Average(network, options.ema)
     step, samples, hours = 0, 0, 0.0
     checkpoint = out / "checkpoint.pt"
@@ -110,12 +118,12 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
         if step % 50 == 0:
             wait_for_shards(shards, workers)
         for group in optimiser.param_groups:
-            group["lr"] = options.rate_at(step, done)
+            group["lr"] = options.rate_at(step, done) * group["share"]
         batch = draw_batch(shards, rng, options.batch, options.size_at(done), options.variation)
         picture = network_input(batch.picture.to(device), batch.mask.to(device))
         with torch.autocast(device.type, torch.bfloat16):
-            features = network.features(picture, batch.landmarks.to(device))
-            everyone, itself = descent_loss(network.field, features, batch.vertices.to(device), area, options.clip, options.loss)
+            seen = network.see(picture, batch.landmarks.to(device))
+            everyone, itself = descent_loss(network.field, seen, batch.vertices.to(device), area, options.clip, options.loss)
         optimiser.zero_grad(set_to_none=True)
         (everyone + options.loss.own_weight * itself).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -154,11 +162,11 @@ def wait_for_shards(shards: Shards, workers: list) -> None:
 
 
 def begin_at_the_mean(network: LVD, shards: Shards, workers: list) -> None:
-    """A head that predicts positions starts from the mean of the people, not from a heap at the origin."""
+    """A head that predicts depths starts from the people's mean depths."""
     wait_for_shards(shards, workers)
-    mean = np.mean(shards.maps[0]["vertices"].astype(np.float32), 0)
+    mean = np.mean(shards.maps[0]["vertices"][..., 2].astype(np.float32), 0)
     with torch.no_grad():
-        network.field.head.bias.copy_(torch.from_numpy(mean).flatten())
+        network.field.head.bias.view(-1, 3)[:, 2] = torch.from_numpy(mean)
 
 
 class _Table:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.field import Field
+from lvd_live.lvd.field import Field, Seen
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ def log_uniform(shape: tuple[int, ...], bounds: tuple[float, float], device: tor
 
 def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor, clip: float) -> torch.Tensor:
     """What the head ought to say: target − start, clipped component-wise at `clip` half crops, the way the head itself clips if it does."""
-    return (target - start).clamp(-clip, clip) if field.clip is None else field.displacement(target, start)
+    return (target - start).clamp(-clip, clip) if field.clip is None else field.squash(target - start)
 
 
-def descent_loss(field: Field, features: torch.Tensor, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
+def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms, in crop units: (Eq. 5, own neighbourhood).
 
-    features (B, C, H, W), vertices (B, K, 3) the truth, area (K,) the surface that each vertex stands for, mean 1: fingers and faces count by their size. Displacements are
+    seen: the crops, vertices (B, K, 3) the truth, area (K,) the surface that each vertex stands for, mean 1: fingers and faces count by their size. Displacements are
     clipped component-wise at `clip`.
 
     Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
@@ -54,12 +54,12 @@ def descent_loss(field: Field, features: torch.Tensor, vertices: torch.Tensor, a
     points = torch.cat([anywhere, near], 1)
     targets = torch.randint(K, (options.targets,), device=device)
     wanted = clipped_displacement(field, vertices[:, None, targets], points[:, :, None], clip)
-    everyone = ((field(points, features, targets) - wanted).abs() * area[targets][:, None]).mean()
+    everyone = ((field(points, seen, targets) - wanted).abs() * area[targets][:, None]).mean()
 
     own = torch.randint(K, (options.own,), device=device)
     there = vertices[:, own]
     together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), options.together, device)
     start = there + together + torch.randn_like(there) * log_uniform((B, options.own, 1), options.own_spread, device)
     wanted = clipped_displacement(field, there, start, clip)
-    itself = ((field.diagonal(start, features, own) - wanted).abs() * area[own][:, None]).mean()
+    itself = ((field.diagonal(start, seen, own) - wanted).abs() * area[own][:, None]).mean()
     return everyone, itself

@@ -1,0 +1,115 @@
+"""CMU poses on SMPL's joints, and what is sampled from them."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from lvd_live.body.model import BodyModel, axis_angle_to_matrix
+from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
+from lvd_live.synth.motion import MIRROR, Motion, cmu_name, mirrored, retarget, sitting, with_posed_arms, without_heading
+from lvd_live.tracker import MODELS
+
+POSES = MODELS / "synth" / "poses.npz"
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+def global_rotations(pose):
+    """(24, 3, 3) from one local axis-angle pose (24, 3)."""
+    R = axis_angle_to_matrix(torch.from_numpy(np.asarray(pose, np.float64))).numpy()
+    out = R.copy()
+    for j, p in enumerate(PARENTS):
+        if p >= 0:
+            out[j] = out[p] @ R[j]
+    return out
+
+
+def toy_skeleton(body):
+    """CMU's 31 joints reduced to those that are retargeted, in CMU's parent order, with our body's own bone directions except for splayed legs."""
+    names = ["Hips", "LeftUpLeg", "LeftLeg", "LeftFoot", "LeftToeBase", "RightUpLeg", "RightLeg", "RightFoot", "RightToeBase", "LowerBack", "Spine", "Spine1", "Neck", "Head"]
+    parents = [-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 12]
+    for side in ("Left", "Right"):
+        base = len(names)
+        names += [f"{side}{n}" for n in ("Shoulder", "Arm", "ForeArm", "Hand", "FingerBase")]
+        parents += [11, base, base + 1, base + 2, base + 3]
+    joints = (body.J_regressor @ body.v_template).numpy()
+    offsets = np.zeros((len(names), 3))
+    for j, name in enumerate(JOINT_NAMES):
+        if PARENTS[j] >= 0:
+            offsets[names.index(cmu_name(name))] = joints[j] - joints[PARENTS[j]]
+    splay = {"Left": Rotation.from_rotvec([0, 0, np.radians(20)]), "Right": Rotation.from_rotvec([0, 0, -np.radians(20)])}
+    for side, turn in splay.items():
+        for bone in ("Leg", "Foot"):
+            offsets[names.index(side + bone)] = turn.apply(offsets[names.index(side + bone)])
+    return names, np.array(parents), offsets, joints
+
+
+def test_retargeted_bones_point_where_cmus_do(body):
+    names, parents, offsets, joints = toy_skeleton(body)
+    rng = np.random.default_rng(0)
+    local = rng.normal(0, 0.5, (5, len(names), 3))
+    smpl = retarget(local, names, parents, offsets, joints)
+    for pose, source in zip(smpl, local, strict=True):
+        R = Rotation.from_rotvec(source).as_matrix()
+        G = R.copy()
+        for j, p in enumerate(parents):
+            if p >= 0:
+                G[j] = G[p] @ R[j]
+        ours = global_rotations(pose)
+        for bone, end in (("left_hip", "left_knee"), ("right_knee", "right_ankle"), ("left_elbow", "left_wrist"), ("spine1", "spine2")):
+            mine = ours[JOINT[bone]] @ (joints[JOINT[end]] - joints[JOINT[bone]])
+            theirs = G[names.index(cmu_name(bone))] @ offsets[names.index(cmu_name(end))]
+            np.testing.assert_allclose(mine / np.linalg.norm(mine), theirs / np.linalg.norm(theirs), atol=1e-5)
+
+
+def test_whole_clips_are_held_out():
+    with np.load(POSES, allow_pickle=False) as file:
+        held_out, clip, category = file["held_out"], file["clip"], file["category"]
+    for c in np.unique(clip):
+        assert len(np.unique(held_out[clip == c])) == 1
+    assert 0.05 < held_out.mean() < 0.35 and len(np.unique(category[held_out])) >= 8
+    train, test = Motion.load(POSES, held_out=False), Motion.load(POSES, held_out=True)
+    assert not set(np.concatenate(train.groups)) & set(np.concatenate(test.groups))
+
+
+def test_sampling_is_deterministic_and_sane():
+    motion = Motion.load(POSES, held_out=False)
+    first, again = ([motion.sample(rng) for _ in range(40)] for rng in (np.random.default_rng(5), np.random.default_rng(5)))
+    np.testing.assert_array_equal(first, again)
+    poses = np.stack(first)
+    assert np.isfinite(poses).all() and np.abs(poses).max() < 2 * np.pi
+    facing = np.stack([Rotation.from_rotvec(p[0]).as_matrix()[:, 2] for p in poses])
+    assert (facing[:, 2] > 0).mean() > 0.8  # the heading is taken out: the camera chooses the yaw
+
+
+def test_mirroring_mirrors_the_mesh(body):
+    motion = Motion.load(POSES, held_out=False)
+    pose = motion.sample(np.random.default_rng(2)).astype(np.float32)
+    zero = torch.zeros(2, 20)
+    _, joints = body(zero, torch.from_numpy(np.stack([pose, mirrored(pose)]).astype(np.float32)))
+    np.testing.assert_allclose(joints[1].numpy()[MIRROR] * [-1, 1, 1], joints[0].numpy(), atol=0.01)  # the body is not quite symmetric
+
+
+def test_heading_is_removed_and_tilt_kept():
+    tilt = Rotation.from_rotvec([0.3, 0, 0.1])
+    for turn in (-2.5, 0.4, 3.0):
+        root = (Rotation.from_rotvec([0, turn, 0]) * tilt).as_rotvec()
+        np.testing.assert_allclose(without_heading(root), without_heading(tilt.as_rotvec()), atol=1e-5)
+
+
+def test_sitting_and_webcam_poses(body):
+    rng = np.random.default_rng(0)
+    rest = np.zeros((24, 3), np.float32)
+    sat = np.stack([sitting(rest, rng) for _ in range(20)]).astype(np.float32)
+    arms = np.stack([with_posed_arms(rest, rng, calm=True) for _ in range(60)]).astype(np.float32)
+    _, joints = body(torch.zeros(20, 20), torch.from_numpy(sat))
+    knees, hips = joints[:, [4, 5]].numpy(), joints[:, [1, 2]].numpy()
+    assert (knees[..., 2] - hips[..., 2] > 0.2).mean() > 0.9 and (np.abs(knees[..., 1] - hips[..., 1]) < 0.3).mean() > 0.8
+    _, joints = body(torch.zeros(60, 20), torch.from_numpy(arms))
+    height = joints[:, 20, 1] - joints[:, 16, 1]
+    assert (height > 0.2).any() and (height < -0.2).any()  # overhead, and hanging
+    assert (joints[:, 20, 2] > 0.2).any()  # in front

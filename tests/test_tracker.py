@@ -1,0 +1,168 @@
+"""The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped weights on synthetic and real people."""
+
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.body.model import BodyModel
+from lvd_live.draw import project
+from lvd_live.errors import UserError
+from lvd_live.lvd.descent import Descent
+from lvd_live.lvd.network import PRESETS
+from lvd_live.person.types import Person
+from lvd_live.placement import between_crops
+from lvd_live.sources import Frame
+from lvd_live.tracker import COLD_ITERATIONS, MODELS, WARM_ITERATIONS, Tracker
+
+WEIGHTS = MODELS / "weights" / "live.safetensors"
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+class KnowingRuntime:
+    """Descends halfway to a standing body in the middle of the crop, each iteration. `blind`: runs away instead."""
+
+    size, device, provider = 64, torch.device("cpu"), "none"
+
+    class network:
+        preset = PRESETS["live"]
+
+    def __init__(self, body):
+        v = body.v_template - body.v_template.mean(0)
+        self.goal = (0.9 * v / v[:, 1].max())[None]
+        self.starts, self.blind = [], False
+
+    def see(self, picture, mask, landmarks):
+        assert picture.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64) and (landmarks is None or landmarks.shape == (1, 33, 4))
+        return None
+
+    def descend(self, folded, start, *, iterations, tolerance=0.0):
+        self.starts.append(start)
+        v, steps = torch.zeros_like(self.goal) if start is None else start, []
+        for _ in range(iterations):
+            delta = (self.goal - v) / 2 if not (self.blind and start is not None) else torch.full_like(v, 0.3)
+            v = v + delta
+            steps.append(float(delta.norm(dim=-1).mean()))
+            if steps[-1] < tolerance:
+                break
+        return Descent(v, tuple(steps))
+
+    def dense(self, vertices):
+        return vertices.numpy()
+
+
+def person_at(centre, half, is_new=False):
+    """A person who fills a box around `centre`, picture pixels."""
+    mask = np.zeros((48, 64), np.float32)
+    T = np.array([[0.1, 0, -0.45], [0, 0.1, -0.45]], np.float32)  # 640x480 -> 64x48
+    x, y = np.array(centre) * 0.1 - 0.45
+    mask[max(0, round(y - half * 0.08)) : round(y + half * 0.08), max(0, round(x - half * 0.03)) : round(x + half * 0.03)] = 1
+    rng = np.random.default_rng(0)
+    landmarks = np.column_stack([centre + half * rng.uniform(-0.25, 0.25, (33, 2)), np.ones(33)]).astype(np.float32)
+    return Person(mask, T, landmarks, rng.normal(0, 0.3, (33, 3)).astype(np.float32), 1.0, is_new)
+
+
+def frame(index=0, size=(480, 640)):
+    return Frame(np.full((*size, 3), 120, np.uint8), index, index * 33_000_000, "")
+
+
+@pytest.fixture
+def tracker(body):
+    return Tracker(KnowingRuntime(body), body)
+
+
+def test_first_frame_is_cold_the_next_warm(tracker):
+    first = tracker.step(frame(0), person_at((320, 240), 180, is_new=True))
+    second = tracker.step(frame(1), person_at((322, 240), 180))
+    assert first.cold and first.iterations <= COLD_ITERATIONS and tracker.runtime.starts[0] is None
+    assert not second.cold and second.iterations <= WARM_ITERATIONS and second.iterations < first.iterations
+    assert first.vertices.shape == (6890, 3) and first.vertices.dtype == np.float32 and first.vertex_std.shape == (6890,)
+
+
+def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
+    first = tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
+    second = tracker.step(frame(1), person_at((420, 250), 170))
+    assert second.crop != first.crop
+    np.testing.assert_allclose(tracker.runtime.starts[1][0].numpy(), between_crops(first.crop_vertices, first.crop, second.crop), atol=1e-4)
+
+
+def test_mesh_lies_on_the_person_in_the_picture(tracker):
+    fit = tracker.step(frame(), person_at((260, 250), 150, is_new=True))
+    pixels = project(fit.vertices, fit.intrinsics)
+    np.testing.assert_allclose(pixels, fit.crop.to_picture(fit.crop_vertices[:, :2]), atol=0.05)
+    assert abs(pixels[:, 0].mean() - 260) < 20 and fit.vertices[:, 2].min() > 0.5
+
+
+def test_reset_new_person_and_start_are_cold(tracker):
+    person, new = person_at((320, 240), 180), person_at((320, 240), 180, is_new=True)
+    tracker.step(frame(0), new)
+    assert not tracker.step(frame(1), person).cold
+    assert tracker.step(frame(2), new).cold
+    tracker.reset()
+    assert tracker.step(frame(3), person).cold
+    assert tracker.start(frame(4), person).cold
+
+
+def test_a_fit_that_runs_away_starts_anew(tracker):
+    tracker.step(frame(0), person_at((320, 240), 180, is_new=True))
+    tracker.runtime.blind = True
+    fit = tracker.step(frame(1), person_at((320, 240), 180))
+    assert fit.cold and tracker.runtime.starts[-1] is None
+
+
+def test_fixed_iterations_and_cold_starts(body):
+    for iterations in (1, 3):
+        t = Tracker(KnowingRuntime(body), body, iterations=iterations, warm=False)
+        fits = [t.step(frame(i), person_at((320, 240), 180, is_new=i == 0)) for i in range(3)]
+        assert [f.iterations for f in fits] == [iterations] * 3 and all(f.cold for f in fits)
+
+
+def test_height_sets_the_scale(body):
+    person = person_at((320, 240), 180, is_new=True)
+    short, tall = (Tracker(KnowingRuntime(body), body, height=h, iterations=8).step(frame(), person) for h in (1.5, 1.95))
+    np.testing.assert_allclose(tall.vertices / short.vertices, 1.95 / 1.5, rtol=1e-4)
+    stature = np.ptp(tall.vertices[:, 1])
+    assert stature == pytest.approx(1.95, abs=0.06)  # a standing body, to what perspective and the skeleton's length leave
+
+
+def test_field_of_view_sets_the_distance(body):
+    person = person_at((320, 240), 180, is_new=True)
+    near, far = (Tracker(KnowingRuntime(body), body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30))
+    assert far > 2 * near
+
+
+def test_describe_is_json_and_complete(tracker):
+    import json
+
+    told = json.loads(json.dumps(tracker.describe(), allow_nan=False))
+    assert {"preset", "weights", "provider", "fov_degrees", "height", "landmarks", "iterations", "warm_start"} <= told.keys()
+
+
+def test_another_topology_is_refused_in_one_sentence(tmp_path):
+    with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as file:
+        arrays = {k: file[k] for k in file}
+    arrays["f"] = arrays["f"][::-1].copy()
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(UserError, match="bundled body"):
+        Tracker.load("live", body=tmp_path / "other.npz")
+
+
+def test_paper_preset_says_that_its_weights_are_missing():
+    if (MODELS / "weights" / "paper.safetensors").exists():
+        pytest.skip("weights of the paper preset are there")
+    with pytest.raises(UserError, match="no weights"):
+        Tracker.load("paper")
+
+
+def test_shipped_weights_track_the_demo_clip():
+    """On the bundled clip of a real person: every frame tracked, the mesh on the person, warm fits cheap."""
+    from lvd_live.evaluate.real import score
+    from lvd_live.person import BlazePoseFinder
+
+    result = score(MODELS.parent / "recordings" / "demo.mp4", BlazePoseFinder(MODELS / "blazepose"), Tracker.load("live"), None, [])
+    assert result.tracked == result.frames > 30
+    assert result.iou > 0.75 and result.joints < 0.04 and result.iterations < 4
+

@@ -1,0 +1,166 @@
+"""The loss, the variation of samples, and a short run that is interrupted and goes on."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.lvd.field import Field, Seen
+from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS
+from lvd_live.synth.dataset import Shards, write_shard
+from lvd_live.train.batches import Variation, draw_batch, vary
+from lvd_live.train.loop import Average, Options, train
+from lvd_live.train.loss import LossOptions, descent_loss
+
+K = 40
+STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
+
+
+def fake_shard(rng, n=12, size=64):
+    """Grey people: a blob whose place in the picture is where all its vertices are."""
+    centre = rng.uniform(-0.4, 0.4, (n, 2))
+    at = (2 * np.arange(size) + 1) / size - 1
+    blob = ((at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2 < 0.06).astype(np.uint8) * 255
+    vertices = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2) + 0.2 * np.random.default_rng(0).normal(size=(K, 3))
+    landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
+    return {
+        "picture": np.repeat(blob[..., None], 3, 3), "alpha": blob, "mask": blob, "landmarks": landmarks.astype(np.float16), "truth": landmarks[..., :3].astype(np.float16),
+        "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
+        "t": np.tile(np.float32([0, 0, -3]), (n, 1)), "R": np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        write_shard(tmp_path / "data" / f"{i:05d}", fake_shard(rng))
+    return tmp_path / "data"
+
+
+class Oracle(Field):
+    """A field that knows where the vertices are."""
+
+    def __init__(self, vertices, clip):
+        super().__init__(4, 8, vertices.shape[1], clip)
+        self.known = vertices
+
+    def forward(self, points, seen, targets):
+        return self._toward(self.known[:, None, targets], points[:, :, None])
+
+    def diagonal(self, points, seen, targets=None):
+        return self._toward(self.known[:, targets], points)
+
+    def _toward(self, there, here):
+        return (there - here).clamp(-0.288, 0.288) if self.clip is None else self.squash(there - here)
+
+
+@pytest.mark.parametrize("clip", [None, 0.288])
+def test_only_the_truth_costs_nothing(clip):
+    vertices = torch.rand(2, K, 3) - 0.5
+    seen, area = Seen(torch.zeros(2, 4, 8, 8)), torch.ones(K)
+    for field, free in ((Oracle(vertices, clip), True), (Oracle(vertices + 0.05, clip), False)):
+        everyone, itself = descent_loss(field, seen, vertices, area, 0.288, LossOptions(targets=K, own=64))
+        assert (float(everyone) < 1e-6) == free and (float(itself) < 1e-6) == free
+
+
+def test_area_weighs_the_loss():
+    vertices = torch.rand(1, K, 3)
+    wrong = vertices.clone()
+    wrong[:, :10] += 0.1
+    area = torch.ones(K)
+    area[:10] = 0
+    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, area, 0.288, LossOptions())
+    assert float(everyone) < 1e-6 and float(itself) < 1e-6
+
+
+def test_a_sample_moves_as_one():
+    """Turning, scaling and shifting a sample keeps picture, mask, landmarks and vertices on each other."""
+    row = {k: v[0] for k, v in fake_shard(np.random.default_rng(1)).items()}
+    moving = replace(STILL, shift=0.15, scale=0.2, roll=0.7)
+    for seed in range(8):
+        picture, mask, landmarks, vertices = vary(row, 64, np.random.default_rng(seed), moving)
+        rows, columns = np.nonzero(mask > 127)
+        centre = np.array([(2 * columns.mean() + 1) / 64 - 1, 1 - (2 * rows.mean() + 1) / 64])
+        np.testing.assert_allclose(landmarks[0, :2], centre, atol=0.03)
+        assert picture.shape == (64, 64, 3) and landmarks.shape == (len(LANDMARKS), 4)
+        scale = np.linalg.norm(vertices[0] - vertices[1]) / np.linalg.norm((row["vertices"][0] - row["vertices"][1]).astype(float))
+        spread = np.sqrt((mask > 127).sum() / (row["mask"] > 127).sum())
+        assert scale == pytest.approx(spread, rel=0.05)
+
+
+def test_landmarks_are_dropped_as_often_as_told(data):
+    shards = Shards.open(data)
+    batch = draw_batch(shards, np.random.default_rng(0), 300, 32, replace(STILL, no_landmarks=0.3, one_landmark=0.2))
+    confidence = batch.landmarks[..., 3]
+    none = (confidence == 0).all(1)
+    assert float(none.float().mean()) == pytest.approx(0.3, abs=0.08)
+    assert float((confidence[~none] == 0).float().mean()) == pytest.approx(0.2, abs=0.04)
+
+
+def test_shards_join_while_being_made(data):
+    shards = Shards.open(data)
+    (data / ".00003.123").mkdir()  # a worker is at it
+    assert shards.refresh() == 3
+    write_shard(data / "00003", fake_shard(np.random.default_rng(9)))
+    assert shards.refresh() == 4
+
+
+def test_the_average_lags_and_follows():
+    torch.manual_seed(0)
+    network = torch.nn.Linear(3, 2)
+    average = Average(network, 0.9)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+    for _ in range(200):
+        average.update(network)
+    torch.testing.assert_close(average.state["weight"], network.weight.detach(), atol=1e-4, rtol=0)
+
+
+def options(**changes):
+    small = LossOptions(uniform=8, near=8, targets=K, own=32)
+    return replace(Options(steps=60, batch=8, warm_up=5, rate=3e-3, ema=0.9, sizes=((1.0, 64),), validate_every=30, save_every=10, loss=small, variation=STILL), **changes)
+
+
+def run(data, out, steps, **changes):
+    torch.manual_seed(0)
+    preset = replace(PRESETS["live"], vertices=K)
+    network, average = LVD(preset), LVD(preset)
+    shards = Shards.open(data)
+    train(network, average, shards, shards, torch.ones(K), out, options(steps=steps, **changes), device=torch.device("cpu"), workers=[])
+    with (out / "validation.csv").open() as file:
+        return average, list(csv.DictReader(file))
+
+
+def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "run", 60, variation=Interrupting(30))
+    step = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"]
+    assert 10 <= step < 60
+    _, rows = run(data, tmp_path / "run", 60)
+    assert int(rows[-1]["step"]) == 60 and int(rows[-1]["samples"]) == 480
+    with (tmp_path / "run" / "losses.csv").open() as file:
+        assert float(list(csv.DictReader(file))[-1]["own"]) < 0.12
+    first, last = ([float(r["v2v_6"]) for r in rows if r["landmarks"] == "1"][i] for i in (0, -1))
+    assert last < first
+
+
+class Interrupting(Variation):
+    """Presses Ctrl-C after so many batches."""
+
+    def __new__(cls, batches):
+        self = super().__new__(cls)
+        object.__setattr__(self, "left", batches * 8)
+        return self
+
+    def __init__(self, batches):
+        super().__init__(**{f: getattr(STILL, f) for f in STILL.__dataclass_fields__})
+
+    def __getattribute__(self, name):
+        if name == "roll":
+            object.__setattr__(self, "left", object.__getattribute__(self, "left") - 1)
+            if object.__getattribute__(self, "left") < 0:
+                raise KeyboardInterrupt
+        return super().__getattribute__(name)
