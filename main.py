@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--body", metavar="FILE", type=Path, help="a body file in SMPL's layout (default: the bundled open body)")
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
-    fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view")
+    fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
     fit.add_argument("--no-landmarks", action="store_true", help="fit from the picture and mask alone")
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
     fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")

@@ -9,6 +9,7 @@ import torch
 
 from lvd_live.lvd.field import Field, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS
+from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.loop import Average, Options, train
@@ -119,48 +120,36 @@ def test_the_average_lags_and_follows():
     torch.testing.assert_close(average.state["weight"], network.weight.detach(), atol=1e-4, rtol=0)
 
 
-def options(**changes):
-    small = LossOptions(uniform=8, near=8, targets=K, own=32)
-    return replace(Options(steps=60, batch=8, warm_up=5, rate=3e-3, ema=0.9, sizes=((1.0, 64),), validate_every=30, save_every=10, loss=small, variation=STILL), **changes)
-
-
 def run(data, out, steps, **changes):
     torch.manual_seed(0)
     preset = replace(PRESETS["live"], vertices=K)
     network, average = LVD(preset), LVD(preset)
+    network.backbone, average.backbone = (Pyramid(4, 2 * len(LANDMARKS), width=16, widths=(8, 8, 16, 16)) for _ in range(2))
+    network.field, average.field = (Field(16, 32, K, preset.clip, len(LANDMARKS)) for _ in range(2))
     shards = Shards.open(data)
-    train(network, average, shards, shards, torch.ones(K), out, options(steps=steps, **changes), device=torch.device("cpu"), workers=[])
-    with (out / "validation.csv").open() as file:
-        return average, list(csv.DictReader(file))
+    small = LossOptions(uniform=8, near=8, targets=K, own=32)
+    options = Options(steps=steps, batch=8, warm_up=5, rate=4e-3, ema=0.9, sizes=((0.5, 32), (1.0, 64)), validate_every=40, save_every=10, loss=small, variation=STILL)
+    train(network, average, shards, shards, torch.ones(K), out, replace(options, **changes), device=torch.device("cpu"), workers=[])
+    return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 
-def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run(data, tmp_path / "run", 60, variation=Interrupting(30))
-    step = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"]
-    assert 10 <= step < 60
-    _, rows = run(data, tmp_path / "run", 60)
-    assert int(rows[-1]["step"]) == 60 and int(rows[-1]["samples"]) == 480
-    with (tmp_path / "run" / "losses.csv").open() as file:
-        assert float(list(csv.DictReader(file))[-1]["own"]) < 0.12
-    first, last = ([float(r["v2v_6"]) for r in rows if r["landmarks"] == "1"][i] for i in (0, -1))
-    assert last < first
+def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
+    batches = iter(range(55))
 
+    def pressed(*args):
+        if next(batches, None) is None:
+            raise KeyboardInterrupt
+        return draw_batch(*args)
 
-class Interrupting(Variation):
-    """Presses Ctrl-C after so many batches."""
-
-    def __new__(cls, batches):
-        self = super().__new__(cls)
-        object.__setattr__(self, "left", batches * 8)
-        return self
-
-    def __init__(self, batches):
-        super().__init__(**{f: getattr(STILL, f) for f in STILL.__dataclass_fields__})
-
-    def __getattribute__(self, name):
-        if name == "roll":
-            object.__setattr__(self, "left", object.__getattribute__(self, "left") - 1)
-            if object.__getattribute__(self, "left") < 0:
-                raise KeyboardInterrupt
-        return super().__getattribute__(name)
+    with monkeypatch.context() as patch:
+        patch.setattr("lvd_live.train.loop.draw_batch", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "run", 120)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 50
+    tables = run(data, tmp_path / "run", 120)
+    steps = [int(row["step"]) for row in tables["validation"] if row["landmarks"] == "1"]
+    assert steps == [40, 80, 120] and int(tables["validation"][-1]["samples"]) == 960
+    first, last = (float(tables["losses"][i]["own"]) for i in (0, -1))
+    assert last < 0.8 * first
+    error = [float(row["v2v_6"]) for row in tables["validation"] if row["landmarks"] == "1"]
+    assert error[-1] < error[0]

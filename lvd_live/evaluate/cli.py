@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -56,7 +55,7 @@ def synthetic(args: argparse.Namespace) -> list[str]:
 def real(args: argparse.Namespace) -> list[str]:
     from tqdm import tqdm
 
-    from lvd_live.evaluate.real import Score, inputs, score
+    from lvd_live.evaluate.real import Score, inputs, mean, score
     from lvd_live.person import BlazePoseFinder
 
     paths = inputs(args.real)
@@ -72,10 +71,10 @@ def real(args: argparse.Namespace) -> list[str]:
         lines += ["", f"## Real pictures, {'with' if given else 'without'} landmark channels", "", "| file | tracked | IoU | joints, % of size | iterations | mm from 8 cold |", "|---|---|---|---|---|---|"]
         lines += [row(s) for s in scores]
         tight, clips = [s for s in scores if s.tight], [s for s in scores if s.frames > 1]
-        for name, group in (("tight clothes", tight), ("clips", clips), ("pictures", [s for s in scores if s.frames == 1]), ("all", scores)):
+        for title, group in (("tight clothes", tight), ("clips", clips), ("pictures", [s for s in scores if s.frames == 1]), ("all", scores)):
             if group:
-                figures = {f.name: float(np.nanmean([getattr(s, f.name) for s in group])) for f in fields(Score) if f.name in ("iou", "joints", "iterations", "from_cold")}
-                lines.append(row(Score(f"**{name}** (mean of {len(group)} files)", sum(s.frames for s in group), sum(s.tracked for s in group), **figures)))
+                figures = {name: mean([getattr(s, name) for s in group]) for name in ("iou", "joints", "iterations", "from_cold")}
+                lines.append(row(Score(f"**{title}** (mean of {len(group)} files)", sum(s.frames for s in group), sum(s.tracked for s in group), **figures)))
         if not tracker.landmarks and given:
             break  # the preset knows none
     if args.sheet:

@@ -80,8 +80,13 @@ def score(path: Path, finder: PersonFinder, tracker: Tracker, cold: Tracker | No
                 if frames % SHEET_EVERY == 0:
                     pictures.append(captioned(drawn, f"{path.stem[-24:]} {frame.index} IoU {iou:.2f} joints {100 * distance:.1f}%"))
             frames += 1
-    mean = lambda values: float(np.mean(values)) if values else float("nan")  # noqa: E731
     return Score(path.name, frames, len(ious), mean(ious), mean(joints), mean(iterations), mean(gaps))
+
+
+def mean(values: list[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def judge(frame: Frame, person: Person, fit: Fit, tracker: Tracker) -> tuple[float, float, np.ndarray]:

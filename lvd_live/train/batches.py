@@ -21,7 +21,7 @@ class Variation:
     shift: float = 0.03
     scale: float = 0.05
     roll: float = 0.10
-    no_landmarks: float = 0.30  # a picture without any
+    no_landmarks: float = 0.40  # a picture without any
     one_landmark: float = 0.06  # each missing on its own
     true_landmarks: float = 0.25  # the truth with plain noise instead of the finder's
     true_mask: float = 0.15

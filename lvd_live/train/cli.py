@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--rate", type=float, default=Options.rate)
-    parser.add_argument("--sizes", default="0.55:128,1:192", help="SHARE:PIXELS stages, each until that share of the steps")
+    parser.add_argument("--sizes", default="0.75:128,1:192", help="SHARE:PIXELS stages, each until that share of the steps")
     parser.add_argument("--validate-every", type=int, default=Options.validate_every)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from lvd_live.lvd.network import LVD, network_input
 from lvd_live.synth.dataset import Shards
-from lvd_live.train.batches import Variation, draw_batch
+from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.evaluate.descent import validate
 
@@ -32,13 +33,13 @@ class Options:
 
     steps: int = 12_000
     hours: float | None = None
-    batch: int = 24
+    batch: int = 16
     rate: float = 2e-3
     field_rate: float = 0.4  # of the rate
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
-    sizes: tuple[tuple[float, int], ...] = ((0.55, 128), (1.0, 192))
+    sizes: tuple[tuple[float, int], ...] = ((0.75, 128), (1.0, 192))
     validate_every: int = 1_000
     save_every: int = 500
     seed: int = 0
@@ -113,13 +114,18 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
     def progress() -> float:
         return step / options.steps if options.hours is None else (time.monotonic() - began) / 3600 / options.hours
 
+    def next_batch() -> Batch:
+        return draw_batch(shards, rng, options.batch, options.size_at(progress()), options.variation)
+
+    drawer = ThreadPoolExecutor(1)  # the next batch is drawn while this one is learned from
+    wait_for_shards(shards, workers)
+    coming = drawer.submit(next_batch)
     bar = tqdm(initial=step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
     while (done := progress()) < 1:
-        if step % 50 == 0:
-            wait_for_shards(shards, workers)
         for group in optimiser.param_groups:
             group["lr"] = options.rate_at(step, done) * group["share"]
-        batch = draw_batch(shards, rng, options.batch, options.size_at(done), options.variation)
+        batch = coming.result()
+        coming = drawer.submit(next_batch)
         picture = network_input(batch.picture.to(device), batch.mask.to(device))
         with torch.autocast(device.type, torch.bfloat16):
             seen = network.see(picture, batch.landmarks.to(device))
@@ -133,6 +139,7 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
         recent.append((float(everyone.detach()), float(itself.detach())))
         bar.update()
         if step % 50 == 0:
+            shards.refresh()
             mean = np.mean(recent, 0)
             recent.clear()
             hours = (time.monotonic() - began) / 3600
@@ -150,6 +157,7 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
             everything = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.state, "average_count": average.count, "step": step, "samples": samples, "hours": hours}
             torch.save(everything, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
+    drawer.shutdown()
     bar.close()
 
 

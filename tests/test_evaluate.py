@@ -1,0 +1,101 @@
+"""Metrics on cases whose answer is known, and the real-picture table on pictures made here."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.evaluate import cli
+from lvd_live.evaluate.metrics import LIMBS, aligned_error, landmark_distance, silhouette_iou, to_millimetres
+from lvd_live.evaluate.real import inputs, mask_in_picture, person_size
+from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
+from lvd_live.person.types import Person
+from lvd_live.synth.motion import Motion
+from lvd_live.synth.people import to_crop_frame
+from lvd_live.tracker import MODELS
+
+
+def test_alignment_removes_a_shift_and_nothing_else():
+    g = torch.Generator().manual_seed(0)
+    true = torch.randn(2, 50, 3, generator=g)
+    origin = torch.zeros(50)
+    origin[:2] = 0.5
+    assert aligned_error(true + torch.tensor([5.0, -3.0, 1.0]), true, origin).max() < 1e-5
+    moved = true.clone()
+    moved[:, 10] += torch.tensor([3.0, 4.0, 0.0])
+    error = aligned_error(moved, true, origin)
+    assert error[0, 10] == pytest.approx(5.0, abs=1e-5) and error[0, 11] < 1e-5
+
+
+def test_millimetres_undo_the_camera():
+    rng = np.random.default_rng(0)
+    camera = rng.normal(0, 0.4, (60, 3)) + [0.3, 0.1, -2.5]
+    crop = to_crop_frame(camera, 2.2, np.array([0.1, -0.3]), 2.5)
+    back = to_millimetres(torch.from_numpy(crop)[None], torch.tensor([2.2]), torch.tensor([[0.1, -0.3]]), torch.tensor([2.5]))
+    np.testing.assert_allclose(back[0].numpy(), 1000 * camera, atol=0.05)
+
+
+def test_iou():
+    a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    a[:2], b[1:3] = True, True
+    assert silhouette_iou(a, b) == pytest.approx(1 / 3) and silhouette_iou(a, a) == 1 and silhouette_iou(a & False, b & False) == 0
+
+
+def test_landmark_distance_counts_the_limbs():
+    seen = np.zeros((33, 3))
+    projected = seen[:, :2].copy()
+    projected[list(LIMBS)] += [3, 4]
+    projected[0] += 1000
+    assert landmark_distance(projected, seen, 100) == pytest.approx(0.05)
+
+
+def test_size_and_mask_of_a_person():
+    mask = np.zeros((120, 160), np.float32)
+    mask[20:100, 60:90] = 1
+    T = np.array([[0.25, 0, -0.375], [0, 0.25, -0.375]], np.float32)
+    landmarks = np.column_stack([np.full(33, 300.0), np.full(33, 240.0), np.ones(33)]).astype(np.float32)
+    person = Person(mask, T, landmarks, np.zeros((33, 3), np.float32), 1.0, True)
+    assert person_size(person) == pytest.approx(320, rel=0.01)
+    picture = mask_in_picture(person, (480, 640))
+    rows, columns = np.nonzero(picture)
+    assert abs(rows.min() - 80) <= 2 and abs(rows.max() - 399) <= 2 and abs(columns.min() - 240) <= 2 and abs(columns.max() - 359) <= 2
+
+
+def test_starts_fill_the_crop_and_differ():
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    motion = Motion.load(MODELS / "synth" / "poses.npz", held_out=True)
+    rng = np.random.default_rng(0)
+    assert start_meshes(body, motion, "point", 3, rng).shape == (3, 3)
+    tpose, random = (start_meshes(body, motion, kind, 3, rng) for kind in ("tpose", "random"))
+    assert tpose.shape == random.shape == (3, 6890, 3)
+    assert float(tpose[0, :, 1].max() - tpose[0, :, 1].min()) == pytest.approx(2 * FILL, abs=1e-3)
+    assert (random[0] - random[1]).norm(dim=-1).mean() > 0.1
+
+
+def test_yaw():
+    def turn(degrees):
+        a = np.radians(degrees)
+        return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+
+    np.testing.assert_array_equal(yaw_of(np.stack([turn(d) for d in (0, 44, 46, 90, 181, -90, -10)])), [0, 0, 90, 90, 180, 270, 0])
+
+
+def test_only_photographs_are_inputs(tmp_path):
+    for name in ("images/a.png", "images/a_mask.png", "images/segmentations_b.png", "videos/c.mp4", "images/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.name for p in inputs(tmp_path)] == ["a.png", "c.mp4"]
+
+
+def test_nothing_to_measure(tmp_path):
+    for arguments, word in (([], "what to measure"), (["--real", str(tmp_path / "none")], "no folder"), (["--real", str(tmp_path)], "no clips")):
+        with pytest.raises(UserError, match=word):
+            cli.main(arguments)
+
+
+def test_a_picture_without_anybody(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 160, 3), 99, np.uint8))
+    assert cli.main(["--real", str(tmp_path), "--no-cold"]) == 0
+    assert "| wall.png | 0/1 |" in capsys.readouterr().out
