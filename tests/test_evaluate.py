@@ -99,3 +99,12 @@ def test_a_picture_without_anybody(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 160, 3), 99, np.uint8))
     assert cli.main(["--real", str(tmp_path), "--no-cold"]) == 0
     assert "| wall.png | 0/1 |" in capsys.readouterr().out
+
+
+def test_learning_curve(tmp_path):
+    table = tmp_path / "validation.csv"
+    table.write_text("samples,landmarks,v2v_6\n1000,1,120\n1000,0,150\n9000,1,70\n9000,0,90\n")
+    assert cli.main(["--curve", str(table), str(tmp_path / "curve.png")]) == 0
+    assert cv2.imread(str(tmp_path / "curve.png")).std() > 5
+    with pytest.raises(UserError, match="validation.csv"):
+        cli.main(["--curve", str(tmp_path / "none.csv"), str(tmp_path / "curve.png")])

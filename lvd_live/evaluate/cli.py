@@ -12,6 +12,7 @@ import numpy as np
 
 from lvd_live import draw
 from lvd_live.errors import UserError
+from lvd_live.evaluate.curve import plot
 from lvd_live.tracker import MODELS, Tracker
 
 HELD_OUT = range(4)
@@ -27,19 +28,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1024, help="synthetic people to measure")
     parser.add_argument("--no-cold", action="store_true", help="leave out the comparison with 8 iterations from a point (it doubles the time)")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the real fits (PNG)")
+    parser.add_argument("--curve", type=Path, nargs=2, metavar=("VALIDATION.csv", "FILE.png"), help="draw a training run's error against samples")
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not args.real and not args.synthetic:
-        raise UserError("Say what to measure: --real DIR, --synthetic, or both.")
+    if not (args.real or args.synthetic or args.curve):
+        raise UserError("Say what to measure: --real DIR, --synthetic or --curve.")
     lines: list[str] = []
+    if args.curve:
+        plot(*args.curve)
     if args.synthetic:
         lines += synthetic(args)
     if args.real:
         if not args.real.is_dir():
             raise UserError(f"There is no folder {args.real} to measure on.")
         lines += real(args)
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("".join(line + "\n" for line in lines))
     return 0
 
 
@@ -49,7 +53,9 @@ def synthetic(args: argparse.Namespace) -> list[str]:
 
     make_shards(args.synthetic, args.models, 192, HELD_OUT, held_out=True)
     tracker = Tracker.load(args.preset, weights=args.weights)
-    return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, Shards.open(args.synthetic), args.count), ""]
+    with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as body:
+        shards = Shards.open(args.synthetic, (body["control_columns"].astype(int), body["control_mix"]))
+    return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, shards, args.count), ""]
 
 
 def real(args: argparse.Namespace) -> list[str]:

@@ -46,5 +46,4 @@ def batches_of(shards: Shards, count: int, batch: int):
         n = len(m["vertices"])
         chosen = np.linspace(0, n - 1, min(each, n)).round().astype(int)
         for i in range(0, len(chosen), batch):
-            rows = chosen[i : i + batch]
-            yield {key: np.asarray(value[rows]) for key, value in m.items() if key != "folder"}
+            yield shards.rows(m, chosen[i : i + batch], tuple(key for key in m if key != "folder"))

@@ -46,7 +46,7 @@ def yaw_of(R: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, start: str = "point", landmarks: bool = True, iterations: int = 8, count: int = 1024, seed: int = 0) -> dict[str, np.ndarray]:
-    """Pelvis-aligned V2V over all N vertices: {"v2v": (S, iterations) mm, "yaw": (S,) degrees}."""
+    """Pelvis-aligned V2V over all N vertices (shards opened with `upsample`): {"v2v": (S, iterations) mm, "yaw": (S,) degrees}."""
     rng = np.random.default_rng(seed)
     pelvis = body.J_regressor[0]
     errors, yaws = [], []
@@ -56,7 +56,7 @@ def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *
         mask = np.stack([warp_crop(m, np.eye(2), np.zeros(2), size) for m in rows["mask"]])
         folded = runtime.see(picture, mask, rows["landmarks"].astype(np.float32) if landmarks else None)
         focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
-        truth = to_millimetres(runtime.network.dense(torch.from_numpy(rows["vertices"].astype(np.float32)).to(runtime.device)).cpu(), focal, offset, -t[:, 2])
+        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), focal, offset, -t[:, 2])
         v = start_meshes(body, motion, start, n, rng)
         v = (v if v.ndim == 2 else v[:, runtime.network.control.cpu()]).to(runtime.device)
         per_iteration = []
@@ -70,13 +70,13 @@ def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *
 
 
 @torch.inference_mode()
-def mean_body_error(body: BodyModel, shards: Shards, dense, count: int = 1024) -> float:
+def mean_body_error(body: BodyModel, shards: Shards, count: int = 1024) -> float:
     """V2V in mm of the mean body in its T-pose, facing the camera, upright: what knowing nothing costs."""
     pelvis, total = body.J_regressor[0], []
     guess = 1000 * body.v_template[None]
     for rows in batches_of(shards, count, 32):
         focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
-        truth = to_millimetres(dense(torch.from_numpy(rows["vertices"].astype(np.float32))), focal, offset, -t[:, 2])
+        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), focal, offset, -t[:, 2])
         total.append(aligned_error(guess.expand(len(truth), -1, -1), truth, pelvis).mean(1).numpy())
     return float(np.concatenate(total).mean())
 
@@ -94,5 +94,5 @@ def report(runtime: Runtime, body: BodyModel, models: Path, shards: Shards, coun
             if start == "point":
                 by_yaw = [v2v[result["yaw"] == y, 5] for y in YAWS]
                 yaw_lines.append(f"| {'yes' if given else 'no'} | " + " | ".join(f"{e.mean():.1f} (n={len(e)})" for e in by_yaw) + f" | {v2v[:, 5].mean():.1f} |")
-    mean_body = mean_body_error(body, shards, lambda v: runtime.network.dense(v.to(runtime.device)).cpu(), count)
+    mean_body = mean_body_error(body, shards, count)
     return ["V2V, mm, pelvis-aligned, mean over people, per iteration:", "", *lines, "", f"The mean body in its T-pose: {mean_body:.1f} mm.", "", "By yaw, after 6 iterations from a point:", "", *yaw_lines]

@@ -139,14 +139,18 @@ def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> No
 
 @dataclass
 class Shards:
-    """The shards of a folder, as memory maps; `refresh` takes in those made since."""
+    """The shards of a folder, as memory maps; `refresh` takes in those made since.
+
+    upsample : (columns (N, 8) int, mix (N, 8) float), or None: with it, `rows` gives all N vertices of the body instead of the control vertices (see `body.control`).
+    """
 
     folder: Path
     maps: list[dict[str, np.ndarray]]
+    upsample: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Shards:
-        shards = cls(folder, [])
+    def open(cls, folder: Path, upsample: tuple[np.ndarray, np.ndarray] | None = None) -> Shards:
+        shards = cls(folder, [], upsample)
         shards.refresh()
         return shards
 
@@ -160,7 +164,15 @@ class Shards:
                 self.maps.append({"folder": path.name, **arrays})
         return len(self.maps)
 
-    def draw(self, rng: np.random.Generator, count: int, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """`count` random samples: each key's arrays stacked."""
-        rows = [(self.maps[rng.integers(len(self.maps))], rng.random()) for _ in range(count)]
-        return {key: np.stack([m[key][int(u * len(m[key]))] for m, u in rows]) for key in keys}
+    def rows(self, shard: dict[str, np.ndarray], chosen, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Samples `chosen` (an index or an array of them) of one of `maps`: the arrays of `keys`."""
+        out = {key: np.asarray(shard[key][chosen]) for key in keys}
+        if self.upsample is not None and "vertices" in out:
+            columns, mix = self.upsample
+            out["vertices"] = (out["vertices"].astype(np.float32)[..., columns, :] * mix[..., None]).sum(-2)
+        return out
+
+    def draw(self, rng: np.random.Generator, count: int, keys: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
+        """`count` random samples."""
+        picks = [(self.maps[rng.integers(len(self.maps))], rng.random()) for _ in range(count)]
+        return [self.rows(m, int(u * len(m["picture"])), keys) for m, u in picks]

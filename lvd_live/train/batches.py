@@ -41,16 +41,8 @@ class Batch:
 
 def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, variation: Variation) -> Batch:
     """`count` random samples at `size` pixels, varied."""
-    rows = shards.draw(rng, count, KEYS)
-    pictures, masks, landmarks, vertices = [], [], [], []
-    for i in range(count):
-        row = {key: rows[key][i] for key in KEYS}
-        picture, mask, points, mesh = vary(row, size, rng, variation)
-        pictures.append(picture)
-        masks.append(mask)
-        landmarks.append(points)
-        vertices.append(mesh)
-    return Batch(*(torch.from_numpy(np.stack(x)) for x in (pictures, masks, landmarks, vertices)))
+    samples = [vary(row, size, rng, variation) for row in shards.draw(rng, count, KEYS)]
+    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)))
 
 
 def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

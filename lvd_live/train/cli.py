@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads for training")
+    parser.add_argument("--drawers", type=int, default=Options.drawers, help="threads that draw batches: more for a fast GPU")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.threads:
@@ -77,8 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     make_shards(held_out, args.models, 192, range(HELD_OUT_SHARDS), held_out=True)
     workers = start_workers(args.data, args.models, 192, args.shards, args.workers, seed=args.seed)
     out = args.out or Path("runs") / args.preset
-    options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
+    options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, drawers=args.drawers, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
     args.data.mkdir(parents=True, exist_ok=True)
-    train(network, average, Shards.open(args.data), Shards.open(held_out), control_areas(body, network), out, options, device=torch.device(args.device), workers=workers)
+    upsample = None if network.columns is not None else (body["control_columns"].astype(int), body["control_mix"])  # a network that serves all vertices learns from all
+    train(network, average, Shards.open(args.data, upsample), Shards.open(held_out, upsample), control_areas(body, network), out, options, device=torch.device(args.device), workers=workers)
     save_weights(average, args.weights or out / f"{args.preset}.safetensors", {"preset": args.preset, "hours": args.hours, "steps": args.steps})
     return 0

@@ -7,7 +7,8 @@ import json
 import logging
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Options:
     weight_decay: float = 0.02
     ema: float = 0.999
     sizes: tuple[tuple[float, int], ...] = ((0.75, 128), (1.0, 192))
+    drawers: int = 1  # threads that draw batches
     validate_every: int = 1_000
     save_every: int = 500
     seed: int = 0
@@ -105,7 +107,6 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
         begin_at_the_mean(network, shards, workers)
         average.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    rng = np.random.default_rng((options.seed, step))
     area = area.to(device)
     began = time.monotonic() - 3600 * hours
     losses, validations = _Table(out / "losses.csv"), _Table(out / "validation.csv")
@@ -114,18 +115,19 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
     def progress() -> float:
         return step / options.steps if options.hours is None else (time.monotonic() - began) / 3600 / options.hours
 
-    def next_batch() -> Batch:
-        return draw_batch(shards, rng, options.batch, options.size_at(progress()), options.variation)
+    def draw(number: int) -> Future[Batch]:
+        """Batch `number`, drawn by another thread while earlier ones are learned from."""
+        return drawer.submit(draw_batch, shards, np.random.default_rng((options.seed, number)), options.batch, options.size_at(progress()), options.variation)
 
-    drawer = ThreadPoolExecutor(1)  # the next batch is drawn while this one is learned from
     wait_for_shards(shards, workers)
-    coming = drawer.submit(next_batch)
+    drawer = ThreadPoolExecutor(options.drawers)
+    coming = deque(draw(step + i) for i in range(2 * options.drawers))
     bar = tqdm(initial=step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
     while (done := progress()) < 1:
         for group in optimiser.param_groups:
             group["lr"] = options.rate_at(step, done) * group["share"]
-        batch = coming.result()
-        coming = drawer.submit(next_batch)
+        batch = coming.popleft().result()
+        coming.append(draw(step + 2 * options.drawers))
         picture = network_input(batch.picture.to(device), batch.mask.to(device))
         with torch.autocast(device.type, torch.bfloat16):
             seen = network.see(picture, batch.landmarks.to(device))
@@ -157,7 +159,7 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
             everything = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.state, "average_count": average.count, "step": step, "samples": samples, "hours": hours}
             torch.save(everything, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
-    drawer.shutdown()
+    drawer.shutdown(cancel_futures=True)
     bar.close()
 
 
@@ -172,7 +174,7 @@ def wait_for_shards(shards: Shards, workers: list) -> None:
 def begin_at_the_mean(network: LVD, shards: Shards, workers: list) -> None:
     """A head that predicts depths starts from the people's mean depths."""
     wait_for_shards(shards, workers)
-    mean = np.mean(shards.maps[0]["vertices"][..., 2].astype(np.float32), 0)
+    mean = np.mean(shards.rows(shards.maps[0], slice(None), ("vertices",))["vertices"][..., 2], 0, np.float32)
     with torch.no_grad():
         network.field.head.bias.view(-1, 3)[:, 2] = torch.from_numpy(mean)
 
