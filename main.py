@@ -1,6 +1,8 @@
 """LVD Live's command line: a camera, a video or a folder of pictures in, a body mesh sequence out."""
 
 import argparse
+import contextlib
+import importlib.metadata
 import logging
 import math
 import os
@@ -8,16 +10,16 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parent
-DEMO = ROOT / "recordings" / "demo.mp4"
-BLAZEPOSE = ROOT / "models" / "blazepose"
-MEDIAPIPE = ROOT / "models" / "mediapipe" / "pose_landmarker_full.task"
+from lvd_live import __version__
+from lvd_live.errors import UserError, run_cli
+from lvd_live.paths import DEMO, MODELS
+from lvd_live.session.files import check_writable, fresh_name, look_up
 
-from lvd_live import __version__  # noqa: E402
-from lvd_live.errors import UserError, run_cli  # noqa: E402
-from lvd_live.session.files import check_writable, fresh_name  # noqa: E402
+BODY = MODELS / "body" / "lvd_body.npz"
+BLAZEPOSE = MODELS / "blazepose"
+MEDIAPIPE = MODELS / "mediapipe" / "pose_landmarker_full.task"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
     out.add_argument("--headless", action="store_true", help="no window (this version has none, and always runs so)")
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--body", metavar="FILE", type=Path, help="a body file in SMPL's layout (default: the bundled open body)")
+    fit.add_argument("--body", metavar="FILE", type=Path, help="another body file of the bundled body's mesh; SMPL's own mesh is not served yet (default: the bundled open body)")
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
     fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up(options.verbose)
     if options.demo:
         options.video = DEMO
-        folder = ROOT / "recordings" / "demo"
+        folder = DEMO.with_suffix("")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.sheet = options.sheet or folder / "demo.png"
     output = options.output or fresh_name(Path(_default_name(options)))
     _check_outputs(options, output)
-    if options.body is not None and not options.body.is_file():
+    if options.body is not None and not look_up(options.body):
         raise UserError(f"There is no body file {options.body}.")
     from lvd_live import offline  # the heavy imports come after the cheap checks
 
@@ -111,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             overlay=options.overlay,
             sheet=options.sheet,
             independent=options.images is not None,
-            meta={"source": _source_name(options), "version": __version__},
+            meta={"source": _source_name(options), "version": __version__, "versions": _versions()},
         )
     _report(summary)
     return summary.exit_code
@@ -133,7 +135,9 @@ def _source_name(options: argparse.Namespace) -> str:
 def _default_name(options: argparse.Namespace) -> str:
     if options.camera is not None:
         return "camera.npz"
-    path = (options.video or options.images).resolve()
+    given = options.video or options.images
+    look_up(given)  # a name that cannot be is told before it is resolved
+    path = given.resolve()
     return f"{path.stem if options.video else path.name or 'images'}.npz"
 
 
@@ -144,9 +148,33 @@ def _check_outputs(options: argparse.Namespace, output: Path) -> None:
             continue
         if path.suffix.lower() not in suffixes:
             raise UserError(f"Cannot write {path}: its name must end in {' or '.join(suffixes)}.")
-        if options.video is not None and path.exists() and options.video.exists() and path.samefile(options.video):
-            raise UserError(f"Cannot write {path}: it is the video to be read.")
         check_writable(path)
+        there = look_up(path)
+        if there is None:
+            continue
+        for given, what in _inputs(options):
+            if os.path.samestat(there, given.stat()):
+                raise UserError(f"Cannot write {path}: it is {what} to be read.")
+
+
+def _inputs(options: argparse.Namespace) -> Iterator[tuple[Path, str]]:
+    """The files that exist and will be read, each with what it is."""
+    for path, what in ((options.video, "the video"), (options.body or BODY, "the body file")):
+        if path is not None and look_up(path):
+            yield path, what
+    if options.images is not None and look_up(options.images):
+        from lvd_live.sources.images import list_pictures
+
+        yield from ((path, "one of the pictures") for path in list_pictures(options.images))
+
+
+def _versions() -> dict[str, str]:
+    """The versions of the packages that a fit's numbers depend on; ONNX Runtime has one name per kind of machine."""
+    found = {}
+    for name in ("torch", "numpy", "onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name.removesuffix("-gpu")] = importlib.metadata.version(name)
+    return found
 
 
 def _open_source(options: argparse.Namespace):
@@ -185,7 +213,8 @@ def _report(summary) -> None:
     for sentence in summary.trouble:
         print(sentence, file=sys.stderr)
     if not summary.tracked and not summary.interrupted:
-        print(f"Nobody was found in any of the {summary.frames} frames.", file=sys.stderr)
+        frames = f"in any of the {summary.frames} frames"
+        print(f"Somebody was seen, but the mesh did not settle {frames}." if summary.rejected else f"Nobody was found {frames}.", file=sys.stderr)
     if summary.frames:
         rate = summary.frames / summary.seconds if summary.seconds else 0.0
         print(f"{summary.tracked} of {summary.frames} frames tracked in {summary.seconds:.1f} s ({rate:.1f} frames per second).")

@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"There is no tool {tool!r}; there are {', '.join(TOOLS)}.")
     try:
         module = importlib.import_module(TOOLS[tool][0])
+        return int(module.main(arguments[1:]) or 0)  # tools import what only they need when they run
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("lvd_live", ""):
             raise
         raise UserError(f"The tool {tool} needs the package {error.name}, which is not installed: pip install -e .[train]") from error
-    return int(module.main(arguments[1:]) or 0)
 
 
 if __name__ == "__main__":

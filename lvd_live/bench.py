@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.sources import Frame, VideoSource
-from lvd_live.tracker import MODELS, Tracker
+from lvd_live.tracker import Tracker
 
-DEMO = MODELS.parent / "recordings" / "demo.mp4"
 PAPER_ITERATIONS = 5  # of the published demo's loop
 
 
@@ -38,7 +39,8 @@ def frame_stages(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Trac
         began = time.perf_counter()
         person = finder.find(frame.picture)
         found = 1000 * (time.perf_counter() - began)
-        if person is None or (fit := tracker.step(frame, person)).cold:
+        fit = None if person is None else tracker.step(frame, person)
+        if fit is None or fit.cold:
             continue
         for name, ms in {"person": found, **fit.milliseconds, "iterations": fit.iterations, "frame": found + sum(fit.milliseconds.values())}.items():
             stages.setdefault(name, []).append(ms)
@@ -77,8 +79,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args(argv)
+    if min(args.frames, args.rounds, args.threads) < 1:
+        raise UserError("--frames, --rounds and --threads must be at least 1.")
     torch.set_num_threads(args.threads)
-    finder, tracker, paper = BlazePoseFinder(MODELS / "blazepose", threads=args.threads), Tracker.load("live", weights=args.weights), PaperSize()
+    finder, tracker, paper = BlazePoseFinder(MODELS / "blazepose", providers="cpu", threads=args.threads), Tracker.load("live", weights=args.weights, device="cpu"), PaperSize()
     with VideoSource(args.video) as source:
         frames = list(itertools.islice(source, args.frames))
     stages: dict[str, list[float]] = {}
@@ -89,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
             stages.setdefault(name, []).extend(values)
         demo.append(timed(paper.demo_loop))
         rewritten.append(timed(paper.rewritten))
+    if not stages:
+        raise UserError(f"Nobody can be followed in the first {len(frames)} frames of {args.video}, so there is nothing to time.")
     medians = {name: statistics.median(values) for name, values in stages.items()}
     iterations = statistics.mean(stages["iterations"])
     del medians["iterations"]

@@ -84,7 +84,10 @@ def overlay(
 
 
 def contact_sheet(pictures: list[np.ndarray], columns: int = 4, cell: tuple[int, int] = (320, 320)) -> np.ndarray:
-    """`pictures` (each (h,w,3) uint8 RGB, any size) row by row on one dark picture, each fitted into `cell` (width, height)."""
+    """`pictures` (each (h,w,3) uint8 RGB, any size) row by row on one dark picture, each fitted into `cell` (width, height).
+
+    Raises ValueError without a picture: whoever has none writes no sheet.
+    """
     if not pictures or columns < 1:
         raise ValueError("a contact sheet needs pictures and at least one column")
     width, height = cell

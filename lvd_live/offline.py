@@ -32,7 +32,7 @@ STILLS_FPS = 1.0  # the pace of an overlay video of pictures that have nothing t
 @dataclass(frozen=True)
 class Summary:
     """What a run came to. Paths are None where nothing was written; `seconds` is wall time; `trouble` is one sentence
-    each, for the user. `rejected` counts frames whose fit was not finite and was dropped."""
+    each, for the user. `rejected` counts frames with a person whose fit did not settle or was not finite, and was dropped."""
 
     frames: int
     tracked: int
@@ -130,10 +130,9 @@ class _Run:
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is not None and not _is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)
-            self.rejected += 1
-            self.tracker.reset()
             fit = None
-        if person is None:
+        self.rejected += person is not None and fit is None
+        if fit is None:
             self.tracker.reset()
         common = {"timestamp_ns": frame.timestamp_ns, "frame_index": frame.index, "image_size": (picture.shape[1], picture.shape[0])}
         landmarks = None if person is None or not np.isfinite(person.landmarks).all() else person.landmarks
@@ -195,7 +194,7 @@ class _Run:
         if self.overlay is not None:
             if self.video is None:
                 self.video = VideoWriter(self.overlay, self.pace, (small.shape[1], small.shape[0]))
-            self.video.write(small, frame.timestamp_ns if self.fps else None)
+            self.video.write(small, None if self.independent else frame.timestamp_ns)
 
     def _write_sheet(self) -> None:
         drawn = draw.contact_sheet(self.thumbnails.chosen(SHEET_PICTURES), columns=4)
@@ -239,12 +238,14 @@ def _is_finite(fit) -> bool:
 
 @contextlib.contextmanager
 def _no_interrupt():
-    """Put Ctrl-C off while files are being finished."""
+    """Put Ctrl-C, and a polite kill, off while files are being finished."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = signal.signal(signal.SIGINT, lambda *_: log.warning("finishing the files first"))
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    old = {kind: signal.signal(kind, lambda *_: log.warning("finishing the files first")) for kind in kinds}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, old)
+        for kind, handler in old.items():
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)  # None: not set by Python

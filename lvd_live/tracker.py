@@ -16,6 +16,7 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.evidence import landmarks_in_crop
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.weights import load_network
+from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
 from lvd_live.placement import DEFAULT_FOV, Camera, between_crops, skeleton_length, to_metres
@@ -23,10 +24,9 @@ from lvd_live.sources import Frame
 
 log = logging.getLogger(__name__)
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
 TOLERANCE = 0.012  # half crops: a mean step below it is the last (about 1 cm on a person that fills the crop; the next one would be a fraction of it)
-LOST = 0.12  # half crops: a warm fit whose last mean step is longer has not found its person
+LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Tracker:
         self._crop: Crop | None = None
         self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
 
-    def start(self, frame: Frame, person: Person) -> Fit:
+    def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
         self.reset()
         return self.step(frame, person)
 
-    def step(self, frame: Frame, person: Person, *, crop: Crop | None = None) -> Fit:
-        """Fit, starting from the last mesh if there is one. crop: look there; by default where `choose_crop` says."""
+    def step(self, frame: Frame, person: Person, *, crop: Crop | None = None) -> Fit | None:
+        """Fit, starting from the last mesh if there is one. crop: look there; by default where `choose_crop` says. None where the mesh does not settle."""
         clock = _Clock()
         if person.is_new:
             self.reset()
@@ -112,11 +112,16 @@ class Tracker:
         clock.lap("crop")
         folded = self.runtime.see(picture[None], mask[None], landmarks)
         clock.lap("features")
-        descent = self._descend(folded, start)
+        descent, wasted = self._descend(folded, start), 0
         if start is not None and not descent.steps[-1] < LOST:
             log.info("frame %d: the fit ran away (step %.2f); starting anew", frame.index, descent.steps[-1])
+            wasted = len(descent.steps)
             start, descent = None, self._descend(folded, None)
         clock.lap("descent")
+        if not descent.steps[-1] < LOST or not torch.isfinite(descent.vertices).all():
+            log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, descent.steps[-1])
+            self.reset()
+            return None
         self._crop, self._vertices = crop, descent.vertices
         vertices = self.runtime.dense(descent.vertices)[0]
         camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
@@ -125,7 +130,7 @@ class Tracker:
         metres = (unit * distance).astype(np.float32)
         clock.lap("placement")
         return Fit(
-            metres, np.zeros(len(metres), np.float32), camera.intrinsics, len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds
+            metres, np.zeros(len(metres), np.float32), camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds
         )
 
     def _carried(self, crop: Crop) -> torch.Tensor | None:

@@ -80,8 +80,8 @@ def test_joints_stay_where_bones_meet(arrays, body):
     with np.load(BASE, allow_pickle=False) as base:
         betas, template, dirs = base["betas"].astype(np.float32), base["J_template"], base["J_shapedirs"]
     true = template + np.einsum("jcb,sb->sjc", dirs, betas)
-    found = np.einsum("jn,snc->sjc", arrays["J_regressor"], body.shaped(torch.from_numpy(betas[:400])).numpy())
-    assert np.linalg.norm(found - true[:400], axis=-1).max() < 0.010
+    found = np.einsum("jn,snc->sjc", arrays["J_regressor"], body.shaped(torch.from_numpy(betas[600:])).numpy())
+    assert np.linalg.norm(found - true[600:], axis=-1).max() < 0.010
 
 
 def test_rest_pose_is_the_template(body):

@@ -16,6 +16,7 @@ import pytest
 import main as program
 from lvd_live import __main__ as tools
 from lvd_live.errors import UserError, run_cli
+from lvd_live.paths import DEMO, MODELS
 from lvd_live.session.sequence import load_sequence
 from tests.conftest import ROOT
 from tests.fakes import FakeFinder, FakeTracker
@@ -199,6 +200,62 @@ def test_unwritable_outputs(run, tmp_path, arguments):
     assert code == 2 and not out and one_sentence(err).startswith("Cannot write") and sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--images", "photos", "--sheet", "photos/a.png"], "one of the pictures"),
+        (["--images", "photos/a.png", "--sheet", "photos/a.png"], "one of the pictures"),
+        (["--images", "photos", "--sheet", "link.png"], "one of the pictures"),
+        (["--video", "clip.mp4", "--overlay", "photos/../clip.mp4"], "the video"),
+        (["--video", "clip.mp4", "--output", "body.npz", "--body", "body.npz"], "the body file"),
+        (["--video", "clip.mp4", "--output", program.BODY], "the body file"),
+    ],
+)
+def test_no_input_is_overwritten(run, tmp_path, arguments, words):
+    make_video(tmp_path / "clip.mp4")
+    (tmp_path / "body.npz").write_bytes(b"a body")
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "link.png").symlink_to(tmp_path / "photos" / "a.png")
+    code, out, err = run(*arguments)
+    assert code == 2 and not out and one_sentence(err).startswith("Cannot write") and f"{words} to be read" in err
+
+
+def test_a_sheet_may_stand_beside_the_pictures(run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    assert run("--images", "photos", "--sheet", "photos/sheet.png")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".mp4", "a\0b.mp4"])
+@pytest.mark.parametrize("option", ["--video", "--images", "--body", "--output", "--overlay"])
+def test_names_that_cannot_be(run, tmp_path, name, option):
+    make_video(tmp_path / "clip.mp4")
+    name = name.replace(".mp4", ".npz") if option == "--output" else name
+    code, out, err = run(*([] if option in ("--video", "--images") else ["--video", "clip.mp4"]), option, name)
+    assert code == 2 and not out and re.search("name too long|stray characters", one_sentence(err))
+
+
+def test_a_long_name_in_any_script_is_written(run, tmp_path):
+    name = "\N{SNOWMAN}" * 80 + ".mp4"  # 244 bytes
+    make_video(tmp_path / "clip.mp4").rename(tmp_path / name)
+    assert run("--video", name)[0] == 0 and len(load_sequence(name.replace(".mp4", ".npz"))) == 4
+
+
+def test_versions_are_stored(run, tmp_path):
+    make_video(tmp_path / "clip.mp4")
+    run("--video", "clip.mp4", "--output", "out.npz")
+    versions = load_sequence("out.npz").meta["versions"]
+    assert set(versions) == {"torch", "numpy", "onnxruntime"} and versions["numpy"] == np.__version__
+
+
+def test_a_person_without_a_fit_is_not_called_nobody(run, tmp_path, monkeypatch):
+    make_video(tmp_path / "clip.mp4")
+    monkeypatch.setattr(FakeTracker, "step", lambda self, frame, person: None)
+    code, _, err = run("--video", "clip.mp4")
+    assert code == 1 and "did not settle" in one_sentence(err)
+
+
 def test_missing_body(run, tmp_path):
     make_video(tmp_path / "clip.mp4")
     code, _, err = run("--video", "clip.mp4", "--body", "SMPL_NEUTRAL.npz")
@@ -232,6 +289,17 @@ def test_tools_table(capsys):
     assert all(name in out for name in tools.TOOLS)
 
 
+@pytest.mark.parametrize("when", ["import", "call"])
+def test_a_tool_without_its_packages_is_told_in_a_sentence(tmp_path, monkeypatch, when):
+    late = "import no_such_package"
+    (tmp_path / "lonely_tool.py").write_text(late if when == "import" else f"def main(argv):\n    {late}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lonely_tool", raising=False)
+    monkeypatch.setitem(tools.TOOLS, "lonely", ("lonely_tool", "does nothing"))
+    with pytest.raises(UserError, match=r"lonely needs the package no_such_package.*\[train\]"):
+        tools.main(["lonely"])
+
+
 def command(*arguments, cwd, **options):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, **options)
@@ -244,6 +312,29 @@ def test_the_real_program_says_its_version_and_its_mistakes(tmp_path):
     assert result.returncode == 2 and "none.mp4" in one_sentence(result.stderr) and not result.stdout
     result = command("-m", "lvd_live", "dance", cwd=tmp_path)
     assert result.returncode == 2 and "dance" in one_sentence(result.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory this way")
+def test_a_real_run_stays_under_1500_megabytes(tmp_path):
+    if not (MODELS / "weights" / "live.safetensors").exists():
+        pytest.skip("the weights are not here")
+    # A small process in between: a child starts with the peak of the process that forked it.
+    script = """
+import resource, subprocess, sys
+code = subprocess.run([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+    result = command("-c", script, ROOT / "main.py", "--video", DEMO, "--output", "tmp.npz", cwd=tmp_path)
+    code, peak = map(int, result.stdout.split())
+    assert code == 0 and "Traceback" not in result.stderr, result.stderr
+    assert peak < 1.5e9, f"{peak / 1e6:.0f} MB"
+    with np.load(tmp_path / "tmp.npz", allow_pickle=False) as file:
+        data = dict(file)
+    vertices, (width, height) = data["vertices"][data["tracked"]], data["image_size"]
+    assert data["tracked"].mean() > 0.8 and np.isfinite(vertices).all() and (vertices[..., 2] > 0).all()
+    pixels = vertices @ data["intrinsics"].T
+    u, v = pixels[..., 0] / pixels[..., 2], pixels[..., 1] / pixels[..., 2]
+    assert ((u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)).mean() > 0.9
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")

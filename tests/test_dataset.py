@@ -7,7 +7,7 @@ from lvd_live.errors import UserError
 from lvd_live.synth.cli import contact_sheet
 from lvd_live.synth.dataset import POSES, ShardMaker, make_shards
 from lvd_live.synth.people import cut_by_picture
-from lvd_live.tracker import MODELS
+from lvd_live.paths import MODELS
 
 SIZE = 96
 
@@ -81,7 +81,7 @@ def test_edges_cut_what_they_say():
 
 
 def test_shards_already_there_are_kept(tmp_path):
-    (tmp_path / "00000").mkdir()
+    (tmp_path / "00000.npy").touch()
     make_shards(tmp_path, MODELS / "nowhere", SIZE, range(1))  # would fail if it made anything
 
 

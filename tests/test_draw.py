@@ -121,5 +121,5 @@ def test_contact_sheet_holds_every_picture_whatever_its_shape():
 def test_wrong_pictures_are_refused():
     with pytest.raises(ValueError, match="uint8"):
         draw.overlay(np.zeros((4, 4)), SHAPE, FACES, K)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="needs pictures"):
         draw.contact_sheet([])

@@ -8,13 +8,13 @@ import torch
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.evaluate import cli
-from lvd_live.evaluate.metrics import LIMBS, aligned_error, landmark_distance, silhouette_iou, to_millimetres
-from lvd_live.evaluate.real import inputs, mask_in_picture, person_size
+from lvd_live.evaluate.metrics import LIMBS, aligned_error, mean_distance, silhouette_iou, to_millimetres
+from lvd_live.evaluate.real import JOINTS_OF_LIMBS, inputs, mask_in_picture, person_height
 from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
 from lvd_live.person.types import Person
 from lvd_live.synth.motion import Motion
 from lvd_live.synth.people import to_crop_frame
-from lvd_live.tracker import MODELS
+from lvd_live.paths import MODELS
 
 
 def test_alignment_removes_a_shift_and_nothing_else():
@@ -43,12 +43,15 @@ def test_iou():
     assert silhouette_iou(a, b) == pytest.approx(1 / 3) and silhouette_iou(a, a) == 1 and silhouette_iou(a & False, b & False) == 0
 
 
-def test_landmark_distance_counts_the_limbs():
-    seen = np.zeros((33, 3))
-    projected = seen[:, :2].copy()
-    projected[list(LIMBS)] += [3, 4]
-    projected[0] += 1000
-    assert landmark_distance(projected, seen, 100) == pytest.approx(0.05)
+def test_distance_is_a_share_of_the_height():
+    seen = np.zeros((12, 3))
+    assert mean_distance(seen[:, :2] + [3, 4], seen, 100) == pytest.approx(0.05)
+
+
+def test_joints_and_landmarks_are_in_one_order():
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    joints, landmarks = (body.J_regressor @ body.v_template)[JOINTS_OF_LIMBS], (body.landmarks @ body.v_template)[list(LIMBS)]
+    assert (joints - landmarks).norm(dim=1).max() < 0.1
 
 
 def test_size_and_mask_of_a_person():
@@ -57,7 +60,7 @@ def test_size_and_mask_of_a_person():
     T = np.array([[0.25, 0, -0.375], [0, 0.25, -0.375]], np.float32)
     landmarks = np.column_stack([np.full(33, 300.0), np.full(33, 240.0), np.ones(33)]).astype(np.float32)
     person = Person(mask, T, landmarks, np.zeros((33, 3), np.float32), 1.0, True)
-    assert person_size(person) == pytest.approx(320, rel=0.01)
+    assert person_height(person) == pytest.approx(320, rel=0.01)
     picture = mask_in_picture(person, (480, 640))
     rows, columns = np.nonzero(picture)
     assert abs(rows.min() - 80) <= 2 and abs(rows.max() - 399) <= 2 and abs(columns.min() - 240) <= 2 and abs(columns.max() - 359) <= 2

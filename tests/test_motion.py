@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
 from lvd_live.synth.motion import MIRROR, Motion, cmu_name, mirrored, retarget, sitting, with_posed_arms, without_heading
-from lvd_live.tracker import MODELS
+from lvd_live.paths import MODELS
 
 POSES = MODELS / "synth" / "poses.npz"
 

@@ -71,6 +71,24 @@ def test_nan_never_leaves_the_tracker(tmp_path):
     assert sequence.iterations[3] == 6 and sequence.meta["rejected_frames"] == 1
 
 
+def test_a_fit_that_does_not_settle_keeps_its_landmarks_and_is_counted(tmp_path):
+    class Unsettled(FakeTracker):
+        def step(self, frame, person):
+            return None if frame.index in (0, 3) else super().step(frame, person)
+
+    summary = run(tmp_path, finder=FakeFinder(missing={5}), tracker=Unsettled(), overlay=tmp_path / "clip.mp4")
+    sequence = load_sequence(summary.output)
+    assert (summary.rejected, summary.tracked, summary.frames) == (2, 3, 6) and sequence.meta["rejected_frames"] == 2
+    assert sequence.tracked.tolist() == [False, True, True, False, True, False] and not sequence.vertices[3].any()
+    assert (sequence.landmarks[3] == 0.5).all() and not sequence.landmarks[5].any() and sequence.iterations[4] == 6
+
+
+def test_a_camera_that_states_no_pace_keeps_its_times_in_the_overlay(tmp_path):
+    summary = run(tmp_path, FakeSource(fps=None), overlay=tmp_path / "clip.mp4")
+    assert load_sequence(summary.output).fps == 0
+    assert [time for _, time in read_video(summary.overlay)] == pytest.approx([0.04 * k for k in range(6)], abs=1e-3)
+
+
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     summary = run(tmp_path, FakeSource(count=10, stop=4), overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png")
     assert summary.exit_code == 130 and summary.interrupted and summary.frames == 4
@@ -83,19 +101,24 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path):
     assert summary.exit_code == 130 and summary.output is summary.overlay is summary.sheet is None and not os.listdir(tmp_path)
 
 
-def test_a_second_ctrl_c_does_not_spoil_the_closing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_spoil_the_closing(tmp_path, monkeypatch, kind):
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")
     assemble = npz_stream.NpzStream._assemble
 
     def impatient(self, *arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(kind)
         return assemble(self, *arguments)
 
     monkeypatch.setattr(npz_stream.NpzStream, "_assemble", impatient)
-    summary = run(tmp_path, FakeSource(stop=3))
-    assert len(load_sequence(summary.output)) == 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(kind, signal.default_int_handler)  # as main.py sets both
+    try:
+        summary = run(tmp_path, FakeSource(stop=3))
+        assert len(load_sequence(summary.output)) == 3
+        assert signal.getsignal(kind) is signal.default_int_handler
+    finally:
+        signal.signal(kind, before)
 
 
 def test_a_full_disk_ends_the_run_and_says_what_is_kept(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.draw import project
 from lvd_live.person.crop import Crop
 from lvd_live.placement import Camera, between_crops, skeleton_length, to_crop, to_metres
-from lvd_live.tracker import MODELS
+from lvd_live.paths import MODELS
 
 CROP = Crop(np.array([420.0, 210.5]), 155.0)
 CAMERA = Camera.of_picture(640, 480, 60)

@@ -20,6 +20,17 @@ def test_models_are_the_ones_that_the_table_names():
         assert hashlib.sha256((ROOT / "models" / name).read_bytes()).hexdigest() == expected, name
 
 
+def test_the_table_names_every_model_and_nothing_else():
+    models = ROOT / "models"
+    named = set(re.findall(r"^\| `([^`]+)` \|", (models / "README.md").read_text(), re.M))
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=models, capture_output=True, text=True, check=True).stdout.split("\0")
+        there = {name for name in listed if name}
+    else:
+        there = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}
+    assert named == {name for name in there if not name.endswith((".md", ".png")) and name.split("/")[-1] != "README"}
+
+
 def test_the_demo_clip_is_there_and_readable():
     with av.open(str(DEMO)) as file:
         assert file.streams.video[0].frames == 65

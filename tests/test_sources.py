@@ -1,9 +1,11 @@
 """Video files, still pictures and live streams, whole and broken."""
 
+import errno
 import logging
 import struct
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
@@ -12,7 +14,11 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
+from lvd_live.session import files
+from lvd_live.session.files import check_writable, fresh_name
+from lvd_live.session.sequence import load_sequence
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
+from lvd_live.sources.images import read_picture
 
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -169,6 +175,56 @@ def test_exif_orientation_is_respected(tmp_path):
     assert shown[5, 35].min() > 200 and shown[5, 5].max() < 50
 
 
+def with_exif(png: bytes, exif: bytes) -> bytes:
+    """A PNG file with an eXIf chunk put behind its header."""
+    chunk = b"eXIf" + exif
+    return png[:33] + struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_orientation_beside_transparency(tmp_path, orientation, order):
+    picture = np.random.default_rng(0).integers(0, 255, (4, 6, 4), dtype=np.uint8)
+    exif = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    for name, channels in (("clear.png", 4), ("solid.png", 3)):
+        picture[..., 3] = 255
+        (tmp_path / name).write_bytes(with_exif(cv2.imencode(".png", picture[..., :channels])[1].tobytes(), exif))
+    clear, solid = (read_picture(tmp_path / name) for name in ("clear.png", "solid.png"))
+    assert solid.shape == ((6, 4, 3) if orientation >= 5 else (4, 6, 3))    # OpenCV's own turn
+    assert (clear == solid).all() and clear.flags.c_contiguous
+
+
+@pytest.mark.parametrize("exif", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"nonsense"])
+def test_a_damaged_exif_block_leaves_the_picture_as_it_is(tmp_path, exif):
+    picture = np.full((4, 6, 4), 255, np.uint8)
+    (tmp_path / "a.png").write_bytes(with_exif(cv2.imencode(".png", picture)[1].tobytes(), exif))
+    assert read_picture(tmp_path / "a.png").shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("make", [VideoSource, ImageSource, check_writable, fresh_name, load_sequence])
+def test_names_that_cannot_be_are_told_in_a_sentence(tmp_path, monkeypatch, make):
+    def locked(path, *arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for name, says in (("a" * 300 + ".mp4", "name too long"), ("a\0b.mp4", "stray characters")):
+        with pytest.raises(UserError, match=says) as caught:
+            make(tmp_path / name)
+        assert str(caught.value).count("\n") == 0 and "\0" not in str(caught.value)
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "stat", locked)
+        with pytest.raises(UserError, match="permission denied"):
+            make(tmp_path / "locked" / "a.mp4")
+
+
+def test_a_picture_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    def locked(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", locked)
+    with pytest.raises(UserError, match="Cannot look into the folder .*permission denied"):
+        ImageSource(tmp_path)
+
+
 def test_image_sources_that_cannot_be_opened(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"x")
     (tmp_path / "a.txt").write_text("x")
@@ -268,6 +324,24 @@ def test_camera_reconnects_after_a_hang_up(server):
         assert wait_for(lambda: camera.state == "reconnecting", 3)
         server.mode = "run"
         assert wait_for(lambda: camera.state == "running", 6)
+
+
+@pytest.mark.parametrize("stated, fps", [(-1.0, None), (0.0, None), (float("inf"), None), (float("nan"), None), (90_000.0, None), (29.97, 29.97)])
+def test_camera_fps_is_sensible_or_none(monkeypatch, stated, fps):
+    class Capture:
+        def get(self, _):
+            return stated
+
+        def read(self):
+            time.sleep(0.01)
+            return True, np.zeros((4, 6, 3), np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(CameraSource, "_open", lambda self: Capture())
+    with CameraSource(0) as camera:
+        assert camera.fps == fps
 
 
 def test_no_camera_is_one_sentence_and_silence(capfd):

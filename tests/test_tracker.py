@@ -12,7 +12,8 @@ from lvd_live.lvd.network import PRESETS
 from lvd_live.person.types import Person
 from lvd_live.placement import between_crops
 from lvd_live.sources import Frame
-from lvd_live.tracker import COLD_ITERATIONS, MODELS, WARM_ITERATIONS, Tracker
+from lvd_live.paths import MODELS
+from lvd_live.tracker import COLD_ITERATIONS, WARM_ITERATIONS, Tracker
 
 WEIGHTS = MODELS / "weights" / "live.safetensors"
 

@@ -37,7 +37,7 @@ def fake_shard(rng, n=12, size=64):
 def data(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(3):
-        write_shard(tmp_path / "data" / f"{i:05d}", fake_shard(rng))
+        write_shard(tmp_path / "data" / f"{i:05d}.npy", fake_shard(rng))
     return tmp_path / "data"
 
 
@@ -103,9 +103,9 @@ def test_landmarks_are_dropped_as_often_as_told(data):
 
 def test_shards_join_while_being_made(data):
     shards = Shards.open(data)
-    (data / ".00003.123").mkdir()  # a worker is at it
+    (data / ".00003.npy.123").touch()  # a worker is at it
     assert shards.refresh() == 3
-    write_shard(data / "00003", fake_shard(np.random.default_rng(9)))
+    write_shard(data / "00003.npy", fake_shard(np.random.default_rng(9)))
     assert shards.refresh() == 4
 
 
@@ -145,7 +145,7 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
         patch.setattr("lvd_live.train.loop.draw_batch", pressed)
         with pytest.raises(KeyboardInterrupt):
             run(data, tmp_path / "run", 120)
-    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 50
+    assert 50 <= torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] <= 55
     tables = run(data, tmp_path / "run", 120)
     steps = [int(row["step"]) for row in tables["validation"] if row["landmarks"] == "1"]
     assert steps == [40, 80, 120] and int(tables["validation"][-1]["samples"]) == 960

@@ -104,6 +104,12 @@ def test_user_mistakes_are_told_in_a_sentence(tmp_path):
         bake_wardrobe(tmp_path, *base_and_rest(), tmp_path / "wardrobe.npz")
     with pytest.raises(UserError, match="is not a wardrobe"):
         Wardrobe.load(tmp_path / "nothing.npz")
+    np.savez(tmp_path / "whole.npz", names=np.array(["shirt"] * 500))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 10, len(whole)):
+        (tmp_path / "cut.npz").write_bytes(whole[:length])
+        with pytest.raises(UserError, match="is not a wardrobe"):
+            Wardrobe.load(tmp_path / "cut.npz")
     with pytest.raises(UserError, match="cannot be read"):
         read_clothes(tmp_path / "nothing.mhclo")
     (tmp_path / "broken.mhclo").write_text("verts 0\n1 2 3\n")

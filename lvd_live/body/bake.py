@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse
 import scipy.spatial
 
+from lvd_live.body.control import vertex_areas
 from lvd_live.body.skeleton import JOINT, PARENTS, chain_transforms, rotation_between
 
 log = logging.getLogger(__name__)
@@ -210,13 +211,6 @@ def pca(rest: np.ndarray, area: np.ndarray, components: int) -> tuple[np.ndarray
     vectors = vectors[:, ::-1][:, :components] * np.sqrt(len(rest))
     shapedirs = np.einsum("sb,svc->vcb", vectors / len(rest), rest - mean)
     return mean, shapedirs, vectors
-
-
-def vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """A third of the area of each vertex's triangles, (V,) in the square of the vertices' unit."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    return np.bincount(faces.ravel(), np.repeat(area, 3), minlength=len(vertices))
 
 
 def decimate(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,3 +38,10 @@ def fit_upsampling(posed: np.ndarray, template: np.ndarray, weights: np.ndarray,
         columns[v], mix[v] = k, 0
         mix[v, 0] = 1
     return columns, mix.astype(np.float32)
+
+
+def vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """A third of the area of each vertex's triangles, (V,) in the square of the vertices' unit."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    return np.bincount(faces.ravel(), np.repeat(area, 3), minlength=len(vertices))

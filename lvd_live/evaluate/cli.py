@@ -13,7 +13,8 @@ import numpy as np
 from lvd_live import draw
 from lvd_live.errors import UserError
 from lvd_live.evaluate.curve import plot
-from lvd_live.tracker import MODELS, Tracker
+from lvd_live.paths import MODELS
+from lvd_live.tracker import Tracker
 
 HELD_OUT = range(4)
 
@@ -74,20 +75,20 @@ def real(args: argparse.Namespace) -> list[str]:
         tracker = Tracker.load(args.preset, weights=args.weights, landmarks=given)
         cold = None if args.no_cold else Tracker.load(args.preset, weights=args.weights, landmarks=given, iterations=8)
         scores = [score(path, finder, tracker, cold, pictures if given else []) for path in tqdm(paths, unit="file", leave=False)]
-        lines += ["", f"## Real pictures, {'with' if given else 'without'} landmark channels", "", "| file | tracked | IoU | joints, % of size | iterations | mm from 8 cold |", "|---|---|---|---|---|---|"]
+        lines += ["", f"## Real pictures, {'with' if given else 'without'} landmark channels", "", "| file | tracked | IoU | joints, % of height | landmarks, % | iterations | mm from 8 cold |", "|---|---|---|---|---|---|---|"]
         lines += [row(s) for s in scores]
         tight, clips = [s for s in scores if s.tight], [s for s in scores if s.frames > 1]
         for title, group in (("tight clothes", tight), ("clips", clips), ("pictures", [s for s in scores if s.frames == 1]), ("all", scores)):
             if group:
-                figures = {name: mean([getattr(s, name) for s in group]) for name in ("iou", "joints", "iterations", "from_cold")}
+                figures = {name: mean([getattr(s, name) for s in group]) for name in ("iou", "joints", "landmarks", "iterations", "from_cold")}
                 lines.append(row(Score(f"**{title}** (mean of {len(group)} files)", sum(s.frames for s in group), sum(s.tracked for s in group), **figures)))
         if not tracker.landmarks and given:
             break  # the preset knows none
-    if args.sheet:
+    if args.sheet and pictures:
         cv2.imwrite(str(args.sheet), draw.contact_sheet(pictures, columns=8)[..., ::-1])
     return lines
 
 
 def row(s) -> str:
     """A Score as a line of a table."""
-    return f"| {s.name} | {s.tracked}/{s.frames} | {s.iou:.3f} | {100 * s.joints:.2f} | {s.iterations:.2f} | {s.from_cold:.1f} |"
+    return f"| {s.name} | {s.tracked}/{s.frames} | {s.iou:.3f} | {100 * s.joints:.2f} | {100 * s.landmarks:.2f} | {s.iterations:.2f} | {s.from_cold:.1f} |"

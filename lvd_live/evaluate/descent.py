@@ -10,7 +10,7 @@ from lvd_live.lvd.descent import descend
 from lvd_live.lvd.field import FoldedField, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, network_input
 from lvd_live.synth.dataset import Shards
-from lvd_live.train.batches import warp_crop
+from lvd_live.person.crop import warp_crop
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def batches_of(shards: Shards, count: int, batch: int):
     """The first `count` samples of the shards' order, spread evenly over them, `batch` at a time: dicts of arrays."""
     each = max(1, count // max(1, len(shards.maps)))
     for m in shards.maps:
-        n = len(m["vertices"])
+        n = len(m)
         chosen = np.linspace(0, n - 1, min(each, n)).round().astype(int)
         for i in range(0, len(chosen), batch):
-            yield shards.rows(m, chosen[i : i + batch], tuple(key for key in m if key != "folder"))
+            yield shards.rows(m, chosen[i : i + batch])

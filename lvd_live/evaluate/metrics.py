@@ -29,10 +29,6 @@ def silhouette_iou(silhouette: np.ndarray, mask: np.ndarray) -> float:
     return np.count_nonzero(silhouette & mask) / union if union else 0.0
 
 
-def landmark_distance(projected: np.ndarray, seen: np.ndarray, size: float) -> float:
-    """Mean distance of the limbs' landmarks, as a share of the person's size in the picture.
-
-    projected, seen : (33, 2 or more) picture pixels. size : pixels (see `real.person_size`).
-    """
-    limbs = list(LIMBS)
-    return float(np.linalg.norm(projected[limbs, :2] - seen[limbs, :2], axis=1).mean() / size)
+def mean_distance(points: np.ndarray, seen: np.ndarray, size: float) -> float:
+    """Mean distance of two sets of points (P, 2 or more), picture pixels, as a share of `size` pixels."""
+    return float(np.linalg.norm(points[:, :2] - seen[:, :2], axis=1).mean() / size)

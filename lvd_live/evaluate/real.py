@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from lvd_live import draw, sources
-from lvd_live.evaluate.metrics import landmark_distance, silhouette_iou
+from lvd_live.body.skeleton import JOINT
+from lvd_live.evaluate.metrics import LIMBS, mean_distance, silhouette_iou
 from lvd_live.person import affine
-from lvd_live.person.crop import MARGIN, crop_for_box, mask_box
+from lvd_live.person.crop import mask_box
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
 from lvd_live.tracker import Fit, Tracker
@@ -26,13 +27,18 @@ SHEET_EVERY = 20  # frames of a clip between two pictures of the contact sheet
 
 @dataclass(frozen=True)
 class Score:
-    """Figures of a clip or picture: frames, tracked, iou 0..1, joints (share of the person's size), iterations a frame, from_cold (mm, mean distance from 8 iterations from a point)."""
+    """Figures of a clip or picture, means over its tracked frames.
+
+    iou 0..1: silhouette against mask. joints: distance of the limbs' regressed joints from BlazePose's landmarks, as a share of the person's height in the picture; landmarks: the same for
+    the mesh's own landmarks, which lie where BlazePose puts them (a shoulder is not the shoulder joint). iterations: a frame. from_cold: mm, mean distance from 8 iterations from a point.
+    """
 
     name: str
     frames: int
     tracked: int
     iou: float
     joints: float
+    landmarks: float
     iterations: float
     from_cold: float
 
@@ -41,9 +47,15 @@ class Score:
         return any(part in self.name for part in TIGHT)
 
 
-def person_size(person: Person) -> float:
-    """The longer side of the box around mask and landmarks, picture pixels: the person's height when standing, and no less when crouching."""
-    return 2 * crop_for_box(mask_box(person.mask, person.T_mask_from_picture), person.landmarks).half / MARGIN
+JOINTS_OF_LIMBS = [JOINT[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")]  # in the order of metrics.LIMBS
+
+
+def person_height(person: Person) -> float:
+    """The height of the box around mask and landmarks, picture pixels: the person's height as the picture shows it."""
+    ys = person.landmarks[:, 1]
+    box = mask_box(person.mask, person.T_mask_from_picture)
+    top, bottom = (ys.min(), ys.max()) if box is None else (min(ys.min(), box[1]), max(ys.max(), box[3]))
+    return float(bottom - top)
 
 
 def mask_in_picture(person: Person, shape: tuple[int, int]) -> np.ndarray:
@@ -63,24 +75,26 @@ def score(path: Path, finder: PersonFinder, tracker: Tracker, cold: Tracker | No
     source = sources.ImageSource(path) if path.suffix.lower() in {".jpg", ".jpeg", ".png"} else sources.VideoSource(path)
     finder.reset()
     tracker.reset()
-    frames, ious, joints, iterations, gaps = 0, [], [], [], []
+    frames, ious, joints, landmarks, iterations, gaps = 0, [], [], [], [], []
     with source:
         for frame in source:
             person = finder.find(frame.picture)
-            if person is None:
+            fit = None if person is None else tracker.step(frame, person)
+            if fit is None:
                 tracker.reset()
             else:
-                fit = tracker.step(frame, person)
-                iou, distance, drawn = judge(frame, person, fit, tracker)
+                iou, joint, landmark = judge(frame, person, fit, tracker)
                 ious.append(iou)
-                joints.append(distance)
+                joints.append(joint)
+                landmarks.append(landmark)
                 iterations.append(fit.iterations)
-                if cold is not None:
-                    gaps.append(gap_in_millimetres(fit, cold_fit(cold, frame, person, fit), tracker))
+                if cold is not None and (again := cold_fit(cold, frame, person, fit)) is not None:
+                    gaps.append(gap_in_millimetres(fit, again))
                 if frames % SHEET_EVERY == 0:
-                    pictures.append(captioned(drawn, f"{path.stem[-24:]} {frame.index} IoU {iou:.2f} joints {100 * distance:.1f}%"))
+                    drawn = draw.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics, 0.6)
+                    pictures.append(captioned(drawn, f"{path.stem[-24:]} {frame.index} IoU {iou:.2f} joints {100 * joint:.1f}%"))
             frames += 1
-    return Score(path.name, frames, len(ious), mean(ious), mean(joints), mean(iterations), mean(gaps))
+    return Score(path.name, frames, len(ious), mean(ious), mean(joints), mean(landmarks), mean(iterations), mean(gaps))
 
 
 def mean(values: list[float]) -> float:
@@ -89,23 +103,23 @@ def mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def judge(frame: Frame, person: Person, fit: Fit, tracker: Tracker) -> tuple[float, float, np.ndarray]:
-    """Silhouette IoU, landmark distance, and the overlay, from the mesh and intrinsics that a file would hold."""
+def judge(frame: Frame, person: Person, fit: Fit, tracker: Tracker) -> tuple[float, float, float]:
+    """Silhouette IoU and the distances of joints and landmarks, from the mesh and intrinsics that a file would hold."""
     h, w = frame.picture.shape[:2]
     shape = draw.silhouette(fit.vertices, tracker.faces, fit.intrinsics, (w, h))
-    points = tracker.body.landmarks.numpy() @ fit.vertices
-    pixels = draw.project(points, fit.intrinsics)
-    mask = mask_in_picture(person, (h, w))
-    return silhouette_iou(shape, mask), landmark_distance(pixels, person.landmarks, person_size(person)), draw.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics, 0.6)
+    seen, height = person.landmarks[list(LIMBS)], person_height(person)
+    joints = draw.project((tracker.body.J_regressor.numpy() @ fit.vertices)[JOINTS_OF_LIMBS], fit.intrinsics)
+    landmarks = draw.project((tracker.body.landmarks.numpy() @ fit.vertices)[list(LIMBS)], fit.intrinsics)
+    return silhouette_iou(shape, mask_in_picture(person, (h, w))), mean_distance(joints, seen, height), mean_distance(landmarks, seen, height)
 
 
-def cold_fit(cold: Tracker, frame: Frame, person: Person, fit: Fit) -> Fit:
+def cold_fit(cold: Tracker, frame: Frame, person: Person, fit: Fit) -> Fit | None:
     """The same frame and crop, from a point."""
     cold.reset()
     return cold.step(frame, person, crop=fit.crop)
 
 
-def gap_in_millimetres(a: Fit, b: Fit, tracker: Tracker) -> float:
+def gap_in_millimetres(a: Fit, b: Fit) -> float:
     """Mean distance of two fits in one crop frame, in mm at the person's distance."""
     distance = float(a.vertices[:, 2].mean())
     return 1000 * float(np.linalg.norm(a.crop_vertices - b.crop_vertices, axis=1).mean()) * a.crop.half * distance / a.intrinsics[0, 0]

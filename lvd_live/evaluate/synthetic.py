@@ -13,7 +13,7 @@ from lvd_live.evaluate.metrics import aligned_error, to_millimetres
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import Motion
-from lvd_live.train.batches import warp_crop
+from lvd_live.person.crop import warp_crop
 
 YAWS = (0, 90, 180, 270)
 FILL = 0.8  # of the crop's height that a start body's T-pose stature takes

@@ -19,9 +19,14 @@ STD = torch.tensor([0.229, 0.224, 0.225])
 
 @dataclass(frozen=True)
 class Preset:
-    """How a network is built. size: the crop's side in pixels; vertices: what the head serves; clip: see `Field`."""
+    """How a network is built. size: the crop's side in pixels; vertices: what the head serves; clip: see `Field`.
+
+    backbone: a module made with (picture channels, evidence channels), either of which it must take, with attributes `stride` and `channels`; it maps a picture (B, 4, S, S), S a multiple
+    of 32, and evidence maps (B, E, S/stride, S/stride) or None to features (B, channels, S/stride, S/stride).
+    """
 
     name: str
+    backbone: type[nn.Module]
     size: int
     vertices: int
     hidden: int
@@ -30,8 +35,8 @@ class Preset:
 
 
 PRESETS = {
-    "paper": Preset("paper", size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
-    "live": Preset("live", size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True),  # 18 % of a body that fills 80 % of the crop
+    "paper": Preset("paper", StackedHourglass, size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
+    "live": Preset("live", Pyramid, size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True),  # 18 % of a body that fills 80 % of the crop
 }
 
 
@@ -45,7 +50,7 @@ class LVD(nn.Module):
         super().__init__()
         self.preset = preset
         landmarks = len(LANDMARKS) if preset.landmarks else 0
-        self.backbone = (StackedHourglass if preset.name == "paper" else Pyramid)(4, 2 * landmarks)
+        self.backbone = preset.backbone(4, 2 * landmarks)
         self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip, landmarks)
         if control is not None and len(control) != preset.vertices:
             raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")

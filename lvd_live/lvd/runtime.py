@@ -33,6 +33,8 @@ class Runtime:
 
     def __init__(self, network: LVD, *, device: str = "auto", precision: str = "float32"):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, not {precision}")
         self.precision = precision
         self.network = fold_batch_norm(copy.deepcopy(network).eval()).to(self.device, memory_format=torch.channels_last)
         self.field = FoldedField(network.field).to(self.device)

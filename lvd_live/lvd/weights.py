@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD, PRESETS
 
-_EXACT = ("control", "columns")  # integers
+_EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32}  # the body's, not learned
 
 
 def save_weights(network: LVD, path: Path, about: dict) -> None:
     """Write a network: floats as float16, `about` (JSON values) and the preset's name as metadata."""
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    state = {k: v.to(torch.int32) if k in _EXACT else v.half() for k, v in state.items()}
+    state = {k: v.to(_EXACT.get(k, torch.float16)) for k, v in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, {"preset": network.preset.name, "about": json.dumps(about)})
 

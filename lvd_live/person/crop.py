@@ -146,3 +146,16 @@ def _credible(landmarks: np.ndarray, min_visibility: float) -> np.ndarray:
 
 def _half(low: np.ndarray, high: np.ndarray, margin: float) -> float:
     return max(float((high - low).max()) / 2 * margin, MIN_HALF)
+
+
+def warp_crop(image: np.ndarray, A: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """A crop (S, S[, 3]) uint8 moved by x' = A x + shift (crop frame) and resampled to `size` pixels."""
+    S = len(image)
+    if size < 0.75 * S:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        S = size
+    to_unit = np.array([[2 / S, 0, 1 / S - 1], [0, -2 / S, 1 - 1 / S], [0, 0, 1]])
+    from_unit = np.array([[size / 2, 0, size / 2 - 0.5], [0, -size / 2, size / 2 - 0.5], [0, 0, 1]])
+    move = np.eye(3)
+    move[:2, :2], move[:2, 2] = A, shift
+    return cv2.warpAffine(image, (from_unit @ move @ to_unit)[:2], (size, size), flags=cv2.INTER_LINEAR)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
+def look_up(path: str | os.PathLike) -> os.stat_result | None:
+    """What is at `path`; None where nothing is. Raises UserError for a path that cannot be, or that may not be looked at."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"Cannot look at {path}: {reason(error)}.") from error
+    except ValueError:  # a NUL byte, or characters that no file name can hold
+        raise UserError(f"{os.fspath(path)!r} cannot be a file's name: check it for stray characters.") from None
+
+
 def check_writable(path: str | os.PathLike) -> Path:
     """Find out now, by trying, whether a file could be written at `path`; nothing is left behind.
 
@@ -28,14 +41,15 @@ def check_writable(path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     parent = path.absolute().parent
-    if path.is_dir():
+    there, around = look_up(path), look_up(parent)
+    if there and stat.S_ISDIR(there.st_mode):
         raise UserError(f"Cannot write {path}: it is a folder, not a file name.")
-    if not parent.is_dir():
+    if not around or not stat.S_ISDIR(around.st_mode):
         raise UserError(f"Cannot write {path}: the folder {parent} does not exist.")
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+    if there and not (stat.S_ISREG(there.st_mode) and os.access(path, os.W_OK)):
         raise UserError(f"Cannot write {path}: something that may not be replaced is there already.")
     try:
-        handle, probe = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=parent)
+        handle, probe = tempfile.mkstemp(prefix=f".{path.name[:32]}.", suffix=".part", dir=parent)
         os.close(handle)
         os.unlink(probe)
     except OSError as error:
@@ -44,10 +58,10 @@ def check_writable(path: str | os.PathLike) -> Path:
 
 
 def fresh_name(path: str | os.PathLike) -> Path:
-    """`path` if nothing is there, else the first of name-1.ext, name-2.ext, … that is free."""
+    """`path` if nothing is there, else the first of name-1.ext, name-2.ext, … that is free. Raises UserError as `look_up`."""
     path = Path(path)
     candidate, number = path, 0
-    while candidate.exists():
+    while look_up(candidate):
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
@@ -56,7 +70,7 @@ def fresh_name(path: str | os.PathLike) -> Path:
 def part_name(path: str | os.PathLike) -> Path:
     """A hidden name in the folder of `path`, of this process alone, that keeps its extension: written first, renamed last."""
     path = Path(path)
-    return path.absolute().with_name(f".{path.stem[:64]}.{os.getpid()}.part{path.suffix}")
+    return path.absolute().with_name(f".{path.stem[:32]}.{os.getpid()}.part{path.suffix}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -44,7 +44,7 @@ class NpzStream:
         self._done = (0, dict.fromkeys(self._rows, 0))  # frames, checksum of each array's bytes: replaced together
         self._reserved = 0
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:64]}.", suffix=".part", dir=self.path.absolute().parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:32]}.", suffix=".part", dir=self.path.absolute().parent))
             self._files = {name: open(self._folder / name, "w+b", buffering=0) for name in [*self._rows, "reserve"]}
             _write(self._files[self._main], bytes(self._main_offset))
             self._reserve(0)

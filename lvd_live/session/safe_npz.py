@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.session.files import look_up
 
 _MEMBERS_MAX = 256
 _RATIO_MAX = 100  # unpacked bytes per packed byte, beyond the first _RATIO_FREE bytes
@@ -54,6 +55,7 @@ class SafeNpz:
         self.path, self._limit = Path(path), limit
         self.members: dict[str, Member] = {}
         self.sizes: dict[str, int] = {}
+        look_up(self.path)  # refuses names that cannot be
         try:
             self._file = open(self.path, "rb")
         except OSError as error:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_MS = 1500                       # for opening, and for one picture; OpenCV would wait 30 s
 BACK_OFF_S = (0.25, 0.5, 1.0, 2.0)      # between attempts to reconnect; the last one repeats
 FROZEN_S = 2.0                          # some unplugged cameras repeat their last picture
+_FPS_MAX = 1000.0
 _PROBE = 97                             # every so many bytes of a picture are compared to notice that
 
 STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
@@ -33,6 +34,7 @@ class CameraSource:
     dropped  pictures that nobody took.
     state    one of STATES: "frozen" repeats one picture, "stalled" sends none, "reconnecting" has gone away.
     size     (width, height) of the newest picture, pixels.
+    fps      frames per second as the camera states them; None where it says nothing sensible.
     Raises UserError when the camera cannot be opened at first; later losses are waited out, and told by `state`.
     """
 
@@ -47,7 +49,8 @@ class CameraSource:
         if picture is None:
             _release(capture)
             raise UserError(_cannot_open(self._address))
-        self.fps = float(capture.get(cv2.CAP_PROP_FPS)) or None
+        fps = float(capture.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if 0 < fps < _FPS_MAX else None    # some drivers say 0, -1, inf or NaN
         self.size = (picture.shape[1], picture.shape[0])
         self.dropped = 0
         self._connection = "running"

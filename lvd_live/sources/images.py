@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..session.files import look_up, reason
 from .frame import Frame
 from .quiet import quiet_opencv
 
@@ -18,6 +21,7 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff")
+_ORIENTATION_TAG = 0x0112
 _NS = 1_000_000_000
 
 
@@ -35,7 +39,7 @@ class ImageSource:
         self.path = Path(path)
         self.fps = fps
         self.skipped = 0
-        self._files = _list_files(self.path)
+        self._files = list_pictures(self.path)
         self._closed = False
 
     @property
@@ -81,9 +85,10 @@ def read_picture(path: Path) -> np.ndarray | None:
     try:
         with quiet_opencv():
             if path.suffix.lower() in _MAY_HAVE_ALPHA:
-                raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+                raw, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
                 if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and raw.dtype in (np.uint8, np.uint16):
-                    return _over_white(raw)
+                    exif = next((bytes(block) for kind, block in zip(kinds, blocks) if kind == cv2.IMAGE_METADATA_EXIF), b"")
+                    return _upright(_over_white(raw), _orientation(exif))
             return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         return None
@@ -98,14 +103,47 @@ def _over_white(bgra: np.ndarray) -> np.ndarray:
     return blended.astype(np.uint8)
 
 
-def _list_files(path: Path) -> list[Path]:
-    if path.is_file():
+def _orientation(exif: bytes) -> int:
+    """EXIF's orientation, 1 (upright) to 8; 1 where it is not stated. OpenCV applies it itself, but not beside transparency."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+            if tag == _ORIENTATION_TAG:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:    # cut short
+        pass
+    return 1
+
+
+def _upright(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, 3) turned and mirrored as EXIF's `orientation` (1 to 8) says; H and W change places from 5 on."""
+    if orientation >= 5:
+        picture = picture.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
+
+
+def list_pictures(path: Path) -> list[Path]:
+    """The picture files that `path` is or holds, in their natural order. Raises UserError where there are none."""
+    there = look_up(path)
+    if there and stat.S_ISREG(there.st_mode):
         if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{path} is not a picture of a known kind: use one of {', '.join(SUFFIXES)}.")
         return [path]
-    if not path.is_dir():
+    if not there or not stat.S_ISDIR(there.st_mode):
         raise UserError(f"There is no file or folder {path}: check the name.")
-    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    try:
+        files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    except OSError as error:
+        raise UserError(f"Cannot look into the folder {path}: {reason(error)}.") from error
     if not files:
         raise UserError(f"The folder {path} holds no pictures: put {', '.join(SUFFIXES)} files in it.")
     return sorted(files, key=_natural_order)

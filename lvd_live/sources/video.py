@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import av
 import numpy as np
 
 from ..errors import UserError
+from ..session.files import look_up
 from .frame import Frame
 
 log = logging.getLogger(__name__)
@@ -138,13 +140,13 @@ class VideoSource:
 
 
 def _open(path: Path) -> av.container.InputContainer:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a video: give a file, or use --images for a folder of pictures.")
-    if not path.exists():
+    there = look_up(path)
+    if there is None:
         raise UserError(f"There is no file {path}: check the name.")
+    if stat.S_ISDIR(there.st_mode):
+        raise UserError(f"{path} is a folder, not a video: give a file, or use --images for a folder of pictures.")
     try:
-        empty = path.stat().st_size == 0
-        container = None if empty else av.open(str(path))
+        container = av.open(str(path)) if there.st_size else None
     except PermissionError:
         raise UserError(f"{path} may not be read: check the file's permissions.") from None
     except (av.error.FFmpegError, OSError, ValueError):

@@ -18,6 +18,7 @@ from lvd_live.body.control import choose_control, fit_upsampling
 from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
 from lvd_live.synth.motion import Motion, bake_poses
 
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="where to write")
+    parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

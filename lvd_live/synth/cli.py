@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
 
 
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--size", type=int, default=192, help="pixels along a crop's side")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.sheet:

@@ -1,6 +1,6 @@
 """Shards of synthetic samples: made by workers, read by the trainer while they are still being made.
 
-A shard is a folder of plain .npy arrays, complete once it has its name; sample i of shard k depends on (seed, k) alone.
+A shard is one .npy file, an array of n records, complete once it has its name; sample i of shard k depends on (seed, k) alone. The records' fields:
 
     picture    (n, S, S, 3) uint8 RGB       the crop, with its background; 0 beyond the picture's edge
     alpha      (n, S, S) uint8              the person, exactly
@@ -17,12 +17,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from lvd_live.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class ShardMaker:
         left, bottom, right, top = view.cut
         inside = ((at > left) & (at < right))[None] & ((-at > bottom) & (-at < top))[:, None]
         picture[~inside], alpha[~inside] = 0, 0
-        seen = observe(self.finder, picture, view.landmarks, rng)
+        seen = observe(self.finder, picture, inside, view.landmarks, rng)
         mask, landmarks = imagined(alpha, view.landmarks, rng) if seen is None else seen
         mask = np.where(inside, mask, 0).astype(np.uint8)
         return {
@@ -98,25 +100,31 @@ class ShardMaker:
         }  # fmt: skip
 
 
-def write_shard(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a shard so that it is there whole or not at all."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    part.mkdir(parents=True, exist_ok=True)
+def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays of equal length as the records of one file, so that it is there whole or not at all."""
+    n = len(next(iter(arrays.values())))
+    records = np.empty(n, [(key, value.dtype, value.shape[1:]) for key, value in arrays.items()])
     for key, value in arrays.items():
-        np.save(part / f"{key}.npy", value)
-    try:
-        part.rename(folder)
-    except OSError:  # another worker was first
-        shutil.rmtree(part)
+        records[key] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as file:
+        np.save(file, records)
+    part.replace(path)
 
 
 def make_shards(out: Path, models: Path, size: int, indices: range, *, seed: int = 0, held_out: bool = False) -> None:
     """Make those shards of `indices` that are not there yet."""
-    missing = [i for i in indices if not (out / f"{i:05d}").exists()]
+    missing = [i for i in indices if not shard_path(out, i).exists()]
     if missing:
         maker = ShardMaker(models, size, seed=seed, held_out=held_out)
         for i in missing:
-            write_shard(out / f"{i:05d}", maker.make(i))
+            write_shard(shard_path(out, i), maker.make(i))
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """The file of a shard."""
+    return folder / f"{index:05d}.npy"
 
 
 def start_workers(out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0) -> list[multiprocessing.Process]:
@@ -134,7 +142,11 @@ def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> No
     import torch
 
     torch.set_num_threads(1)
-    make_shards(out, models, size, indices, seed=seed)
+    try:
+        make_shards(out, models, size, indices, seed=seed)
+    except UserError as error:
+        log.error("A worker that makes synthetic people stopped: %s", error)
+        sys.exit(1)
 
 
 @dataclass
@@ -145,7 +157,7 @@ class Shards:
     """
 
     folder: Path
-    maps: list[dict[str, np.ndarray]]
+    maps: list[np.ndarray]
     upsample: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
@@ -156,17 +168,16 @@ class Shards:
 
     def refresh(self) -> int:
         """How many shards there are now."""
-        names = sorted(p for p in self.folder.glob("[0-9]*") if p.is_dir())
-        known = {m["folder"] for m in self.maps}
-        for path in names:
+        known = {Path(m.filename).name for m in self.maps}
+        for path in sorted(self.folder.glob("[0-9]*.npy")):
             if path.name not in known:
-                arrays = {f.stem: np.load(f, mmap_mode="r", allow_pickle=False) for f in path.glob("*.npy")}
-                self.maps.append({"folder": path.name, **arrays})
+                self.maps.append(np.load(path, mmap_mode="r", allow_pickle=False))
         return len(self.maps)
 
-    def rows(self, shard: dict[str, np.ndarray], chosen, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Samples `chosen` (an index or an array of them) of one of `maps`: the arrays of `keys`."""
-        out = {key: np.asarray(shard[key][chosen]) for key in keys}
+    def rows(self, shard: np.ndarray, chosen, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+        """Samples `chosen` (an index, a slice or an array of indices) of one of `maps`: the arrays of `keys`, or of all fields."""
+        records = shard[chosen]
+        out = {key: np.asarray(records[key]) for key in keys or shard.dtype.names}
         if self.upsample is not None and "vertices" in out:
             columns, mix = self.upsample
             out["vertices"] = (out["vertices"].astype(np.float32)[..., columns, :] * mix[..., None]).sum(-2)
@@ -175,4 +186,4 @@ class Shards:
     def draw(self, rng: np.random.Generator, count: int, keys: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
         """`count` random samples."""
         picks = [(self.maps[rng.integers(len(self.maps))], rng.random()) for _ in range(count)]
-        return [self.rows(m, int(u * len(m["picture"])), keys) for m, u in picks]
+        return [self.rows(m, int(u * len(m)), keys) for m, u in picks]

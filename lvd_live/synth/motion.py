@@ -1,6 +1,6 @@
 """Poses: the CMU bank brought onto SMPL's 24 joints, baked small, sampled by category, and varied.
 
-    python -m lvd_live bake --motion ASSETS      writes models/synth/poses.npz
+    python -m lvd_live bake --assets DIR      writes models/synth/poses.npz among others
 """
 
 from __future__ import annotations

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from lvd_live.lvd.evidence import landmarks_in_crop
-from lvd_live.person.affine import compose, resample
+from lvd_live.person.affine import resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
 from lvd_live.person.roi import Roi
 
 
-def observe(finder: BlazePoseFinder, picture: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+def observe(finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
     """BlazePose's mask (S, S) uint8 and landmarks (33, 4) in the crop frame (see `landmarks_in_crop`) for a crop (S, S, 3) uint8, or None where it sees nobody or somebody else.
 
-    landmarks : (33, 3) the true ones, crop frame. They say where the finder looks, as the previous frame would, with a random error.
+    inside (S, S) bool: a rectangle, the part of the crop that the picture covers; the finder is shown that alone, as it would be. landmarks (33, 3): the true ones, crop frame. They say
+    where the finder looks, as the previous frame would, with a random error.
     """
     size = len(picture)
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(rows):
+        return None
+    top, left = int(rows[0]), int(columns[0])
     crop = Crop(np.full(2, (size - 1) / 2), size / 2)
     hips, shoulders = landmarks[[23, 24], :2].mean(0), landmarks[[11, 12], :2].mean(0)
     reach = np.linalg.norm(landmarks[:, :2] - hips, axis=1).max()
     centre = crop.to_picture(hips + rng.normal(0, 0.06, 2) * reach)
     up = shoulders - hips
     roi = Roi(*map(float, centre), float(2 * 1.3 * reach * crop.half * np.exp(rng.normal(0.03, 0.1))), math.atan2(up[0], up[1]) + float(rng.normal(0, 0.08)))
-    seen = finder.observe(picture, roi)
+    shown = np.ascontiguousarray(picture[top : rows[-1] + 1, left : columns[-1] + 1])
+    seen = finder.observe(shown, replace(roi, centre_x=roi.centre_x - left, centre_y=roi.centre_y - top))
     if seen.presence < MIN_PRESENCE:
         return None
-    found = landmarks_in_crop(seen.landmarks[:33, [0, 1, 3]], seen.world[:33], crop)
+    found = landmarks_in_crop(seen.landmarks[:33, [0, 1, 3]] + np.float32([left, top, 0]), seen.world[:33], crop)
     if np.linalg.norm(found[:, :2] - landmarks[:, :2], axis=1).mean() > 0.35 * reach:
         return None
     mask = resample((seen.mask * 255).astype(np.uint8), roi.T_picture_from_grid(len(seen.mask)), size)

@@ -70,7 +70,7 @@ class People:
         elevation = np.clip(rng.normal(0.08, 0.22) if rng.random() < 0.8 else rng.uniform(-0.52, 1.05), -0.6, 1.1)
         roll = np.clip(rng.normal(0, 0.09) if rng.random() < 0.8 else rng.uniform(-0.35, 0.35), -0.4, 0.4)
         R = (Rotation.from_euler("z", roll) * Rotation.from_euler("x", elevation) * Rotation.from_euler("y", yaw)).as_matrix()
-        depth = float(np.exp(rng.uniform(np.log(1.4), np.log(6.0)))) + 0.35
+        depth = float(np.exp(rng.uniform(np.log(1.0), np.log(6.0))))
         t = np.array([*rng.normal(0, 0.13, 2) * depth, -depth])
         camera = body @ R.T + t
         if -camera[:, 2].max() < 0.35:  # a hand almost in the lens: step back

@@ -4,6 +4,7 @@
 """
 
 import logging
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -69,13 +70,13 @@ class Wardrobe:
 
     @staticmethod
     def load(path: Path) -> "Wardrobe":
-        """Read what bake_wardrobe wrote. Raises UserError if the file is missing or is not a wardrobe."""
+        """Read what bake_wardrobe wrote. Raises UserError if the file is missing, cut short, or not a wardrobe."""
         try:
             with np.load(path, allow_pickle=False) as archive:
                 names = archive["names"]
                 garments = tuple(_unpack(archive, k) for k in range(len(names)))
                 pictures = [archive[f"picture{k}"] for k in range(int(archive["picture_count"]))]
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zipfile.zlib.error) as error:
             raise UserError(f"{path} is not a wardrobe file; make one with `python -m lvd_live bake` ({error}).") from None
         blank = np.full((1, TEXTURE_SIZE, TEXTURE_SIZE, 4), 255, np.uint8)
         textures = np.stack([cv2.imdecode(picture, cv2.IMREAD_UNCHANGED) for picture in pictures]) if pictures else blank

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lvd_live.lvd.network import LANDMARKS
+from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
 KEYS = ("picture", "alpha", "mask", "landmarks", "truth", "observed", "vertices")
@@ -52,26 +53,14 @@ def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Var
     mask = row["alpha"] if rng.random() < v.true_mask else row["mask"]
     picture, mask = warp_crop(row["picture"], A, shift, size), warp_crop(mask, A, shift, size)
     gain = np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.2)).astype(np.float32)
-    picture = cv2.convertScaleAbs(cv2.multiply(picture, (*gain.tolist(), 0.0)) if rng.random() < 0.8 else picture, beta=float(rng.normal(0, 6)))
+    if rng.random() < 0.8:
+        picture = cv2.add(cv2.multiply(picture, (*gain.tolist(), 0.0)), (float(rng.normal(0, 6)),) * 3 + (0.0,))
 
     def move(points: np.ndarray) -> np.ndarray:
         points = points.astype(np.float32)
         return np.concatenate([points[:, :2] @ A.T + shift, k * points[:, 2:3]], 1).astype(np.float32)
 
     return picture, mask, evidence(row, move, rng, v), move(row["vertices"])
-
-
-def warp_crop(image: np.ndarray, A: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """A crop (S, S[, 3]) uint8 moved by x' = A x + shift (crop frame) and resampled to `size` pixels."""
-    S = len(image)
-    if size < 0.75 * S:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        S = size
-    to_unit = np.array([[2 / S, 0, 1 / S - 1], [0, -2 / S, 1 - 1 / S], [0, 0, 1]])
-    from_unit = np.array([[size / 2, 0, size / 2 - 0.5], [0, -size / 2, size / 2 - 0.5], [0, 0, 1]])
-    move = np.eye(3)
-    move[:2, :2], move[:2, 2] = A, shift
-    return cv2.warpAffine(image, (from_unit @ move @ to_unit)[:2], (size, size), flags=cv2.INTER_LINEAR)
 
 
 def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import argparse
 import logging
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lvd_live.body.bake import vertex_areas
+from lvd_live.body.control import vertex_areas
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
-from lvd_live.train.loop import Options, train
+from lvd_live.train.loop import Options, begin_at_the_mean, train
 
 HELD_OUT_SHARDS = 4
+
+
+def read_body(models: Path) -> dict[str, np.ndarray]:
+    """What training needs of the body file: v_template, f and the control arrays. UserError if it is not there."""
+    try:
+        with np.load(models / "body" / "lvd_body.npz", allow_pickle=False) as file:
+            return {k: file[k] for k in ("v_template", "f", "control", "control_columns", "control_mix")}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        raise UserError(f"{models} does not hold the body that training needs (body/lvd_body.npz); restore it from the repository or bake it.") from None
 
 
 def network_for(preset: str, body: dict[str, np.ndarray]) -> LVD:
@@ -41,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """The `train` tool."""
     parser = argparse.ArgumentParser(prog="python -m lvd_live train", description=__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder with the body and what synthetic people are made of")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder with the body and what synthetic people are made of")
     parser.add_argument("--data", type=Path, default=Path("runs/data"), help="where shards of samples are made and read")
     parser.add_argument("--out", type=Path, help="where checkpoints and tables go (default runs/PRESET)")
     parser.add_argument("--weights", type=Path, help="where the averaged weights are written (default OUT/PRESET.safetensors)")
@@ -68,19 +79,31 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"--sizes {args.sizes} is not a list like 0.5:128,1:192.") from None
     from lvd_live.lvd.weights import load_weights, save_weights
 
+    try:
+        device = torch.device(args.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"There is no device {args.device!r} here; leave --device out to use what there is.") from None
     torch.manual_seed(args.seed)
-    with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as file:
-        body = {k: file[k] for k in ("v_template", "f", "control", "control_columns", "control_mix")}
+    body = read_body(args.models)
     network, average = network_for(args.preset, body), network_for(args.preset, body)
+    for name in ("steps", "batch", "shards"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} must be at least 1.")
+    if any(pixels % 32 or pixels < 32 for _, pixels in sizes) or (args.hours is not None and args.hours <= 0):
+        raise UserError("--sizes must be multiples of 32 pixels, and --hours more than 0.")
     if args.start_from:
         load_weights(network, args.start_from)
     held_out = args.data.with_name(args.data.name + "-held-out")
     make_shards(held_out, args.models, 192, range(HELD_OUT_SHARDS), held_out=True)
+    args.data.mkdir(parents=True, exist_ok=True)
     workers = start_workers(args.data, args.models, 192, args.shards, args.workers, seed=args.seed)
     out = args.out or Path("runs") / args.preset
     options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, drawers=args.drawers, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
-    args.data.mkdir(parents=True, exist_ok=True)
     upsample = None if network.columns is not None else (body["control_columns"].astype(int), body["control_mix"])  # a network that serves all vertices learns from all
-    train(network, average, Shards.open(args.data, upsample), Shards.open(held_out, upsample), control_areas(body, network), out, options, device=torch.device(args.device), workers=workers)
+    shards = Shards.open(args.data, upsample)
+    if not args.start_from and network.preset.clip is not None:
+        begin_at_the_mean(network, shards, workers)
+    train(network, average, shards, Shards.open(held_out, upsample), control_areas(body, network), out, options, device=device, workers=workers)
     save_weights(average, args.weights or out / f"{args.preset}.safetensors", {"preset": args.preset, "hours": args.hours, "steps": args.steps})
     return 0

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,9 +21,12 @@ from lvd_live.lvd.network import LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
+from lvd_live.errors import UserError
 from lvd_live.evaluate.descent import validate
 
 log = logging.getLogger(__name__)
+
+LOG_EVERY = 50  # steps
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Options:
     hours: float | None = None
     batch: int = 16
     rate: float = 2e-3
-    field_rate: float = 0.4  # of the rate
+    field_rate: float = 1.0  # of the rate
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
@@ -86,88 +90,130 @@ class Average:
 
 
 def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, area: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list) -> None:
-    """Train `network`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is what is validated and shipped.
+    """Train `network`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
-    Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come.
+    Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
     """
     out.mkdir(parents=True, exist_ok=True)
-    network.to(device, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(parameter_groups(network, options), betas=(0.9, 0.99), fused=True)
-    average = Average(network, options.ema)
-    step, samples, hours = 0, 0, 0.0
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        average.state, average.count = saved["average"], saved["average_count"]
-        step, samples, hours = saved["step"], saved["samples"], saved["hours"]
-        log.info("resumed at step %d", step)
-    elif network.preset.clip is not None:
-        begin_at_the_mean(network, shards, workers)
-        average.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    area = area.to(device)
-    began = time.monotonic() - 3600 * hours
-    losses, validations = _Table(out / "losses.csv"), _Table(out / "validation.csv")
-    recent: list[tuple[float, float]] = []
-
-    def progress() -> float:
-        return step / options.steps if options.hours is None else (time.monotonic() - began) / 3600 / options.hours
+    run = Run(network, average_network, area, options, device)
+    run.resume(out / "checkpoint.pt")
+    wait_for_shards(shards, workers)
+    drawer = ThreadPoolExecutor(options.drawers)
 
     def draw(number: int) -> Future[Batch]:
         """Batch `number`, drawn by another thread while earlier ones are learned from."""
-        return drawer.submit(draw_batch, shards, np.random.default_rng((options.seed, number)), options.batch, options.size_at(progress()), options.variation)
+        rng = np.random.default_rng((options.seed, number))
+        return drawer.submit(draw_batch, shards, rng, options.batch, options.size_at(run.progress), options.variation)
 
-    wait_for_shards(shards, workers)
-    drawer = ThreadPoolExecutor(options.drawers)
-    coming = deque(draw(step + i) for i in range(2 * options.drawers))
-    bar = tqdm(initial=step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
-    while (done := progress()) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = options.rate_at(step, done) * group["share"]
-        batch = coming.popleft().result()
-        coming.append(draw(step + 2 * options.drawers))
-        picture = network_input(batch.picture.to(device), batch.mask.to(device))
-        with torch.autocast(device.type, torch.bfloat16):
-            seen = network.see(picture, batch.landmarks.to(device))
-            everyone, itself = descent_loss(network.field, seen, batch.vertices.to(device), area, options.clip, options.loss)
-        optimiser.zero_grad(set_to_none=True)
-        (everyone + options.loss.own_weight * itself).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        average.update(network)
-        step, samples = step + 1, samples + options.batch
-        recent.append((float(everyone.detach()), float(itself.detach())))
-        bar.update()
-        if step % 50 == 0:
-            shards.refresh()
-            mean = np.mean(recent, 0)
-            recent.clear()
-            hours = (time.monotonic() - began) / 3600
-            bar.set_postfix_str(f"Eq. 5 {mean[0]:.4f}, own {mean[1]:.4f}, {len(shards.maps)} shards")
-            losses.row(step=step, samples=samples, hours=round(hours, 4), everyone=mean[0], own=mean[1], rate=options.rate_at(step, done), size=options.size_at(done), shards=len(shards.maps))
-        last = progress() >= 1
-        if last or step % options.validate_every == 0:
-            average_network.load_state_dict(average.state)
-            for given in (True, False):
-                per_iteration = validate(average_network.to(device), held_out, size=options.size_at(done), landmarks=given)
-                validations.row(step=step, samples=samples, hours=round(hours, 4), landmarks=int(given), **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(per_iteration)})
-                bar.write(f"step {step}, {samples} samples, {'with' if given else 'without'} landmarks: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in per_iteration))
-        if last or step % options.save_every == 0:
-            hours = (time.monotonic() - began) / 3600
-            everything = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.state, "average_count": average.count, "step": step, "samples": samples, "hours": hours}
-            torch.save(everything, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
-    drawer.shutdown(cancel_futures=True)
-    bar.close()
+    coming = deque(draw(run.step + i) for i in range(2 * options.drawers))
+    recent: list[tuple[float, float]] = []
+    bar = tqdm(initial=run.step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
+    try:
+        while run.progress < 1:
+            batch = coming.popleft().result()
+            coming.append(draw(run.step + 2 * options.drawers))
+            recent.append(run.learn(batch))
+            bar.update()
+            if run.step % LOG_EVERY == 0:
+                shards.refresh()
+                everyone, own = np.mean(recent, 0)
+                recent.clear()
+                bar.set_postfix_str(f"Eq. 5 {everyone:.4f}, own {own:.4f}, {len(shards.maps)} shards")
+                append(out / "losses.csv", **run.position, everyone=everyone, own=own, rate=run.rate, size=options.size_at(run.progress), shards=len(shards.maps))
+            if run.step % options.validate_every == 0:
+                run.validate(held_out, out / "validation.csv", bar.write)
+            if run.step % options.save_every == 0:
+                run.save(out / "checkpoint.pt")
+        if run.step % options.validate_every:
+            run.validate(held_out, out / "validation.csv", bar.write)
+    finally:
+        run.save(out / "checkpoint.pt")
+        drawer.shutdown(cancel_futures=True)
+        bar.close()
+    average_network.load_state_dict(run.average.state)
+
+
+class Run:
+    """What a run consists of, and where it stands: step, samples, hours."""
+
+    def __init__(self, network: LVD, average_network: LVD, area: torch.Tensor, options: Options, device: torch.device):
+        self.network, self.average_network, self.options, self.device = network, average_network, options, device
+        network.to(device, memory_format=torch.channels_last).train()
+        self.area = area.to(device)
+        self.optimiser = torch.optim.AdamW(parameter_groups(network, options), betas=(0.9, 0.99), fused=True)
+        self.average = Average(network, options.ema)
+        self.step = self.samples = 0
+        self._began = time.monotonic()
+
+    @property
+    def hours(self) -> float:
+        return (time.monotonic() - self._began) / 3600
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 at the end of the run."""
+        return self.step / self.options.steps if self.options.hours is None else self.hours / self.options.hours
+
+    @property
+    def rate(self) -> float:
+        return self.options.rate_at(self.step, self.progress)
+
+    @property
+    def position(self) -> dict[str, float]:
+        """Where the run stands, for a table."""
+        return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
+
+    def learn(self, batch: Batch) -> tuple[float, float]:
+        """One step on a batch; its two losses (see `descent_loss`)."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * group["share"]
+        picture = network_input(batch.picture.to(self.device), batch.mask.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            seen = self.network.see(picture, batch.landmarks.to(self.device))
+            everyone, own = descent_loss(self.network.field, seen, batch.vertices.to(self.device), self.area, self.options.clip, self.options.loss)
+        self.optimiser.zero_grad(set_to_none=True)
+        (everyone + self.options.loss.own_weight * own).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update(self.network)
+        self.step, self.samples = self.step + 1, self.samples + len(batch.picture)
+        return float(everyone.detach()), float(own.detach())
+
+    def validate(self, held_out: Shards, table: Path, say: Callable[[str], None]) -> None:
+        """Measure the averaged network on held-out people, with and without landmarks."""
+        self.average_network.load_state_dict(self.average.state)
+        self.average_network.to(self.device)
+        for given in (True, False) if self.network.preset.landmarks else (False,):
+            v2v = validate(self.average_network, held_out, size=self.options.size_at(self.progress), landmarks=given)
+            append(table, **self.position, landmarks=int(given), **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)})
+            say(f"step {self.step}, {self.samples} samples, {'with' if given else 'without'} landmarks: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in v2v))
+
+    def save(self, path: Path) -> None:
+        """Write everything that `resume` needs, whole or not at all."""
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "average": self.average.state, "average_count": self.average.count}
+        torch.save({**state, "step": self.step, "samples": self.samples, "hours": self.hours}, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one; the options are today's."""
+        if not path.exists():
+            return
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        for group, today in zip(self.optimiser.param_groups, parameter_groups(self.network, self.options), strict=True):
+            group.update({k: v for k, v in today.items() if k != "params"})
+        self.average.state, self.average.count = saved["average"], saved["average_count"]
+        self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
+        log.info("resumed at step %d", self.step)
 
 
 def wait_for_shards(shards: Shards, workers: list) -> None:
     """Take in what has been made; wait only if there is nothing at all."""
     while shards.refresh() == 0:
         if not any(w.is_alive() for w in workers):
-            raise RuntimeError("there are no shards, and no worker that makes any")
+            raise UserError(f"There are no shards in {shards.folder}, and no worker that makes any; see --workers.", exit_code=1)
         time.sleep(1)
 
 
@@ -179,16 +225,11 @@ def begin_at_the_mean(network: LVD, shards: Shards, workers: list) -> None:
         network.field.head.bias.view(-1, 3)[:, 2] = torch.from_numpy(mean)
 
 
-class _Table:
-    """A CSV file that a run appends to."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def row(self, **values) -> None:
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, values)
-            if new:
-                writer.writeheader()
-            writer.writerow(values)
+def append(path: Path, **values) -> None:
+    """Add a row to a CSV file, with a header if it is new."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, values)
+        if new:
+            writer.writeheader()
+        writer.writerow(values)

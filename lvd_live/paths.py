@@ -1,0 +1,7 @@
+"""Where the repository keeps what travels with it."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / "models"
+DEMO = ROOT / "recordings" / "demo.mp4"
