@@ -25,7 +25,7 @@ from lvd_live.sources import Frame
 log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
-TOLERANCE = 0.012  # half crops: a mean step below it is the last (about 1 cm on a person that fills the crop; the next one would be a fraction of it)
+TOLERANCE = 0.007  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
 LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
 
 

@@ -36,7 +36,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset("paper", StackedHourglass, size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
-    "live": Preset("live", Pyramid, size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True),  # 18 % of a body that fills 80 % of the crop
+    "live": Preset("live", Pyramid, size=128, vertices=1_723, hidden=256, clip=0.288, landmarks=True),  # 18 % of a body that fills 80 % of the crop
 }
 
 
