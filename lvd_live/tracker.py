@@ -113,12 +113,13 @@ class Tracker:
         folded = self.runtime.see(picture[None], mask[None], landmarks)
         clock.lap("features")
         descent, wasted = self._descend(folded, start), 0
-        if start is not None and not descent.steps[-1] < LOST:
+        if start is not None and self.iterations is None and not descent.steps[-1] < LOST:
             log.info("frame %d: the fit ran away (step %.2f); starting anew", frame.index, descent.steps[-1])
             wasted = len(descent.steps)
             start, descent = None, self._descend(folded, None)
         clock.lap("descent")
-        if not descent.steps[-1] < LOST or not torch.isfinite(descent.vertices).all():
+        runs_away = self.iterations is None and not descent.steps[-1] < LOST
+        if runs_away or not torch.isfinite(descent.vertices).all():
             log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, descent.steps[-1])
             self.reset()
             return None

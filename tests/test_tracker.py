@@ -167,3 +167,17 @@ def test_shipped_weights_track_the_demo_clip():
     assert result.tracked == result.frames > 30
     assert result.iou > 0.78 and result.joints < 0.04 and result.iterations < 2.8
 
+
+
+def test_what_is_not_finite_is_no_fit(tracker):
+    """NaN never leaves the tracker, and the next frame starts anew."""
+    goal = tracker.runtime.goal
+    tracker.runtime.goal = torch.full_like(goal, float("nan"))
+    assert tracker.step(frame(0), person_at((320, 240), 180, is_new=True)) is None
+    tracker.runtime.goal = goal
+    assert tracker.step(frame(1), person_at((320, 240), 180)).cold
+
+
+def test_a_mesh_that_never_settles_is_no_fit(tracker):
+    tracker.runtime.goal = tracker.runtime.goal * 1000
+    assert tracker.step(frame(0), person_at((320, 240), 180, is_new=True)) is None
