@@ -12,7 +12,7 @@ from lvd_live.lvd.network import LANDMARKS
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
-KEYS = ("picture", "alpha", "mask", "landmarks", "truth", "observed", "vertices")
+KEYS = ("picture", "alpha", "mask", "landmarks", "truth", "vertices")
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Vari
         confidence = rng.uniform(0.5, 1, len(chosen))
     else:
         xyz, confidence = row["landmarks"][chosen, :3], row["landmarks"][chosen, 3].astype(np.float32)
-    xyz = move(xyz)
-    # `move` shifts the depth of nothing: depth is relative to the hips
+    xyz = move(xyz)  # depths, relative to the hips, are only scaled
     level = np.exp(rng.normal(0, 0.5))
     xyz[:, :2] += rng.normal(0, v.noise * level, (len(chosen), 2))
     xyz[:, 2] = xyz[:, 2] * np.exp(rng.normal(0, 0.08)) + rng.normal(0, v.depth_noise * level, len(chosen)) + xyz[:, 1] * rng.normal(0, 0.06)

@@ -39,7 +39,7 @@ def network_for(preset: str, body: dict[str, np.ndarray]) -> LVD:
 
 
 def control_areas(body: dict[str, np.ndarray], network: LVD) -> torch.Tensor:
-    """The surface that each served vertex stands for, (K,), mean 1; between the square root and the area itself hands and feet still count."""
+    """The surface that each served vertex stands for, (K,), mean 1; at least a fifth of the mean and at most three times it, so that fingers and faces neither rule nor vanish."""
     area = vertex_areas(body["v_template"].astype(np.float64), body["f"])
     if network.columns is not None:
         nearest = np.take_along_axis(network.columns.numpy(), network.mix.numpy().argmax(1)[:, None], 1)[:, 0]
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--rate", type=float, default=Options.rate)
-    parser.add_argument("--sizes", default="0.75:128,1:192", help="SHARE:PIXELS stages, each until that share of the steps")
+    parser.add_argument("--sizes", help="SHARE:PIXELS stages, each until that share of the run, such as 0.5:128,1:192 (default: the preset's own size throughout)")
     parser.add_argument("--validate-every", type=int, default=Options.validate_every)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        sizes = tuple((float(a), int(b)) for a, b in (stage.split(":") for stage in args.sizes.split(",")))
+        stages = args.sizes or f"1:{PRESETS[args.preset].size}"
+        sizes = tuple((float(a), int(b)) for a, b in (stage.split(":") for stage in stages.split(",")))
     except ValueError:
         raise UserError(f"--sizes {args.sizes} is not a list like 0.5:128,1:192.") from None
     from lvd_live.lvd.weights import load_weights, save_weights

@@ -44,7 +44,7 @@ class Options:
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
-    sizes: tuple[tuple[float, int], ...] = ((0.75, 128), (1.0, 192))
+    sizes: tuple[tuple[float, int], ...] = ((1.0, 128),)
     drawers: int = 1  # threads that draw batches
     validate_every: int = 1_000
     save_every: int = 500
