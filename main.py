@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 
 from lvd_live import __version__
 from lvd_live.errors import UserError, run_cli
-from lvd_live.paths import DEMO, MODELS
+from lvd_live.paths import DEMO, MODELS, RECORDINGS
 from lvd_live.session.files import check_writable, fresh_name, look_up
 
 BODY = MODELS / "body" / "lvd_body.npz"
@@ -40,12 +40,14 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--overlay", metavar="FILE.mp4", type=Path, help="also write a video with the mesh drawn over the picture")
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
     out.add_argument("--headless", action="store_true", help="no window (this version has none, and always runs so)")
+    out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
     fit = parser.add_argument_group("fit")
     fit.add_argument("--body", metavar="FILE", type=Path, help="another body file of the bundled body's mesh; SMPL's own mesh is not served yet (default: the bundled open body)")
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
     fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
-    fit.add_argument("--no-landmarks", action="store_true", help="fit from the picture and mask alone")
+    fit.add_argument("--evidence", choices=("all", "maps", "picture"), default="all", help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: %(default)s)")
+    fit.add_argument("--no-landmarks", action="store_true", help="the same as --evidence maps")
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
     fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
@@ -102,21 +104,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_outputs(options, output)
     if options.body is not None and not look_up(options.body):
         raise UserError(f"There is no body file {options.body}.")
+    if options.record is not None and options.images is not None:
+        raise UserError("Pictures that have nothing to do with each other are no session: use --record with a camera or a video.")
     from lvd_live import offline  # the heavy imports come after the cheap checks
 
+    meta = {"source": _source_name(options), "version": __version__, "versions": _versions()}
     with _open_source(options) as source:
-        summary = offline.process(
-            source,
-            _make_finder(options.person),
-            _make_tracker(options),
-            output=output,
-            overlay=options.overlay,
-            sheet=options.sheet,
-            independent=options.images is not None,
-            meta={"source": _source_name(options), "version": __version__, "versions": _versions()},
-        )
+        finder, tracker = _make_finder(options.person), _make_tracker(options)
+        with _recording(options, source, finder, tracker, meta) as recorder:
+            summary = offline.process(
+                source,
+                finder,
+                tracker,
+                output=output,
+                overlay=options.overlay,
+                sheet=options.sheet,
+                independent=options.images is not None,
+                meta=meta,
+                recorder=recorder,
+            )
     _report(summary)
     return summary.exit_code
+
+
+@contextlib.contextmanager
+def _recording(options: argparse.Namespace, source, finder, tracker, meta: dict):
+    """The recorder that --record asks for, or None; what became of it is said at the end."""
+    if options.record is None:
+        yield None
+        return
+    from lvd_live.session.recorder import Recorder
+
+    described = {"person": {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}, "tracker": tracker.describe(), **meta}
+    recorder = Recorder(RECORDINGS, options.record, faces=tracker.faces, meta=described, fps=source.fps or 0.0)
+    try:
+        yield recorder
+    finally:
+        path = recorder.stop()
+        if recorder.frames:
+            print(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.dropped} dropped)")
+        if recorder.problem:
+            print(recorder.problem, file=sys.stderr)
 
 
 def _set_up(verbose: bool) -> None:
@@ -202,7 +230,7 @@ def _make_tracker(options: argparse.Namespace):
 
     chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": options.iterations}
     given = {name: value for name, value in chosen.items() if value is not None}
-    return Tracker.load(preset=options.preset, landmarks=not options.no_landmarks, **given)
+    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, uncertainty=8, **given)
 
 
 def _report(summary) -> None:

@@ -11,6 +11,8 @@ TOOLS = {
     "train": ("lvd_live.train.cli", "train a network on synthetic people"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
     "bench": ("lvd_live.bench", "time one frame, stage by stage"),
+    "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),
+    "replay": ("lvd_live.session.replay", "track a session's video again and compare"),
     "bake": ("lvd_live.synth.bake", "make the body, poses and wardrobe that the models folder holds"),
     "synth": ("lvd_live.synth.cli", "make synthetic people: shards, or a sheet of samples to look at"),
 }

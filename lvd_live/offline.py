@@ -18,6 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lvd_live import draw
 from lvd_live.errors import UserError
 from lvd_live.session.files import check_writable, write_whole
+from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter
 from lvd_live.session.video import VideoWriter
 
@@ -62,19 +63,20 @@ def process(
     independent: bool = False,
     opacity: float = 0.6,
     meta: Mapping[str, Any] | None = None,
+    recorder: Recorder | None = None,
 ) -> Summary:
     """Track one person through `source` (an iterator of Frame) with `finder` and `tracker`; write what is asked for.
 
     `independent`: the frames have nothing to do with each other (a folder of pictures): each one is a cold start.
     Their names then stand in the sequence's meta and it has no fps. `meta` is stored beside the tracker's own
-    description. Ctrl-C ends the run and keeps what is done.
+    description. Ctrl-C ends the run and keeps what is done. `recorder` gets every frame, person and fit; the caller stops it.
     Raises UserError for a place that cannot be written (exit code 2, before any frame is touched) and for a disk that
     fills up (exit code 1; what is done is kept, and the sentence says where).
     """
     for path in (output, overlay, sheet):
         if path is not None:
             check_writable(path)
-    run = _Run(source, finder, tracker, output, overlay, sheet, opacity, meta or {}, independent)
+    run = _Run(source, finder, tracker, output, overlay, sheet, opacity, meta or {}, independent, recorder)
     interrupted, failure = False, None
     total = getattr(source, "frame_count", None)
     pace = 0.2 if sys.stderr.isatty() else 5.0  # seconds between updates: a log file gets few
@@ -102,10 +104,10 @@ def process(
 class _Run:
     """The state of one run: the writers, the counts, the thumbnails."""
 
-    def __init__(self, source, finder, tracker, output, overlay, sheet, opacity, meta, independent):
+    def __init__(self, source, finder, tracker, output, overlay, sheet, opacity, meta, independent, recorder):
         self.source, self.finder, self.tracker, self.opacity = source, finder, tracker, opacity
         self.faces = np.asarray(tracker.faces, np.int32)
-        self.independent = independent
+        self.independent, self.recorder = independent, recorder
         self.fps = 0.0 if independent else float(getattr(source, "fps", None) or 0.0)
         self.pace = STILLS_FPS if independent else self.fps or DEFAULT_FPS
         self.names: list[str] = []
@@ -143,6 +145,8 @@ class _Run:
                 vertices=fit.vertices, vertex_std=fit.vertex_std, intrinsics=fit.intrinsics, iterations=fit.iterations, landmarks=landmarks, **common
             )
             self.tracked += 1
+        if self.recorder is not None:
+            self.recorder.add(frame, person, fit)
         if self.overlay is not None or self.sheet is not None:
             self._draw(frame, fit)
 

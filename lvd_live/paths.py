@@ -4,4 +4,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
-DEMO = ROOT / "recordings" / "demo.mp4"
+RECORDINGS = ROOT / "recordings"
+DEMO = RECORDINGS / "demo.mp4"

@@ -13,8 +13,10 @@ import torch
 
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.lvd.evidence import landmarks_in_crop
+from lvd_live.lvd.evidence import landmarks_in_crop, pack, region_in_crop
+from lvd_live.lvd.field import Folded
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
 TOLERANCE = 0.007  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
+RENEWED = 4  # a warm frame asks every fourth vertex for its uncertainty, in turns: all of them in four frames
 LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
 
 
@@ -33,7 +36,7 @@ LOST = 0.12  # half crops: a fit whose last mean step is longer has not found it
 class Fit:
     """A body mesh on one frame.
 
-    vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres (zeros: not estimated). intrinsics (3, 3) float64: what projects
+    vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres, U(v) of Eq. 3 (zeros: not estimated). intrinsics (3, 3) float64: what projects
     the vertices into the picture. iterations, step: how many, and the mean displacement of the last, half crops. cold: started from a point, not from the last mesh.
     crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage.
     """
@@ -54,45 +57,52 @@ class Tracker:
 
     `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the person is new, or the fit runs away), `reset` forgets.
     fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
-    iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh.
+    iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
+    `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every fourth, in turns. All may be set
+    between frames.
     """
 
     def __init__(
-        self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, landmarks: bool = True, iterations: int | None = None, warm: bool = True,
-        weights: Mapping[str, str] | None = None,
+        self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, evidence: str = "all", iterations: int | None = None, warm: bool = True,
+        uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None,
     ):  # fmt: skip
         self.runtime, self.body = runtime, body
-        self.fov_degrees, self.height, self.landmarks, self.iterations, self.warm = fov_degrees, height, landmarks and runtime.network.preset.landmarks, iterations, warm
+        self.fov_degrees, self.iterations, self.warm, self.uncertainty = fov_degrees, iterations, warm, uncertainty
+        self.evidence = evidence if runtime.network.preset.landmarks else "picture"
+        self.calibration = calibration
         self.faces = body.faces.numpy().astype(np.int32)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
-        stature = float(template[:, 1].max() - template[:, 1].min())
-        self._length = skeleton_length(self._regressor @ template) * (1.0 if height is None else height / stature)
+        self._stature, self._template_length = float(template[:, 1].max() - template[:, 1].min()), skeleton_length(self._regressor @ template)
+        self.height = height
         self._weights = dict(weights or {})
+        self._offsets: torch.Tensor | None = None
         self.reset()
 
     @classmethod
     def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "float32", **options) -> Tracker:
         """A tracker from the files in models/. `options`: see the class. UserError when a file is missing or does not fit."""
         path = weights or MODELS / "weights" / f"{preset}.safetensors"
-        network, sha256 = load_network(path)
+        network, sha256, about = load_network(path)
         default = BodyModel.load(MODELS / "body" / "lvd_body.npz")
         model = default if body is None else BodyModel.load(body)
         if not torch.equal(model.faces, default.faces):
             raise UserError(f"The network moves the vertices of the bundled body, and {body} is built of others; leave --body out.")
-        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, **options)
+        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, calibration=about.get("calibration"), **options)
 
     def describe(self) -> dict:
         """What a file should remember of this tracker: JSON values."""
         return {
             "preset": self.runtime.network.preset.name, "weights": self._weights, "provider": self.runtime.provider, "fov_degrees": self.fov_degrees, "height": self.height,
-            "landmarks": self.landmarks, "iterations": self.iterations or "auto", "warm_start": self.warm,
+            "evidence": self.evidence, "iterations": self.iterations or "auto", "warm_start": self.warm, "uncertainty": self.uncertainty,
         }  # fmt: skip
 
     def reset(self) -> None:
         """Forget the last fit and crop."""
         self._crop: Crop | None = None
         self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
+        self._spread: torch.Tensor | None = None  # (1, K), half crops
+        self._turn = 0
 
     def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
@@ -108,9 +118,9 @@ class Tracker:
         start = self._carried(crop)
         size = self.runtime.size
         picture, mask = crop.warp(frame.picture, size), crop.warp_mask(person, size)
-        landmarks = landmarks_in_crop(person.landmarks, person.world, crop)[None] if self.landmarks else None
+        landmarks, maps = self._told(person, crop)
         clock.lap("crop")
-        folded = self.runtime.see(picture[None], mask[None], landmarks)
+        folded = self.runtime.see(picture[None], mask[None], landmarks, maps)
         clock.lap("features")
         descent, wasted = self._descend(folded, start), 0
         if start is not None and self.iterations is None and not descent.steps[-1] < LOST:
@@ -124,15 +134,47 @@ class Tracker:
             self.reset()
             return None
         self._crop, self._vertices = crop, descent.vertices
+        self._estimate_spread(folded, descent.vertices)
+        clock.lap("uncertainty")
         vertices = self.runtime.dense(descent.vertices)[0]
         camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
         unit = to_metres(vertices, crop, camera)
-        distance = self._length / max(skeleton_length(self._regressor @ unit), 1e-6)
+        length = self._template_length * (1.0 if self.height is None else self.height / self._stature)
+        distance = length / max(skeleton_length(self._regressor @ unit), 1e-6)
         metres = (unit * distance).astype(np.float32)
+        std = np.zeros(len(metres), np.float32)
+        if self._spread is not None:
+            std = self.runtime.dense(self._spread[..., None])[0, :, 0] * np.float32(distance * crop.half / camera.focal)
         clock.lap("placement")
-        return Fit(
-            metres, np.zeros(len(metres), np.float32), camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds
-        )
+        return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds)
+
+    def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
+        """The error to expect, metres, where U(v) is `vertex_std` metres, same shape: the weights' calibration on held-out synthetic people. None where they have none."""
+        if self.calibration is None:
+            return None
+        return np.interp(vertex_std, self.calibration["std"], self.calibration["error"]).astype(np.float32)
+
+    def _told(self, person: Person, crop: Crop) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
+        """The finder's opinion of the person, for `Runtime.see`: landmarks (1, 33, 4), feature maps."""
+        landmarks = landmarks_in_crop(person.landmarks, person.world, crop)[None] if self.evidence == "all" else None
+        if self.evidence == "picture" or person.features is None:
+            return landmarks, None
+        region = region_in_crop(person.T_mask_from_picture, len(person.mask), crop)
+        return landmarks, tuple(m[None] for m in (*pack(person.features), region))
+
+    def _estimate_spread(self, folded: Folded, vertices: torch.Tensor) -> None:
+        if not self.uncertainty:
+            self._spread = None
+            return
+        count = vertices.shape[1]
+        if self._offsets is None or self._offsets.shape[:2] != (self.uncertainty, count):
+            self._offsets = perturbations(self.uncertainty, count).to(vertices.device)
+        if self._spread is None:
+            self._spread, targets = vertices.new_zeros(1, count), torch.arange(count, device=vertices.device)
+        else:
+            targets = torch.arange(self._turn % RENEWED, count, RENEWED, device=vertices.device)
+            self._turn += 1
+        self._spread[:, targets] = self.runtime.uncertainty(folded, vertices, self._offsets, targets)
 
     def _carried(self, crop: Crop) -> torch.Tensor | None:
         if self._vertices is None or self._crop is None or not self.warm:

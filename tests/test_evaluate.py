@@ -106,7 +106,7 @@ def test_a_picture_without_anybody(tmp_path, capsys):
 
 def test_learning_curve(tmp_path):
     table = tmp_path / "validation.csv"
-    table.write_text("samples,landmarks,v2v_6\n1000,1,120\n1000,0,150\n9000,1,70\n9000,0,90\n")
+    table.write_text("samples,evidence,v2v_6\n1000,all,120\n1000,maps,150\n9000,all,70\n9000,maps,90\n")
     assert cli.main(["--curve", str(table), str(tmp_path / "curve.png")]) == 0
     assert cv2.imread(str(tmp_path / "curve.png")).std() > 5
     with pytest.raises(UserError, match="validation.csv"):

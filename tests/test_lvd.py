@@ -1,6 +1,7 @@
 """Learned Vertex Descent: published shapes, and every rewrite equal to the plain formula."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,18 +10,23 @@ import torch
 from lvd_live.errors import UserError
 from lvd_live.lvd.descent import descend, descend_plainly
 from lvd_live.lvd.field import Field, FoldedField, Seen, sample
-from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, landmark_maps, network_input
+from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
+from lvd_live.lvd.evidence import region_in_crop
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.uncertainty import perturbations, spread
 from lvd_live.lvd.weights import load_network, load_weights, save_weights
+from lvd_live.person.crop import Crop
+from lvd_live.person.roi import Roi
+from lvd_live.person.types import Person
 
 HEIGHT = 1.6  # of a body that fills the crop, half crops
 TIGHT = 1e-4 * HEIGHT
 
 
-@pytest.fixture(params=[(None, 0), (0.288, 0), (0.288, 5)], ids=["published", "clipped", "clipped, told landmarks"])
+@pytest.fixture(params=[(None, 0, 0), (0.288, 0, 0), (0.288, 7, 5)], ids=["published", "clipped", "clipped, told the whole and landmarks"])
 def field(request):
     torch.manual_seed(0)
-    field = Field(features=40, hidden=64, vertices=150, clip=request.param[0], landmarks=request.param[1])
+    field = Field(features=40, hidden=64, vertices=150, clip=request.param[0], whole=request.param[1], landmarks=request.param[2])
     with torch.no_grad():
         for p in field.parameters():
             p.add_(0.05 * torch.randn_like(p))
@@ -32,7 +38,7 @@ def points_and_map(batch=2, n=150, seed=1):
     g = torch.Generator().manual_seed(seed)
     landmarks = torch.rand(batch, 5, 4, generator=g)
     landmarks[0, 2, 3] = 0
-    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), Seen(torch.randn(batch, 40, 12, 12, generator=g), landmarks)
+    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), Seen(torch.randn(batch, 40, 12, 12, generator=g), torch.randn(batch, 7, generator=g), landmarks)
 
 
 def test_paper_preset_has_the_published_size():
@@ -53,6 +59,52 @@ def test_live_preset_shapes(size):
     assert features.shape == (1, network.backbone.channels, size // 4, size // 4)
     with torch.inference_mode():
         torch.testing.assert_close(network.see(torch.zeros(1, 4, size, size)).features, features)  # no landmarks: maps of zeros
+
+
+def test_the_finders_maps_are_drawn_where_its_mask_is():
+    """A mask warped by pixels and the same mask as a feature map, warped by its region, agree."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((64, 64), np.float32)
+    mask[12:50, 20:41] = 1
+    roi = Roi(210.0, 160.0, 190.0, 0.4)
+    person = Person(mask, roi.T_grid_from_picture(64), np.zeros((33, 3), np.float32), rng.normal(size=(33, 3)).astype(np.float32), 1.0, True)
+    crop = Crop(np.array([200.0, 170.0]), 130.0)
+    region = torch.from_numpy(region_in_crop(person.T_mask_from_picture, 64, crop)[None])
+    drawn = warp_map(torch.from_numpy(mask[None, None]), region, 96)[0, 0].numpy()
+    assert np.abs(drawn - crop.warp_mask(person, 96) / 255.0).mean() < 0.01
+
+
+def test_maps_and_landmarks_reach_the_features():
+    torch.manual_seed(0)
+    network = LVD(PRESETS["live"]).eval()
+    picture, landmarks = torch.zeros(1, 4, 64, 64), torch.rand(1, len(LANDMARKS), 4)
+    maps = Maps(torch.randint(0, 99, (1, 48, 32, 32), dtype=torch.uint8), torch.randint(0, 99, (1, 288, 8, 8), dtype=torch.uint8), torch.tensor([[[1.0, 0, 0], [0, -1, 0]]]))
+    with torch.inference_mode():
+        seen = [network.see(picture, l, m) for l, m in ((None, None), (landmarks, None), (None, maps), (landmarks, maps))]
+        nothing = network.see(picture, None, Maps(maps.fine * 0, maps.coarse * 0, maps.region))
+    torch.testing.assert_close(nothing.features, seen[0].features)
+    for a, b in combinations(seen, 2):
+        assert not torch.allclose(a.features, b.features, atol=1e-3) and not torch.equal(a.whole, b.whole)
+
+
+class Still(FoldedField):
+    """Says that every vertex has arrived, or (`pull`) takes it all the way to 0."""
+
+    def __init__(self, pull):
+        torch.nn.Module.__init__(self)
+        self.pull = pull
+
+    def diagonal(self, points, folded, targets):
+        return -points * self.pull
+
+
+@pytest.mark.parametrize("pull", [0.0, 0.75, 1.0])
+def test_uncertainty_is_what_a_step_leaves_of_the_perturbation(pull):
+    vertices = torch.rand(2, 500, 3)
+    targets = torch.arange(1, 500, 2)
+    u = spread(Still(pull), None, vertices, perturbations(16, 500, sigma=0.1), targets)
+    assert u.shape == (2, 250)
+    assert float(u.mean()) == pytest.approx(0.1 * 3**0.5 * (1 - pull), rel=0.03, abs=1e-6)
 
 
 def test_sampling_reads_the_pixel_under_the_point():
@@ -86,9 +138,9 @@ def test_landmarks_without_confidence_are_no_landmarks():
     torch.manual_seed(0)
     field = Field(features=40, hidden=64, vertices=150, clip=0.288, landmarks=5)
     points, seen = points_and_map()
-    nothing = Seen(seen.features, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
+    nothing = Seen(seen.features, None, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
     torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, Seen(seen.features)))
-    assert (field.diagonal(points, seen) - field.diagonal(points, nothing)).abs().max() > 0.01
+    assert (field.diagonal(points, Seen(seen.features, None, seen.landmarks)) - field.diagonal(points, nothing)).abs().max() > 0.01
 
 
 def test_first_iteration_from_a_point(field):
@@ -174,7 +226,7 @@ def test_weights_round_trip_and_are_small(tmp_path):
     path = tmp_path / "live.safetensors"
     save_weights(network, path, {"hours": 1})
     assert path.stat().st_size < 16 * 2**20
-    again, sha256 = load_network(path)
+    again, sha256, about = load_network(path)
     assert len(sha256) == 64 and again.preset == network.preset
     for key, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key].float(), value.float(), atol=2e-3, rtol=2e-3)

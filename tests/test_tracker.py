@@ -36,7 +36,7 @@ class KnowingRuntime:
         self.goal = (0.9 * v / v[:, 1].max())[None]
         self.starts, self.blind = [], False
 
-    def see(self, picture, mask, landmarks):
+    def see(self, picture, mask, landmarks, maps):
         assert picture.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64) and (landmarks is None or landmarks.shape == (1, 33, 4))
         return None
 
@@ -139,7 +139,7 @@ def test_describe_is_json_and_complete(tracker):
     import json
 
     told = json.loads(json.dumps(tracker.describe(), allow_nan=False))
-    assert {"preset", "weights", "provider", "fov_degrees", "height", "landmarks", "iterations", "warm_start"} <= told.keys()
+    assert {"preset", "weights", "provider", "fov_degrees", "height", "evidence", "iterations", "warm_start"} <= told.keys()
 
 
 def test_another_topology_is_refused_in_one_sentence(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lvd_live.lvd.field import Field, Seen
-from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS
+from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
 from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train.batches import Variation, draw_batch, vary
@@ -16,7 +16,7 @@ from lvd_live.train.loop import Average, Options, train
 from lvd_live.train.loss import LossOptions, descent_loss
 
 K = 40
-STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
+STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, no_maps=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
 
 
 def fake_shard(rng, n=12, size=64):
@@ -25,10 +25,12 @@ def fake_shard(rng, n=12, size=64):
     at = (2 * np.arange(size) + 1) / size - 1
     blob = ((at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2 < 0.06).astype(np.uint8) * 255
     vertices = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2) + 0.2 * np.random.default_rng(0).normal(size=(K, 3))
+    fine = np.zeros((n, 48, 32, 32), np.uint8)
+    fine[:, 0] = blob[:, 1 :: size // 32, 1 :: size // 32]
     landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
     return {
         "picture": np.repeat(blob[..., None], 3, 3), "alpha": blob, "mask": blob, "landmarks": landmarks.astype(np.float16), "truth": landmarks[..., :3].astype(np.float16),
-        "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
+        "fine": fine, "coarse": np.zeros((n, 288, 8, 8), np.uint8), "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)), "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
         "t": np.tile(np.float32([0, 0, -3]), (n, 1)), "R": np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)),
     }  # fmt: skip
 
@@ -78,14 +80,16 @@ def test_area_weighs_the_loss():
 
 
 def test_a_sample_moves_as_one():
-    """Turning, scaling and shifting a sample keeps picture, mask, landmarks and vertices on each other."""
+    """Turning, scaling and shifting a sample keeps picture, mask, landmarks, feature maps and vertices on each other."""
     row = {k: v[0] for k, v in fake_shard(np.random.default_rng(1)).items()}
     moving = replace(STILL, shift=0.15, scale=0.2, roll=0.7)
     for seed in range(8):
-        picture, mask, landmarks, vertices = vary(row, 64, np.random.default_rng(seed), moving)
+        picture, mask, landmarks, vertices, fine, _, region = vary(row, 64, np.random.default_rng(seed), moving)
         rows, columns = np.nonzero(mask > 127)
         centre = np.array([(2 * columns.mean() + 1) / 64 - 1, 1 - (2 * rows.mean() + 1) / 64])
         np.testing.assert_allclose(landmarks[0, :2], centre, atol=0.03)
+        moved = warp_map(torch.from_numpy(fine[None]), torch.from_numpy(region[None]), 64)[0, 0].numpy()
+        assert np.abs(moved - mask).mean() < 12
         assert picture.shape == (64, 64, 3) and landmarks.shape == (len(LANDMARKS), 4)
         scale = np.linalg.norm(vertices[0] - vertices[1]) / np.linalg.norm((row["vertices"][0] - row["vertices"][1]).astype(float))
         spread = np.sqrt((mask > 127).sum() / (row["mask"] > 127).sum())
@@ -99,6 +103,11 @@ def test_landmarks_are_dropped_as_often_as_told(data):
     none = (confidence == 0).all(1)
     assert float(none.float().mean()) == pytest.approx(0.3, abs=0.08)
     assert float((confidence[~none] == 0).float().mean()) == pytest.approx(0.2, abs=0.04)
+
+
+def test_feature_maps_are_dropped_as_often_as_told(data):
+    batch = draw_batch(Shards.open(data), np.random.default_rng(0), 300, 32, replace(STILL, no_maps=0.3))
+    assert float((batch.maps.fine == 0).all(-1).all(-1).all(-1).float().mean()) == pytest.approx(0.3, abs=0.08)
 
 
 def test_shards_join_while_being_made(data):
@@ -124,8 +133,8 @@ def run(data, out, steps, **changes):
     torch.manual_seed(0)
     preset = replace(PRESETS["live"], vertices=K)
     network, average = LVD(preset), LVD(preset)
-    network.backbone, average.backbone = (Pyramid(4, 2 * len(LANDMARKS), width=16, widths=(8, 8, 16, 16)) for _ in range(2))
-    network.field, average.field = (Field(16, 32, K, preset.clip, len(LANDMARKS)) for _ in range(2))
+    network.backbone, average.backbone = (Pyramid(4, 2 * len(LANDMARKS) + 48, 288, width=16, whole=8, widths=(8, 8, 16, 16)) for _ in range(2))
+    network.field, average.field = (Field(16, 32, K, preset.clip, 8, len(LANDMARKS)) for _ in range(2))
     shards = Shards.open(data)
     small = LossOptions(uniform=8, near=8, targets=K, own=32)
     options = Options(steps=steps, batch=8, warm_up=5, rate=4e-3, ema=0.9, sizes=((0.5, 32), (1.0, 64)), validate_every=40, save_every=10, loss=small, variation=STILL)
@@ -147,9 +156,9 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
             run(data, tmp_path / "run", 120)
     assert 50 <= torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] <= 55
     tables = run(data, tmp_path / "run", 120)
-    steps = [int(row["step"]) for row in tables["validation"] if row["landmarks"] == "1"]
+    steps = [int(row["step"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert steps == [40, 80, 120] and int(tables["validation"][-1]["samples"]) == 960
     first, last = (float(tables["losses"][i]["own"]) for i in (0, -1))
     assert last < 0.8 * first
-    error = [float(row["v2v_6"]) for row in tables["validation"] if row["landmarks"] == "1"]
+    error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert error[-1] < error[0]

@@ -13,6 +13,11 @@ JOINT_NAMES = (
     "left_hand", "right_hand",
 )  # fmt: skip
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
+BODY_PARTS = {  # by the joints that move them
+    "torso": ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar"), "head": ("neck", "head"),
+    "upper arms": ("left_shoulder", "right_shoulder"), "forearms": ("left_elbow", "right_elbow"), "hands": ("left_wrist", "right_wrist", "left_hand", "right_hand"),
+    "thighs": ("left_hip", "right_hip"), "shins": ("left_knee", "right_knee"), "feet": ("left_ankle", "right_ankle", "left_foot", "right_foot"),
+}  # fmt: skip
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 

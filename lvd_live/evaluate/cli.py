@@ -13,33 +13,40 @@ import numpy as np
 from lvd_live import draw
 from lvd_live.errors import UserError
 from lvd_live.evaluate.curve import plot
+from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
 from lvd_live.tracker import Tracker
 
-HELD_OUT = range(4)
+HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(4)
+TOLD = {"all": "landmarks and feature maps given", "maps": "feature maps given, no landmarks", "picture": "picture and mask alone"}
 
 
 def main(argv: list[str] | None = None) -> int:
     """The `evaluate` tool."""
     parser = argparse.ArgumentParser(prog="python -m lvd_live evaluate", description=__doc__)
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of clips and pictures with one person each")
-    parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=Path("runs/data-held-out"), help="held-out synthetic people; made in DIR if they are not there")
+    parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
+    parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")
+    parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
     parser.add_argument("--count", type=int, default=1024, help="synthetic people to measure")
+    parser.add_argument("--evidence", nargs="+", choices=EVIDENCE, default=EVIDENCE, help="what the network is told of the person finder's opinion (default: each in turn)")
     parser.add_argument("--no-cold", action="store_true", help="leave out the comparison with 8 iterations from a point (it doubles the time)")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the real fits (PNG)")
     parser.add_argument("--curve", type=Path, nargs=2, metavar=("VALIDATION.csv", "FILE.png"), help="draw a training run's error against samples")
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not (args.real or args.synthetic or args.curve):
-        raise UserError("Say what to measure: --real DIR, --synthetic or --curve.")
+    if not (args.real or args.synthetic or args.curve or args.uncertainty):
+        raise UserError("Say what to measure: --real DIR, --synthetic, --uncertainty or --curve.")
     lines: list[str] = []
     if args.curve:
         plot(*args.curve)
     if args.synthetic:
         lines += synthetic(args)
+    if args.uncertainty:
+        lines += uncertainty(args)
     if args.real:
         if not args.real.is_dir():
             raise UserError(f"There is no folder {args.real} to measure on.")
@@ -48,15 +55,33 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def synthetic(args: argparse.Namespace) -> list[str]:
-    from lvd_live.evaluate.synthetic import report
+def held_out(args: argparse.Namespace):
+    """The tracker and the held-out people, made if they are not there."""
     from lvd_live.synth.dataset import Shards, make_shards
 
-    make_shards(args.synthetic, args.models, 192, HELD_OUT, held_out=True)
-    tracker = Tracker.load(args.preset, weights=args.weights)
+    folder = args.synthetic or HELD_OUT
+    make_shards(folder, args.models, 192, HELD_OUT_SHARDS, held_out=True)
     with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as body:
-        shards = Shards.open(args.synthetic, (body["control_columns"].astype(int), body["control_mix"]))
-    return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, shards, args.count), ""]
+        return Tracker.load(args.preset, weights=args.weights), Shards.open(folder, (body["control_columns"].astype(int), body["control_mix"]))
+
+
+def synthetic(args: argparse.Namespace) -> list[str]:
+    from lvd_live.evaluate.synthetic import report
+
+    tracker, shards = held_out(args)
+    return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, shards, args.count, args.evidence), ""]
+
+
+def uncertainty(args: argparse.Namespace) -> list[str]:
+    from lvd_live.evaluate.uncertainty import SIGMAS, calibrate, plot_reliability, report
+    from lvd_live.lvd.weights import annotate
+
+    tracker, shards = held_out(args)
+    lines, pairs = report(tracker.runtime, tracker.body, shards, sigmas=SIGMAS, count=args.count)
+    plot_reliability(pairs.half(1), calibrate(pairs.half(0)), args.uncertainty)
+    if args.calibrate:
+        annotate(args.weights or MODELS / "weights" / f"{args.preset}.safetensors", calibration=calibrate(pairs))
+    return ["## Uncertainty", "", *lines, ""]
 
 
 def real(args: argparse.Namespace) -> list[str]:
@@ -71,19 +96,19 @@ def real(args: argparse.Namespace) -> list[str]:
     finder = BlazePoseFinder(args.models / "blazepose")
     pictures: list[np.ndarray] = []
     lines: list[str] = []
-    for given in (True, False):
-        tracker = Tracker.load(args.preset, weights=args.weights, landmarks=given)
-        cold = None if args.no_cold else Tracker.load(args.preset, weights=args.weights, landmarks=given, iterations=8)
-        scores = [score(path, finder, tracker, cold, pictures if given else []) for path in tqdm(paths, unit="file", leave=False)]
-        lines += ["", f"## Real pictures, {'with' if given else 'without'} landmark channels", "", "| file | tracked | IoU | joints, % of height | landmarks, % | iterations | mm from 8 cold |", "|---|---|---|---|---|---|---|"]
+    for evidence in args.evidence:
+        tracker = Tracker.load(args.preset, weights=args.weights, evidence=evidence)
+        cold = None if args.no_cold else Tracker.load(args.preset, weights=args.weights, evidence=evidence, iterations=8)
+        scores = [score(path, finder, tracker, cold, pictures if evidence == args.evidence[0] else []) for path in tqdm(paths, unit="file", leave=False)]
+        lines += ["", f"## Real pictures, {TOLD[tracker.evidence]}", "", "| file | tracked | IoU | joints, % of height | landmarks, % | iterations | mm from 8 cold |", "|---|---|---|---|---|---|---|"]
         lines += [row(s) for s in scores]
         tight, clips = [s for s in scores if s.tight], [s for s in scores if s.frames > 1]
         for title, group in (("tight clothes", tight), ("clips", clips), ("pictures", [s for s in scores if s.frames == 1]), ("all", scores)):
             if group:
                 figures = {name: mean([getattr(s, name) for s in group]) for name in ("iou", "joints", "landmarks", "iterations", "from_cold")}
                 lines.append(row(Score(f"**{title}** (mean of {len(group)} files)", sum(s.frames for s in group), sum(s.tracked for s in group), **figures)))
-        if not tracker.landmarks and given:
-            break  # the preset knows none
+        if tracker.evidence != evidence:
+            break  # the preset takes none
     if args.sheet and pictures:
         cv2.imwrite(str(args.sheet), draw.contact_sheet(pictures, columns=8)[..., ::-1])
     return lines

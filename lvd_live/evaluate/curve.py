@@ -6,10 +6,13 @@ import csv
 from pathlib import Path
 
 from lvd_live.errors import UserError
+from lvd_live.lvd.network import EVIDENCE
+
+LABELS = {"all": "landmarks and feature maps", "maps": "feature maps", "picture": "picture and mask alone"}
 
 
 def plot(table: Path, out: Path, iteration: int = 6) -> None:
-    """Draw a run's validation.csv (see `train.loop`): V2V in mm after `iteration` iterations from a point, with and without landmarks, as a PNG."""
+    """Draw a run's validation.csv (see `train.loop`): V2V in mm after `iteration` iterations from a point, by what the network is told, as a PNG."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -18,13 +21,14 @@ def plot(table: Path, out: Path, iteration: int = 6) -> None:
     try:
         with table.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        series = {given: [(int(r["samples"]), float(r[f"v2v_{iteration}"])) for r in rows if r["landmarks"] == given] for given in ("1", "0")}
+        series = {told: [(int(r["samples"]), float(r[f"v2v_{iteration}"])) for r in rows if r["evidence"] == told] for told in EVIDENCE}
     except (OSError, KeyError, ValueError, UnicodeDecodeError):
         raise UserError(f"{table} is not the validation.csv of a training run.") from None
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for given, label in (("1", "with landmarks"), ("0", "without landmarks")):
-        axes.plot(*zip(*series[given], strict=True), marker="o", markersize=3, label=label)
+    for told, points in series.items():
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=LABELS[told])
     axes.set(xlabel="samples seen", ylabel=f"V2V after {iteration} iterations, mm", xscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()

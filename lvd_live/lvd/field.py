@@ -1,6 +1,6 @@
 """The field g: at any point, the displacement toward every vertex of the person's mesh.
 
-Three fully connected layers with weight norm over the point (x, y, z), the picture's feature at (x, y) and, if they are given, the landmarks as seen from the point. Training asks at few points for all vertices (Eq. 5); descent asks at
+Three fully connected layers with weight norm over the point (x, y, z), the picture's feature at (x, y) and, in the live preset, a vector about the whole picture and the landmarks as seen from the point. Training asks at few points for all vertices (Eq. 5); descent asks at
 vertex i for vertex i alone, the diagonal. `FoldedField` answers the diagonal with the same numbers and far less work.
 """
 
@@ -16,9 +16,10 @@ from torch.nn.utils.parametrizations import weight_norm
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a crop. features (B, C, H, W); landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None."""
+    """What is known of a crop. features (B, C, H, W); whole (B, G): the picture as a whole, or None; landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None."""
 
     features: torch.Tensor
+    whole: torch.Tensor | None = None
     landmarks: torch.Tensor | None = None
 
 
@@ -34,19 +35,22 @@ class Field(nn.Module):
     vertices : N, how many vertices the head serves. clip : None gives the published head, whose output is the displacement itself. A number λ (crop units) gives a head with two things
     built in that the published one has to learn: the training target's clip, Δ = λ·tanh(out/λ), and depth. A feature is read at the point's (x, y), so it can tell the offset from
     there; it cannot know the point's z, so the head says where the vertex lies in depth and the point's z is subtracted.
+    whole : G, the length of a vector about the whole picture that every point is told (0: none, as published).
     landmarks : L, how many landmarks the field may be told (0: none, as published). Landmark k enters as c·(x_k − x, y_k − y, z_k) and its confidence c; missing ones are zeros.
     """
 
-    def __init__(self, features: int, hidden: int, vertices: int, clip: float | None = None, landmarks: int = 0):
+    def __init__(self, features: int, hidden: int, vertices: int, clip: float | None = None, whole: int = 0, landmarks: int = 0):
         super().__init__()
-        self.vertices, self.clip, self.landmarks = vertices, clip, landmarks
-        self.layer1 = weight_norm(nn.Linear(3 + features + 4 * landmarks, hidden))
+        self.vertices, self.clip, self.whole, self.landmarks = vertices, clip, whole, landmarks
+        self.layer1 = weight_norm(nn.Linear(3 + features + whole + 4 * landmarks, hidden))
         self.layer2 = weight_norm(nn.Linear(hidden, hidden))
         self.head = weight_norm(nn.Linear(hidden, 3 * vertices))
 
     def hidden(self, points: torch.Tensor, seen: Seen) -> torch.Tensor:
         """Points (B, M, 3) -> (B, M, hidden)."""
         inputs = [points, sample(seen.features, points)]
+        if self.whole:
+            inputs.append(seen.whole[:, None].expand(-1, points.shape[1], -1))
         if self.landmarks:
             inputs.append(self.landmarks_from(points, seen.landmarks))
         return F.relu(self.layer2(F.relu(self.layer1(torch.cat(inputs, -1)))))
@@ -106,17 +110,18 @@ class FoldedField(nn.Module):
     """A `Field` frozen for descent on pictures: exact, per vertex only.
 
     The first layer is linear before its ReLU, so W·sample(F) = sample(W·F): the map is multiplied once per picture (`prepare`); its bias stays outside so that zero padding is exact.
-    What the layer makes of point and landmarks is affine in the point: a slope and a bias per picture. Weight norm is folded. While all vertices stand at one point they share one
+    What the layer makes of the point, the whole and the landmarks is affine in the point: a slope and a bias per picture. Weight norm is folded. While all vertices stand at one point they share one
     hidden vector (`diagonal_from_point`).
     """
 
     def __init__(self, field: Field):
         super().__init__()
-        w1, L = field.layer1.weight.detach(), field.landmarks
+        w1, G, L = field.layer1.weight.detach(), field.whole, field.landmarks
         end = w1.shape[1] - 4 * L
         self.clip = field.clip
         self.register_buffer("w_point", w1[:, :3].T.contiguous())
-        self.register_buffer("w_features", w1[:, 3:end, None, None].contiguous())
+        self.register_buffer("w_features", w1[:, 3 : end - G, None, None].contiguous())
+        self.register_buffer("w_whole", w1[:, end - G : end].T.contiguous() if G else None)
         self.register_buffer("w_landmarks", w1[:, end:].unflatten(1, (L, 4)).permute(1, 2, 0).contiguous() if L else None)  # (L, 4, hidden)
         self.register_buffer("b1", field.layer1.bias.detach().clone())
         self.register_buffer("w2", field.layer2.weight.detach().clone())
@@ -131,6 +136,8 @@ class FoldedField(nn.Module):
         table = F.conv2d(seen.features, self.w_features.to(seen.features.dtype))
         B = len(table)
         slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
+        if self.w_whole is not None:
+            bias = bias + (seen.whole.float() @ self.w_whole)[:, None]
         if self.w_landmarks is not None and seen.landmarks is not None:
             place, confidence = seen.landmarks[..., :3].float(), seen.landmarks[..., 3].float()
             w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
@@ -142,10 +149,12 @@ class FoldedField(nn.Module):
         x = sample(folded.map, points) + torch.baddbmm(folded.bias, points, folded.slope)
         return F.relu(F.linear(F.relu(x), self.w2, self.b2))
 
-    def diagonal(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
-        """Points (B, N, 3) -> Δ (B, N, 3)."""
-        out = torch.einsum("nch,bnh->bnc", self.w_head, self.hidden(points, folded)) + self.b_head
-        return self.displacement(out, points)
+    def diagonal(self, points: torch.Tensor, folded: Folded, targets: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Points (B, N, 3) -> Δ (B, N, 3). With `targets`, T of the N vertices, and M points for each of them: (B, M·T, 3) -> (B, M·T, 3)."""
+        weight, bias = self.w_head[targets], self.b_head[targets]
+        hidden = self.hidden(points, folded).unflatten(1, (-1, len(weight)))
+        out = torch.einsum("nch,bmnh->bmnc", weight, hidden) + bias
+        return self.displacement(out.flatten(1, 2), points)
 
     def diagonal_from_point(self, point: torch.Tensor, folded: Folded) -> torch.Tensor:
         """All vertices at one point (B, 3) -> Δ (B, N, 3)."""

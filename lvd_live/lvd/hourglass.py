@@ -44,16 +44,16 @@ class Hourglass(nn.Module):
 
 
 class StackedHourglass(nn.Module):
-    """Picture (B, C, S, S) -> features (B, stacks·width, S/2, S/2): the outputs of all stacks, concatenated.
+    """Picture (B, C, S, S) -> features (B, stacks·width, S/2, S/2): the outputs of all stacks, concatenated; no vector about the whole.
 
-    evidence channels, if any, are maps at the same stride 2, added after the stem.
+    evidence channels, if any, are maps at the same stride 2, added after the stem; it takes no context.
     """
 
     stride = 2
 
-    def __init__(self, c_in: int = 4, evidence: int = 0, stacks: int = 4, width: int = 256, depth: int = 2):
+    def __init__(self, c_in: int = 4, evidence: int = 0, context: int = 0, stacks: int = 4, width: int = 256, depth: int = 2):
         super().__init__()
-        self.channels = stacks * width
+        self.channels, self.whole = stacks * width, 0
         self.stem = nn.Sequential(nn.Conv2d(c_in, 64, 7, stride=2, padding=3), norm(64), nn.ReLU(), Residual(64, 128), Residual(128, 128), Residual(128, width))
         self.evidence = nn.Conv2d(evidence, width, 1, bias=False) if evidence else None
         self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
@@ -62,7 +62,7 @@ class StackedHourglass(nn.Module):
         self.back_features = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
         self.back_outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
 
-    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
         x = self.stem(picture)
         if self.evidence is not None and evidence is not None:
             x = x + self.evidence(evidence)
@@ -72,4 +72,4 @@ class StackedHourglass(nn.Module):
             features.append(output(y))
             if i < len(self.back_features):
                 x = x + self.back_features[i](y) + self.back_outputs[i](features[-1])
-        return torch.cat(features, 1)
+        return torch.cat(features, 1), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lvd_live.lvd.field import Field, Seen
@@ -12,17 +13,33 @@ from lvd_live.lvd.hourglass import StackedHourglass
 from lvd_live.lvd.pyramid import Pyramid
 
 LANDMARKS = (0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)  # of BlazePose's 33: nose, ears, limbs, hands, feet
+EVIDENCE = ("all", "maps", "picture")  # what a network may be told of the person finder's opinion: landmarks and feature maps, feature maps alone, nothing
 HEAT_SIGMA = 0.05  # half crops
 MEAN = torch.tensor([0.485, 0.456, 0.406])
+FINE_CHANNELS, COARSE_CHANNELS = 48, 288
 STD = torch.tensor([0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The finder's feature maps (see `evidence.pack`): fine (B, 48, 32, 32) uint8, coarse (B, 288, 8, 8) uint8, region (B, 2, 3) float32 (see `evidence.region_in_crop`)."""
+
+    fine: torch.Tensor
+    coarse: torch.Tensor
+    region: torch.Tensor
+
+    def to(self, device: torch.device) -> Maps:
+        return Maps(self.fine.to(device), self.coarse.to(device), self.region.to(device))
 
 
 @dataclass(frozen=True)
 class Preset:
     """How a network is built. size: the crop's side in pixels; vertices: what the head serves; clip: see `Field`.
 
-    backbone: a module made with (picture channels, evidence channels), either of which it must take, with attributes `stride` and `channels`; it maps a picture (B, 4, S, S), S a multiple
-    of 32, and evidence maps (B, E, S/stride, S/stride) or None to features (B, channels, S/stride, S/stride).
+    backbone: a module made with (picture channels, evidence channels, context channels), with attributes `stride`, `channels` and `whole`; it maps a picture (B, 4, S, S), S a multiple of 32,
+    evidence maps (B, E, S/stride, S/stride) or None, and context maps (B, X, S/16, S/16) or None to features (B, channels, S/stride, S/stride) and a vector about the whole
+    picture (B, whole), None where whole is 0.
+    landmarks: it takes what the person finder knows as evidence, landmarks and feature maps.
     """
 
     name: str
@@ -50,19 +67,25 @@ class LVD(nn.Module):
         super().__init__()
         self.preset = preset
         landmarks = len(LANDMARKS) if preset.landmarks else 0
-        self.backbone = preset.backbone(4, 2 * landmarks)
-        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip, landmarks)
+        fine, coarse = (FINE_CHANNELS, COARSE_CHANNELS) if preset.landmarks else (0, 0)
+        self.backbone = preset.backbone(4, 2 * landmarks + fine, coarse)
+        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip, self.backbone.whole, landmarks)
         if control is not None and len(control) != preset.vertices:
             raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")
         self.register_buffer("control", torch.arange(preset.vertices) if control is None else control.long())
         self.register_buffer("columns", None if columns is None else columns.long())
         self.register_buffer("mix", None if mix is None else mix.float())
 
-    def see(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None) -> Seen:
-        """See crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None for the picture alone."""
-        if landmarks is None or not self.preset.landmarks:
-            return Seen(self.backbone(picture))
-        return Seen(self.backbone(picture, landmark_maps(landmarks, picture.shape[-1] // self.backbone.stride)), landmarks)
+    def see(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None, maps: Maps | None = None) -> Seen:
+        """See crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4: x, y, depth, confidence; crop frame) and the finder's feature maps; without both, the picture alone."""
+        if not self.preset.landmarks or (landmarks is None and maps is None):
+            return Seen(*self.backbone(picture))
+        size = picture.shape[-1]
+        cells = size // self.backbone.stride
+        drawn = picture.new_zeros(len(picture), 2 * len(LANDMARKS), cells, cells) if landmarks is None else landmark_maps(landmarks, cells)
+        fine = picture.new_zeros(len(picture), FINE_CHANNELS, cells, cells) if maps is None else warp_map(maps.fine, maps.region, cells) * (8 / 255)
+        coarse = None if maps is None else warp_map(maps.coarse, maps.region, size // 16) * (16 / 255)
+        return Seen(*self.backbone(picture, torch.cat([drawn, fine], 1), coarse), landmarks)
 
     def dense(self, vertices: torch.Tensor) -> torch.Tensor:
         """The body's vertices (B, N, 3) from those the head serves (B, K, 3)."""
@@ -79,6 +102,13 @@ def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     m = mask[..., None].float() / 255
     rgb = ((picture.float() / 255 - MEAN.to(picture.device)) / STD.to(picture.device)) * m
     return torch.cat([rgb, 2 * m - 1], -1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def warp_map(features: torch.Tensor, region: torch.Tensor, size: int) -> torch.Tensor:
+    """Maps (B, C, h, w) on the finder's region as maps (B, C, size, size) on the crop: bilinear, zero outside. region (B, 2, 3): crop frame to region."""
+    theta = region * region.new_tensor([1.0, -1.0, 1.0])  # grids run downward, the crop frame's y upward
+    grid = F.affine_grid(theta, [len(features), 1, size, size], align_corners=False)
+    return F.grid_sample(features.float(), grid, align_corners=False)
 
 
 def landmark_maps(landmarks: torch.Tensor, size: int) -> torch.Tensor:

@@ -11,7 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lvd_live.lvd.descent import Descent, descend
 from lvd_live.lvd.field import Folded, FoldedField, Seen
-from lvd_live.lvd.network import LANDMARKS, LVD, network_input
+from lvd_live.lvd.uncertainty import spread
+from lvd_live.lvd.network import LANDMARKS, LVD, Maps, network_input
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -46,13 +47,14 @@ class Runtime:
         return f"torch {self.device.type} {self.precision}"
 
     @torch.inference_mode()
-    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None) -> Folded:
-        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None -> what `descend` reads."""
+    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None = None, maps: tuple[np.ndarray, ...] | None = None) -> Folded:
+        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None, feature maps (see `Maps`) or None -> what `descend` reads."""
         x = network_input(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device))
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
+        told = None if maps is None else Maps(*(torch.from_numpy(m) for m in maps)).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            seen = self.network.see(x, points)
-        return self.field.prepare(Seen(seen.features.float(), seen.landmarks))
+            seen = self.network.see(x, points, told)
+        return self.field.prepare(Seen(seen.features.float(), seen.whole, seen.landmarks))
 
     @torch.inference_mode()
     def descend(self, folded: Folded, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
@@ -60,6 +62,11 @@ class Runtime:
         if start is None:
             start = torch.zeros(len(folded), 3, device=self.device)
         return descend(self.field, folded, start, iterations=iterations, tolerance=tolerance)
+
+    @torch.inference_mode()
+    def uncertainty(self, folded: Folded, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See `uncertainty.spread`."""
+        return spread(self.field, folded, vertices, offsets, targets)
 
     @torch.inference_mode()
     def dense(self, vertices: torch.Tensor) -> np.ndarray:

@@ -24,6 +24,14 @@ def save_weights(network: LVD, path: Path, about: dict) -> None:
     save_file(state, path, {"preset": network.preset.name, "about": json.dumps(about)})
 
 
+def annotate(path: Path, **values) -> None:
+    """Add JSON values to what a weight file says about itself; the weights stay as they are."""
+    with safe_open(path, "pt") as file:
+        state, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
+    metadata["about"] = json.dumps({**json.loads(metadata["about"]), **values})
+    save_file(state, path, metadata)
+
+
 def load_weights(network: LVD, path: Path) -> None:
     """Read weights into a network of the same preset, as float32."""
     state, _ = _read(path)
@@ -34,8 +42,8 @@ def load_weights(network: LVD, path: Path) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def load_network(path: str | Path) -> tuple[LVD, str]:
-    """A network from its weight file, in evaluation mode, and the file's sha256."""
+def load_network(path: str | Path) -> tuple[LVD, str, dict]:
+    """A network from its weight file, in evaluation mode, the file's sha256, and what the file says about itself."""
     path = Path(path)
     state, metadata = _read(path)
     preset = PRESETS.get(metadata.get("preset", ""))
@@ -43,7 +51,11 @@ def load_network(path: str | Path) -> tuple[LVD, str]:
         raise UserError(f"{path} is not a weight file of this program: it names no preset.")
     network = LVD(preset, state.get("control"), state.get("columns"), state.get("mix"))
     load_weights(network, path)
-    return network.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        about = json.loads(metadata.get("about", "{}"))
+    except ValueError:
+        raise UserError(f"{path} says nothing readable about itself; restore it from the repository.") from None
+    return network.eval(), hashlib.sha256(path.read_bytes()).hexdigest(), about
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -19,7 +19,7 @@ from . import affine
 from .detector import Detection, decode, make_anchors, network_input
 from .onnx import open_network, provider_of
 from .roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
-from .types import Person
+from .types import Features, Person
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ TILE_REACH = 1.5            # of a tile's side: a region larger than this is no 
 JUMP = 0.35                 # of the region's side: a faster move of its centre in one picture is another person
 _HEATMAP_RADIUS = 3         # pixels of the 64 x 64 heat maps
 _NUM_LANDMARKS = 33
+_OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")
+_FEATURES = {"full": ("model_1/model/add_10/add", "Relu6__134:0")}    # of the landmark network: (48, 32, 32), (288, 8, 8)
 
 
 class Observation(NamedTuple):
@@ -42,12 +44,14 @@ class Observation(NamedTuple):
     presence   float 0..1: probability that the region shows a person.
     mask       (256, 256) float32 0..1: probability of the person on the region's grid.
     world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the picture's axes.
+    features   the network's feature maps on the region's grid; None of "lite", whose maps have other shapes.
     """
 
     landmarks: np.ndarray
     presence: float
     mask: np.ndarray
     world: np.ndarray
+    features: Features | None
 
 
 class BlazePoseFinder:
@@ -64,7 +68,8 @@ class BlazePoseFinder:
         if variant not in VARIANTS:
             raise UserError(f"There is no BlazePose variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
         folder = Path(models_dir)
-        self._landmarks = open_network(folder / f"pose_landmarks_{variant}.onnx", providers=providers, threads=threads)
+        self._features = _FEATURES.get(variant, ())
+        self._landmarks = open_network(folder / f"pose_landmarks_{variant}.onnx", providers=providers, threads=threads, also=self._features)
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -93,15 +98,15 @@ class BlazePoseFinder:
         """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
-        names = ["Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4"]
-        points, presence, mask, heatmaps, world = self._landmarks.run(names, {"input_1": pixels[None].astype(np.float32) * (1 / 255)})
+        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *self._features], {"input_1": pixels[None].astype(np.float32) * (1 / 255)})
         points = points.reshape(39, 5)
         points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
         points[:, 3:] = _sigmoid(points[:, 3:])
         mask = _inside_picture(_sigmoid(mask[0, :, :, 0]), roi, picture.shape)
-        return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation))
+        features = Features(*(m[0] for m in maps)) if maps else None
+        return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
         seen = self.observe(picture, roi)
@@ -138,7 +143,7 @@ class BlazePoseFinder:
         moved = np.hypot(following.centre_x - roi.centre_x, following.centre_y - roi.centre_y)
         self._roi = following
         points = np.ascontiguousarray(seen.landmarks[:_NUM_LANDMARKS, [0, 1, 3]])
-        person = Person(seen.mask, roi.T_grid_from_picture(LANDMARK_SIZE), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new)
+        person = Person(seen.mask, roi.T_grid_from_picture(LANDMARK_SIZE), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new, seen.features)
         if moved > JUMP * roi.size and not is_new:
             person = replace(person, is_new=True)
         return person

@@ -14,8 +14,9 @@ _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _SILENT, _WARNING = 4, 2    # onnxruntime's severities
 
 
-def open_network(path: Path, *, providers: str = "auto", threads: int = 1) -> ort.InferenceSession:
-    """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu".
+def open_network(path: Path, *, providers: str = "auto", threads: int = 1, also: tuple[str, ...] = ()) -> ort.InferenceSession:
+    """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu". `also` names inner
+    values, float32, that are to be outputs too.
 
     Raises UserError when the file is missing or damaged, or when "cuda" is asked for and does not work.
     """
@@ -30,7 +31,7 @@ def open_network(path: Path, *, providers: str = "auto", threads: int = 1) -> or
     wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
     ort.set_default_logger_severity(_SILENT)    # without a GPU the CUDA provider complains there and not in the session's log
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
+        session = ort.InferenceSession(path.read_bytes() + _graph_outputs(also), options, providers=wanted)
     except Exception as error:    # onnxruntime raises several private classes for a file that is no network
         log.debug("onnxruntime: %s", error)
         raise UserError(f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md).") from None
@@ -39,6 +40,20 @@ def open_network(path: Path, *, providers: str = "auto", threads: int = 1) -> or
     if providers == "cuda" and provider_of(session) != "cuda":
         raise UserError("CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver.")
     return session
+
+
+def _graph_outputs(names: tuple[str, ...]) -> bytes:
+    """An ONNX model that has nothing but outputs. Appended to another's bytes it adds them: concatenated protobuf messages are one."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        length, size = len(payload), b""
+        while length > 127:
+            size, length = size + bytes([length & 127 | 128]), length >> 7
+        return bytes([number << 3 | 2]) + size + bytes([length]) + payload
+
+    float32 = field(2, field(1, b"\x08\x01"))    # ValueInfoProto.type = TypeProto(tensor_type = Tensor(elem_type = FLOAT))
+    outputs = b"".join(field(12, field(1, name.encode()) + float32) for name in names)    # GraphProto.output
+    return field(7, outputs) if names else b""    # ModelProto.graph
 
 
 def provider_of(session: ort.InferenceSession) -> str:

@@ -9,6 +9,18 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Features:
+    """What the finder's network makes of the person on its way to mask and landmarks, on the square that the mask covers.
+
+    fine    (48, 32, 32) float32: where what is, the map from which landmarks and mask are drawn.
+    coarse  (288, 8, 8) float32: what the landmarks' depth is read from.
+    """
+
+    fine: np.ndarray
+    coarse: np.ndarray
+
+
+@dataclass(frozen=True)
 class Person:
     """One person in one picture.
 
@@ -23,6 +35,7 @@ class Person:
                          x right, y down, z away from the camera. The scale is the network's guess of an average person.
     score                float 0..1: probability that a person is there.
     is_new               True when the person was searched for, not followed from the previous picture: a cold start.
+    features             the finder's own feature maps, or None where it does not tell.
     """
 
     mask: np.ndarray
@@ -31,6 +44,7 @@ class Person:
     world: np.ndarray
     score: float
     is_new: bool
+    features: Features | None = None
 
 
 class PersonFinder(Protocol):

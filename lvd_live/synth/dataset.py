@@ -6,6 +6,7 @@ A shard is one .npy file, an array of n records, complete once it has its name; 
     alpha      (n, S, S) uint8              the person, exactly
     mask       (n, S, S) uint8              the person as the finder sees it
     landmarks  (n, 33, 4) float16           the finder's: x, y, depth from the hips, confidence; crop frame
+    fine, coarse  (n, 48, 32, 32), (n, 288, 8, 8) uint8, region (n, 2, 3) float32: the finder's feature maps and where they lie, see `evidence`
     truth      (n, 33, 3) float16           the same landmarks on the body
     observed   (n,) bool                    BlazePose found the person; otherwise mask and landmarks are the truth with plain noise
     vertices   (n, K, 3) float16            control vertices, crop frame
@@ -91,10 +92,10 @@ class ShardMaker:
         inside = ((at > left) & (at < right))[None] & ((-at > bottom) & (-at < top))[:, None]
         picture[~inside], alpha[~inside] = 0, 0
         seen = observe(self.finder, picture, inside, view.landmarks, rng)
-        mask, landmarks = imagined(alpha, view.landmarks, rng) if seen is None else seen
-        mask = np.where(inside, mask, 0).astype(np.uint8)
+        found = seen or imagined(alpha, view.landmarks, rng)
+        mask = np.where(inside, found.mask, 0).astype(np.uint8)
         return {
-            "picture": picture, "alpha": alpha, "mask": mask, "landmarks": landmarks.astype(np.float16), "truth": view.landmarks.astype(np.float16),
+            "picture": picture, "alpha": alpha, "mask": mask, "landmarks": found.landmarks.astype(np.float16), "fine": found.fine, "coarse": found.coarse, "region": found.region, "truth": view.landmarks.astype(np.float16),
             "observed": np.bool_(seen is not None), "vertices": view.vertices[self.control].astype(np.float16), "betas": view.betas, "pose": view.pose,
             "R": view.R.astype(np.float32), "t": view.t.astype(np.float32), "focal": np.float32(view.focal), "offset": view.offset.astype(np.float32),
         }  # fmt: skip

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import torch
 
-from lvd_live.lvd.network import LANDMARKS
+from lvd_live.lvd.network import LANDMARKS, Maps
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
-KEYS = ("picture", "alpha", "mask", "landmarks", "truth", "vertices")
+KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Variation:
     shift: float = 0.03
     scale: float = 0.05
     roll: float = 0.10
-    no_landmarks: float = 0.40  # a picture without any
+    no_landmarks: float = 0.30  # a picture without any
+    no_maps: float = 0.20  # a picture without the finder's feature maps
     one_landmark: float = 0.06  # each missing on its own
     true_landmarks: float = 0.25  # the truth with plain noise instead of the finder's
     true_mask: float = 0.15
@@ -32,21 +33,23 @@ class Variation:
 
 @dataclass(frozen=True)
 class Batch:
-    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame."""
+    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame. maps: zeros where absent."""
 
     picture: torch.Tensor
     mask: torch.Tensor
     landmarks: torch.Tensor
     vertices: torch.Tensor
+    maps: Maps
 
 
 def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, variation: Variation) -> Batch:
     """`count` random samples at `size` pixels, varied."""
     samples = [vary(row, size, rng, variation) for row in shards.draw(rng, count, KEYS)]
-    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)))
+    picture, mask, landmarks, vertices, *maps = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
+    return Batch(picture, mask, landmarks, vertices, Maps(*maps))
 
 
-def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, ...]:
     """One sample turned, scaled and shifted in the picture's plane (exact: the same person before a rolled camera), with other colours, other evidence."""
     angle, k, shift = rng.normal(0, v.roll), float(np.exp(rng.normal(0, v.scale))), rng.normal(0, v.shift, 2)
     A = k * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # crop frame, y up
@@ -60,7 +63,10 @@ def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Var
         points = points.astype(np.float32)
         return np.concatenate([points[:, :2] @ A.T + shift, k * points[:, 2:3]], 1).astype(np.float32)
 
-    return picture, mask, evidence(row, move, rng, v), move(row["vertices"])
+    back = np.linalg.inv(A)
+    region = np.column_stack([row["region"][:, :2] @ back, row["region"][:, 2] - row["region"][:, :2] @ back @ shift]).astype(np.float32)
+    given = np.uint8(rng.random() > v.no_maps)
+    return picture, mask, evidence(row, move, rng, v), move(row["vertices"]), row["fine"] * given, row["coarse"] * given, region
 
 
 def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:

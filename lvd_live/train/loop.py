@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lvd_live.lvd.network import LVD, network_input
+from lvd_live.lvd.network import EVIDENCE, LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
@@ -170,7 +170,7 @@ class Run:
             group["lr"] = self.rate * group["share"]
         picture = network_input(batch.picture.to(self.device), batch.mask.to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16):
-            seen = self.network.see(picture, batch.landmarks.to(self.device))
+            seen = self.network.see(picture, batch.landmarks.to(self.device), batch.maps.to(self.device))
             everyone, own = descent_loss(self.network.field, seen, batch.vertices.to(self.device), self.area, self.options.clip, self.options.loss)
         self.optimiser.zero_grad(set_to_none=True)
         (everyone + self.options.loss.own_weight * own).backward()
@@ -181,13 +181,13 @@ class Run:
         return float(everyone.detach()), float(own.detach())
 
     def validate(self, held_out: Shards, table: Path, say: Callable[[str], None]) -> None:
-        """Measure the averaged network on held-out people, with and without landmarks."""
+        """Measure the averaged network on held-out people, by what it is told."""
         self.average_network.load_state_dict(self.average.state)
         self.average_network.to(self.device)
-        for given in (True, False) if self.network.preset.landmarks else (False,):
-            v2v = validate(self.average_network, held_out, size=self.options.size_at(self.progress), landmarks=given)
-            append(table, **self.position, landmarks=int(given), **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)})
-            say(f"step {self.step}, {self.samples} samples, {'with' if given else 'without'} landmarks: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in v2v))
+        for evidence in EVIDENCE if self.network.preset.landmarks else ("picture",):
+            v2v = validate(self.average_network, held_out, size=self.options.size_at(self.progress), evidence=evidence)
+            append(table, **self.position, evidence=evidence, **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)})
+            say(f"step {self.step}, {self.samples} samples, told {evidence}: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in v2v))
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""
