@@ -11,6 +11,9 @@ from lvd_live.evaluate import cli
 from lvd_live.evaluate.metrics import LIMBS, aligned_error, mean_distance, silhouette_iou, to_millimetres
 from lvd_live.evaluate.real import JOINTS_OF_LIMBS, inputs, mask_in_picture, person_height
 from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
+from lvd_live.evaluate.uncertainty import Pairs, calibrate
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.weights import annotate, load_network, save_weights
 from lvd_live.person.types import Person
 from lvd_live.synth.motion import Motion
 from lvd_live.synth.people import to_crop_frame
@@ -111,3 +114,28 @@ def test_learning_curve(tmp_path):
     assert cv2.imread(str(tmp_path / "curve.png")).std() > 5
     with pytest.raises(UserError, match="validation.csv"):
         cli.main(["--curve", str(tmp_path / "none.csv"), str(tmp_path / "curve.png")])
+
+
+def test_calibration_is_monotone_and_right_on_average():
+    rng = np.random.default_rng(0)
+    std = rng.gamma(2, 0.01, (64, 500))
+    error = 0.02 + 3 * std * rng.gamma(4, 0.25, std.shape)
+    pairs = Pairs(std, error)
+    knots = calibrate(pairs.half(0))
+    assert (np.diff(knots["std"]) > 0).all() and (np.diff(knots["error"]) >= 0).all()
+    unseen = pairs.half(1)
+    expected = np.interp(unseen.std, knots["std"], knots["error"])
+    for low, high in ((0, 0.02), (0.02, 0.05)):
+        chosen = (unseen.std > low) & (unseen.std < high)
+        assert expected[chosen].mean() == pytest.approx(unseen.error[chosen].mean(), rel=0.05)
+    assert pairs.correlation() > 0.6 and abs(Pairs(std, rng.permutation(error.ravel()).reshape(error.shape)).correlation()) < 0.05
+
+
+def test_a_note_in_the_weight_file_leaves_the_weights_alone(tmp_path):
+    network = LVD(PRESETS["live"], torch.arange(1723), torch.zeros(6890, 8), torch.full((6890, 8), 0.125))
+    path = tmp_path / "live.safetensors"
+    save_weights(network, path, {"hours": 1})
+    annotate(path, calibration={"std": [0.0], "error": [0.0]})
+    again, _, about = load_network(path)
+    assert about == {"hours": 1, "calibration": {"std": [0.0], "error": [0.0]}}
+    assert torch.equal(again.field.head.bias, network.field.head.bias.detach().half().float())

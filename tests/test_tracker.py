@@ -13,7 +13,7 @@ from lvd_live.person.types import Person
 from lvd_live.placement import between_crops
 from lvd_live.sources import Frame
 from lvd_live.paths import MODELS
-from lvd_live.tracker import COLD_ITERATIONS, WARM_ITERATIONS, Tracker
+from lvd_live.tracker import COLD_ITERATIONS, RENEWED, WARM_ITERATIONS, Tracker
 
 WEIGHTS = MODELS / "weights" / "live.safetensors"
 
@@ -181,3 +181,31 @@ def test_what_is_not_finite_is_no_fit(tracker):
 def test_a_mesh_that_never_settles_is_no_fit(tracker):
     tracker.runtime.goal = tracker.runtime.goal * 1000
     assert tracker.step(frame(0), person_at((320, 240), 180, is_new=True)) is None
+
+
+def test_uncertainty_is_estimated_at_once_then_in_turns(body):
+    class Spreading(KnowingRuntime):
+        """Claims 0.01 half crops, then as much more per call."""
+
+        asked = []
+
+        def uncertainty(self, folded, vertices, offsets, targets):
+            assert offsets.shape == (4, vertices.shape[1], 3)
+            self.asked.append(targets)
+            return torch.full((1, len(targets)), 0.01 * len(self.asked))
+
+    tracker = Tracker(Spreading(body), body, uncertainty=4)
+    fits = [tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 0)) for i in range(RENEWED + 1)]
+    first, *turns = Spreading.asked
+    assert len(first) == 6890 and sorted(torch.cat(turns).tolist()) == list(range(6890))  # all at once, then all in turns
+    half_crop = fits[0].vertices[:, 2].mean() * fits[0].crop.half / fits[0].intrinsics[0, 0]
+    assert fits[0].vertex_std == pytest.approx(0.01 * half_crop, rel=0.05)
+    assert np.unique(fits[-1].vertex_std.round(5)).size == RENEWED
+    tracker.uncertainty = 0
+    assert not tracker.step(frame(9), person_at((320, 240), 180)).vertex_std.any()
+
+
+def test_expected_error_follows_the_calibration(body):
+    tracker = Tracker(KnowingRuntime(body), body, calibration={"std": [0.01, 0.03], "error": [0.02, 0.1]})
+    np.testing.assert_allclose(tracker.expected_error(np.float32([0, 0.01, 0.02, 0.5])), [0.02, 0.02, 0.06, 0.1], rtol=1e-6)
+    assert Tracker(KnowingRuntime(body), body).expected_error(np.zeros(3)) is None
