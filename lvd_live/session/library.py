@@ -223,6 +223,8 @@ def _info(folder: Path) -> SessionInfo:
         facts = {"name": folder.name, "started": "", "state": "damaged"}
     thumbnail = folder / segments.THUMBNAIL
     whole = facts.get("state") in WHOLE and not look_up(folder / segments.LOCK)
+    if not whole:
+        facts |= _extent(folder)
     return SessionInfo(
         path=folder,
         name=facts["name"],
@@ -233,6 +235,15 @@ def _info(folder: Path) -> SessionInfo:
         thumbnail=thumbnail if look_up(thumbnail) else None,
         whole=whole,
     )
+
+
+def _extent(folder: Path) -> dict[str, float]:
+    """Frames and seconds of a session without a finished session.json, from its first and last segment."""
+    try:
+        first, last = (segments.read_segment(path) for path in operator.itemgetter(0, -1)(segments.list_segments(folder)))
+    except (UserError, IndexError):
+        return {}
+    return {"frames": last.row + len(last), "seconds": (last.columns["timestamps_ns"][-1] - first.columns["timestamps_ns"][0]) / 1e9}
 
 
 def _moment(text: str, folder: Path) -> datetime.datetime:

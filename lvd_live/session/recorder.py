@@ -2,21 +2,17 @@
 
 import contextlib
 import datetime
-import io
 import json
 import logging
-import os
 import queue
 import re
 import shutil
 import threading
 import time
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
@@ -24,6 +20,7 @@ from lvd_live import draw
 from lvd_live.errors import UserError
 from lvd_live.session import segments
 from lvd_live.session.files import is_disk_full, reason, sync_folder, write_whole
+from lvd_live.session.live_video import LiveVideo, Reserve
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +28,8 @@ SEGMENT_S = 0.5  # of motion in a segment
 IDLE_S = 1.0  # without a frame, and what is in memory is written
 RETRY_S = 1.0  # between attempts to write what did not go to a full disk
 MIN_FREE = 64 << 20  # bytes left on the disk at which recording stops
-RESERVE = 8 << 20  # bytes kept for the last segment, the video's end and session.json
 QUEUE_BYTES = 128 << 20  # of pictures that wait
 THUMBNAIL_SIDE = 320
-_MILLISECOND = Fraction(1, 1000)  # matroska's own unit
 
 
 class Recorder:
@@ -55,7 +50,7 @@ class Recorder:
         self.path = _new_folder(Path(root), f"{started:%Y-%m-%d_%H-%M-%S}", name)
         try:
             (self.path / segments.MOTION).mkdir()
-            self._reserve = _Reserve(self.path / segments.LOCK)
+            self._reserve = Reserve(self.path / segments.LOCK)
             self._writer = _Writer(self.path, self._start, self.faces, self._reserve, min_free)
             self._writer.write_facts("recording", 0, 0)
         except (OSError, UserError) as error:
@@ -163,14 +158,14 @@ class Recorder:
 class _Writer:
     """What the recorder's thread does with one frame after another. Raises UserError when recording must stop; rows not yet written stay, for another `flush`."""
 
-    def __init__(self, folder: Path, start: dict, faces: np.ndarray, reserve: "_Reserve", min_free: int):
+    def __init__(self, folder: Path, start: dict, faces: np.ndarray, reserve: Reserve, min_free: int):
         self.folder, self.start, self.faces, self.reserve, self.min_free = folder, start, faces, reserve, min_free
         self.text = json.dumps(start)
         self.number = self.row = 0  # segments, and rows in them
         self.columns: dict[str, list] = {name: [] for name in segments.COLUMNS}
         self.vertices: list[np.ndarray] = []
         self.std: list[np.ndarray] = []
-        self.video: _Video | None = None
+        self.video: LiveVideo | None = None
         self.first_ns = self.last_ns = 0
         self.thumbnail = ""  # "", "first" or "tracked": what it shows
         self.check_space()
@@ -188,7 +183,7 @@ class _Writer:
             self.first_ns = marks["timestamps_ns"]
         self.last_ns = marks["timestamps_ns"]
         if self.video is None:
-            self.video = _Video(self.folder / segments.VIDEO, (picture.shape[1], picture.shape[0]), self.start["fps"], self.reserve)
+            self.video = LiveVideo(self.folder / segments.VIDEO, (picture.shape[1], picture.shape[0]), self.start["fps"], self.reserve)
         row = marks | {
             "tracked": fit is not None,
             "video_ms": self.video.write(picture, self.last_ns - self.first_ns),
@@ -266,113 +261,6 @@ class _Writer:
             self.reserve.close()
         if not self.row and not self.waiting:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class _Video:
-    """H.264 in matroska that can be read up to its last quarter of a second whatever happens to the program.
-
-    Nothing waits in the encoder (zerolatency); clusters and groups of pictures are short. size (width, height): pictures of another one are fitted into it; odd sides are padded.
-    """
-
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, reserve: "_Reserve"):
-        self.size, self.frames, self._last_ms = size, 0, -1
-        rate = Fraction(fps or 30).limit_denominator(1000)
-        group = str(max(round(rate / 2), 1))
-        try:
-            self._file = _ReservedFile(path, reserve)
-            self._container = av.open(self._file, "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "250"})
-            self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "ultrafast", "tune": "zerolatency", "g": group})
-            self._stream.width, self._stream.height = (side + side % 2 for side in size)
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.time_base = self._stream.codec_context.time_base = _MILLISECOND
-            self._stream.codec_context.thread_count = 1  # the tracker needs the others
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise _video_failure(error) from error
-
-    def write(self, picture: np.ndarray, time_ns: int) -> int:
-        """Add a picture (h, w, 3) uint8 RGB, taken `time_ns` after the first; returns its time in the video, ms. Raises UserError."""
-        time_ms = max(round(time_ns / 1e6), self._last_ms + 1)
-        if (picture.shape[1], picture.shape[0]) != self.size:
-            picture = draw.fit_into(picture, self.size)
-        right, bottom = self.size[0] % 2, self.size[1] % 2
-        if right or bottom:
-            picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        try:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = time_ms, _MILLISECOND
-            self._container.mux(self._stream.encode(frame))
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise _video_failure(error) from error
-        self._last_ms, self.frames = time_ms, self.frames + 1
-        return time_ms
-
-    def sync(self) -> None:
-        """What left the muxer survives a power cut."""
-        with contextlib.suppress(OSError):
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Write the index. Raises UserError; the pictures stay readable without it."""
-        try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self.sync()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise _video_failure(error) from error
-        finally:
-            self._file.close()
-
-
-class _Reserve:
-    """Room on the disk, kept for the end of a recording, in a file whose lock says that the recording goes on. used: the disk was full."""
-
-    def __init__(self, path: Path):
-        self.path, self.used = path, False
-        self._handle: int | None = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        if segments.fcntl is not None:
-            segments.fcntl.flock(self._handle, segments.fcntl.LOCK_EX)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._handle, 0, RESERVE)
-        else:
-            os.write(self._handle, bytes(RESERVE))
-
-    def release(self, full: bool = True) -> bool:
-        """Give the room back; False where that was done before. full: because the disk is."""
-        if self._handle is None or not os.fstat(self._handle).st_size:
-            return False
-        os.ftruncate(self._handle, 0)
-        self.used |= full
-        return True
-
-    def close(self) -> None:
-        """Remove the file, and the lock with it."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-            self.path.unlink(missing_ok=True)
-
-
-class _ReservedFile(io.FileIO):
-    """A new file that takes the reserve when the disk is full."""
-
-    def __init__(self, path: Path, reserve: _Reserve):
-        super().__init__(path, "xb")
-        self._reserve = reserve
-
-    def write(self, data) -> int:
-        left = memoryview(data)
-        while left:
-            try:
-                left = left[super().write(left) :]
-            except OSError as error:
-                if not is_disk_full(error) or not self._reserve.release():
-                    raise
-        return len(data)
-
-
-def _video_failure(error: Exception) -> UserError:
-    why = "the disk is full" if isinstance(error, OSError) and is_disk_full(error) else str(error)
-    return UserError(f"Recording stopped: the video could not be written ({why}).", exit_code=1)
 
 
 def folder_name(started: str, name: str) -> str:
