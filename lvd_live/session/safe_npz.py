@@ -69,7 +69,7 @@ class SafeNpz:
                     self.members[name] = self._check_member(name, infos[name], spec)
                 elif spec.required:
                     raise self._refusal(f"it holds no {name!r}")
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, struct.error, NotImplementedError, UnicodeError) as error:
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, zipfile.zlib.error, OSError, EOFError, struct.error, NotImplementedError, UnicodeError) as error:
             self._file.close()
             raise self._refusal("it is not a whole .npz file (cut, damaged, or of another kind)") from error
         except (UserError, ValueError, OverflowError, RuntimeError) as error:
