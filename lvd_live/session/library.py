@@ -19,6 +19,7 @@ from lvd_live.session.recorder import folder_name
 from lvd_live.sources import Frame, VideoSource
 
 WHOLE = ("complete", "stopped", "repaired")  # the states of a session whose files are finished
+MATROSKA = b"\x1aE\xdf\xa3"  # how such a file begins
 _CACHED = 8  # segments whose meshes stay in memory
 
 
@@ -73,6 +74,9 @@ class Session:
         """
         if self.video is None:
             raise UserError(f"{self.path} holds no video.")
+        with open(self.video, "rb") as file:
+            if file.read(4) != MATROSKA:  # another kind, such as a playlist, may point at other files
+                raise UserError(f"{self.video} is no matroska video.")
         rows = {int(ms): row for row, ms in enumerate(self.video_ms) if ms >= 0}
         with VideoSource(self.video) as source:
             for frame in source:
