@@ -30,8 +30,8 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The options of the main job."""
     parser = _Parser(prog="main.py", description=__doc__, allow_abbrev=False)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--camera", metavar="N|URL", help="track from a camera until Ctrl-C")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--camera", metavar="N|URL", help="track from a camera: in the window, or without a display until Ctrl-C")
     source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")
     source.add_argument("--images", metavar="DIR", type=Path, help="fit every picture in a folder, each on its own")
     source.add_argument("--demo", action="store_true", help="track the bundled clip; the results go to recordings/demo")
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--output", metavar="FILE.npz", type=Path, help="the mesh sequence (default: the input's name, in the current folder)")
     out.add_argument("--overlay", metavar="FILE.mp4", type=Path, help="also write a video with the mesh drawn over the picture")
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
-    out.add_argument("--headless", action="store_true", help="no window (this version has none, and always runs so)")
+    out.add_argument("--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C")
     out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
     fit = parser.add_argument_group("fit")
     fit.add_argument("--body", metavar="FILE", type=Path, help="another body file of the bundled body's mesh; SMPL's own mesh is not served yet (default: the bundled open body)")
@@ -90,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the main job; returns the exit status (0 done, 1 nobody found, 130 interrupted). Raises UserError."""
     options = make_parser().parse_args(argv)
     _set_up(options.verbose)
+    if _wants_window(options):
+        return _open_window(options)
+    if not (options.camera or options.video or options.images or options.demo):
+        raise UserError("There is no display for the window: choose --camera, --video, --images or --demo to run without one (--help lists the options).")
     if options.demo:
         options.video = DEMO
         folder = DEMO.with_suffix("")
@@ -125,6 +129,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     _report(summary)
     return summary.exit_code
+
+
+def _wants_window(options: argparse.Namespace) -> bool:
+    """A camera, or nothing chosen at all, opens the window where there is a display; files are worked through without one."""
+    if options.headless or options.output or options.video or options.images or options.demo:
+        return False
+    from gui.app import has_display
+
+    return has_display()
+
+
+def _open_window(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from gui.app import run
+    from gui.window import Input
+    from lvd_live.tracker import Tracker
+
+    fixed = {"body": options.body, "fov_degrees": options.fov}
+    chosen = Input("camera", options.camera) if options.camera is not None else None
+    return run(chosen, partial(_make_finder, options.person), partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None}))
 
 
 @contextlib.contextmanager

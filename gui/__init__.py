@@ -1,1 +1,1 @@
-"""The window. It only shows and asks; the engine (`lvd_live`) knows nothing of it."""
+"""The window. Shows and asks; the work is done in lvd_live, which knows no Qt."""

@@ -38,7 +38,7 @@ class Fit:
 
     vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres, U(v) of Eq. 3 (zeros: not estimated). intrinsics (3, 3) float64: what projects
     the vertices into the picture. iterations, step: how many, and the mean displacement of the last, half crops. cold: started from a point, not from the last mesh.
-    crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage.
+    crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage. steps: the mean displacement of each iteration.
     """
 
     vertices: np.ndarray
@@ -50,6 +50,7 @@ class Fit:
     crop: Crop
     crop_vertices: np.ndarray
     milliseconds: Mapping[str, float]
+    steps: tuple[float, ...] = ()
 
 
 class Tracker:
@@ -146,7 +147,7 @@ class Tracker:
         if self._spread is not None:
             std = self.runtime.dense(self._spread[..., None])[0, :, 0] * np.float32(distance * crop.half / camera.focal)
         clock.lap("placement")
-        return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds)
+        return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds, descent.steps)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
         """The error to expect, metres, where U(v) is `vertex_std` metres, same shape: the weights' calibration on held-out synthetic people. None where they have none."""

@@ -1,0 +1,239 @@
+"""The live pipeline: capture, person and fit each in a thread of its own, the newest frame wins. Knows no window.
+
+    source ──▶ slot ──▶ person ──▶ slot ──▶ fit ──▶ `take`
+
+While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item: from a camera the newest, the older one is dropped and counted; from a file each in
+turn, and the reader waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lvd_live.errors import UserError
+from lvd_live.person.types import Person
+from lvd_live.sources import Frame
+from lvd_live.tracker import Fit, Tracker
+
+log = logging.getLogger(__name__)
+
+WINDOW = 90  # results that the statistics look back on
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a frame. person, fit: None where nobody was found or the mesh did not settle. captured_ns, done_ns: time.monotonic_ns(). milliseconds: time by stage."""
+
+    frame: Frame
+    person: Person | None
+    fit: Fit | None
+    captured_ns: int
+    done_ns: int
+    milliseconds: dict[str, float]
+
+
+class Slot:
+    """Room for one item between two threads. newest: `put` replaces what was not taken, and counts it in `dropped`; otherwise it waits."""
+
+    def __init__(self, newest: bool):
+        self.newest, self.dropped = newest, 0
+        self._item, self._closed = None, False
+        self._news = threading.Condition()
+
+    def put(self, item) -> bool:
+        """False: the slot is closed."""
+        with self._news:
+            if not self.newest:
+                self._news.wait_for(lambda: self._item is None or self._closed)
+            self.dropped += self._item is not None and not self._closed
+            self._item = item
+            self._news.notify_all()
+            return not self._closed
+
+    def take(self, timeout_s: float | None = None):
+        """The item, or None: closed and empty, or nothing came in time."""
+        with self._news:
+            self._news.wait_for(lambda: self._item is not None or self._closed, timeout_s)
+            item, self._item = self._item, None
+            self._news.notify_all()
+            return item
+
+    def close(self) -> None:
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+
+@dataclass
+class Statistics:
+    """Of the last results: fits_per_second, latency_ms (median, capture to result), stages (mean ms)."""
+
+    results: deque = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def add(self, result: Result) -> None:
+        self.results.append((result.done_ns, result.done_ns - result.captured_ns, result.milliseconds))
+
+    @property
+    def fits_per_second(self) -> float:
+        recent = list(self.results)
+        return (len(recent) - 1) * 1e9 / (recent[-1][0] - recent[0][0]) if len(recent) > 1 and recent[-1][0] > recent[0][0] else 0.0
+
+    @property
+    def latency_ms(self) -> float:
+        return float(np.median([r[1] for r in list(self.results)])) / 1e6 if self.results else 0.0
+
+    @property
+    def stages(self) -> dict[str, float]:
+        recent = [r[2] for r in list(self.results)]
+        names = dict.fromkeys(name for milliseconds in recent for name in milliseconds)
+        return {name: sum(m.get(name, 0.0) for m in recent) / len(recent) for name in names}
+
+
+class Pipeline:
+    """Runs from the moment it is made until `close`.
+
+    open_source, make_finder, make_tracker: called in the pipeline's threads, so that nothing waits for a camera or for models. live: the source is a camera.
+    on_result: called in the fit's thread with every Result, in the order of the frames (a recorder); must be quick.
+    newest: the newest Frame captured, before anything else is known of it. tracker: once there is one. problem: the sentence why nothing comes any more, or "". ended: the source has no more.
+    paused: capture waits; `step` lets one frame pass.
+    """
+
+    def __init__(self, open_source: Callable, make_finder: Callable, make_tracker: Callable[[], Tracker], *, live: bool, on_result: Callable[[Result], None] = lambda _: None):
+        self._open_source, self._make_finder, self._make_tracker, self._on_result = open_source, make_finder, make_tracker, on_result
+        self.live, self.statistics = live, Statistics()
+        self.newest: Frame | None = None
+        self.source = None
+        self.tracker: Tracker | None = None
+        self.problem, self.ended = "", False
+        self._captured, self._found, self._fitted = Slot(live), Slot(live), Slot(True)
+        self._stop, self._go, self._single = threading.Event(), threading.Event(), threading.Event()
+        self._forget = [threading.Event(), threading.Event()]  # finder, tracker
+        self._go.set()
+        self._threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True) for work in (self._capture, self._find, self._fit)]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> Result | None:
+        """The newest result that was not taken yet."""
+        return self._fitted.take(0)
+
+    def reset(self) -> None:
+        """Forget person and mesh."""
+        for event in self._forget:
+            event.set()
+
+    @property
+    def paused(self) -> bool:
+        return not self._go.is_set()
+
+    @paused.setter
+    def paused(self, value: bool) -> None:
+        (self._go.clear if value else self._go.set)()
+
+    def step(self) -> None:
+        """Let one frame pass, and stay paused."""
+        self.paused = True
+        self._single.set()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that arrived and were not fitted."""
+        return self._captured.dropped + self._found.dropped + getattr(self.source, "dropped", 0)
+
+    @property
+    def state(self) -> str:
+        """In a word: "opening", "loading" (models), "running", "paused", "ended", "failed", or what the camera says: "stalled", "frozen", "reconnecting"."""
+        if self.problem:
+            return "failed"
+        if self.source is None:
+            return "opening"
+        camera = getattr(self.source, "state", "running")
+        if camera != "running" and not self._stop.is_set():
+            return camera
+        if self.ended:
+            return "ended"
+        return "loading" if self.tracker is None else "paused" if self.paused else "running"
+
+    def close(self, timeout_s: float = 1.5) -> None:
+        """Stop and give the source back. A camera that hangs is left to its thread."""
+        self._stop.set()
+        self._go.set()
+        if self.live and self.source is not None:
+            threading.Thread(target=self.source.close, daemon=True).start()  # ends the wait for a picture; a driver that hangs must not hold the window
+        for slot in (self._captured, self._found, self._fitted):
+            slot.close()
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Run a thread's work; what goes wrong becomes `problem`, and the rest of the pipeline ends."""
+        try:
+            work()
+        except UserError as error:
+            self.problem = self.problem or str(error)
+        except Exception as error:
+            log.exception("the %s thread failed", threading.current_thread().name)
+            self.problem = self.problem or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
+        if self.problem:
+            for slot in (self._captured, self._found):
+                slot.close()
+
+    def _capture(self) -> None:
+        with self._open_source() as source:
+            self.source = source
+            frames = iter(source)
+            while not self._stop.is_set():
+                if not self._go.wait(0.05) and not self._single.is_set():
+                    continue
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                self._single.clear()
+                self.newest = frame
+                if not self._captured.put((frame, time.monotonic_ns())):
+                    break
+        self.ended = True
+        if not self.live:  # the last frame is still on its way
+            self._captured.put(None)
+        self._captured.close()
+
+    def _find(self) -> None:
+        finder = self._make_finder()
+        while not self._stop.is_set() and (item := self._captured.take()) is not None:
+            if self._forget[0].is_set():
+                self._forget[0].clear()
+                finder.reset()
+            frame, captured = item
+            began = time.perf_counter()
+            person = finder.find(frame.picture)
+            if not self._found.put((frame, captured, person, 1000 * (time.perf_counter() - began))):
+                break
+        if not self.live:
+            self._found.put(None)
+        self._found.close()
+
+    def _fit(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # the person is found on the other core
+        self.tracker = self._make_tracker()
+        while not self._stop.is_set() and (item := self._found.take()) is not None:
+            if self._forget[1].is_set():
+                self._forget[1].clear()
+                self.tracker.reset()
+            frame, captured, person, milliseconds = item
+            fit = None if person is None else self.tracker.step(frame, person)
+            stages = {"person": milliseconds, **(fit.milliseconds if fit is not None else {})}
+            result = Result(frame, person, fit, captured, time.monotonic_ns(), stages)
+            self.statistics.add(result)
+            self._on_result(result)
+            self._fitted.put(result)

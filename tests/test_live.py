@@ -1,0 +1,157 @@
+"""The live pipeline: order, drops, pausing, trouble and closing, with stand-ins for source, finder and tracker."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lvd_live.errors import UserError
+from lvd_live.live import Pipeline, Slot
+from lvd_live.smoothing import LEVELS, OneEuro, lag_ms
+from tests.fakes import FakeFinder, FakeFrame, FakeTracker
+
+
+class Source:
+    """Frames as fast as they are asked for, or every `interval` seconds."""
+
+    fps = 30.0
+
+    def __init__(self, count=10_000, interval=0.0):
+        self.count, self.interval, self.closed = count, interval, False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.closed = True
+
+    close = __exit__
+
+    def __iter__(self):
+        for index in range(self.count):
+            if self.closed:
+                return
+            time.sleep(self.interval)
+            yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, index * 33_000_000)
+
+
+class Tracker(FakeTracker):
+    def __init__(self, seconds=0.0):
+        super().__init__()
+        self.seconds = seconds
+
+    def step(self, frame, person):
+        time.sleep(self.seconds)
+        fit = super().step(frame, person)
+        object.__setattr__(fit, "milliseconds", {"descent": 1.0})
+        return fit
+
+
+def wait_until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def pipeline(source, *, live, tracker=None, finder=None):
+    results = []
+    made = Pipeline(lambda: source, lambda: finder or FakeFinder(), lambda: tracker or Tracker(), live=live, on_result=results.append)
+    return made, results
+
+
+def test_every_frame_of_a_file_in_order():
+    source = Source(40)
+    p, results = pipeline(source, live=False, tracker=Tracker(0.001))
+    wait_until(lambda: len(results) == 40)
+    assert [r.frame.index for r in results] == list(range(40)) and p.dropped == 0 and source.closed
+    wait_until(lambda: p.state == "ended")
+    assert p.statistics.fits_per_second > 5 and set(p.statistics.stages) == {"person", "descent"}
+    p.close()
+
+
+def test_the_newest_picture_of_a_camera_wins():
+    p, results = pipeline(Source(interval=0.002), live=True, tracker=Tracker(0.03))
+    wait_until(lambda: len(results) >= 12)
+    indices = [r.frame.index for r in results]
+    assert indices == sorted(indices) and indices[-1] > 3 * len(indices) and p.dropped > 0
+    assert p.statistics.latency_ms < 150  # nothing queues up
+    p.close()
+    wait_until(lambda: not any(t.is_alive() for t in p._threads))
+
+
+def test_pause_step_and_reset():
+    tracker = Tracker()
+    p, results = pipeline(Source(interval=0.002), live=True, tracker=tracker)
+    wait_until(lambda: len(results) > 3)
+    p.paused = True
+    time.sleep(0.15)
+    count = len(results)
+    time.sleep(0.15)
+    assert len(results) == count and p.state == "paused"
+    p.step()
+    wait_until(lambda: len(results) == count + 1)
+    time.sleep(0.1)
+    assert len(results) == count + 1
+    p.reset()
+    p.paused = False
+    wait_until(lambda: tracker.resets == 1)
+    p.close()
+
+
+def test_trouble_becomes_a_sentence():
+    def refuse():
+        raise UserError("No camera 3 could be opened.")
+
+    p = Pipeline(refuse, FakeFinder, Tracker, live=True)
+    wait_until(lambda: p.problem)
+    assert p.problem == "No camera 3 could be opened." and p.state == "failed"
+    p.close()
+
+    class Broken(FakeFinder):
+        def find(self, picture):
+            raise ZeroDivisionError("oh")
+
+    p, _ = pipeline(Source(interval=0.002), live=True, finder=Broken())
+    wait_until(lambda: p.problem)
+    assert "ZeroDivisionError" in p.problem
+    p.close()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_closing_is_quick_whatever_happens(live):
+    class Hanging(Source):
+        def __iter__(self):
+            yield FakeFrame(np.zeros((4, 4, 3), np.uint8), 0, 0)
+            threading.Event().wait(30)
+
+    for source in (Source(), Source(interval=0.01), Hanging()):
+        p, _ = pipeline(source, live=live, tracker=Tracker(0.05))
+        time.sleep(0.1)
+        began = time.monotonic()
+        p.close()
+        assert time.monotonic() - began < 2.0
+
+
+def test_a_slot_keeps_order_when_it_waits():
+    slot, taken = Slot(newest=False), []
+    thread = threading.Thread(target=lambda: [taken.append(slot.take()) for _ in range(5)])
+    thread.start()
+    for i in range(1, 6):
+        slot.put(i)
+    thread.join(2)
+    assert taken == [1, 2, 3, 4, 5] and slot.dropped == 0
+
+
+def test_one_euro_smooths_what_stands_and_follows_what_moves():
+    rng = np.random.default_rng(0)
+    filters = {level: OneEuro(*LEVELS[level]) for level in ("low", "high")}
+    still = {level: np.stack([f(rng.normal(0, 0.01, (200, 3)), i * 33_000_000) for i in range(90)])[30:] for level, f in filters.items()}
+    assert still["high"].std() < 0.8 * still["low"].std() and still["low"].std() < 0.7 * 0.01
+    for f in filters.values():
+        f.reset()
+        for i in range(60):
+            late = np.float32([0.033 * i * 2, 0, 0]) - f(np.full((1, 3), 0.033 * i * 2) * [1, 0, 0], i * 33_000_000)[0]
+        assert abs(late[0]) < 2 * 0.05  # at 2 m/s less than 50 ms behind
+    assert lag_ms("off") == 0 < lag_ms("low") < lag_ms("high")
