@@ -16,19 +16,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT
 
-STEPS = 6  # Gauss-Newton steps of a frame
+STEPS = 5  # of a frame: Gauss-Newton on the rotations, then outliers brought near
 SWEEPS = 6  # alternations between rotations and shape
 CHUNK = 32  # frames held at once
 SHAPE_FRAMES = 48  # of a session, evenly spread: what its shape is read from
-MEASUREMENTS = 200  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
-BEND = 1.0  # radians, the prior's spread of a joint's rotation
-HUBER = 2.0  # robust standard deviations
-FLOOR = 1e-3  # metres: no mesh is taken for more exact
+MEASUREMENTS = 60  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
+BEND = {"hip": 1.2, "knee": 1.2, "ankle": 0.5, "foot": 0.3, "spine": 0.3, "neck": 0.4, "head": 0.4, "collar": 0.3, "shoulder": 1.2, "elbow": 1.2, "wrist": 0.5, "hand": 0.4}
+"""Radians: how far each kind of joint turns, as a prior; it decides only where a mesh is too poor to tell."""
+HUBER = 2.0  # times the median distance: farther vertices are brought near
+START, REACH = 5e-3, 0.1  # metres: the error expected, and what counts as far, at the first step
+FLOOR = 2e-4  # metres: no mesh is taken for more exact
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,18 @@ class BodyFitter:
         self._subtree = self.weights.copy()  # s
         for j in range(23, 0, -1):
             self._subtree[:, self.parents[j]] += self._subtree[:, j]
-        self._smooth = np.zeros((73, 73))  # |G_k − G_parent|², summed over the bones, as a quadratic form
-        for k in range(1, 24):
+        f = body.faces.numpy()
+        near = scipy.sparse.coo_matrix((np.ones(3 * len(f), np.float32), (f.ravel(), np.roll(f, 1, 1).ravel())), (len(self.area),) * 2).tocsr()
+        near = ((near + near.T + scipy.sparse.eye(len(self.area))) > 0).astype(np.float32)
+        near = scipy.sparse.diags(1 / np.asarray(near.sum(1)).ravel()) @ near
+        self._average = (near @ near).astype(np.float32)  # each vertex with its neighbours and theirs
+        self._designed = b"", np.zeros((0, 73), np.float32)  # of the last betas
+        self._prior = np.zeros((73, 73))  # ½ |G_k − G_parent|² / BEND², which is (angle / BEND)² for small angles, summed over the joints
+        for name, k in list(JOINT.items())[1:]:
             for d in range(3):
                 row = np.zeros(73)
                 row[3 * k + d], row[3 * self.parents[k] + d] = 1, -1
-                self._smooth += np.outer(row, row)
+                self._prior += np.outer(row, row) / (2 * BEND[name.split("_")[-1].rstrip("123")] ** 2)
 
     def fit(self, vertices: np.ndarray, std: np.ndarray | None = None, betas: np.ndarray | None = None) -> Fitted:
         """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: exact vertices count more, zeros mean unknown; betas (B,): a known shape."""
@@ -74,7 +84,7 @@ class BodyFitter:
             betas, shapes = self.fit_shape(vertices, std)
         A = self._design(betas)
         parts = [self._pose(A, v, w) for v, w in self._chunks(vertices, std)]
-        G, p, _, residual = (np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, *tail)) for i, tail in enumerate(((24, 3, 3), (3,), (0, 3), ())))
+        G, p, _, residual, _ = (np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, *tail)) for i, tail in enumerate(((24, 3, 3), (3,), (0, 3), (), ())))
         return Fitted(self._local(G), np.asarray(betas, np.float32), (p - self.rest_joints(betas)[0]).astype(np.float32), (1000 * residual).astype(np.float32), shapes)
 
     def fit_shape(self, vertices: np.ndarray, std: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -87,11 +97,11 @@ class BodyFitter:
             A = self._design(betas)
             normal, right, spread = [], [], []
             for v, w in self._chunks(V, S):
-                G, p, target, residual = self._pose(A, v, w)
+                G, p, target, _, coherent = self._pose(A, v, w)
                 n, r = self._shape_equations(A, G, p, target, w)
-                normal, right, spread = [*normal, n], [*right, r], [*spread, residual]
+                normal, right, spread = [*normal, n], [*right, r], [*spread, coherent]
             normal, right, spread = np.concatenate(normal), np.concatenate(right), np.concatenate(spread)
-            variance = np.maximum(spread, FLOOR) ** 2
+            variance = spread**2
             trust = np.median(variance) / variance  # a frame that fits badly says little
             prior = np.median(variance) / MEASUREMENTS * np.eye(self.n_betas)
             shapes = betas + np.linalg.solve(normal + prior, (right - prior @ betas)[..., None])[..., 0]
@@ -113,45 +123,53 @@ class BodyFitter:
             if std is not None and np.any(spread := np.asarray(std[start : start + CHUNK], float)):
                 known = np.where(spread > 0, spread, np.inf).min(1, keepdims=True)
                 spread = np.where(spread > 0, spread, np.where(np.isfinite(known), known, 1.0))
-                w = self.area / (spread**2 + FLOOR**2)
+                w = self.area / (spread**2 + 1e-6)
                 w = w / w.sum(1, keepdims=True)
             yield np.asarray(vertices[start : start + CHUNK], np.float32), w
 
     def _design(self, betas: np.ndarray) -> np.ndarray:
         """A (N, 73) float32: the a_ik side by side, and a column of ones for p."""
+        key = np.asarray(betas, np.float32).tobytes()
+        if self._designed[0] == key:
+            return self._designed[1]
         rest = self.rest(betas)
         J = self.regressor @ rest
         a = self.weights[:, :, None] * (rest[:, None] - J)
         for c in range(1, 24):
             k = self.parents[c]
             a[:, k] += self._subtree[:, c, None] * (J[c] - J[k])
-        return np.concatenate([a.reshape(len(rest), 72), np.ones((len(rest), 1))], 1).astype(np.float32)
+        A = np.concatenate([a.reshape(len(rest), 72), np.ones((len(rest), 1))], 1).astype(np.float32)
+        self._designed = key, A
+        return A
 
-    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Global rotations (f, 24, 3, 3), pelvis (f, 3), the vertices with outliers brought near and correctives taken out (f, N, 3), and the mean distance (f,) metres."""
+    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Global rotations (f, 24, 3, 3), pelvis (f, 3), the vertices with outliers brought near and correctives taken out (f, N, 3), the mean distance (f,) and `_coherent` (f,), metres."""
         origin = np.einsum("fn,fnc->fc", np.broadcast_to(w, v.shape[:2]), v)
         v = v - origin[:, None].astype(np.float32)  # near the origin float32 is exact enough
         WA = (w[..., None] * A).astype(np.float32)  # (f or 1, N, 73)
         gram = (WA.transpose(0, 2, 1) @ A).astype(float)
-        target, scale = v, np.full(len(v), 0.02)
-        X = None
-        for step in range(STEPS + 1):
+        target, coherent, X = v, np.full(len(v), START), None
+        for step in range(STEPS):
             moments = (WA.transpose(0, 2, 1) @ target).astype(float)
-            M = gram + (scale**2 / (MEASUREMENTS * BEND**2))[:, None, None] / 2 * self._smooth
+            M = gram + (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
             if X is None:
                 free = np.linalg.solve(M + 1e-9 * np.eye(73), moments)
                 X = _stack(_nearest_rotation(free[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)), free[:, 72])
-                X[:, 72] += np.einsum("fn,fnc->fc", np.broadcast_to(w, v.shape[:2]), target - A @ X.astype(np.float32))
-            for _ in range(2):
+            for _ in range(3 if step == 0 else 1):
                 X = _gauss_newton(M, moments, X)
-            corrective = self._correctives(X)
-            miss = v - corrective - A @ X.astype(np.float32)
-            distance = np.linalg.norm(miss, axis=-1)
-            scale = np.maximum(0.8 * np.median(distance, axis=1), FLOOR)  # of one coordinate, were it normal
-            limit = HUBER * 1.5 * scale[:, None]
-            target = v - corrective - (miss * (1 - np.minimum(1, limit / np.maximum(distance, 1e-9)))[..., None]).astype(np.float32)
+            straight = v - self._correctives(X)
+            miss = straight - A @ X.astype(np.float32)
+            distance = np.sqrt(np.einsum("fnc,fnc->fn", miss, miss))
+            coherent = np.maximum(self._coherent(miss), FLOOR)
+            limit = np.maximum(HUBER * np.median(distance[:, ::8], axis=1), REACH * 0.4**step)[:, None]
+            target = straight - miss * (1 - np.minimum(1, limit / np.maximum(distance, 1e-9)))[..., None]
         G = X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)
-        return G, X[:, 72] + origin, target + origin[:, None].astype(np.float32), distance.mean(1)
+        return G, X[:, 72] + origin, target + origin[:, None].astype(np.float32), distance.mean(1), coherent
+
+    def _coherent(self, miss: np.ndarray) -> np.ndarray:
+        """The part of the error (f, N, 3) that neighbours share, root mean square of a coordinate (f,): it does not average out, the rest does."""
+        shared = self._average @ miss.transpose(1, 0, 2).reshape(miss.shape[1], -1)
+        return np.sqrt((shared**2).reshape(len(shared), len(miss), 3).mean((0, 2)))
 
     def _correctives(self, X: np.ndarray) -> np.ndarray | float:
         """What the pose correctives (SMPL's posedirs) add to the posed vertices, (f, N, 3) float32."""
