@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
     out.add_argument("--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C")
     out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
+    out.add_argument("--benchmark", metavar="SECONDS", type=float, help="with --camera: close the window after so long, and print fits a second, latency and drops")
     fit = parser.add_argument_group("fit")
     fit.add_argument("--body", metavar="FILE", type=Path, help="another body file of the bundled body's mesh; SMPL's own mesh is not served yet (default: the bundled open body)")
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
@@ -149,7 +150,8 @@ def _open_window(options: argparse.Namespace) -> int:
 
     fixed = {"body": options.body, "fov_degrees": options.fov}
     chosen = Input("camera", options.camera) if options.camera is not None else None
-    return run(chosen, partial(_make_finder, options.person), partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None}))
+    make_tracker = partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None})
+    return run(chosen, partial(_make_finder, options.person), make_tracker, benchmark=options.benchmark)
 
 
 @contextlib.contextmanager

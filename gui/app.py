@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections import deque
 from collections.abc import Callable
+
+import numpy as np
 
 STYLE = """
 QWidget { background: #1f2329; color: #d8dee9; font-size: 10pt; }
@@ -39,8 +43,8 @@ def application():
     return app
 
 
-def run(chosen, make_finder: Callable, make_tracker: Callable) -> int:
-    """Show the window, tracking from `chosen` (a `window.Input`, or None), until it is closed."""
+def run(chosen, make_finder: Callable, make_tracker: Callable, *, benchmark: float | None = None) -> int:
+    """Show the window, tracking from `chosen` (a `window.Input`, or None), until it is closed. benchmark: close it after so many seconds of fits, and print what they were like."""
     app = application()
     from gui.window import MainWindow
 
@@ -48,4 +52,35 @@ def run(chosen, make_finder: Callable, make_tracker: Callable) -> int:
     window.show()
     if chosen is not None:
         window.open(chosen)
+    if benchmark is not None:
+        _Benchmark(window, benchmark)
     return app.exec()
+
+
+class _Benchmark:
+    """Waits for the first mesh, then counts for `seconds`, prints, and closes the window."""
+
+    def __init__(self, window, seconds: float):
+        from PySide6.QtCore import QTimer
+
+        self.window, self.seconds, self.began = window, seconds, None
+        self.clock = QTimer(window, interval=50, timeout=self.look)
+        self.clock.start()
+
+    def look(self) -> None:
+        window = self.window
+        if self.began is None:
+            if window.view is not None and window.view.vertices is not None:
+                window.picture.latencies_ms = deque(maxlen=1_000_000)
+                self.began = (time.monotonic(), window.displayed, window.pipeline.dropped)
+            return
+        passed = time.monotonic() - self.began[0]
+        if passed < self.seconds and window.pipeline.state not in ("ended", "failed"):
+            return
+        self.clock.stop()
+        latencies = np.array(window.picture.latencies_ms or [np.nan])
+        print(f"displayed fits a second  {(window.displayed - self.began[1]) / passed:.1f}")
+        print(f"latency to the screen    median {np.median(latencies):.0f} ms, 95 % {np.percentile(latencies, 95):.0f} ms")
+        print(f"frames dropped           {window.pipeline.dropped - self.began[2]}")
+        print("time by stage, ms        " + ", ".join(f"{name} {ms:.1f}" for name, ms in window.pipeline.statistics.stages.items()))
+        window.close()

@@ -11,11 +11,11 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live import draw
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
-from lvd_live.live import Pipeline, Result
+from lvd_live.live import Pipeline, Result, Slot
 from lvd_live.smoothing import LEVELS, OneEuro
 
 COLOURS = ("uncertainty", "body part", "depth", "plain")
-RANGE_MM = (0.0, 250.0)  # of the uncertainty's colours
+TOPS_MM = (25, 50, 100, 150, 200, 300, 500)  # where the uncertainty's colours may end
 MAX_SIDE = 960  # of the picture shown, pixels: more costs time and shows nothing more
 PART_COLOURS = np.array([[94, 129, 172], [235, 203, 139], [163, 190, 140], [208, 135, 112], [191, 97, 106], [180, 142, 173], [136, 192, 208], [222, 222, 222]], np.uint8)
 COLOUR_MAP = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
@@ -33,13 +33,15 @@ class Look:
 
 @dataclass(frozen=True)
 class View:
-    """What the window shows of a Result. picture (H, W, 3) uint8 RGB with the mesh on it; vertices (N, 3) metres, camera frame, colours (N, 3) uint8, or None without a fit; error_mm (N,)."""
+    """What the window shows of a Result. picture (H, W, 3) uint8 RGB with the mesh on it; vertices (N, 3) metres, camera frame, colours (N, 3) uint8, or None without a fit; error_mm (N,);
+    top_mm: where the uncertainty's colours end."""
 
     result: Result
     picture: np.ndarray
     vertices: np.ndarray | None
     colours: np.ndarray | None
     error_mm: np.ndarray | None
+    top_mm: int
 
 
 def part_index(labels: np.ndarray) -> np.ndarray:
@@ -56,15 +58,16 @@ def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 class Painter(QObject):
-    """Takes results from a pipeline and emits `painted` with a View each, newest first served. `look` may be set at any time."""
+    """Takes results from a pipeline and draws them: `painted` tells that there is a View in `views`, the newest alone. `look` may be set at any time."""
 
-    painted = Signal(object)
+    painted = Signal()
 
     def __init__(self, pipeline: Pipeline, look: Look):
         super().__init__()
         self.pipeline, self.look = pipeline, look
+        self.views = Slot(newest=True)
         self._filter: OneEuro | None = None
-        self._level = "off"
+        self._level, self._high = "off", 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
         self._thread.start()
@@ -75,13 +78,13 @@ class Painter(QObject):
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            result = self.pipeline.take()
+            result = self.pipeline.take(0.1)
             if result is None:
-                self._stop.wait(0.003)
+                self._stop.wait(0.001)  # a closed pipeline answers at once
                 continue
-            view = self.paint(result)
+            self.views.put(self.paint(result))
             if not self._stop.is_set():
-                self.painted.emit(view)
+                self.painted.emit()
 
     def paint(self, result: Result) -> View:
         """Draw one result."""
@@ -92,6 +95,8 @@ class Painter(QObject):
             vertices = self._smooth(fit.vertices, result, look.smoothing)
             std = tracker.expected_error(fit.vertex_std)
             error = 1000 * (fit.vertex_std if std is None else std)
+            high = float(np.percentile(error, 95))
+            self._high = high if self._high == 0.0 else self._high + 0.05 * (high - self._high)
             colours = self._colours(look.colour, vertices, error)
             K = fit.intrinsics.copy()
             K[:2] *= scale
@@ -101,7 +106,11 @@ class Painter(QObject):
             self._filter.reset()
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
-        return View(result, picture, vertices, colours, error)
+        return View(result, picture, vertices, colours, error, self._top)
+
+    @property
+    def _top(self) -> int:
+        return next((top for top in TOPS_MM if top >= self._high), TOPS_MM[-1])
 
     def _smooth(self, vertices: np.ndarray, result: Result, level: str) -> np.ndarray:
         if level != self._level:
@@ -114,7 +123,7 @@ class Painter(QObject):
 
     def _colours(self, mode: str, vertices: np.ndarray, error: np.ndarray) -> np.ndarray:
         if mode == "uncertainty":
-            return scaled(error, *RANGE_MM)
+            return scaled(error, 0, self._top)
         if mode == "depth":
             return scaled(-vertices[:, 2], *np.percentile(-vertices[:, 2], (1, 99)))
         if mode == "body part":

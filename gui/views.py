@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+
 import numpy as np
 import pyqtgraph as pg
 import pyqtgraph.opengl as gl
@@ -9,7 +12,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QLinearGradient, QPainter
 from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from gui.painter import COLOUR_MAP, PART_COLOURS, RANGE_MM
+from gui.painter import COLOUR_MAP, PART_COLOURS
 from lvd_live import draw
 from lvd_live.body.skeleton import BODY_PARTS
 
@@ -25,10 +28,13 @@ class PictureView(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.picture: np.ndarray | None = None
         self.hint = ""
+        self.latencies_ms: deque[float] = deque(maxlen=90)
+        self._captured_ns: int | None = None
 
-    def show_picture(self, picture: np.ndarray | None) -> None:
-        """picture (H, W, 3) uint8 RGB, or None: the hint alone."""
+    def show_picture(self, picture: np.ndarray | None, captured_ns: int | None = None) -> None:
+        """picture (H, W, 3) uint8 RGB, or None: the hint alone. captured_ns: time.monotonic_ns() of its capture, for `latencies_ms`, which ends where the picture is drawn."""
         self.picture = None if picture is None else np.ascontiguousarray(picture)
+        self._captured_ns = captured_ns
         self.update()
 
     def paintEvent(self, event) -> None:
@@ -40,6 +46,9 @@ class PictureView(QWidget):
             k = min(self.width() / width, self.height() / height)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, k < 1)
             painter.drawImage(QRectF((self.width() - k * width) / 2, (self.height() - k * height) / 2, k * width, k * height), image)
+            if self._captured_ns is not None:
+                self.latencies_ms.append((time.monotonic_ns() - self._captured_ns) / 1e6)
+                self._captured_ns = None
         elif self.hint:
             painter.setPen(QColor("#9aa4b2"))
             painter.drawText(self.rect().adjusted(24, 24, -24, -24), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.hint)
@@ -119,11 +128,11 @@ class ColourBar(QWidget):
     def __init__(self):
         super().__init__()
         self.setFixedHeight(44)
-        self.mode, self.calibrated = "uncertainty", False
+        self.shown = ("uncertainty", False, 0)
 
-    def show_mode(self, mode: str, calibrated: bool) -> None:
-        if (mode, calibrated) != (self.mode, self.calibrated):
-            self.mode, self.calibrated = mode, calibrated
+    def show_mode(self, mode: str, calibrated: bool, top_mm: int) -> None:
+        if (mode, calibrated, top_mm) != self.shown:
+            self.shown = (mode, calibrated, top_mm)
             self.update()
 
     def paintEvent(self, event) -> None:
@@ -131,22 +140,22 @@ class ColourBar(QWidget):
         painter.setPen(QColor("#c8ced8"))
         bar = self.rect().adjusted(10, 4, -10, -26)
         below = self.rect().adjusted(10, 20, -10, 0)
-        if self.mode == "body part":
+        mode, calibrated, top = self.shown
+        if mode == "body part":
             width = bar.width() / len(BODY_PARTS)
             for i, name in enumerate(BODY_PARTS):
                 box = QRectF(bar.left() + i * width, bar.top(), width - 2, bar.height())
                 painter.fillRect(box, QColor(*map(int, PART_COLOURS[i])))
                 painter.drawText(QRectF(box.left(), below.top(), width, below.height()), Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, name)
-        elif self.mode in ("uncertainty", "depth"):
+        elif mode in ("uncertainty", "depth"):
             gradient = QLinearGradient(bar.left(), 0, bar.right(), 0)
             for stop in np.linspace(0, 1, 9):
                 gradient.setColorAt(float(stop), QColor(*map(int, COLOUR_MAP[int(stop * 255)])))
             painter.fillRect(bar, gradient)
-            if self.mode == "depth":
+            if mode == "depth":
                 ends = ("far", "", "near")
             else:
-                low, high = RANGE_MM
-                ends = (f"{low:.0f} mm", "expected error" if self.calibrated else "spread, standard deviation", f"≥ {high:.0f} mm")
+                ends = ("0 mm", "expected error" if calibrated else "spread, standard deviation", f"≥ {top} mm" if top else "")
             for text, side in zip(ends, (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight), strict=True):
                 painter.drawText(below, side | Qt.AlignmentFlag.AlignTop, text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QInputDialog, QLabel, QMainWindow, QMessageBox, QScrollArea, QSlider, QSplitter, QToolBar, QVBoxLayout, QWidget
 
@@ -27,7 +28,7 @@ from lvd_live.tracker import Tracker
 
 PERTURBATIONS = 8  # of Eq. 3, per vertex
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
-TOLD = {"all": "landmarks and feature maps", "maps": "feature maps", "picture": "nothing but the mask"}
+SEES = {"all": "picture, landmarks, maps", "maps": "picture, feature maps", "picture": "picture and mask alone"}
 TROUBLE = {
     "stalled": "The camera sends no pictures at the moment; waiting for it.",
     "frozen": "The camera repeats one picture: it may have been unplugged.",
@@ -48,7 +49,9 @@ class Input:
 
     @property
     def title(self) -> str:
-        return {"camera": f"camera {self.place}"}.get(self.kind, Path(self.place).name)
+        if self.kind != "camera":
+            return Path(self.place).name
+        return f"camera {self.place}" if self.place.isdigit() else "camera stream"  # an address may hold a password
 
     def open(self):
         """The source; UserError where there is none."""
@@ -63,6 +66,8 @@ class MainWindow(QMainWindow):
     make_finder: called in the pipeline's thread. make_tracker: likewise, with keyword options of `Tracker.load`. space: with the 3D view.
     """
 
+    recorded = Signal(str)
+
     def __init__(self, make_finder: Callable, make_tracker: Callable[..., Tracker], *, settings: QSettings | None = None, space: bool = True):
         super().__init__()
         self.setWindowTitle("LVD Live")
@@ -76,11 +81,11 @@ class MainWindow(QMainWindow):
         self.recorder = None
         self.view: View | None = None
         self.displayed = 0
-        self._last_index = -1
-        self._shown_space = 0.0
+        self._in_space: View | None = None
         self._build(space)
         self._restore()
-        self._clock = QTimer(self, interval=33, timeout=self._tick)
+        self.recorded.connect(self.say)
+        self._clock = QTimer(self, interval=50, timeout=self._tick)
         self._slow_clock = QTimer(self, interval=250, timeout=self._tick_slowly)
         self._clock.start()
         self._slow_clock.start()
@@ -144,7 +149,7 @@ class MainWindow(QMainWindow):
         for number in (None, *range(1, 9)):
             self.iterations.addItem("auto" if number is None else str(number), number)
         for told in EVIDENCE:
-            self.evidence.addItem(TOLD[told], told)
+            self.evidence.addItem(SEES[told], told)
         for preset in ("live", "paper"):
             if (MODELS / "weights" / f"{preset}.safetensors").exists():
                 self.preset.addItem(preset)
@@ -155,7 +160,7 @@ class MainWindow(QMainWindow):
         self.mirror, self.warm, self.follow, self.uncertainty = QCheckBox("mirror"), QCheckBox("start from the last mesh"), QCheckBox("3D view follows"), QCheckBox("estimate uncertainty")
         for box in (self.warm, self.follow, self.uncertainty):
             box.setChecked(True)
-        for label, widget in (("colours", self.colour), ("opacity", self.opacity), ("smoothing", self.smoothing), ("network", self.preset), ("iterations", self.iterations), ("told", self.evidence), ("height", self.height_m)):
+        for label, widget in (("colours", self.colour), ("opacity", self.opacity), ("smoothing", self.smoothing), ("network", self.preset), ("iterations", self.iterations), ("network sees", self.evidence), ("height", self.height_m)):
             form.addRow(label, widget)
         for box in (self.mirror, self.warm, self.uncertainty, self.follow):
             form.addRow(box)
@@ -179,7 +184,8 @@ class MainWindow(QMainWindow):
     def open(self, chosen: Input) -> None:
         """Track from `chosen`, instead of what was tracked before."""
         self.stop()
-        self.input, self.displayed, self.view, self._last_index = chosen, 0, None, -1
+        self.input, self.displayed, self.view = chosen, 0, None
+        self.picture.latencies_ms.clear()
         self.picture.hint = f"Opening {chosen.title} …"
         self.picture.show_picture(None)
         if self.space is not None:
@@ -247,7 +253,7 @@ class MainWindow(QMainWindow):
 
     def _name_colours(self) -> None:
         tracker = self.pipeline and self.pipeline.tracker
-        self.bar.show_mode(self.colour.currentText(), bool(tracker and tracker.calibration))
+        self.bar.show_mode(self.colour.currentText(), bool(tracker and tracker.calibration), self.view.top_mm if self.view else 0)
 
     def _next_colours(self) -> None:
         self.colour.setCurrentIndex((self.colour.currentIndex() + 1) % self.colour.count())
@@ -305,9 +311,14 @@ class MainWindow(QMainWindow):
 
     def _stop_recording(self) -> None:
         recorder, self.recorder = self.recorder, None
-        path = recorder.stop()
         self.actions_by_name["record"].setChecked(False)
-        self.say(recorder.problem or f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}.")
+
+        def finish() -> None:
+            path = recorder.stop()
+            with contextlib.suppress(RuntimeError):  # the window is gone
+                self.recorded.emit(recorder.problem or f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}.")
+
+        threading.Thread(target=finish, name="recorder's end").start()  # a slow disk must not hold the window; the program waits for it
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
         """Write what is seen as PNG and the mesh as OBJ; the PNG's path, None where there is nothing to write."""
@@ -338,21 +349,21 @@ class MainWindow(QMainWindow):
         """A sentence in the status bar."""
         self.statusBar().showMessage(text, int(1000 * seconds))
 
-    def _show(self, view: View) -> None:
-        if self.sender() is not self.painter or view.result.frame.index < self._last_index:
-            return
-        self.view, self._last_index = view, view.result.frame.index
-        self.displayed += 1
-        self.picture.show_picture(view.picture)
-        now = time.monotonic()
-        if self.space is not None and now - self._shown_space > 1 / 20:
-            fit, (height, width) = view.result.fit, view.result.frame.picture.shape[:2]
-            self.space.show_mesh(view.vertices, self.pipeline.tracker.faces, view.colours, None if fit is None else fit.intrinsics, (width, height))
-            self._shown_space = now
+    def _show(self) -> None:
+        view = self.painter and self.sender() is self.painter and self.painter.views.take(0)
+        if view:
+            self.view = view
+            self.displayed += 1
+            self.picture.show_picture(view.picture, view.result.captured_ns)
 
     def _tick(self) -> None:
-        """Until the first mesh is there, the bare picture."""
-        if self.pipeline is not None and self.view is None and self.pipeline.newest is not None:
+        """Twenty times a second: the newest mesh in space; until there is one, the bare picture."""
+        view = self.view
+        if view is not None and self.space is not None and view is not self._in_space:
+            fit, (height, width) = view.result.fit, view.result.frame.picture.shape[:2]
+            self.space.show_mesh(view.vertices, self.pipeline.tracker.faces, view.colours, None if fit is None else fit.intrinsics, (width, height))
+            self._in_space = view
+        if self.pipeline is not None and view is None and self.pipeline.newest is not None:
             picture = self.pipeline.newest.picture
             self.picture.show_picture(picture[:, ::-1] if self.mirror.isChecked() else picture)
 
@@ -370,7 +381,8 @@ class MainWindow(QMainWindow):
             self._stop_recording()
         self._name_colours()
         statistics, fit = pipeline.statistics, view and view.result.fit
-        self.plots.refresh(statistics.stages, statistics.fits_per_second, statistics.latency_ms, fit.steps if fit else ())
+        latency = float(np.median(self.picture.latencies_ms)) if self.picture.latencies_ms else 0.0
+        self.plots.refresh(statistics.stages, statistics.fits_per_second, latency, fit.steps if fit else ())
         parts = [self.input.title, state]
         if view is not None:
             height, width = view.result.frame.picture.shape[:2]
@@ -378,7 +390,7 @@ class MainWindow(QMainWindow):
         if pipeline.tracker is not None:
             parts += [pipeline.tracker.runtime.provider, f"preset {pipeline.tracker.runtime.network.preset.name}"]
         if fit:
-            parts += [f"{fit.iterations} iterations", f"{statistics.fits_per_second:.1f} fits/s", f"{statistics.latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
+            parts += [f"{fit.iterations} iterations", f"{statistics.fits_per_second:.1f} fits/s", f"{latency:.0f} ms", f"{pipeline.dropped} dropped"]
         if self.recorder is not None:
             parts.append(f"● recording {self.recorder.seconds:.0f} s, {self.recorder.dropped} dropped")
         self.status.setText("  ·  ".join(parts))

@@ -2,8 +2,8 @@
 
     source ──▶ slot ──▶ person ──▶ slot ──▶ fit ──▶ `take`
 
-While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item: from a camera the newest, the older one is dropped and counted; from a file each in
-turn, and the reader waits.
+While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A camera's newest frame replaces the one that nobody took, which is counted; a file
+waits. The person is looked for only when the fit has taken the last one: none is found in vain, and every Person.is_new reaches the tracker.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lvd_live.tracker import Fit, Tracker
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 2.0  # between attempts to open a camera
 WINDOW = 90  # results that the statistics look back on
 
 
@@ -64,6 +65,11 @@ class Slot:
             item, self._item = self._item, None
             self._news.notify_all()
             return item
+
+    def wait_free(self) -> None:
+        """Wait until there is room."""
+        with self._news:
+            self._news.wait_for(lambda: self._item is None or self._closed)
 
     def close(self) -> None:
         with self._news:
@@ -112,7 +118,7 @@ class Pipeline:
         self.source = None
         self.tracker: Tracker | None = None
         self.problem, self.ended = "", False
-        self._captured, self._found, self._fitted = Slot(live), Slot(live), Slot(True)
+        self._captured, self._found, self._fitted = Slot(live), Slot(False), Slot(True)
         self._stop, self._go, self._single = threading.Event(), threading.Event(), threading.Event()
         self._forget = [threading.Event(), threading.Event()]  # finder, tracker
         self._go.set()
@@ -120,9 +126,9 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
 
-    def take(self) -> Result | None:
-        """The newest result that was not taken yet."""
-        return self._fitted.take(0)
+    def take(self, timeout_s: float = 0.0) -> Result | None:
+        """The newest result that was not taken yet, waiting for one up to timeout_s seconds."""
+        return self._fitted.take(timeout_s)
 
     def reset(self) -> None:
         """Forget person and mesh."""
@@ -145,7 +151,7 @@ class Pipeline:
     @property
     def dropped(self) -> int:
         """Frames that arrived and were not fitted."""
-        return self._captured.dropped + self._found.dropped + getattr(self.source, "dropped", 0)
+        return self._captured.dropped + getattr(self.source, "dropped", 0)
 
     @property
     def state(self) -> str:
@@ -188,7 +194,7 @@ class Pipeline:
                 slot.close()
 
     def _capture(self) -> None:
-        with self._open_source() as source:
+        with self._opened() as source:
             self.source = source
             frames = iter(source)
             while not self._stop.is_set():
@@ -206,13 +212,31 @@ class Pipeline:
             self._captured.put(None)
         self._captured.close()
 
+    def _opened(self):
+        """The source. A camera that is absent or busy is tried again and again; `problem` says so meanwhile."""
+        while True:
+            try:
+                source = self._open_source()
+                self.problem = ""
+                return source
+            except UserError as error:
+                if not self.live or self._stop.is_set():
+                    raise
+                self.problem = str(error)
+                self._stop.wait(RETRY_S)
+
     def _find(self) -> None:
-        finder = self._make_finder()
-        while not self._stop.is_set() and (item := self._captured.take()) is not None:
-            if self._forget[0].is_set():
-                self._forget[0].clear()
-                finder.reset()
+        finder, shape = self._make_finder(), None
+        while not self._stop.is_set():
+            self._found.wait_free()
+            item = self._captured.take()
+            if item is None:
+                break
             frame, captured = item
+            if self._forget[0].is_set() or frame.picture.shape != shape:
+                self._forget[0].clear()
+                shape = frame.picture.shape
+                finder.reset()
             began = time.perf_counter()
             person = finder.find(frame.picture)
             if not self._found.put((frame, captured, person, 1000 * (time.perf_counter() - began))):
@@ -225,12 +249,13 @@ class Pipeline:
         import torch
 
         torch.set_num_threads(1)  # the person is found on the other core
-        self.tracker = self._make_tracker()
+        self.tracker, shape = self._make_tracker(), None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
-            if self._forget[1].is_set():
-                self._forget[1].clear()
-                self.tracker.reset()
             frame, captured, person, milliseconds = item
+            if self._forget[1].is_set() or person is None or frame.picture.shape != shape:
+                self._forget[1].clear()
+                shape = frame.picture.shape
+                self.tracker.reset()
             fit = None if person is None else self.tracker.step(frame, person)
             stages = {"person": milliseconds, **(fit.milliseconds if fit is not None else {})}
             result = Result(frame, person, fit, captured, time.monotonic_ns(), stages)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
 TOLERANCE = 0.007  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
-RENEWED = 4  # a warm frame asks every fourth vertex for its uncertainty, in turns: all of them in four frames
+RENEWED = 8  # a warm frame asks every eighth vertex for its uncertainty, in turns: all of them in eight frames
 LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
 
 
@@ -59,7 +59,7 @@ class Tracker:
     `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the person is new, or the fit runs away), `reset` forgets.
     fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
     iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
-    `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every fourth, in turns. All may be set
+    `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every eighth, in turns. All may be set
     between frames.
     """
 

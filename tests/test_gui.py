@@ -96,8 +96,9 @@ def test_a_session_in_front_of_a_camera(app, window, camera, tmp_path):
     assert window.recorder is not None
     wait(app, lambda: window.recorder.frames > 8)
     window.actions_by_name["record"].trigger()
-    (session,) = list_sessions(tmp_path / "recordings")
-    assert window.recorder is None and session.whole and session.frames > 8
+    assert window.recorder is None
+    wait(app, lambda: [s.whole for s in list_sessions(tmp_path / "recordings")] == [True], 10)
+    assert list_sessions(tmp_path / "recordings")[0].frames > 8
     png = window.snapshot(tmp_path)
     assert png.stat().st_size > 10_000 and png.with_suffix(".obj").read_text().count("\nv ") == 6890
 
@@ -122,6 +123,7 @@ def test_a_session_in_front_of_a_camera(app, window, camera, tmp_path):
 
 
 def test_no_camera_says_so_and_the_demo_still_plays(app, window):
+    assert Input("camera", "rtsp://me:secret@there/1").title == "camera stream"
     window.open(Input("camera", "97"))
     wait(app, lambda: window.banner.isVisible(), 10)
     assert "No camera 97" in window.banner.text()

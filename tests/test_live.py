@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from lvd_live import live
 from lvd_live.errors import UserError
 from lvd_live.live import Pipeline, Slot
 from lvd_live.smoothing import LEVELS, OneEuro, lag_ms
@@ -81,6 +82,33 @@ def test_the_newest_picture_of_a_camera_wins():
     wait_until(lambda: not any(t.is_alive() for t in p._threads))
 
 
+def test_every_new_person_reaches_the_tracker():
+    class Finder(FakeFinder):
+        def find(self, picture):
+            person = super().find(picture)
+            object.__setattr__(person, "is_new", self.calls % 7 == 1)
+            return person
+
+    finder = Finder()
+    p, results = pipeline(Source(interval=0.001), live=True, tracker=Tracker(0.01), finder=finder)
+    wait_until(lambda: len(results) > 30)
+    p.close()
+    assert [r.person.is_new for r in results] == [i % 7 == 0 for i in range(len(results))]
+
+
+def test_another_size_of_picture_is_another_scene():
+    class Turning(Source):
+        def __iter__(self):
+            for index in range(9):
+                yield FakeFrame(np.zeros((48, 64, 3) if index < 5 else (64, 48, 3), np.uint8), index, index * 33_000_000)
+
+    finder, tracker = FakeFinder(), Tracker()
+    p, results = pipeline(Turning(), live=False, tracker=tracker, finder=finder)
+    wait_until(lambda: len(results) == 9)
+    assert finder.resets == 2 and tracker.resets == 2 and [r.fit.cold for r in results] == [i in (0, 5) for i in range(9)]
+    p.close()
+
+
 def test_pause_step_and_reset():
     tracker = Tracker()
     p, results = pipeline(Source(interval=0.002), live=True, tracker=tracker)
@@ -94,19 +122,35 @@ def test_pause_step_and_reset():
     wait_until(lambda: len(results) == count + 1)
     time.sleep(0.1)
     assert len(results) == count + 1
+    before = tracker.resets
     p.reset()
     p.paused = False
-    wait_until(lambda: tracker.resets == 1)
+    wait_until(lambda: tracker.resets == before + 1)
     p.close()
 
 
-def test_trouble_becomes_a_sentence():
+def test_trouble_becomes_a_sentence(monkeypatch):
     def refuse():
         raise UserError("No camera 3 could be opened.")
 
-    p = Pipeline(refuse, FakeFinder, Tracker, live=True)
+    p = Pipeline(refuse, FakeFinder, Tracker, live=False)
     wait_until(lambda: p.problem)
     assert p.problem == "No camera 3 could be opened." and p.state == "failed"
+    p.close()
+
+    attempts = []
+
+    def busy():
+        attempts.append(1)
+        if len(attempts) < 3:
+            refuse()
+        return Source(interval=0.01)
+
+    monkeypatch.setattr(live, "RETRY_S", 0.05)
+    results = []
+    p = Pipeline(busy, FakeFinder, Tracker, live=True, on_result=results.append)  # a camera is tried again
+    wait_until(lambda: results)
+    assert len(attempts) == 3 and not p.problem
     p.close()
 
     class Broken(FakeFinder):

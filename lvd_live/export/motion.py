@@ -1,0 +1,354 @@
+"""A take made ready for export: fitted with the body, laid on an even time grid, smoothed, turned and scaled; every writer reads this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+
+from lvd_live.body.correspondence import Correspondence
+from lvd_live.body.fit import BodyFitter, Fitted
+from lvd_live.body.measure import Measurement, measure
+from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT
+from lvd_live.body.smpl_file import load_body
+from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
+from lvd_live.session.sequence import load_sequence
+
+UP = {"y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}  # R_up_camera: from the OpenCV camera frame
+UNITS = {"m": 1.0, "cm": 100.0}
+GAP = 0.5  # seconds: between frames that lie farther apart the person counts as not tracked
+MOST_FRAMES = 1_000_000
+_SKINNED = 32  # frames skinned at once
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a take is exported. rate: frames per second (None: the source's, at least 30). up "y" or "z", unit "m" or "cm". smooth: seconds, the standard deviation of a Gaussian over time. foot_lock: planted
+    feet hold the body in place. mesh "fitted" (as tracked) or "regularised" (the skinned body). origin "floor" (under the first frame's pelvis) or "camera". body: the body file, None the bundled
+    one. height: the person's, metres: scales everything so that the body has it; None leaves the scale of the take.
+    """
+
+    rate: float | None = None
+    up: str = "y"
+    unit: str = "m"
+    smooth: float = 0.0
+    foot_lock: bool = False
+    mesh: str = "regularised"
+    origin: str = "floor"
+    body: Path | None = None
+    height: float | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A take as recorded: the attributes of `sequence.Sequence` or `library.Session` that an export needs, and its name."""
+
+    take: object
+    name: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> Source:
+        """A sequence file or a session's folder. Raises UserError."""
+        path = Path(path)
+        if path.is_dir():
+            from lvd_live.session.library import open_session
+
+            take = open_session(path)
+        else:
+            take = load_sequence(path)
+        if not take.tracked.any():
+            raise UserError(f"Nobody is tracked in {path}: there is nothing to export.")
+        return cls(take, path.name if path.is_dir() else path.stem)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """F frames on an even grid, in the chosen frame and unit. times (F,) seconds from the first tracked frame; seen (F,) bool: false where the take has a gap that was bridged."""
+
+    source: Source
+    options: Options
+    progress: Callable[[int, int], None] | None = field(default=None, compare=False)
+
+    @cached_property
+    def _clock(self) -> np.ndarray:
+        """Seconds (T,) of the tracked frames, rising."""
+        take = self.source.take
+        tracked = np.flatnonzero(take.tracked)
+        if take.fps <= 0 and "names" in take.meta:  # pictures on their own: one frame each
+            return tracked / (self.options.rate or 30.0)
+        seconds = (take.timestamps_ns[tracked] - take.timestamps_ns[tracked[0]]) / 1e9
+        return seconds if (np.diff(seconds) > 0).all() else tracked / (take.fps if take.fps > 0 else 30.0)
+
+    @cached_property
+    def fps(self) -> float:
+        """Frames per second of the grid."""
+        fps = self.source.take.fps
+        return float(self.options.rate or (fps if 30 <= fps <= 240 else 30.0))
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        clock = self._clock
+        count = np.floor((clock[-1] - clock[0]) * self.fps + 1e-3) + 1
+        if not 0 < count <= MOST_FRAMES:
+            raise UserError(f"The times in {self.source.name} span {clock[-1] - clock[0]:.0f} s, too many frames to export; cut the take, or choose a lower --rate.")
+        return np.arange(int(count)) / self.fps
+
+    @cached_property
+    def _mix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each frame: the tracked frames before and after it, (F,) int64 each, counted among the tracked, and the share of the second."""
+        clock = self._clock - self._clock[0]
+        after = np.clip(np.searchsorted(clock, self.times), 0, len(clock) - 1)
+        exact = np.abs(clock[after] - self.times) < 1e-6
+        before = np.where(exact, after, np.maximum(after - 1, 0))
+        span = clock[after] - clock[before]
+        share = np.where(span > 0, (self.times - clock[before]) / np.where(span > 0, span, 1), 0.0)
+        return before, after, np.clip(share, 0, 1)
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        before, after, _ = self._mix
+        usual = np.median(np.diff(self._clock)) if len(self._clock) > 1 else 0.0
+        return self._clock[after] - self._clock[before] <= max(GAP, 2.5 * usual)
+
+    @cached_property
+    def gaps(self) -> str:
+        """What was bridged or cut away, a sentence; empty if nothing."""
+        parts = []
+        take = self.source.take
+        tracked = np.flatnonzero(take.tracked)
+        lost = len(take) - len(tracked)
+        if lost:
+            parts.append(f"{lost} of {len(take)} frames have no mesh ({tracked[0]} before the first, {len(take) - 1 - tracked[-1]} after the last)")
+        if not self.seen.all():
+            starts = np.flatnonzero(np.diff(np.concatenate([[True], self.seen]).astype(int)) == -1)
+            parts.append(f"{len(starts)} gap{'s' * (len(starts) > 1)}, {np.count_nonzero(~self.seen) / self.fps:.1f} s in all, bridged in joints and marked as not tracked; meshes as tracked are left out there")
+        return "; ".join(parts).capitalize() + "." if parts else ""
+
+    @cached_property
+    def _default_body(self) -> BodyModel:
+        return load_body(MODELS / "body" / "lvd_body.npz")
+
+    @cached_property
+    def fitter(self) -> BodyFitter:
+        """The body that the take is fitted with. Raises UserError when its mesh is not the take's and cannot be carried over."""
+        body = self._default_body if self.options.body is None else load_body(self.options.body)
+        if not _same(self.source.take.faces, body) and not _same(self.source.take.faces, self._default_body):
+            raise UserError(f"The mesh of {self.source.name} is not that of the body file; name the body that it was tracked with: --body FILE.")
+        return BodyFitter(body)
+
+    @cached_property
+    def _carry(self) -> Correspondence | None:
+        """From the take's mesh to the body's, where they differ."""
+        return None if _same(self.source.take.faces, self.fitter.body) else Correspondence.between(self._default_body, self.fitter.body)
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The body's parameters on the tracked frames as recorded, in the camera frame."""
+        take = self.source.take
+        return self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+
+    @cached_property
+    def scale(self) -> float:
+        """Metres of the person per metre of the take."""
+        if self.options.height is None:
+            return 1.0
+        rest = self.fitter.rest(self.fitted.betas)
+        return self.options.height / float(np.ptp(rest[:, 1]))
+
+    @cached_property
+    def _length(self) -> float:
+        return UNITS[self.options.unit] * self.scale
+
+    @cached_property
+    def measurements(self) -> dict[str, Measurement]:
+        return measure(self.fitter, self.fitted, self.options.height)
+
+    @cached_property
+    def residual_mm(self) -> np.ndarray:
+        """(F,) the mean distance of the tracked vertices from the skinned body."""
+        before, after, share = self._mix
+        return (1 - share) * self.fitted.residual_mm[before] + share * self.fitted.residual_mm[after]
+
+    @cached_property
+    def rest(self) -> np.ndarray:
+        """Rest vertices (N, 3), body frame (y up), in the chosen unit."""
+        return self.fitter.rest(self.fitted.betas) * self._length
+
+    @cached_property
+    def rest_joints(self) -> np.ndarray:
+        """(24, 3), as `rest`."""
+        return self.fitter.regressor @ self.rest
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        return np.asarray(self.source.take.faces) if self.options.mesh == "fitted" and self.options.body is None else self.fitter.body.faces.numpy()
+
+    @cached_property
+    def _posed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Quaternions (F, 24, 4) xyzw, pelvis (F, 3), and the shift (F, 3) that smoothing apart took the take's points there, all in the chosen frame and unit."""
+        before, after, share = self._mix
+        local = Rotation.from_rotvec(self.fitted.pose.reshape(-1, 3).astype(float)).as_matrix().reshape(-1, 24, 3, 3)
+        up = UP[self.options.up]
+        local[:, 0] = up @ local[:, 0]
+        a, b = (Rotation.from_matrix(local[i].reshape(-1, 3, 3)) for i in (before, after))
+        turned = a * Rotation.from_rotvec(np.repeat(share, 24)[:, None] * (a.inv() * b).as_rotvec())
+        q = _continuous(turned.as_quat().reshape(-1, 24, 4))
+        pelvis = (self.fitter.rest_joints(self.fitted.betas)[0] + self.fitted.transl.astype(float)) @ up.T * self._length
+        pelvis = (1 - share)[:, None] * pelvis[before] + share[:, None] * pelvis[after]
+        if self.options.smooth > 0:
+            sigma = self.options.smooth * self.fps
+            q = gaussian_filter1d(q, sigma, axis=0, mode="nearest")
+            q /= np.linalg.norm(q, axis=-1, keepdims=True)
+            pelvis = gaussian_filter1d(pelvis, sigma, axis=0, mode="nearest")
+        joints = forward_kinematics(q, pelvis, self.rest_joints, self.fitter.parents)
+        axis = {"y": 1, "z": 2}[self.options.up]
+        shift = planted(joints[:, [JOINT["left_foot"], JOINT["right_foot"]]], axis, self.fps, UNITS[self.options.unit]) if self.options.foot_lock else np.zeros_like(pelvis)
+        if self.options.origin == "floor":
+            start = pelvis[0] + shift[0]
+            start[axis] = np.percentile((joints[:, :, axis] + shift[:, None, axis]).min(1), 5) - self._sole
+            shift = shift - start
+        return q, pelvis + shift, shift
+
+    @cached_property
+    def _sole(self) -> float:
+        """How far the rest body's lowest vertex lies below its lowest joint."""
+        return float(self.rest_joints[:, 1].min() - self.rest[:, 1].min())
+
+    @property
+    def quaternions(self) -> np.ndarray:
+        """(F, 24, 4) xyzw, each joint relative to its parent, the root in the chosen frame; signs change nowhere."""
+        return self._posed[0]
+
+    @property
+    def pelvis(self) -> np.ndarray:
+        """(F, 3)."""
+        return self._posed[1]
+
+    @cached_property
+    def pose(self) -> np.ndarray:
+        """(F, 24, 3) axis-angle."""
+        return Rotation.from_quat(self.quaternions.reshape(-1, 4)).as_rotvec().reshape(-1, 24, 3)
+
+    @cached_property
+    def joints(self) -> np.ndarray:
+        """(F, 24, 3)."""
+        return forward_kinematics(self.quaternions, self.pelvis, self.rest_joints, self.fitter.parents)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def meshes(self) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
+        """For each frame its vertices (N, 3) float32 and their uncertainty (N,) float32, as tracked or skinned; None for a mesh as tracked in a gap."""
+        make = self._as_tracked if self.options.mesh == "fitted" else self._skinned
+        for number, mesh in enumerate(make()):
+            if self.progress is not None:
+                self.progress(number, len(self))
+            yield mesh
+
+    def _skinned(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        body, betas = self.fitter.body, torch.from_numpy(self.fitted.betas)[None]
+        J0 = self.fitter.rest_joints(self.fitted.betas)[0]
+        for first in range(0, len(self), _SKINNED):
+            some = slice(first, first + _SKINNED)
+            pose = torch.from_numpy(self.pose[some].astype(np.float32))
+            with torch.no_grad():
+                v = body(betas.expand(len(pose), -1), pose)[0].numpy() - J0
+            v = v * self._length + self.pelvis[some, None]
+            for vertices, number in zip(v.astype(np.float32), range(first, first + len(v)), strict=True):
+                yield vertices, self._std(number)
+
+    def _as_tracked(self) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
+        up, reach = UP[self.options.up], int(np.ceil(3 * self.options.smooth * self.fps))
+        weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(self.options.smooth * self.fps, 1e-9)) ** 2) if reach else np.ones(1)
+        shift, held = self._posed[2], {}
+        for number in range(len(self)):
+            window = [n for n in range(max(number - reach, 0), min(number + reach, len(self) - 1) + 1) if self.seen[n]]
+            held = {n: held[n] if n in held else self._between(n) for n in window}
+            if not self.seen[number]:
+                yield None
+                continue
+            w = np.array([weight[n - number + reach] for n in window])
+            v = sum(k * held[n] for k, n in zip(w / w.sum(), window, strict=True))
+            yield (v @ up.T * self._length + shift[number]).astype(np.float32), self._std(number)
+
+    def _between(self, number: int) -> np.ndarray:
+        """The tracked vertices at one frame of the grid, camera frame, metres."""
+        take, tracked = self.source.take, self._tracked
+        (a, b, share), v = (m[number] for m in self._mix), take.vertices
+        v = np.asarray(v[tracked[a]], float) if a == b else (1 - share) * np.asarray(v[tracked[a]], float) + share * np.asarray(v[tracked[b]], float)
+        return v if self.options.body is None or self._carry is None else self._carry(v)
+
+    def _std(self, number: int) -> np.ndarray:
+        std = np.asarray(self.source.take.vertex_std[self._tracked[self._mix[0][number]]], np.float32)
+        return (std if len(std) == self.faces.max() + 1 or self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length)
+
+    @cached_property
+    def _tracked(self) -> np.ndarray:
+        return np.flatnonzero(self.source.take.tracked)
+
+
+class _Tracked:
+    """The tracked rows of an array that stays on disk, carried to another mesh where need be."""
+
+    def __init__(self, rows, tracked: np.ndarray, carry: Correspondence | None):
+        self.rows, self.index, self.carry = rows, np.flatnonzero(tracked), carry
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key) -> np.ndarray:
+        rows = np.asarray(self.rows[self.index[key]], np.float32)
+        if self.carry is None:
+            return rows
+        return self.carry(rows) if rows.ndim == 3 else self.carry(rows[..., None])[..., 0]
+
+
+def forward_kinematics(quaternions: np.ndarray, pelvis: np.ndarray, rest_joints: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Joints (F, 24, 3) from rotations relative to the parents, (F, 24, 4) xyzw, pelvis (F, 3) and rest joints (24, 3)."""
+    R = Rotation.from_quat(quaternions.reshape(-1, 4)).as_matrix().reshape(-1, 24, 3, 3)
+    out = np.empty((len(R), 24, 3))
+    out[:, 0] = pelvis
+    for j in range(1, 24):
+        k = parents[j]
+        out[:, j] = out[:, k] + R[:, k] @ (rest_joints[j] - rest_joints[k])
+        R[:, j] = R[:, k] @ R[:, j]
+    return out
+
+
+def planted(feet: np.ndarray, axis: int, fps: float, metre: float = 1.0) -> np.ndarray:
+    """A shift (F, 3) of the whole body that keeps planted feet where they are. feet (F, 2, 3): the balls of the feet; axis: the vertical one; metre: in their unit.
+
+    A foot is planted while it is slow and near its lowest; between such times the shift goes evenly from one to the next. It moves the body; it bends no leg.
+    """
+    speed = np.linalg.norm(np.gradient(gaussian_filter1d(feet, 0.05 * fps, axis=0, mode="nearest"), axis=0), axis=-1) * fps if len(feet) > 1 else np.zeros(feet.shape[:2])
+    low = feet[..., axis] < np.percentile(feet[..., axis], 20, axis=0) + 0.08 * metre
+    wanted, count = np.zeros((len(feet), 3)), np.zeros(len(feet))
+    for foot, still in zip(feet.swapaxes(0, 1), ((speed < 0.35 * metre) & low).T, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], still.astype(int), [0]])))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            if end - start >= 0.1 * fps:
+                wanted[start:end] += np.median(foot[start:end], axis=0) - foot[start:end]
+                count[start:end] += 1
+    held = np.flatnonzero(count)
+    if not len(held):
+        return wanted
+    wanted[held] /= count[held, None]
+    return np.stack([np.interp(np.arange(len(feet)), held, wanted[held, d]) for d in range(3)], 1)
+
+
+def _continuous(q: np.ndarray) -> np.ndarray:
+    """Quaternions (F, …, 4) with the sign that keeps each near the one before."""
+    flips = np.cumprod(np.where((q[1:] * q[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0), axis=0)
+    return np.concatenate([q[:1], q[1:] * flips])
+
+
+def _same(faces: np.ndarray, body: BodyModel) -> bool:
+    return np.array_equal(np.asarray(faces), body.faces.numpy())
