@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.recording import make_fit, record
 
 KILLS = int(os.environ.get("LVD_KILLS", "4"))
-BYTES = int(os.environ.get("LVD_SPOILT_BYTES", "40"))
+BYTES = int(os.environ.get("LVD_SPOILT_BYTES", "25"))
 
 LIVE = """
 import sys, time
