@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from lvd_live.body.landmarks import landmark_regressor
+from lvd_live.body.smpl_file import read_arrays
 from lvd_live.errors import UserError
 
 KEYS = {"v_template": 2, "shapedirs": 3, "J_regressor": 2, "weights": 2, "kintree_table": 2, "f": 2}
@@ -41,14 +41,8 @@ class BodyModel(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> BodyModel:
-        """Read a body `.npz`. UserError when it is missing, unreadable, or not in SMPL's layout."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {k: file[k] for k in (*KEYS, "posedirs", "part_labels", "landmarks") if k in file}
-        except FileNotFoundError:
-            raise UserError(f"There is no body file {path}; give --body the path of a body .npz, or restore models/ from the repository.") from None
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError, TypeError, AttributeError):
-            raise UserError(f"{path} is not a body file that can be read; a body is an .npz in SMPL's layout without pickled objects.") from None
+        """Read a body file, `.npz` or SMPL's own `.pkl` (nothing in it is run). UserError when it is missing, unreadable, or not in SMPL's layout."""
+        arrays = read_arrays(path, (*KEYS, "posedirs", "part_labels", "landmarks"))
         missing = [k for k, ndim in KEYS.items() if k not in arrays or arrays[k].ndim != ndim]
         if missing:
             raise UserError(f"{path} is not a body in SMPL's layout: {', '.join(missing)} missing or misshapen.")
