@@ -17,7 +17,6 @@ from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.measure import Measurement, measure
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
-from lvd_live.body.smpl_file import load_body
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
 from lvd_live.session.sequence import load_sequence
@@ -134,12 +133,12 @@ class Motion:
 
     @cached_property
     def _default_body(self) -> BodyModel:
-        return load_body(MODELS / "body" / "lvd_body.npz")
+        return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
     @cached_property
     def fitter(self) -> BodyFitter:
         """The body that the take is fitted with. Raises UserError when its mesh is not the take's and cannot be carried over."""
-        body = self._default_body if self.options.body is None else load_body(self.options.body)
+        body = self._default_body if self.options.body is None else BodyModel.load(self.options.body)
         if not _same(self.source.take.faces, body) and not _same(self.source.take.faces, self._default_body):
             raise UserError(f"The mesh of {self.source.name} is not that of the body file; name the body that it was tracked with: --body FILE.")
         return BodyFitter(body)
@@ -189,7 +188,8 @@ class Motion:
 
     @cached_property
     def faces(self) -> np.ndarray:
-        return np.asarray(self.source.take.faces) if self.options.mesh == "fitted" and self.options.body is None else self.fitter.body.faces.numpy()
+        """(M, 3) int64."""
+        return self.fitter.body.faces.numpy()
 
     @cached_property
     def _posed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -284,11 +284,11 @@ class Motion:
         take, tracked = self.source.take, self._tracked
         (a, b, share), v = (m[number] for m in self._mix), take.vertices
         v = np.asarray(v[tracked[a]], float) if a == b else (1 - share) * np.asarray(v[tracked[a]], float) + share * np.asarray(v[tracked[b]], float)
-        return v if self.options.body is None or self._carry is None else self._carry(v)
+        return v if self._carry is None else self._carry(v)
 
     def _std(self, number: int) -> np.ndarray:
         std = np.asarray(self.source.take.vertex_std[self._tracked[self._mix[0][number]]], np.float32)
-        return (std if len(std) == self.faces.max() + 1 or self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length)
+        return (std if self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length)
 
     @cached_property
     def _tracked(self) -> np.ndarray:

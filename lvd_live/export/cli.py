@@ -1,0 +1,54 @@
+"""python -m lvd_live export IN --to FILE-or-DIR: take a sequence or a session to other programs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lvd_live.errors import UserError
+from lvd_live.export import FORMATS, export
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    formats = "\n".join(f"  {name:<16} {kind.title}" for name, kind in FORMATS.items())
+    parser = _Parser(prog="python -m lvd_live export", description=__doc__, epilog=f"formats:\n{formats}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("source", metavar="IN", type=Path, help="a sequence (.npz) or a session's folder")
+    parser.add_argument("--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
+    parser.add_argument("--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)")
+    parser.add_argument("--up", choices=("y", "z"), help="the axis that points up (default: z for npz, else y)")
+    parser.add_argument("--unit", choices=("m", "cm"), help="default: m")
+    parser.add_argument("--smooth", metavar="SECONDS", type=float, default=0.0, help="smooth over time, a Gaussian of this standard deviation, such as 0.05 (default: none)")
+    parser.add_argument("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
+    parser.add_argument("--mesh", choices=("fitted", "regularised"), help="the mesh as tracked, or the skinned body (default: what the format is for)")
+    parser.add_argument("--origin", choices=("floor", "camera"), default="floor", help="on the floor under the first frame, or at the camera (default: %(default)s)")
+    parser.add_argument("--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)")
+    parser.add_argument("--height", metavar="M", type=float, help="the person's height in metres: scales everything")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0. Raises UserError."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    options = vars(make_parser().parse_args(argv))
+    with tqdm(unit="frame", file=sys.stderr, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done + 1 - bar.n)
+
+        done = export(options.pop("source"), options.pop("to"), progress=progress, **options)
+    for note in done.notes:
+        sys.stderr.write(f"{note}\n")
+    sys.stdout.write(f"{done.frames} frames: {done.path}\n")
+    return 0

@@ -1,0 +1,59 @@
+"""OBJ and PLY, one file per frame; PLY with the uncertainty as a colour if asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvd_live.export.motion import UNITS, Motion
+
+WORST = 0.10  # metres of uncertainty that are drawn in the last colour
+
+
+def write(motion: Motion, folder: Path, suffix: str, *, uncertainty: bool = False) -> None:
+    """`000000.obj` and so on, numbered by the grid; frames without a mesh leave their number out. Raises OSError."""
+    faces = motion.faces
+    for number, mesh in enumerate(motion.meshes()):
+        if mesh is None:
+            continue
+        vertices, std = mesh
+        if suffix == ".obj":
+            data = obj(vertices, faces)
+        else:
+            metre = UNITS[motion.options.unit]
+            data = ply(vertices, faces, std if uncertainty else None, colours(std / metre) if uncertainty else None)
+        (folder / f"{number:06d}{suffix}").write_bytes(data)
+
+
+def obj(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    """A Wavefront OBJ: positions and triangles."""
+    lines = [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in vertices.tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def ply(vertices: np.ndarray, faces: np.ndarray, std: np.ndarray | None = None, rgb: np.ndarray | None = None) -> bytes:
+    """A binary PLY; std (N,) becomes the vertex property `std`, rgb (N, 3) uint8 the colours."""
+    fields = [("x", "<f4", "float"), ("y", "<f4", "float"), ("z", "<f4", "float")]
+    if rgb is not None:
+        fields += [(c, "u1", "uchar") for c in ("red", "green", "blue")] + [("std", "<f4", "float")]
+    table = np.empty(len(vertices), [(name, dtype) for name, dtype, _ in fields])
+    for i, name in enumerate("xyz"):
+        table[name] = vertices[:, i]
+    if rgb is not None:
+        for i, name in enumerate(("red", "green", "blue")):
+            table[name] = rgb[:, i]
+        table["std"] = std
+    triangles = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
+    triangles["count"], triangles["corners"] = 3, faces
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}", *(f"property {kind} {name}" for name, _, kind in fields)]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
+    return "\n".join(header).encode() + table.tobytes() + triangles.tobytes()
+
+
+def colours(std: np.ndarray) -> np.ndarray:
+    """Viridis (N, 3) uint8 RGB for an uncertainty (N,) in metres, from 0 to WORST."""
+    level = np.clip(255 * std / WORST, 0, 255).astype(np.uint8)
+    return cv2.applyColorMap(level[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]

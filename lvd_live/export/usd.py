@@ -1,0 +1,96 @@
+"""USD by `usd-core`: a skeleton with its animation, and the body skinned to it, or the mesh as tracked as a point cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
+
+from lvd_live.body.skeleton import JOINT_NAMES
+from lvd_live.draw import SKIN
+from lvd_live.errors import UserError
+from lvd_live.export.motion import UNITS, Motion
+from lvd_live.session.files import part_name, reason
+
+
+def write(motion: Motion, path: Path) -> None:
+    """Raises UserError when it cannot be written."""
+    part = part_name(path)
+    try:
+        stage = Usd.Stage.CreateNew(str(part))
+        _fill(stage, motion)
+        stage.GetRootLayer().Save()
+        del stage
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"Could not write {path}: {reason(error)}.", exit_code=1) from error
+    except Exception as error:
+        if type(error).__module__.startswith("pxr"):
+            raise UserError(f"Could not write {path}: USD refused it.", exit_code=1) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fill(stage: Usd.Stage, motion: Motion) -> None:
+    UsdGeom.SetStageUpAxis(stage, motion.options.up.upper())
+    UsdGeom.SetStageMetersPerUnit(stage, 1 / UNITS[motion.options.unit])
+    stage.SetTimeCodesPerSecond(motion.fps)
+    stage.SetFramesPerSecond(motion.fps)
+    stage.SetStartTimeCode(0)
+    stage.SetEndTimeCode(len(motion) - 1)
+    root = UsdSkel.Root.Define(stage, "/Body")
+    stage.SetDefaultPrim(root.GetPrim())
+    parents, J = motion.fitter.parents, motion.rest_joints
+    paths = [JOINT_NAMES[0]]
+    for j in range(1, 24):
+        paths.append(f"{paths[parents[j]]}/{JOINT_NAMES[j]}")
+    local = np.concatenate([J[:1], J[1:] - J[parents[1:]]])
+    skeleton = UsdSkel.Skeleton.Define(stage, "/Body/Skeleton")
+    skeleton.CreateJointsAttr(Vt.TokenArray(paths))
+    skeleton.CreateBindTransformsAttr(_translations(J))
+    skeleton.CreateRestTransformsAttr(_translations(local))
+    animation = UsdSkel.Animation.Define(stage, "/Body/Skeleton/Motion")
+    animation.CreateJointsAttr(Vt.TokenArray(paths))
+    animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1)] * 24))
+    rotations, translations = animation.CreateRotationsAttr(), animation.CreateTranslationsAttr()
+    for number in range(len(motion)):
+        rotations.Set(Vt.QuatfArray([Gf.Quatf(w, x, y, z) for x, y, z, w in motion.quaternions[number].tolist()]), number)
+        local[0] = motion.pelvis[number]
+        translations.Set(Vt.Vec3fArray.FromNumpy(local.astype(np.float32)), number)
+    UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+    mesh = UsdGeom.Mesh.Define(stage, "/Body/Mesh")
+    mesh.CreateFaceVertexCountsAttr(Vt.IntArray(len(motion.faces), 3))
+    mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(motion.faces.astype(np.int32).ravel()))
+    mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    mesh.CreateDisplayColorAttr(Vt.Vec3fArray([Gf.Vec3f(*((value / 255) ** 2.2 for value in SKIN))]))
+    if motion.options.mesh == "fitted":
+        _cache_points(mesh, motion)
+    else:
+        _bind(mesh, skeleton, motion)
+
+
+def _bind(mesh: UsdGeom.Mesh, skeleton: UsdSkel.Skeleton, motion: Motion) -> None:
+    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(motion.rest.astype(np.float32)))
+    weights = motion.fitter.weights
+    joints = np.argsort(-weights, 1, kind="stable")[:, :4]
+    four = np.take_along_axis(weights, joints, 1)
+    binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
+    binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
+    binding.CreateJointIndicesPrimvar(False, 4).Set(Vt.IntArray.FromNumpy(joints.astype(np.int32).ravel()))
+    binding.CreateJointWeightsPrimvar(False, 4).Set(Vt.FloatArray.FromNumpy((four / four.sum(1, keepdims=True)).astype(np.float32).ravel()))
+    binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
+
+
+def _cache_points(mesh: UsdGeom.Mesh, motion: Motion) -> None:
+    points, visibility = mesh.CreatePointsAttr(), mesh.CreateVisibilityAttr()
+    for number, frame in enumerate(motion.meshes()):
+        visibility.Set(UsdGeom.Tokens.invisible if frame is None else UsdGeom.Tokens.inherited, number)
+        if frame is not None:
+            points.Set(Vt.Vec3fArray.FromNumpy(frame[0]), number)
+
+
+def _translations(points: np.ndarray) -> Vt.Matrix4dArray:
+    return Vt.Matrix4dArray([Gf.Matrix4d(1).SetTranslate(Gf.Vec3d(*map(float, point))) for point in points])
