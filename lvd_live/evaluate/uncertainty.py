@@ -20,7 +20,7 @@ from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
 PERTURBATIONS = 8
-SIGMAS = (SIGMA, 0.02, 0.05, 0.2)  # the program's own, and others to compare with, half crops
+SIGMAS = (SIGMA, 0.02, 0.1, 0.2)  # the program's own, and others to compare with, half crops
 KNOTS = 32  # of the monotone map
 
 

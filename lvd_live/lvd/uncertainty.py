@@ -6,7 +6,7 @@ import torch
 
 from lvd_live.lvd.field import Folded, FoldedField
 
-SIGMA = 0.1  # half crops
+SIGMA = 0.05  # half crops: of 0.02, 0.05, 0.1 and 0.2 the one whose U(v) ranks the errors of held-out synthetic people best
 
 
 def perturbations(count: int, vertices: int, sigma: float = SIGMA) -> torch.Tensor:
