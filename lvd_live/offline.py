@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -59,7 +60,7 @@ def process(
     output: str | Path,
     overlay: str | Path | None = None,
     sheet: str | Path | None = None,
-    progress: bool = True,
+    progress: bool | Callable[[int, int | None], bool] = True,
     independent: bool = False,
     opacity: float = 0.6,
     meta: Mapping[str, Any] | None = None,
@@ -70,6 +71,7 @@ def process(
     `independent`: the frames have nothing to do with each other (a folder of pictures): each one is a cold start.
     Their names then stand in the sequence's meta and it has no fps. `meta` is stored beside the tracker's own
     description. Ctrl-C ends the run and keeps what is done. `recorder` gets every frame, person and fit; the caller stops it.
+    `progress`: a bar on stderr or none; or, instead of one, a function called after each frame with the frames done and those expected (None: not known), whose False ends the run as Ctrl-C does.
     Raises UserError for a place that cannot be written (exit code 2, before any frame is touched) and for a disk that
     fills up (exit code 1; what is done is kept, and the sentence says where).
     """
@@ -80,11 +82,13 @@ def process(
     interrupted, failure = False, None
     total = getattr(source, "frame_count", None)
     pace = 0.2 if sys.stderr.isatty() else 5.0  # seconds between updates: a log file gets few
-    with logging_redirect_tqdm(), tqdm(total=total, unit="frame", file=sys.stderr, disable=not progress, dynamic_ncols=True, mininterval=pace) as bar:
+    with logging_redirect_tqdm(), tqdm(total=total, unit="frame", file=sys.stderr, disable=progress is not True, dynamic_ncols=True, mininterval=pace) as bar:
         try:
             for frame in source:
                 run.take(frame)
                 bar.update()
+                if callable(progress) and not progress(run.writer.frames, total):
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             interrupted = True
         except UserError as error:

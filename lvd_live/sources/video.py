@@ -73,6 +73,27 @@ class VideoSource:
         if self._container is not None:    # not closed half-way
             self._report_damage(index, unreadable)
 
+    def frames_from(self, timestamp_ns: int) -> Iterator[Frame]:
+        """The frames at or after `timestamp_ns`, to half a millisecond; sought, so that their index is unknown and -1. Raises UserError."""
+        after_ns = timestamp_ns - _NS // 2000
+        next(iter(self), None)    # tells start_ns
+        stream, sought = self._stream, False
+        try:
+            self._container.seek(int((self.start_ns + max(timestamp_ns, 0)) / _NS / stream.time_base), stream=stream)
+        except (av.error.FFmpegError, TypeError, OverflowError):    # a file that cannot seek, or states no time base
+            self.close()
+        for decoded in self._decoded() if self._container else ():
+            if decoded is None or decoded.pts is None:
+                continue
+            time_ns = round(Fraction(decoded.pts) * decoded.time_base * _NS) - self.start_ns
+            if not sought and time_ns > timestamp_ns + _NS // 2000:
+                break    # landed too late: then from the beginning
+            sought = True
+            if time_ns >= after_ns:
+                yield Frame(_upright_picture(decoded), -1, time_ns, self.path.name)
+        if not sought:
+            yield from (frame for frame in self if frame.timestamp_ns >= after_ns)
+
     @property
     def _stream(self) -> av.VideoStream:
         return self._container.streams.video[0]

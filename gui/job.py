@@ -1,0 +1,138 @@
+"""An offline job in the window: a video in, a mesh sequence out, with progress and a way to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QFileDialog, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from lvd_live import __version__, offline
+from lvd_live.errors import UserError
+from lvd_live.paths import RECORDINGS
+from lvd_live.session.files import fresh_name
+from lvd_live.sources import VideoSource
+
+VIDEOS = "Videos (*.mp4 *.mov *.mkv *.avi *.webm *.m4v);;All files (*)"
+
+
+class Job(QObject):
+    """`offline.process` of `video` in a thread of its own, into a fresh `<stem>.npz` in `folder`.
+
+    progressed: frames done, frames expected or None, frames a second since the first. ended: the `offline.Summary`, or None, and a sentence of what became of it.
+    """
+
+    progressed = Signal(int, object, float)
+    ended = Signal(object, str)
+
+    def __init__(self, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path):
+        super().__init__()
+        self.video, self.folder = Path(video), Path(folder)
+        self._make_finder, self._make_tracker = make_finder, make_tracker
+        self._cancel = threading.Event()
+        self._began: float | None = None
+        self._thread = threading.Thread(target=self._run, name="job", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop after the frame in hand; what is done is kept."""
+        self._cancel.set()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Cancel, and wait for the file to be whole."""
+        self.cancel()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        summary = None
+        try:
+            summary = self._process()
+            kept = f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}." if summary.output else "Nothing was written."
+            text = ("Stopped: " if summary.interrupted else "") + " ".join((kept, *summary.trouble))
+        except UserError as error:
+            text = str(error)
+        except Exception as error:  # a thread's mistake must be seen, too
+            text = f"The job failed: {type(error).__name__}: {error}"
+        self.ended.emit(summary, text)
+
+    def _process(self) -> offline.Summary:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"Cannot write to {self.folder}: {(error.strerror or str(error)).lower()}.") from error
+        with VideoSource(self.video) as source:
+            finder, tracker = self._make_finder(), self._make_tracker()
+            output = fresh_name(self.folder / f"{self.video.stem}.npz")
+            return offline.process(source, finder, tracker, output=output, progress=self._progress, meta={"source": self.video.name, "version": __version__})
+
+    def _progress(self, done: int, total: int | None) -> bool:
+        now = time.monotonic()
+        self._began = self._began or now
+        self.progressed.emit(done, total, (done - 1) / (now - self._began) if now > self._began else 0.0)
+        return not self._cancel.is_set()
+
+
+class JobDialog(QDialog):
+    """The progress of a job; closing it cancels. on_result(output, video) is called where there is something to look at."""
+
+    def __init__(self, job: Job, on_result: Callable[[Path, Path], None], parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setWindowTitle(f"Process {job.video.name}")
+        self.setMinimumWidth(460)
+        self.job, self._on_result = job, on_result
+        self.bar, self.label = QProgressBar(maximum=0), QLabel("Loading the models …", wordWrap=True)
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        for widget in (self.label, self.bar, self.buttons):
+            layout.addWidget(widget)
+        self.running = True
+        job.progressed.connect(self._show)
+        job.ended.connect(self._end)
+        QApplication.instance().aboutToQuit.connect(job.close)
+        job.start()
+
+    def reject(self) -> None:
+        if not self.running:
+            super().reject()
+            return
+        self.label.setText("Stopping; what is done is kept …")
+        self.job.cancel()
+
+    def _show(self, done: int, total: int | None, fps: float) -> None:
+        self.bar.setMaximum(max(total or 0, 0))
+        self.bar.setValue(min(done, total or 0))
+        remaining = f", {time_text((total - done) / fps)} remaining" if total and fps and total >= done else ""
+        if not self.job._cancel.is_set():
+            self.label.setText(f"Frame {done}{f' of {total}' if total else ''}, {fps:.1f} frames a second{remaining}")
+
+    def _end(self, summary: offline.Summary | None, text: str) -> None:
+        self.running = False
+        self.bar.setMaximum(1)
+        self.bar.setValue(1)
+        self.label.setText(text)
+        self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
+        if summary is not None and summary.output is not None:
+            self._on_result(summary.output, self.job.video)
+            if not summary.trouble:
+                self.accept()
+
+
+def time_text(seconds: float) -> str:
+    """Minutes and seconds, as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def process_video(parent: QWidget, make_finder: Callable, make_tracker: Callable) -> None:
+    """Ask for a video, track all of it, and show the result."""
+    from gui.review import review
+
+    path, _ = QFileDialog.getOpenFileName(parent, "Process a video, every frame of it", "", VIDEOS)
+    if path:
+        JobDialog(Job(Path(path), make_finder, make_tracker, RECORDINGS), lambda output, video: review(parent, output, video), parent).show()

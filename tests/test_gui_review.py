@@ -1,0 +1,204 @@
+"""The offline job, the review of a result and the browser of recordings, with stand-ins for finder and tracker."""
+
+import time
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+
+from gui.app import application
+from gui.browser import Browser
+from gui.job import Job, JobDialog
+from gui.review import Pictures, Review, gaps, load
+from lvd_live.errors import UserError
+from lvd_live.export import FORMATS, Exported
+from lvd_live.paths import DEMO
+from lvd_live.session import library
+from lvd_live.session.sequence import load_sequence
+from lvd_live.session.video import VideoWriter
+from lvd_live.sources import VideoSource
+from tests.fakes import FakeFinder, FakeTracker
+from tests.recording import record
+
+COUNT, SIZE = 40, (96, 64)
+
+
+@pytest.fixture(scope="module")
+def app():
+    return application()
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Pictures whose shade tells their number."""
+    path = tmp_path / "walk.mp4"
+    writer = VideoWriter(path, 25.0, SIZE)
+    for index in range(COUNT):
+        writer.write(np.full((SIZE[1], SIZE[0], 3), 20 + 5 * index, np.uint8), index * 40_000_000)
+    writer.close()
+    return path
+
+
+def wait(app, condition, seconds=15.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        app.processEvents()
+        time.sleep(0.002)
+
+
+def run_job(app, video, folder, tracker=FakeTracker, missing=()):
+    """A finished dialog, and what it gave to look at."""
+    results = []
+    dialog = JobDialog(Job(video, lambda: FakeFinder(missing), tracker, folder), lambda *given: results.append(given))
+    dialog.show()
+    return dialog, results
+
+
+def shade(picture):
+    return float(picture[:2, :2].mean())
+
+
+def test_a_job_writes_a_fresh_sequence_and_shows_progress(app, video, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "walk.npz").write_text("another's")
+    dialog, results = run_job(app, video, tmp_path / "out")
+    seen = []
+    dialog.job.progressed.connect(lambda done, total, fps: seen.append((done, total)))
+    wait(app, lambda: not dialog.running)
+    assert results == [(tmp_path / "out" / "walk-1.npz", video)] and not dialog.isVisible()
+    assert len(load_sequence(results[0][0])) == COUNT and seen[-1] == (COUNT, COUNT)
+    assert (tmp_path / "out" / "walk.npz").read_text() == "another's"
+
+
+def test_a_cancelled_job_keeps_what_is_done(app, video, tmp_path):
+    class Slow(FakeTracker):
+        def step(self, frame, person):
+            time.sleep(0.03)
+            return super().step(frame, person)
+
+    dialog, results = run_job(app, video, tmp_path, Slow)
+    wait(app, lambda: dialog.bar.value() >= 3)
+    dialog.reject()
+    wait(app, lambda: not dialog.running)
+    sequence = load_sequence(results[0][0])
+    assert 3 <= len(sequence) < COUNT and sequence.meta["ending"] == "interrupted" and "Stopped" in dialog.label.text()
+
+
+def test_a_job_that_cannot_be_done_says_why(app, tmp_path):
+    (tmp_path / "no.mp4").write_text("no video")
+    dialog, results = run_job(app, tmp_path / "no.mp4", tmp_path)
+    wait(app, lambda: not dialog.running)
+    assert not results and "cannot be read as a video" in dialog.label.text() and dialog.isVisible()
+    dialog.reject()
+    assert not dialog.isVisible()
+
+
+def test_frames_are_found_again_by_their_time():
+    with VideoSource(DEMO) as source:
+        frames = [(f.timestamp_ns, f.picture) for f in source]
+        for number in (40, 3, 64, 0):
+            found = next(source.frames_from(frames[number][0]))
+            assert found.timestamp_ns == frames[number][0] and np.array_equal(found.picture, frames[number][1])
+        assert next(source.frames_from(frames[-1][0] + 10**9), None) is None
+
+
+def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
+    dialog, results = run_job(app, video, tmp_path, missing=range(10, 15))
+    wait(app, lambda: not dialog.running)
+    review = Review(*load(*results[0]), space=False)
+    review.show()
+    for row in (0, 33, 7, 8, 12):
+        review.slider.setValue(row)
+        wait(app, lambda row=row: review.shown is not None and review.shown.row == row)
+        assert abs(shade(review.shown.picture) - (20 + 5 * row)) < 3
+        assert (review.shown.vertices is None) == (row == 12)
+        if row != 12:
+            assert np.array_equal(review.shown.vertices, review.data.vertices[row])
+            assert np.abs(review.shown.picture.astype(int) - (20 + 5 * row)).max() > 20  # the mesh
+    assert "nobody" in review.label.text()
+    np.testing.assert_allclose(gaps(review.data, review.seconds), [[0.4, 0.6]])
+
+    wait(app, lambda: review.timeline.curve.yData is not None)
+    assert np.isnan(review.timeline.curve.yData[12]) and review.timeline.curve.yData[20] == pytest.approx(10.0)
+    for key, row in ((Qt.Key.Key_Right, 13), (Qt.Key.Key_Left, 12), (Qt.Key.Key_End, COUNT - 1), (Qt.Key.Key_Home, 0)):
+        QTest.keyClick(review, key)
+        assert review.slider.value() == row and review.timeline.cursor.value() == pytest.approx(review.seconds[row])
+    review.timeline.moved.emit(0.81)
+    assert review.slider.value() == 20
+    review.slider.setValue(30)
+    review.play.toggle()
+    wait(app, lambda: not review.play.isChecked())
+    assert review.slider.value() == COUNT - 1
+    began = time.monotonic()
+    review.close()
+    assert time.monotonic() - began < 1.0 and not any(thread.is_alive() for thread in review.reader._threads)
+
+
+def test_a_sequence_without_its_video_shows_the_mesh_alone(app, video, tmp_path):
+    dialog, results = run_job(app, video, tmp_path)
+    wait(app, lambda: not dialog.running)
+    assert load(results[0][0])[1] == video  # found beside it, by the name in the meta
+    video.unlink()
+    review = Review(*load(results[0][0]), space=False)
+    wait(app, lambda: review.shown is not None)
+    assert review.shown.picture.shape == (SIZE[1], SIZE[0], 3) and len(np.unique(review.shown.picture)) > 10
+    assert "not found" in review.statusBar().currentMessage()
+    review.close()
+
+
+def test_a_session_shows_its_own_pictures_and_the_frames_that_were_lost(app, tmp_path):
+    folder = record(tmp_path, absent=(20, 21)).path
+    data, video, title = load(folder)
+    pictures = Pictures(data, video)
+    for row in (30, 5, 55):
+        assert abs(shade(pictures.read(row)) - (16 + 2 * data.frame_index[row])) < 4
+    pictures.close()
+    lost = gaps(data, (data.timestamps_ns - data.timestamps_ns[0]) / 1e9)
+    np.testing.assert_allclose(lost, [[20 / 30, 22 / 30]], atol=2e-3)
+    video.write_text("#EXTM3U\n/etc/passwd")
+    with pytest.raises(UserError, match="no matroska"):
+        Pictures(data, video)
+
+
+def test_the_browser_opens_renames_and_deletes(app, tmp_path, monkeypatch):
+    folder = record(tmp_path, count=35).path
+    opened = []
+    browser = Browser(tmp_path, show_take=lambda parent, path: opened.append(path))
+    assert browser.table.item(0, 1).text() == "walk" and browser.table.item(0, 4).text() == "35" and not browser.table.item(0, 0).icon().isNull()
+    browser.buttons["open"].click()
+    assert opened == [folder]
+    monkeypatch.setattr(QInputDialog, "getText", lambda *a, **k: ("run", True))
+    browser.buttons["rename"].click()
+    assert browser.table.item(0, 1).text() == "run" and browser.sessions[0].path.name.endswith("run")
+    trashed = []
+    monkeypatch.setattr(library, "move_to_trash", trashed.append)
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: QMessageBox.StandardButton.No)
+    browser.buttons["trash"].click()
+    assert not trashed
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: QMessageBox.StandardButton.Yes)
+    browser.buttons["trash"].click()
+    assert [path.name for path in trashed] == [browser.sessions[0].path.name]
+
+
+def test_an_empty_folder_of_recordings_says_so(app, tmp_path):
+    browser = Browser(tmp_path / "none")
+    assert "no recordings" in browser.hint.text() and not browser.buttons["open"].isEnabled()
+
+
+def test_the_browser_exports_and_says_what_became_of_it(app, tmp_path, monkeypatch):
+    record(tmp_path, count=35)
+    browser = Browser(tmp_path)
+    def export(source, target, *, format, progress):
+        progress(0, 35)
+        return Exported(target, 35, (f"{format} of {source.name}",))
+
+    monkeypatch.setattr("gui.browser.export", export)
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS["glb"].title, True))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "walk"), ""))
+    browser.buttons["export"].click()
+    assert not browser.buttons["trash"].isEnabled() and browser.buttons["open"].isEnabled()
+    wait(app, lambda: browser.buttons["trash"].isEnabled())
+    assert browser.hint.text() == f"Exported 35 frames to {tmp_path / 'walk.glb'}. glb of {browser.sessions[0].path.name}"
