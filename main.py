@@ -42,8 +42,9 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C")
     out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
     out.add_argument("--benchmark", metavar="SECONDS", type=float, help="with --camera: close the window after so long, and print fits a second, latency and drops")
+    out.add_argument("--vmc", metavar="HOST:PORT", nargs="?", const="", type=parse_vmc, help="also stream the motion by the VMC protocol (without an address: to 127.0.0.1:39539)")
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--body", metavar="FILE", type=Path, help="another body file of the bundled body's mesh; SMPL's own mesh is not served yet (default: the bundled open body)")
+    fit.add_argument("--body", metavar="FILE", type=Path, help="another body file, such as your SMPL .npz or .pkl (default: the bundled open body)")
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
     fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
@@ -87,6 +88,16 @@ def parse_iterations(text: str) -> int | None:
     return int(text)
 
 
+def parse_vmc(text: str) -> tuple[str, int]:
+    """Host and port of a VMC receiver."""
+    from lvd_live.session.stream import DEFAULT, parse_address
+
+    try:
+        return parse_address(text or DEFAULT)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the main job; returns the exit status (0 done, 1 nobody found, 130 interrupted). Raises UserError."""
     options = make_parser().parse_args(argv)
@@ -116,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     meta = {"source": _source_name(options), "version": __version__, "versions": _versions()}
     with _open_source(options) as source:
         finder, tracker = _make_finder(options.person), _make_tracker(options)
-        with _recording(options, source, finder, tracker, meta) as recorder:
+        with _streaming(options) as stream, _recording(options, source, finder, stream(tracker), meta) as recorder:
             summary = offline.process(
                 source,
                 finder,
@@ -150,8 +161,22 @@ def _open_window(options: argparse.Namespace) -> int:
 
     fixed = {"body": options.body, "fov_degrees": options.fov}
     chosen = Input("camera", options.camera) if options.camera is not None else None
-    make_tracker = partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None})
-    return run(chosen, partial(_make_finder, options.person), make_tracker, benchmark=options.benchmark)
+    load = partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None})
+    with _streaming(options) as stream:
+        return run(chosen, partial(_make_finder, options.person), lambda: stream(load()), benchmark=options.benchmark)
+
+
+@contextlib.contextmanager
+def _streaming(options: argparse.Namespace):
+    """What makes a tracker send its motion where --vmc says; without the option it leaves the tracker as it is."""
+    if options.vmc is None:
+        yield lambda tracker: tracker
+        return
+    from lvd_live.body.model import BodyModel
+    from lvd_live.session.stream import VmcSender, follow
+
+    with VmcSender(options.vmc, BodyModel.load(options.body or BODY)) as sender:
+        yield lambda tracker: follow(tracker, sender)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
-from lvd_live.errors import UserError
 from lvd_live.lvd.evidence import landmarks_in_crop, pack, region_in_crop
 from lvd_live.lvd.field import Folded
 from lvd_live.lvd.runtime import Runtime
@@ -60,18 +60,19 @@ class Tracker:
     fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
     iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
     `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every eighth, in turns. All may be set
-    between frames.
+    between frames. carry: what takes the mesh to another body's topology, and that body.
     """
 
     def __init__(
         self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, evidence: str = "all", iterations: int | None = None, warm: bool = True,
-        uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None,
+        uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None, carry: tuple[Correspondence, BodyModel] | None = None,
     ):  # fmt: skip
         self.runtime, self.body = runtime, body
         self.fov_degrees, self.iterations, self.warm, self.uncertainty = fov_degrees, iterations, warm, uncertainty
         self.evidence = evidence if runtime.network.preset.landmarks else "picture"
         self.calibration = calibration
-        self.faces = body.faces.numpy().astype(np.int32)
+        self._carry = None if carry is None else carry[0]
+        self.faces = (body if carry is None else carry[1]).faces.numpy().astype(np.int32)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
         self._stature, self._template_length = float(template[:, 1].max() - template[:, 1].min()), skeleton_length(self._regressor @ template)
@@ -82,14 +83,15 @@ class Tracker:
 
     @classmethod
     def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "float32", **options) -> Tracker:
-        """A tracker from the files in models/. `options`: see the class. UserError when a file is missing or does not fit."""
+        """A tracker from the files in models/. `options`: see the class. A body of another topology (SMPL's) gets the mesh carried to it. UserError when a file is missing or does not fit."""
         path = weights or MODELS / "weights" / f"{preset}.safetensors"
         network, sha256, about = load_network(path)
         default = BodyModel.load(MODELS / "body" / "lvd_body.npz")
         model = default if body is None else BodyModel.load(body)
-        if not torch.equal(model.faces, default.faces):
-            raise UserError(f"The network moves the vertices of the bundled body, and {body} is built of others; leave --body out.")
-        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, calibration=about.get("calibration"), **options)
+        carry = None
+        if not torch.equal(model.faces, default.faces):  # the network moves the bundled body's vertices: they are carried to the other mesh
+            carry, model = (Correspondence.between(default, model), model), default
+        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, calibration=about.get("calibration"), carry=carry, **options)
 
     def describe(self) -> dict:
         """What a file should remember of this tracker: JSON values."""
@@ -146,6 +148,8 @@ class Tracker:
         std = np.zeros(len(metres), np.float32)
         if self._spread is not None:
             std = self.runtime.dense(self._spread[..., None])[0, :, 0] * np.float32(distance * crop.half / camera.focal)
+        if self._carry is not None:
+            metres, std = self._carry(metres), self._carry(std[:, None])[:, 0]
         clock.lap("placement")
         return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds, descent.steps)
 

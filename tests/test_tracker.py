@@ -142,15 +142,6 @@ def test_describe_is_json_and_complete(tracker):
     assert {"preset", "weights", "provider", "fov_degrees", "height", "evidence", "iterations", "warm_start"} <= told.keys()
 
 
-def test_another_topology_is_refused_in_one_sentence(tmp_path):
-    with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as file:
-        arrays = {k: file[k] for k in file}
-    arrays["f"] = arrays["f"][::-1].copy()
-    np.savez(tmp_path / "other.npz", **arrays)
-    with pytest.raises(UserError, match="bundled body"):
-        Tracker.load("live", body=tmp_path / "other.npz")
-
-
 def test_paper_preset_says_that_its_weights_are_missing():
     if (MODELS / "weights" / "paper.safetensors").exists():
         pytest.skip("weights of the paper preset are there")
