@@ -10,13 +10,12 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QFileDialog, QLabel, QProgressBar, QVBoxLayout, QWidget
 
+from gui.review import VIDEOS, review
 from lvd_live import __version__, offline
 from lvd_live.errors import UserError
 from lvd_live.paths import RECORDINGS
 from lvd_live.session.files import fresh_name
 from lvd_live.sources import VideoSource
-
-VIDEOS = "Videos (*.mp4 *.mov *.mkv *.avi *.webm *.m4v);;All files (*)"
 
 
 class Job(QObject):
@@ -44,9 +43,9 @@ class Job(QObject):
         self._cancel.set()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Cancel, and wait for the file to be whole."""
+        """Cancel, and wait for the file to be whole, if one was begun."""
         self.cancel()
-        if self._thread.is_alive():
+        if self._began is not None:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -68,6 +67,8 @@ class Job(QObject):
             raise UserError(f"Cannot write to {self.folder}: {(error.strerror or str(error)).lower()}.") from error
         with VideoSource(self.video) as source:
             finder, tracker = self._make_finder(), self._make_tracker()
+            if self._cancel.is_set():
+                raise UserError("Stopped before the first frame: nothing was written.")
             output = fresh_name(self.folder / f"{self.video.stem}.npz")
             return offline.process(source, finder, tracker, output=output, progress=self._progress, meta={"source": self.video.name, "version": __version__})
 
@@ -131,8 +132,6 @@ def time_text(seconds: float) -> str:
 
 def process_video(parent: QWidget, make_finder: Callable, make_tracker: Callable) -> None:
     """Ask for a video, track all of it, and show the result."""
-    from gui.review import review
-
-    path, _ = QFileDialog.getOpenFileName(parent, "Process a video, every frame of it", "", VIDEOS)
+    path, _ = QFileDialog.getOpenFileName(parent, "Process a video, every frame of it", "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")
     if path:
         JobDialog(Job(Path(path), make_finder, make_tracker, RECORDINGS), lambda output, video: review(parent, output, video), parent).show()

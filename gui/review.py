@@ -11,7 +11,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QMessageBox, QPushButton, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QMainWindow, QMessageBox, QPushButton, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from gui.painter import MAX_SIDE, TOPS_MM, scaled, shrink
 from gui.views import ColourBar, PictureView, SpaceView
@@ -267,6 +267,7 @@ class Review(QMainWindow):
         ):  # fmt: skip
             QShortcut(QKeySequence(key), self, act)
         self._moved(0)
+        QApplication.instance().aboutToQuit.connect(self.reader.close)
         self.reader.start()
 
     def _lay_out(self) -> None:

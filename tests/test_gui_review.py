@@ -87,6 +87,13 @@ def test_a_cancelled_job_keeps_what_is_done(app, video, tmp_path):
     assert 3 <= len(sequence) < COUNT and sequence.meta["ending"] == "interrupted" and "Stopped" in dialog.label.text()
 
 
+def test_a_job_cancelled_before_its_first_frame_writes_nothing(app, video, tmp_path):
+    dialog, results = run_job(app, video, tmp_path, lambda: time.sleep(0.3) or FakeTracker())
+    dialog.reject()
+    wait(app, lambda: not dialog.running)
+    assert not results and "before the first frame" in dialog.label.text() and not list(tmp_path.glob("*.npz"))
+
+
 def test_a_job_that_cannot_be_done_says_why(app, tmp_path):
     (tmp_path / "no.mp4").write_text("no video")
     dialog, results = run_job(app, tmp_path / "no.mp4", tmp_path)
