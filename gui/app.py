@@ -35,8 +35,11 @@ def application():
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV sets them for its own Qt
         os.environ.pop(name, None)
     import pyqtgraph as pg
+    from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QApplication
 
+    if QApplication.instance() is None:
+        QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)  # several 3D views use pyqtgraph's shaders
     app = QApplication.instance() or QApplication([])
     app.setStyleSheet(STYLE)
     pg.setConfigOptions(background="#1a1d22", foreground="#9aa4b2", antialias=True)

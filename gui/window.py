@@ -16,6 +16,8 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QInputDialog, QLabel, QMainWindow, QMessageBox, QScrollArea, QSlider, QSplitter, QToolBar, QVBoxLayout, QWidget
 
+from gui.browser import Browser
+from gui.job import process_video
 from gui.painter import COLOURS, Look, Painter, View
 from gui.views import ColourBar, PictureView, Plots, SpaceView
 from lvd_live.errors import UserError
@@ -125,6 +127,7 @@ class MainWindow(QMainWindow):
             ("camera", "Camera …", "", self._choose_camera, False), ("video", "Video …", "Ctrl+O", self._choose_video, False), ("images", "Images …", "", self._choose_images, False),
             ("demo", "Demo", "", lambda: self.open(Input("video", str(DEMO))), False), ("pause", "Pause", "Space", self._pause, True), ("step", "Step", "N", self._step, False),
             ("reset", "Reset", "R", self._reset, False), ("record", "Record", "V", self._record, True), ("snapshot", "Snapshot", "S", self.snapshot, False),
+            ("process", "Process video …", "", self._process_video, False), ("recordings", "Recordings …", "", lambda: Browser(RECORDINGS, self).show(), False),
             ("fullscreen", "Full screen", "F11", self._full_screen, False), ("help", "Keys", "F1", self._help, False),
         ):  # fmt: skip
             action = QAction(text, self, checkable=toggles)
@@ -191,8 +194,7 @@ class MainWindow(QMainWindow):
         if self.space is not None:
             self.space.forget()
         self.actions_by_name["pause"].setChecked(False)
-        make_tracker = partial(self._make_tracker, preset=self.preset.currentText() or "live", **self._options())
-        self.pipeline = Pipeline(chosen.open, self._make_finder, make_tracker, live=chosen.kind == "camera", on_result=self._keep)
+        self.pipeline = Pipeline(chosen.open, self._make_finder, self._tracker_as_chosen(), live=chosen.kind == "camera", on_result=self._keep)
         self.painter = Painter(self.pipeline, self._look())
         self.painter.painted.connect(self._show)
 
@@ -215,6 +217,12 @@ class MainWindow(QMainWindow):
         path, _ = QFileDialog.getOpenFileName(self, "Video", "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")
         if path:
             self.open(Input("video", path))
+
+    def _process_video(self) -> None:
+        process_video(self, self._make_finder, self._tracker_as_chosen())
+
+    def _tracker_as_chosen(self) -> Callable[[], Tracker]:
+        return partial(self._make_tracker, preset=self.preset.currentText() or "live", **self._options())
 
     def _choose_images(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "A folder of pictures")
