@@ -23,8 +23,9 @@ from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
 
+RELAXED = 4  # rounds of the convex start
 STEPS = 5  # of a frame: Gauss-Newton on the rotations, then outliers brought near
-SWEEPS = 6  # alternations between rotations and shape
+SWEEPS = 7  # alternations between rotations and shape
 CHUNK = 32  # frames held at once
 SHAPE_FRAMES = 48  # of a session, evenly spread: what its shape is read from
 MEASUREMENTS = 60  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
@@ -93,11 +94,11 @@ class BodyFitter:
         chosen = np.unique(np.linspace(0, len(vertices) - 1, few).round().astype(int)) if len(vertices) else np.zeros(0, int)
         V, S = np.asarray(vertices[chosen], np.float32), None if std is None else std[chosen]
         betas, shapes = np.zeros(self.n_betas), np.zeros((0, self.n_betas))
-        for _ in range(SWEEPS if len(V) else 0):
+        for sweep in range(SWEEPS if len(V) else 0):
             A = self._design(betas)
             normal, right, spread = [], [], []
             for v, w in self._chunks(V, S):
-                G, p, target, _, coherent = self._pose(A, v, w)
+                G, p, target, _, coherent = self._pose(A, v, w, REACH * 0.5**sweep)  # what the shape still misses is no outlier
                 n, r = self._shape_equations(A, G, p, target, w)
                 normal, right, spread = [*normal, n], [*right, r], [*spread, coherent]
             normal, right, spread = np.concatenate(normal), np.concatenate(right), np.concatenate(spread)
@@ -142,29 +143,38 @@ class BodyFitter:
         self._designed = key, A
         return A
 
-    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Global rotations (f, 24, 3, 3), pelvis (f, 3), the vertices with outliers brought near and correctives taken out (f, N, 3), the mean distance (f,) and `_coherent` (f,), metres."""
+    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray, least: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Global rotations (f, 24, 3, 3), pelvis (f, 3), the vertices with outliers brought near and correctives taken out (f, N, 3), the mean distance (f,) and `_coherent` (f,), metres. least: vertices missed by less are no outliers."""
         origin = np.einsum("fn,fnc->fc", np.broadcast_to(w, v.shape[:2]), v)
         v = v - origin[:, None].astype(np.float32)  # near the origin float32 is exact enough
         WA = (w[..., None] * A).astype(np.float32)  # (f or 1, N, 73)
         gram = (WA.transpose(0, 2, 1) @ A).astype(float)
-        target, coherent, X = v, np.full(len(v), START), None
-        for step in range(STEPS):
-            moments = (WA.transpose(0, 2, 1) @ target).astype(float)
-            M = gram + (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
-            if X is None:
-                free = np.linalg.solve(M + 1e-9 * np.eye(73), moments)
-                X = _stack(_nearest_rotation(free[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)), free[:, 72])
-            for _ in range(3 if step == 0 else 1):
-                X = _gauss_newton(M, moments, X)
+        X = self._relaxed(A, v, w)
+        target, coherent = v, np.full(len(v), START)
+        for step in range(STEPS + 1):
+            if step:
+                moments = (WA.transpose(0, 2, 1) @ target).astype(float)
+                M = gram + (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
+                for _ in range(3 if step == 1 else 1):
+                    X = _gauss_newton(M, moments, X)
             straight = v - self._correctives(X)
             miss = straight - A @ X.astype(np.float32)
-            distance = np.sqrt(np.einsum("fnc,fnc->fn", miss, miss))
-            coherent = np.maximum(self._coherent(miss), FLOOR)
-            limit = np.maximum(HUBER * np.median(distance[:, ::8], axis=1), REACH * 0.4**step)[:, None]
-            target = straight - miss * (1 - np.minimum(1, limit / np.maximum(distance, 1e-9)))[..., None]
+            target, distance = _brought_near(straight, miss, max(least, REACH * 0.4**step))
+            if step:
+                coherent = np.maximum(self._coherent(miss - (straight - target)), FLOOR)
         G = X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)
         return G, X[:, 72] + origin, target + origin[:, None].astype(np.float32), distance.mean(1), coherent
+
+    def _relaxed(self, A: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """X (f, 73, 3) to start from: the convex problem with free 3×3 matrices, of every fourth vertex, outliers brought near, then projected onto the rotations."""
+        A, v, w = A[::4], v[:, ::4], w[:, ::4]
+        WA = (w[..., None] * A).astype(np.float32)
+        M = (WA.transpose(0, 2, 1) @ A) + START**2 / MEASUREMENTS * self._prior + 1e-9 * np.eye(73)
+        inverse, target = np.linalg.inv(M), v
+        for _ in range(RELAXED):
+            X = inverse @ (WA.transpose(0, 2, 1) @ target)
+            target, _ = _brought_near(v, v - A @ X.astype(np.float32), 0.01)
+        return _stack(_nearest_rotation(X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)), X[:, 72])
 
     def _coherent(self, miss: np.ndarray) -> np.ndarray:
         """The part of the error (f, N, 3) that neighbours share, root mean square of a coordinate (f,): it does not average out, the rest does."""
@@ -209,6 +219,13 @@ class BodyFitter:
         local = G.copy()
         local[:, 1:] = G[:, self.parents[1:]].swapaxes(-1, -2) @ G[:, 1:]
         return Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(len(G), 24, 3).astype(np.float32) if len(G) else np.zeros((0, 24, 3), np.float32)
+
+
+def _brought_near(goal: np.ndarray, miss: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """goal (f, N, 3) with those vertices that are missed by far brought to HUBER times the median distance, or to `least` metres; and the distances (f, N)."""
+    distance = np.sqrt(np.einsum("fnc,fnc->fn", miss, miss))
+    limit = np.maximum(HUBER * np.median(distance[:, ::8], axis=1), least)[:, None]
+    return goal - miss * (1 - np.minimum(1, limit / np.maximum(distance, 1e-9)))[..., None], distance
 
 
 def _stack(G: np.ndarray, p: np.ndarray) -> np.ndarray:
