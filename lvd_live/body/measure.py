@@ -33,10 +33,13 @@ def measure(fitter: BodyFitter, fitted: Fitted, height: float | None = None) -> 
     """The `NAMES` of a fitted session. height: the person's true height, metres, which sets the scale; without it, that of the meshes stays."""
     trunk = np.isin(fitter.body.part_labels.numpy(), _TRUNK)
     faces = fitter.body.faces.numpy()
+    torso = faces[trunk[faces].all(1)]
+    midline = section(fitter.template, torso, axis=0, level=(fitter.regressor @ fitter.template)[JOINT["pelvis"], 0])
+    crotch = int(((fitter.template - midline[midline[:, 1].argmin()]) ** 2).sum(1).argmin())  # one vertex for every shape: thighs that touch do not hide it
 
     def of(betas: np.ndarray) -> np.ndarray:
         rest = fitter.rest(betas)
-        lengths = np.array(measure_rest(rest, fitter.regressor @ rest, faces, trunk))
+        lengths = np.array(measure_rest(rest, fitter.regressor @ rest, torso, crotch))
         return 100 * lengths * (1 if height is None else height / lengths[0])
 
     values = of(fitted.betas)
@@ -45,11 +48,10 @@ def measure(fitter: BodyFitter, fitted: Fitted, height: float | None = None) -> 
     return {name: Measurement(float(value), float(s)) for name, value, s in zip(NAMES, values, spread, strict=True)}
 
 
-def measure_rest(rest: np.ndarray, joints: np.ndarray, faces: np.ndarray, trunk: np.ndarray) -> tuple[float, ...]:
-    """The `NAMES`, metres, of one T-posed body: rest (N, 3) y up, joints (24, 3), faces (M, 3); trunk (N,) bool: vertices of trunk and thighs."""
+def measure_rest(rest: np.ndarray, joints: np.ndarray, torso: np.ndarray, crotch_vertex: int) -> tuple[float, ...]:
+    """The `NAMES`, metres, of one T-posed body: rest (N, 3) y up, joints (24, 3), torso (M, 3): the faces of trunk and thighs."""
     floor, top = rest[:, 1].min(), rest[:, 1].max()
-    torso = faces[trunk[faces].all(1)]
-    crotch = section(rest, torso, axis=0, level=joints[JOINT["pelvis"], 0])[:, 1].min()
+    crotch = rest[crotch_vertex, 1]
     armpit = joints[[JOINT["left_shoulder"], JOINT["right_shoulder"]], 1].mean() - 0.04 * (top - floor)
 
     def girths(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,193 @@
+"""VMC over UDP, received on loopback and read by python-osc."""
+
+import socket
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
+from lvd_live.session.stream import LEARNING, PACKET, UNITY, VmcSender, bundles, follow, osc, parse_address
+from main import make_parser
+
+osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="python-osc is not installed")
+from pythonosc.osc_message import OscMessage  # noqa: E402
+
+CAMERA = np.diag([1.0, -1.0, -1.0])  # our y-up world to the camera frame, and back
+MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+@pytest.fixture
+def receiver():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(5)
+        yield sock
+
+
+def receive(sock, frames):
+    """`frames` frames as lists of (address, values)."""
+    out = []
+    while True:
+        data = sock.recv(65536)
+        assert len(data) <= PACKET
+        messages = [(m.address, list(m.params)) for m in osc_bundle.OscBundle(data)]
+        if messages[0][0] == "/VMC/Ext/OK":
+            out.append([])
+        out[-1] += messages
+        if len(out) == frames and sum(a == "/VMC/Ext/Bone/Pos" for a, _ in out[-1]) == len(UNITY):
+            return out
+
+
+def unity_joints(messages):
+    """Joint positions (24, 3) in Unity's frame, NaN where not sent, as a receiver chains the bones (parents as in Unity's humanoid)."""
+    told = {v[0]: (np.array(v[1:4]), Rotation.from_quat(v[4:8])) for a, v in messages if a == "/VMC/Ext/Bone/Pos"}
+    parents = {"Spine": "Hips", "Chest": "Spine", "UpperChest": "Chest", "Neck": "UpperChest", "Head": "Neck"}
+    for side in ("Left", "Right"):
+        for chain in (("Hips", "UpperLeg", "LowerLeg", "Foot", "Toes"), ("UpperChest", "Shoulder", "UpperArm", "LowerArm", "Hand")):
+            names = [chain[0]] + [side + bone for bone in chain[1:]]
+            parents |= dict(zip(names[1:], names, strict=False))
+    place = {"Hips": told["Hips"]}
+
+    def world(name):
+        if name not in place:
+            position, rotation = world(parents[name])
+            place[name] = position + rotation.apply(told[name][0]), rotation * told[name][1]
+        return place[name]
+
+    return np.array([world(UNITY[j])[0] if j in UNITY else [np.nan] * 3 for j in range(24)])
+
+
+def posed(body, frames, seed=0):
+    """A person before a camera, facing it: vertices (F, N, 3) in the camera frame, joints (F, 24, 3) in our y-up world."""
+    rng = np.random.default_rng(seed)
+    pose = rng.normal(0, 0.25, (frames, 24, 3)).astype(np.float32)
+    betas = rng.normal(0, 0.5, 20).astype(np.float32)
+    with torch.no_grad():
+        v, j = body(torch.from_numpy(betas)[None].expand(frames, -1), torch.from_numpy(pose), torch.tensor([[0.3, 0.2, -3.0]]).expand(frames, -1))
+    return (v.numpy() @ CAMERA.T).astype(np.float32), j.numpy()
+
+
+def test_bones_arrive_left_handed(body, receiver):
+    vertices, joints = posed(body, LEARNING + 3)
+    with VmcSender(receiver.getsockname(), body) as sender:
+        for number, mesh in enumerate(vertices):
+            sender.send(mesh)
+            frames = receive(receiver, 1)
+        messages = frames[0]
+    assert messages[0] == ("/VMC/Ext/OK", [1]) and messages[1][0] == "/VMC/Ext/T" and messages[2] == ("/VMC/Ext/Root/Pos", ["root", 0, 0, 0, 0, 0, 0, 1])
+    names = [v[0] for a, v in messages if a == "/VMC/Ext/Bone/Pos"]
+    assert len(names) == len(set(names)) == 22 and {"Hips", "LeftUpperLeg", "RightToes", "UpperChest", "LeftShoulder", "RightHand"} <= set(names)
+    found, expected = unity_joints(messages), joints[-1] @ MIRROR
+    keep = ~np.isnan(found[:, 0])
+    apart = (found - found[0])[keep] - (expected - expected[0])[keep]
+    assert np.linalg.norm(apart, axis=1).max() < 0.005
+    assert found[16, 0] < found[17, 0]  # facing +z with x to the right, the left shoulder lies at smaller x
+    assert 0.5 < found[0, 1] < 1.3 and abs(found[0, 0]) < 0.5  # the hips above the floor, near the origin
+
+
+def test_rest_pose_is_identity(body, receiver):
+    """Unity's bones are at rest in the T-pose."""
+    with VmcSender(receiver.getsockname(), body) as sender:
+        sender.send((body.v_template.numpy() @ CAMERA.T).astype(np.float32))
+        (messages,) = receive(receiver, 1)
+    for address, values in messages:
+        if address == "/VMC/Ext/Bone/Pos":
+            np.testing.assert_allclose(np.abs(values[4:]), [0, 0, 0, 1], atol=0.01)
+
+
+def test_one_turn_by_hand(body, receiver):
+    """The left forearm bent forward by 90 degrees: in Unity a turn about +y by +90 degrees (left-handed: from -x to +z)."""
+    pose = torch.zeros(1, 24, 3)
+    pose[0, 18, 1] = -np.pi / 2  # x to the left, z forward: the hand comes forward
+    with torch.no_grad():
+        v, j = body(torch.zeros(1, 20), pose)
+    assert j[0, 20, 2] > j[0, 18, 2] + 0.2
+    with VmcSender(receiver.getsockname(), body) as sender:
+        sender.send((v[0].numpy() @ CAMERA.T).astype(np.float32))
+        (messages,) = receive(receiver, 1)
+    q = next(v[4:] for a, v in messages if a == "/VMC/Ext/Bone/Pos" and v[0] == "LeftLowerArm")
+    np.testing.assert_allclose(np.array(q) * np.sign(q[3]), [0, np.sqrt(0.5), 0, np.sqrt(0.5)], atol=0.02)
+    found = unity_joints(messages)
+    assert found[20, 2] > found[18, 2] + 0.2
+
+
+def test_old_meshes_are_passed_over_and_nobody_waits(body, receiver):
+    vertices, _ = posed(body, 1)
+    with VmcSender(receiver.getsockname(), body) as sender:
+        for _ in range(200):
+            sender.send(vertices[0])
+    assert 2 <= sender.sent < 200
+
+
+def test_nobody_listens(body):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = sock.getsockname()
+    with VmcSender(address, body) as sender:
+        for mesh in posed(body, 3)[0]:
+            sender.send(mesh)
+            sender.send(np.full_like(mesh, np.nan))  # and a broken mesh ends nothing
+    assert not sender._thread.is_alive()
+
+
+def test_following_a_tracker(body, receiver):
+    class Tracker:
+        made = [None, posed(body, 1)[0][0]]
+
+        def step(self, frame, person):
+            vertices = self.made[frame]
+            return None if vertices is None else type("Fit", (), {"vertices": vertices})()
+
+    with VmcSender(receiver.getsockname(), body) as sender:
+        tracker = follow(Tracker(), sender)
+        assert tracker.step(0, None) is None and tracker.step(1, None) is not None
+        assert len(receive(receiver, 1)) == 1
+
+
+def test_messages_as_python_osc_reads_them():
+    data = osc("/VMC/Ext/Bone/Pos", "LeftHand", 0.5, -1.25, 3)
+    message = OscMessage(data)
+    assert message.address == "/VMC/Ext/Bone/Pos" and list(message.params) == ["LeftHand", 0.5, -1.25, 3] and len(data) % 4 == 0
+    packets = bundles({f"Bone{i}": (np.zeros(3), np.array([0, 0, 0, 1.0])) for i in range(60)}, 1.5)
+    assert len(packets) > 1 and all(len(p) <= PACKET for p in packets)
+    assert sum(len(list(osc_bundle.OscBundle(p))) for p in packets) == 63
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("127.0.0.1:39539", ("127.0.0.1", 39539)), ("39540", ("127.0.0.1", 39540)), (":39540", ("127.0.0.1", 39540)), ("192.168.1.7", ("192.168.1.7", 39539)),
+        ("192.168.1.7:5000", ("192.168.1.7", 5000)), ("studio-pc", ("studio-pc", 39539)), ("studio.local:4000", ("studio.local", 4000)), ("[::1]:4000", ("::1", 4000)),
+    ],
+)  # fmt: skip
+def test_addresses(text, expected):
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "host:", "host:99999", "host:0", "300.1.1.1", "1.2.3.4:x", "a b:1", "::1:5"])
+def test_wrong_addresses(text):
+    with pytest.raises(ValueError):
+        parse_address(text)
+
+
+def test_the_option(capsys):
+    parse = make_parser().parse_args
+    assert parse(["--demo"]).vmc is None
+    assert parse(["--demo", "--vmc"]).vmc == ("127.0.0.1", 39539)  # loopback, unless another address is named
+    assert parse(["--demo", "--vmc", "10.0.0.2:5000"]).vmc == ("10.0.0.2", 5000)
+    with pytest.raises(UserError, match="no address"):
+        parse(["--demo", "--vmc", "what is this"])
+
+
+def test_an_unknown_host_is_said_in_one_sentence(body):
+    with pytest.raises(UserError, match="--vmc"):
+        VmcSender(("no-such-host.invalid", 39539), body)
