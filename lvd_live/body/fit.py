@@ -27,12 +27,13 @@ RELAXED = 4  # rounds of the convex start
 STEPS = 5  # of a frame: Gauss-Newton on the rotations, then outliers brought near
 SWEEPS = 7  # alternations between rotations and shape
 CHUNK = 32  # frames held at once
-SHAPE_FRAMES = 48  # of a session, evenly spread: what its shape is read from
+SHAPE_FRAMES = 32  # of a session, evenly spread: what its shape is read from
 MEASUREMENTS = 60  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
 BEND = {"hip": 1.2, "knee": 1.2, "ankle": 0.5, "foot": 0.3, "spine": 0.3, "neck": 0.4, "head": 0.4, "collar": 0.3, "shoulder": 1.2, "elbow": 1.2, "wrist": 0.5, "hand": 0.4}
 """Radians: how far each kind of joint turns, as a prior; it decides only where a mesh is too poor to tell."""
 HUBER = 2.0  # times the median distance: farther vertices are brought near
 START, REACH = 5e-3, 0.1  # metres: the error expected, and what counts as far, at the first step
+TRUST = 0.01  # metres: a vertex of smaller uncertainty does not count more
 FLOOR = 2e-4  # metres: no mesh is taken for more exact
 
 
@@ -97,7 +98,8 @@ class BodyFitter:
         for sweep in range(SWEEPS if len(V) else 0):
             A = self._design(betas)
             normal, right, spread = [], [], []
-            for v, w in self._chunks(V, S):
+            some = slice(None, None, 1 if sweep >= SWEEPS - 3 else 4)  # a few frames will do on the way
+            for v, w in self._chunks(V[some], None if S is None else S[some]):
                 G, p, target, _, coherent = self._pose(A, v, w, REACH * 0.5**sweep)  # what the shape still misses is no outlier
                 n, r = self._shape_equations(A, G, p, target, w)
                 normal, right, spread = [*normal, n], [*right, r], [*spread, coherent]
@@ -124,7 +126,7 @@ class BodyFitter:
             if std is not None and np.any(spread := np.asarray(std[start : start + CHUNK], float)):
                 known = np.where(spread > 0, spread, np.inf).min(1, keepdims=True)
                 spread = np.where(spread > 0, spread, np.where(np.isfinite(known), known, 1.0))
-                w = self.area / (spread**2 + 1e-6)
+                w = self.area / (spread**2 + TRUST**2)
                 w = w / w.sum(1, keepdims=True)
             yield np.asarray(vertices[start : start + CHUNK], np.float32), w
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import binary_opening, gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.correspondence import Correspondence
@@ -48,10 +48,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Source:
-    """A take as recorded: the attributes of `sequence.Sequence` or `library.Session` that an export needs, and its name."""
+    """A take as recorded: a `sequence.Sequence` or `library.Session`, and its name. It remembers what was fitted to it, so that several exports of one source fit once."""
 
     take: object
     name: str
+    fits: dict[Path | None, Fitted] = field(default_factory=dict, compare=False)
 
     @classmethod
     def open(cls, path: str | Path) -> Source:
@@ -104,7 +105,7 @@ class Motion:
     def _mix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each frame: the tracked frames before and after it, (F,) int64 each, counted among the tracked, and the share of the second."""
         clock = self._clock - self._clock[0]
-        after = np.clip(np.searchsorted(clock, self.times), 0, len(clock) - 1)
+        after = np.clip(np.searchsorted(clock, self.times - 1e-6), 0, len(clock) - 1)
         exact = np.abs(clock[after] - self.times) < 1e-6
         before = np.where(exact, after, np.maximum(after - 1, 0))
         span = clock[after] - clock[before]
@@ -151,8 +152,10 @@ class Motion:
     @cached_property
     def fitted(self) -> Fitted:
         """The body's parameters on the tracked frames as recorded, in the camera frame."""
-        take = self.source.take
-        return self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+        take, fits = self.source.take, self.source.fits
+        if self.options.body not in fits:
+            fits[self.options.body] = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+        return fits[self.options.body]
 
     @cached_property
     def scale(self) -> float:
@@ -326,22 +329,16 @@ def forward_kinematics(quaternions: np.ndarray, pelvis: np.ndarray, rest_joints:
 def planted(feet: np.ndarray, axis: int, fps: float, metre: float = 1.0) -> np.ndarray:
     """A shift (F, 3) of the whole body that keeps planted feet where they are. feet (F, 2, 3): the balls of the feet; axis: the vertical one; metre: in their unit.
 
-    A foot is planted while it is slow and near its lowest; between such times the shift goes evenly from one to the next. It moves the body; it bends no leg.
+    A foot is planted while it is slow and near its lowest. The body then moves against the foot's motion; while no foot is planted the shift stays. It bends no leg.
     """
-    speed = np.linalg.norm(np.gradient(gaussian_filter1d(feet, 0.05 * fps, axis=0, mode="nearest"), axis=0), axis=-1) * fps if len(feet) > 1 else np.zeros(feet.shape[:2])
+    if len(feet) < 2:
+        return np.zeros((len(feet), 3))
+    speed = np.linalg.norm(np.gradient(gaussian_filter1d(feet, 0.05 * fps, axis=0, mode="nearest"), axis=0), axis=-1) * fps
     low = feet[..., axis] < np.percentile(feet[..., axis], 20, axis=0) + 0.08 * metre
-    wanted, count = np.zeros((len(feet), 3)), np.zeros(len(feet))
-    for foot, still in zip(feet.swapaxes(0, 1), ((speed < 0.35 * metre) & low).T, strict=True):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], still.astype(int), [0]])))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            if end - start >= 0.1 * fps:
-                wanted[start:end] += np.median(foot[start:end], axis=0) - foot[start:end]
-                count[start:end] += 1
-    held = np.flatnonzero(count)
-    if not len(held):
-        return wanted
-    wanted[held] /= count[held, None]
-    return np.stack([np.interp(np.arange(len(feet)), held, wanted[held, d]) for d in range(3)], 1)
+    stands = binary_opening((speed < 0.35 * metre) & low, np.ones((max(int(0.1 * fps), 1), 1), bool))
+    both = (stands[1:] & stands[:-1])[..., None]
+    step = -(both * np.diff(feet, axis=0)).sum(1) / np.maximum(both.sum(1), 1)
+    return np.concatenate([np.zeros((1, 3)), np.cumsum(step, axis=0)])
 
 
 def _continuous(q: np.ndarray) -> np.ndarray:

@@ -1,0 +1,461 @@
+"""Exports, each read back by a reader that is not ours, its joints compared with those of the person who was exported."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from lvd_live import export as exports
+from lvd_live.__main__ import main as tool
+from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT, JOINT_NAMES
+from lvd_live.errors import UserError
+from lvd_live.export import FORMATS, export
+from lvd_live.export.motion import UP, Motion, Options, Source, planted
+from lvd_live.paths import MODELS
+from lvd_live.session.sequence import SequenceWriter
+from tests.test_fit_body import other_arrays
+
+FPS, FRAMES = 30, 12
+CAMERA = np.diag([1.0, -1.0, -1.0])
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+def perform(body, times, seed=0):
+    """A person who turns, walks and waves, before a camera: vertices (F, N, 3) and joints (F, 24, 3), metres, camera frame; smooth in time."""
+    rng = np.random.default_rng(seed)
+    phase, size = rng.uniform(0, 6, (24, 3)), rng.uniform(0.05, 0.35, (24, 3))
+    pose = size * np.sin(2.0 * times[:, None, None] + phase)
+    pose[:, 0] = [[0.1 * np.sin(t), 2 * t, 0.05] for t in times]
+    pose[:, 18, 1] -= 1.0 + times
+    transl = np.stack([0.4 * times, 0.05 * np.sin(5 * times), -3 - 0.3 * times], 1)
+    betas = torch.from_numpy(rng.normal(0, 0.7, 20).astype(np.float32))[None].expand(len(times), -1)
+    with torch.no_grad():
+        v, j = body(betas, torch.from_numpy(pose.astype(np.float32)), torch.from_numpy(transl.astype(np.float32)))
+    return v.numpy() @ CAMERA.astype(np.float32), j.numpy() @ CAMERA
+
+
+def write_take(path, body, vertices, times, fps, tracked=None, meta=None, faces=None):
+    writer = SequenceWriter(path, body.faces.numpy() if faces is None else faces, vertices.shape[1], meta or {}, fps)
+    for number, (mesh, t) in enumerate(zip(vertices, times, strict=True)):
+        common = {"timestamp_ns": 7_000_000_000 + round(t * 1e9), "frame_index": number, "image_size": (640, 480)}
+        if tracked is None or tracked[number]:
+            std = np.linspace(0.01, 0.12, len(mesh), dtype=np.float32)
+            writer.append(vertices=mesh.astype(np.float32), vertex_std=std, intrinsics=np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]]), iterations=2, **common)
+        else:
+            writer.append(**common)
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def take(tmp_path_factory, body):
+    """A source of FRAMES frames at FPS, and its true vertices and joints in the camera frame."""
+    times = np.arange(FRAMES) / FPS
+    vertices, joints = perform(body, times)
+    return Source.open(write_take(tmp_path_factory.mktemp("take") / "walk.npz", body, vertices, times, FPS)), vertices, joints
+
+
+def truth(joints, up="y", unit=1.0):
+    return joints @ UP[up].T * unit
+
+
+def assert_same(found, expected, unit=1.0):
+    assert found.shape == expected.shape
+    assert np.linalg.norm(found - expected, axis=-1).max() < 0.001 * unit
+
+
+def test_npz_as_amass_readers_see_it(take, body, tmp_path):
+    """What SMPL's readers need, no object arrays, and poses that give the person back (by our skinning, which equals smplx's)."""
+    source, vertices, joints = take
+    done = export(source, tmp_path / "walk.npz", origin="camera")
+    with np.load(done.path, allow_pickle=False) as file:
+        a = {k: file[k] for k in file}
+    assert a["poses"].shape == (FRAMES, 156) and a["trans"].shape == (FRAMES, 3) and a["betas"].shape == (16,) and a["gender"].shape == () and str(a["gender"]) == "neutral"
+    assert float(a["mocap_framerate"]) == float(a["mocap_frame_rate"]) == float(a["fps"]) == 30 and str(a["up_axis"]) == "z"
+    np.testing.assert_array_equal(np.concatenate([a["root_orient"], a["pose_body"], a["pose_hand"]], 1), a["poses"])
+    assert not a["betas"].any()  # the bundled body's shapes are not SMPL's
+    pose = np.concatenate([a["poses"][:, :66].reshape(FRAMES, 22, 3), a["lvd_pose"][:, 22:]], 1).astype(np.float32)
+    with torch.no_grad():
+        v, j = body(torch.from_numpy(a["lvd_betas"])[None].expand(FRAMES, -1), torch.from_numpy(pose), torch.from_numpy(a["trans"].astype(np.float32)))
+    assert_same(j.numpy(), truth(joints, "z"))
+    assert_same(v.numpy(), truth(vertices, "z"))
+    np.testing.assert_allclose(a["lvd_vertices"], truth(vertices, "z"), atol=1e-4)
+    assert a["lvd_tracked"].all() and a["lvd_source_timestamps_ns"][0] == 7_000_000_000 and "height" in json.loads(str(a["lvd_measurements"]))
+
+
+def test_npz_opens_in_smplx(take, tmp_path, body):
+    """The package that most readers stand on poses our body file by the exported numbers."""
+    smplx = pytest.importorskip("smplx", reason="the [smpl] extra is not installed")
+    from smplx.utils import Struct
+
+    from tests.test_body import SMPLX_VERTEX_NAMES
+
+    source, _, joints = take
+    export(source, tmp_path / "walk.npz", origin="camera", up="y")
+    with np.load(MODELS / "body" / "lvd_body.npz") as file, np.load(tmp_path / "walk.npz", allow_pickle=False) as a:
+        arrays = {k: file[k] for k in file}
+        arrays["shapedirs"] = np.concatenate([arrays["shapedirs"], np.zeros((6890, 3, 280), np.float32)], 2)
+        model = smplx.SMPL("", data_struct=Struct(**arrays), num_betas=20, batch_size=FRAMES, vertex_ids={k: 0 for k in SMPLX_VERTEX_NAMES})
+        given = {"betas": np.tile(a["lvd_betas"], (FRAMES, 1)), "global_orient": a["root_orient"], "body_pose": np.pad(a["pose_body"], ((0, 0), (0, 6))), "transl": a["trans"]}
+        with torch.no_grad():
+            found = model(**{k: torch.from_numpy(v.astype(np.float32)) for k, v in given.items()}).joints[:, :24].numpy()
+    assert_same(found, truth(joints))
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_meshes_in_trimesh(take, body, tmp_path, suffix):
+    source, vertices, joints = take
+    regressor = body.J_regressor.numpy().astype(float)
+    for mesh in ("fitted", "regularised"):
+        done = export(source, tmp_path / mesh, format=suffix[1:], origin="camera", unit="cm", up="z", mesh=mesh)
+        files = sorted(done.path.iterdir())
+        assert [f.name for f in files] == [f"{n:06d}{suffix}" for n in range(FRAMES)]
+        for number in (0, 7, FRAMES - 1):
+            found = trimesh.load(files[number], process=False)
+            assert_same(np.asarray(found.vertices), truth(vertices[number], "z", 100), 100)
+            assert np.array_equal(found.faces, body.faces.numpy())
+            assert_same(regressor @ found.vertices, regressor @ truth(vertices[number], "z", 100), 100)
+
+
+def test_uncertainty_as_colour(take, tmp_path):
+    source, *_ = take
+    done = export(source, tmp_path / "seen", format="ply-uncertainty")
+    found = trimesh.load(done.path / "000003.ply", process=False)
+    colours = np.asarray(found.visual.vertex_colors)[:, :3].astype(int)
+    assert colours[0].sum() < colours[-1].sum() and (colours[-1] == colours[6000]).all() and len(np.unique(colours, axis=0)) > 100  # viridis: dark is sure; beyond 10 cm all alike
+    np.testing.assert_allclose(found.metadata["_ply_raw"]["vertex"]["data"]["std"].ravel(), np.linspace(0.01, 0.12, 6890), atol=1e-5)
+
+
+def read_glb(path):
+    """Joints (F, 24, 3), skinned vertices (F, N, 3) and times of an animated GLB, by pygltflib and the specification's formulas."""
+    pygltflib = pytest.importorskip("pygltflib", reason="pygltflib is not installed")
+    gltf = pygltflib.GLTF2().load(str(path))
+    blob = gltf.binary_blob()
+
+    def array(index):
+        accessor = gltf.accessors[index]
+        view = gltf.bufferViews[accessor.bufferView]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor.type]
+        dtype = {pygltflib.FLOAT: "<f4", pygltflib.UNSIGNED_BYTE: "u1", pygltflib.UNSIGNED_INT: "<u4"}[accessor.componentType]
+        assert view.byteOffset % 4 == 0
+        data = np.frombuffer(blob, dtype, accessor.count * width, view.byteOffset).reshape(accessor.count, width)
+        assert not accessor.min or np.allclose(data.min(0), accessor.min) and np.allclose(data.max(0), accessor.max)
+        return data
+
+    skin, primitive = gltf.skins[0], gltf.meshes[0].primitives[0]
+    animation = gltf.animations[0]
+    outputs = {(c.target.node, c.target.path): array(animation.samplers[c.sampler].output) for c in animation.channels}
+    times = array(animation.samplers[0].input)[:, 0]
+    T = np.zeros((len(times), len(gltf.nodes), 4, 4))
+
+    def walk(node, parent):
+        local = np.tile(np.eye(4), (len(times), 1, 1))
+        local[:, :3, 3] = outputs.get((node, "translation"), gltf.nodes[node].translation or [0, 0, 0])
+        if (node, "rotation") in outputs:
+            q = outputs[node, "rotation"]
+            assert ((q[1:] * q[:-1]).sum(1) > 0).all()  # no jump through the far side of the sphere
+            local[:, :3, :3] = Rotation.from_quat(q).as_matrix()
+        T[:, node] = parent @ local
+        for child in gltf.nodes[node].children or []:
+            walk(child, T[:, node])
+
+    for root in gltf.scenes[0].nodes:
+        walk(root, np.eye(4))
+    assert [gltf.nodes[n].name for n in skin.joints] == list(JOINT_NAMES)
+    joints = T[:, skin.joints]
+    bind = array(skin.inverseBindMatrices).reshape(-1, 4, 4).swapaxes(1, 2)
+    weights, index = array(primitive.attributes.WEIGHTS_0), array(primitive.attributes.JOINTS_0)
+    assert np.allclose(weights.sum(1), 1, atol=1e-6) and np.allclose(np.linalg.norm(array(primitive.attributes.NORMAL), axis=1), 1, atol=1e-5)
+    points = np.pad(array(primitive.attributes.POSITION), ((0, 0), (0, 1)), constant_values=1)
+    vertices = np.einsum("nk,fnkab,nb->fna", weights, (joints @ bind)[:, index], points, optimize=True)[..., :3]
+    return joints[..., :3, 3], vertices, times, array(primitive.indices).reshape(-1, 3)
+
+
+def test_glb_plays_in_one_file(take, body, tmp_path):
+    source, vertices, joints = take
+    done = export(source, tmp_path / "walk.glb", origin="camera")
+    found, skinned, times, faces = read_glb(done.path)
+    assert_same(found, truth(joints))
+    assert_same(skinned, truth(vertices))
+    np.testing.assert_allclose(times, np.arange(FRAMES) / FPS, atol=1e-6)
+    assert np.array_equal(faces, body.faces.numpy()) and done.path.stat().st_size < 1 << 20
+    scene = trimesh.load(done.path)  # another reader opens it too
+    assert len(scene.geometry) == 1 and len(next(iter(scene.geometry.values())).faces) == 13776
+
+
+@pytest.mark.parametrize("up, unit", [("y", "m"), ("z", "cm")])
+def test_bvh_in_bvhio(take, tmp_path, up, unit):
+    bvhio = pytest.importorskip("bvhio", reason="bvhio is not installed")
+    source, _, joints = take
+    done = export(source, tmp_path / "walk.bvh", origin="camera", up=up, unit=unit)
+    root = bvhio.readAsHierarchy(str(done.path))
+    assert bvhio.readAsBvh(str(done.path)).FrameTime == pytest.approx(1 / FPS, abs=1e-6)
+    scale = {"m": 1, "cm": 100}[unit]
+    for frame in (0, 7, FRAMES - 1):
+        root.loadPose(frame)
+        found = {joint.Name: np.array(joint.PositionWorld) for joint, *_ in root.layout()}
+        assert set(found) >= set(JOINT_NAMES)
+        assert_same(np.array([found[name] for name in JOINT_NAMES]), truth(joints[frame], up, scale), scale)
+
+
+@pytest.mark.parametrize("up, unit", [("y", "m"), ("z", "cm")])
+def test_usd_in_its_own_library(take, tmp_path, up, unit):
+    pytest.importorskip("pxr", reason="the [usd] extra is not installed")
+    from pxr import Usd, UsdGeom, UsdSkel
+
+    source, vertices, joints = take
+    done = export(source, tmp_path / "walk.usdc", origin="camera", up=up, unit=unit)
+    stage = Usd.Stage.Open(str(done.path))
+    scale = {"m": 1, "cm": 100}[unit]
+    assert UsdGeom.GetStageUpAxis(stage) == up.upper() and UsdGeom.GetStageMetersPerUnit(stage) == pytest.approx(1 / scale)
+    assert stage.GetTimeCodesPerSecond() == FPS and stage.GetEndTimeCode() == FRAMES - 1
+    cache, root = UsdSkel.Cache(), UsdSkel.Root(stage.GetPrimAtPath("/Body"))
+    cache.Populate(root, Usd.TraverseInstanceProxies())
+    skeleton = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath("/Body/Skeleton")))
+    for frame in (0, 9, FRAMES - 1):
+        T = np.array(skeleton.ComputeJointSkelTransforms(frame))
+        assert_same(T[:, 3, :3], truth(joints[frame], up, scale), scale)
+    UsdSkel.BakeSkinning(root)
+    baked = np.array(UsdGeom.Mesh(stage.GetPrimAtPath("/Body/Mesh")).GetPointsAttr().Get(9))
+    assert_same(baked, truth(vertices[9], up, scale), scale)
+
+
+def test_usd_point_cache(take, tmp_path):
+    pytest.importorskip("pxr", reason="the [usd] extra is not installed")
+    from pxr import Usd, UsdGeom
+
+    source, vertices, _ = take
+    done = export(source, tmp_path / "walk.usda", origin="camera", mesh="fitted")
+    stage = Usd.Stage.Open(str(done.path))
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/Body/Mesh"))
+    assert_same(np.array(mesh.GetPointsAttr().Get(5)), truth(vertices[5]))
+
+
+def test_tables(take, tmp_path):
+    source, _, joints = take
+    done = export(source, tmp_path / "walk.csv", origin="camera", unit="cm")
+    table = np.genfromtxt(done.path, delimiter=",", names=True)
+    assert len(table) == FRAMES and (table["tracked"] == 1).all() and (table["residual_mm"] < 1).all()
+    found = np.stack([[table[f"{name}_{axis}"] for axis in "xyz"] for name in JOINT_NAMES]).transpose(2, 0, 1)
+    assert_same(found, truth(joints, unit=100), 100)
+    with open(tmp_path / "walk-measurements.csv", newline="") as file:
+        rows = {row["measurement"]: float(row["cm"]) for row in csv.DictReader(file)}
+    assert set(rows) == {"height", "chest", "waist", "hip", "inseam", "arm_span"} and 120 < rows["height"] < 220
+
+
+def test_another_rate(body, tmp_path):
+    """25 frames a second become 30, and 60: joints lie between their neighbours in time."""
+    times = np.arange(12) / 25
+    vertices, _ = perform(body, times)
+    path = Source.open(write_take(tmp_path / "walk.npz", body, vertices, times, 25.0))
+    for rate, expected in ((None, 30), (60, 60), (25, 25)):
+        motion = Motion(path, Options(rate=rate, origin="camera"))
+        assert motion.fps == expected and len(motion) == int(times[-1] * expected + 1e-6) + 1 and motion.seen.all() and not motion.gaps
+        _, joints = perform(body, motion.times)
+        assert np.linalg.norm(motion.joints - truth(joints), axis=-1).max() < 0.006  # half a source frame away, joints curve
+        fitted = Motion(path, Options(rate=rate, origin="camera", mesh="fitted"))
+        true_vertices, _ = perform(body, motion.times)
+        for (found, _), true in zip(fitted.meshes(), true_vertices, strict=True):
+            assert np.linalg.norm(found - truth(true), axis=-1).max() < 0.008
+
+
+def test_gaps_are_bridged_marked_and_said(body, tmp_path):
+    times = np.arange(60) / FPS
+    vertices, _ = perform(body, times)
+    tracked = np.ones(60, bool)
+    tracked[[0, 1, 59]] = tracked[10] = False
+    tracked[20:45] = False
+    path = Source.open(write_take(tmp_path / "walk.npz", body, vertices, times, FPS, tracked))
+    done = export(path, tmp_path / "meshes", format="obj", origin="camera")
+    assert "29 of 60 frames have no mesh (2 before the first, 1 after the last)" in done.notes[0] and "1 gap, 0.8 s in all" in done.notes[0]
+    assert done.frames == 57
+    numbers = {int(f.stem) for f in done.path.iterdir()}
+    assert numbers == set(range(57)) - set(range(18, 43))
+    export(path, tmp_path / "walk.csv", origin="camera")
+    table = np.genfromtxt(tmp_path / "walk.csv", delimiter=",", names=True)
+    assert table["tracked"].sum() == 57 - 25 and not table["tracked"][18:43].any() and table["tracked"][8] == 1  # one frame is no gap
+    steps = np.abs(np.diff(np.stack([table["pelvis_x"], table["pelvis_y"], table["pelvis_z"]], 1), axis=0)).max()
+    assert steps < 0.03  # it goes evenly through the gap
+    with np.load(export(path, tmp_path / "out.npz").path, allow_pickle=False) as file:
+        assert not file["lvd_vertices"][18:43].any() and file["lvd_vertices"][17].any() and not file["lvd_tracked"][20]
+
+
+def test_pictures_on_their_own_become_one_frame_each(body, tmp_path):
+    vertices, _ = perform(body, np.arange(3) / 2)
+    path = write_take(tmp_path / "stills.npz", body, vertices, np.arange(3) * 1e-9, 0.0, meta={"names": ["a", "b", "c"]})
+    assert len(Motion(Source.open(path), Options())) == 3
+
+
+def test_the_floor_is_the_origin(take, tmp_path):
+    source, *_ = take
+    for up, axis in (("y", 1), ("z", 2)):
+        motion = Motion(source, Options(up=up))
+        meshes = np.array([m[0] for m in motion.meshes()])
+        assert abs(meshes[..., axis].min()) < 0.12 and meshes[..., axis].max() > 1.2
+        assert np.abs(np.delete(motion.pelvis[0], axis)).max() < 1e-9
+
+
+def test_smoothing_takes_the_jitter_out(body, tmp_path):
+    times = np.arange(24) / FPS
+    vertices, joints = perform(body, times)
+    rng = np.random.default_rng(0)
+    shaken = vertices + rng.normal(0, 0.02, (24, 1, 3))
+    path = Source.open(write_take(tmp_path / "shaken.npz", body, shaken, times, FPS))
+
+    def jitter(motion):
+        return np.linalg.norm(np.diff(motion.joints, n=2, axis=0), axis=-1).mean()
+
+    rough, smooth = (Motion(path, Options(smooth=s, origin="camera")) for s in (0.0, 0.08))
+    assert jitter(smooth) < 0.2 * jitter(rough)
+    assert np.linalg.norm(smooth.joints - truth(joints), axis=-1).mean() < np.linalg.norm(rough.joints - truth(joints), axis=-1).mean()
+    fitted = Motion(path, Options(smooth=0.08, origin="camera", mesh="fitted"))
+    found = np.array([m[0] for m in fitted.meshes()])
+    assert np.linalg.norm(np.diff(found, n=2, axis=0), axis=-1).mean() < 0.3 * np.linalg.norm(np.diff(shaken, n=2, axis=0), axis=-1).mean()
+
+
+def test_planted_feet_stay():
+    """A body that drifts while its feet should stand: the shift takes the drift out of the planted foot, and follows evenly while no foot stands."""
+    t = np.arange(90) / 30
+    left, right = np.zeros((90, 3)), np.tile([0.2, 0.0, 0.0], (90, 1))
+    right[30:60, 1] = 0.3 * np.sin(np.pi * np.arange(30) / 30)
+    right[30:60, 2] = np.linspace(0, 0.6, 30)
+    right[60:, 2] = 0.6
+    drift = np.stack([0.1 * t, 0.02 * np.sin(t), 0.05 * t], 1)
+    feet = np.stack([left, right], 1) + drift[:, None]
+    held = feet + planted(feet, 1, 30.0)[:, None]
+    assert np.ptp(held[:, 0], axis=0).max() < 0.03 < np.ptp(feet[:, 0], axis=0).max()
+    still = np.zeros((20, 2, 3))
+    still[:, :, 0] = np.arange(20)[:, None] * 0.5  # running: nothing is planted
+    assert not planted(still, 1, 30.0).any()
+
+
+def test_foot_lock_is_the_same_for_joints_and_meshes(body, tmp_path):
+    slow, _ = perform(body, np.arange(FRAMES) / FPS / 4)
+    source = Source.open(write_take(tmp_path / "slow.npz", body, slow, np.arange(FRAMES) / FPS, FPS))
+    locked, free = (Motion(source, Options(foot_lock=lock, origin="camera")) for lock in (True, False))
+    fitted = Motion(source, Options(foot_lock=True, origin="camera", mesh="fitted"))
+    shift = locked.pelvis - free.pelvis
+    assert np.abs(shift).max() > 0.01
+    for number, (skinned, plain, tracked) in enumerate(zip(locked.meshes(), free.meshes(), fitted.meshes(), strict=True)):
+        np.testing.assert_allclose(skinned[0] - plain[0], np.broadcast_to(shift[number], skinned[0].shape), atol=1e-5)
+        assert np.linalg.norm(skinned[0] - tracked[0], axis=-1).max() < 0.001
+
+
+def test_height_scales_everything(take, tmp_path):
+    source, *_ = take
+    export(source, tmp_path / "a.csv", height=1.9)
+    rows = dict(line.split(",")[:2] for line in (tmp_path / "a-measurements.csv").read_text().splitlines())
+    assert float(rows["height"]) == 190
+    plain, scaled = Motion(source, Options(origin="camera")), Motion(source, Options(origin="camera", height=1.9))
+    np.testing.assert_allclose(scaled.joints, plain.joints * scaled.scale, atol=1e-6)
+    assert np.ptp(scaled.rest[:, 1]) == pytest.approx(1.9, abs=1e-6)
+
+
+def test_with_a_body_of_another_topology(take, tmp_path, monkeypatch):
+    """--body with SMPL's layout: meshes of its topology, its own betas in AMASS's place."""
+    monkeypatch.setattr("lvd_live.body.correspondence.platformdirs.user_cache_path", lambda name: tmp_path / "cache")
+    source, _, joints = take
+    arrays, _ = other_arrays()
+    np.savez(tmp_path / "smpl.npz", **arrays)
+    done = export(source, tmp_path / "walk.npz", origin="camera", body=tmp_path / "smpl.npz")
+    with np.load(done.path, allow_pickle=False) as a:
+        assert a["lvd_vertices"].shape == (FRAMES, 13348, 3) and a["betas"].any() and np.array_equal(a["betas"], a["lvd_betas"][:16].astype(float)) and a["lvd_residual_mm"].max() < 10
+        found = a["lvd_joints"]
+    assert np.linalg.norm(found - truth(joints, "z"), axis=-1).mean() < 0.02
+    glb, *_ = read_glb(export(source, tmp_path / "walk.glb", origin="camera", body=tmp_path / "smpl.npz").path)
+    assert np.linalg.norm(glb - truth(joints), axis=-1).mean() < 0.02
+
+
+@pytest.fixture
+def brief(tmp_path, body):
+    times = np.arange(3) / FPS
+    vertices, _ = perform(body, times)
+    return write_take(tmp_path / "brief.npz", body, vertices, times, FPS)
+
+
+def test_from_a_recorded_session(tmp_path, body):
+    from lvd_live.session.recorder import Recorder
+    from lvd_live.sources import Frame
+    from tests.fakes import FakeFit, FakePerson
+
+    vertices, joints = perform(body, np.arange(6) / FPS)
+    recorder = Recorder(tmp_path, "walk", faces=body.faces.numpy().astype(np.int32), meta={}, fps=FPS)
+    K = np.array([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]])
+    for n, v in enumerate(vertices):
+        fit = FakeFit(v.astype(np.float32), np.full(6890, 0.01, np.float32), K, 2, 0.001, n == 0)
+        recorder.add(Frame(np.zeros((64, 96, 3), np.uint8), n, 10**9 + round(n * 1e9 / FPS)), FakePerson(np.zeros((33, 3), np.float32)), fit)
+    folder = recorder.stop()
+    found, *_ = read_glb(export(folder, tmp_path / "walk.glb", origin="camera").path)
+    assert_same(found, truth(joints))
+
+
+@pytest.mark.parametrize(
+    "target, options, words",
+    [
+        ("a.xyz", {}, "--format"), ("a.npz", {"format": "gif"}, "no format"), ("a.glb", {"up": "z"}, "standard"), ("a.bvh", {"mesh": "fitted"}, "cannot hold"), ("a.glb", {"format": "npz"}, "ends in"),
+        ("a.npz", {"rate": 0.0}, "frames per second"), ("a.npz", {"rate": float("nan")}, "frames per second"), ("a.npz", {"smooth": 9}, "moothing"), ("a.npz", {"height": 17}, "height"),
+        ("a.npz", {"up": "x"}, "up axis"), ("brief.npz", {}, "take to be exported"), ("none/a.npz", {}, "does not exist"), ("full", {"format": "obj"}, "empty folder"),
+        ("none/a", {"format": "obj"}, "does not exist"), ("a.npz", {"body": "none.npz"}, "no body file"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_said_in_one_sentence(brief, tmp_path, target, options, words):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "keep.txt").write_text("mine")
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=words) as caught:
+        export(brief, tmp_path / target, **options)
+    assert "\n" not in str(caught.value) and sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+def test_takes_that_cannot_be_exported(tmp_path, body):
+    v, _ = perform(body, np.zeros(2))
+    nobody = write_take(tmp_path / "nobody.npz", body, v, [0, 1], FPS, tracked=[False, False])
+    ages = write_take(tmp_path / "ages.npz", body, v, [0, 4e9], FPS)
+    other = write_take(tmp_path / "other.npz", body, v, [0, 1], FPS, faces=body.faces.numpy()[::-1])
+    for path, words in ((nobody, "Nobody"), (ages, "too many frames"), (other, "--body"), (tmp_path / "none.npz", "none.npz")):
+        with pytest.raises(UserError, match=words):
+            export(path, tmp_path / "out.glb")
+    assert not (tmp_path / "out.glb").exists()
+
+
+def test_a_stopped_export_leaves_nothing(brief, tmp_path):
+    def stop(done, total):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    for target, name in (("out", "obj"), ("out.npz", "npz")):
+        with pytest.raises(KeyboardInterrupt):
+            export(brief, tmp_path / target, format=name, progress=stop)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["brief.npz"]
+
+
+def test_an_older_file_is_replaced(brief, tmp_path):
+    (tmp_path / "a.bvh").write_text("old")
+    export(brief, tmp_path / "a.bvh")
+    assert (tmp_path / "a.bvh").read_text().startswith("HIERARCHY")
+
+
+def test_the_tool(brief, tmp_path, capsys):
+    assert tool(["export", str(brief), "--to", str(tmp_path / "a.glb"), "--rate", "60", "--smooth", "0.05", "--foot-lock", "--height", "1.7"]) == 0
+    out, err = capsys.readouterr()
+    assert "5 frames" in out and "mm from the tracked mesh" in err and (tmp_path / "a.glb").exists()
+    with pytest.raises(UserError):
+        tool(["export", str(brief)])
+    with pytest.raises(UserError, match="nonsense"):
+        tool(["export", str(brief), "--to", "a", "--format", "nonsense"])
+
+
+def test_formats_for_the_window():
+    assert {"npz", "glb", "bvh", "usd", "obj", "ply", "csv"} <= set(FORMATS)
+    for kind in FORMATS.values():
+        assert kind.title and kind.suffix.startswith(".") and kind.meshes
+    assert exports.export is export and JOINT["pelvis"] == 0
