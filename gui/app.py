@@ -25,7 +25,9 @@ QSplitter::handle { background: #2b303a; }
 
 def has_display() -> bool:
     """Whether a window can be shown: Qt would end the process where it cannot."""
-    if os.environ.get("QT_QPA_PLATFORM") or sys.platform in ("win32", "darwin"):
+    if platform := os.environ.get("QT_QPA_PLATFORM"):
+        return platform.split(":")[0] not in ("offscreen", "minimal")
+    if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
