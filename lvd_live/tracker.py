@@ -147,7 +147,8 @@ class Tracker:
         metres = (unit * distance).astype(np.float32)
         std = np.zeros(len(metres), np.float32)
         if self._spread is not None:
-            std = self.runtime.dense(self._spread[..., None])[0, :, 0] * np.float32(distance * crop.half / camera.focal)
+            spread = self.runtime.dense(self._spread[..., None])[0, :, 0].clip(float(self._spread.min()), float(self._spread.max()))  # mixes reach beyond what they mix
+            std = spread * np.float32(distance * crop.half / camera.focal)
         if self._carry is not None:
             metres, std = self._carry(metres), self._carry(std[:, None])[:, 0]
         clock.lap("placement")

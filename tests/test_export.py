@@ -132,6 +132,7 @@ def test_uncertainty_as_colour(take, tmp_path):
     found = trimesh.load(done.path / "000003.ply", process=False)
     colours = np.asarray(found.visual.vertex_colors)[:, :3].astype(int)
     assert colours[0].sum() < colours[-1].sum() and (colours[-1] == colours[6000]).all() and len(np.unique(colours, axis=0)) > 100  # viridis: dark is sure; beyond 10 cm all alike
+    assert not any("no uncertainty" in note for note in done.notes)
     np.testing.assert_allclose(found.metadata["_ply_raw"]["vertex"]["data"]["std"].ravel(), np.linspace(0.01, 0.12, 6890), atol=1e-5)
 
 
@@ -425,6 +426,17 @@ def test_takes_that_cannot_be_exported(tmp_path, body):
         with pytest.raises(UserError, match=words):
             export(path, tmp_path / "out.glb")
     assert not (tmp_path / "out.glb").exists()
+
+
+@pytest.mark.parametrize("mesh", [np.full((6890, 3), 3e38), np.zeros((6890, 3)), np.full((6890, 3), 1e-30), np.random.default_rng(0).normal(0, 1e20, (6890, 3)), np.tile([1e18, -1e18, 3.0], (6890, 1))])
+def test_meshes_of_nobody(tmp_path, body, mesh):
+    """Finite numbers that are no person: one sentence, or a file; never a traceback."""
+    path = write_take(tmp_path / "odd.npz", body, np.stack([mesh] * 2), [0, 1 / FPS], FPS)
+    for target in ("odd.glb", "odd.csv"):
+        try:
+            export(path, tmp_path / target)
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 def test_a_stopped_export_leaves_nothing(brief, tmp_path):

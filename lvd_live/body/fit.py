@@ -80,7 +80,7 @@ class BodyFitter:
                 self._prior += np.outer(row, row) / (2 * BEND[name.split("_")[-1].rstrip("123")] ** 2)
 
     def fit(self, vertices: np.ndarray, std: np.ndarray | None = None, betas: np.ndarray | None = None) -> Fitted:
-        """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: exact vertices count more, zeros mean unknown; betas (B,): a known shape."""
+        """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: uncertain vertices count less, zeros mean unknown; betas (B,): a known shape."""
         shapes = np.empty((0, self.n_betas), np.float32)
         if betas is None:
             betas, shapes = self.fit_shape(vertices, std)
@@ -123,9 +123,9 @@ class BodyFitter:
         """Pieces of vertices (f, N, 3) float32 and their weights (f or 1, N), which sum to 1."""
         for start in range(0, len(vertices), CHUNK):
             w = self.area[None]
-            if std is not None and np.any(spread := np.asarray(std[start : start + CHUNK], float)):
-                known = np.where(spread > 0, spread, np.inf).min(1, keepdims=True)
-                spread = np.where(spread > 0, spread, np.where(np.isfinite(known), known, 1.0))
+            if std is not None and np.any((spread := np.array(std[start : start + CHUNK], float)) > 0):
+                spread[~(spread > 0)] = np.nan
+                spread = np.where(np.isnan(spread), np.nanmedian(spread), spread)
                 w = self.area / (spread**2 + TRUST**2)
                 w = w / w.sum(1, keepdims=True)
             yield np.asarray(vertices[start : start + CHUNK], np.float32), w

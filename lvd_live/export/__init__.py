@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lvd_live.errors import UserError
 from lvd_live.export.motion import UNITS, UP, Motion, Options, Source
 from lvd_live.session.files import check_writable, look_up, reason
@@ -82,6 +84,8 @@ def export(
         writer.write(motion, check_writable(target))
     residual = motion.fitted.residual_mm
     notes = [f"The skinned body lies {residual.mean():.0f} mm from the tracked mesh on average (at most {residual.max():.0f} mm in a frame)."]
+    if name == "ply-uncertainty" and not np.any(motion.source.take.vertex_std[int(np.argmax(motion.source.take.tracked))]):
+        notes.append("The take carries no uncertainty: every vertex has the colour of zero.")
     return Exported(target, len(motion), tuple([motion.gaps] * bool(motion.gaps) + notes))
 
 

@@ -154,7 +154,14 @@ class Motion:
         """The body's parameters on the tracked frames as recorded, in the camera frame."""
         take, fits = self.source.take, self.source.fits
         if self.options.body not in fits:
-            fits[self.options.body] = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+            try:
+                with np.errstate(all="ignore"):
+                    fitted = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+            except (np.linalg.LinAlgError, ValueError) as error:  # what SciPy and NumPy say to numbers that are no mesh
+                raise UserError(f"No body can be fitted to the meshes in {self.source.name}: they are not of a person.") from error
+            if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
+                raise UserError(f"No body can be fitted to the meshes in {self.source.name}: they are not of a person.")
+            fits[self.options.body] = fitted
         return fits[self.options.body]
 
     @cached_property
