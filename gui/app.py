@@ -58,7 +58,7 @@ def run(chosen, make_finder: Callable, make_tracker: Callable, *, benchmark: flo
     if chosen is not None:
         window.open(chosen)
     if benchmark is not None:
-        _Benchmark(window, benchmark)
+        window.benchmark = _Benchmark(window, benchmark)  # the timer alone does not keep it
     return app.exec()
 
 
