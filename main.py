@@ -163,7 +163,7 @@ def _open_window(options: argparse.Namespace) -> int:
     chosen = Input("camera", options.camera) if options.camera is not None else None
     load = partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None})
     with _streaming(options) as stream:
-        return run(chosen, partial(_make_finder, options.person), lambda: stream(load()), benchmark=options.benchmark)
+        return run(chosen, partial(_make_finder, options.person), lambda **chosen: stream(load(**chosen)), benchmark=options.benchmark)
 
 
 @contextlib.contextmanager
