@@ -149,21 +149,23 @@ class BodyFitter:
         """Global rotations (f, 24, 3, 3), pelvis (f, 3), the vertices with outliers brought near and correctives taken out (f, N, 3), the mean distance (f,) and `_coherent` (f,), metres. least: vertices missed by less are no outliers."""
         origin = np.einsum("fn,fnc->fc", np.broadcast_to(w, v.shape[:2]), v)
         v = v - origin[:, None].astype(np.float32)  # near the origin float32 is exact enough
-        WA = (w[..., None] * A).astype(np.float32)  # (f or 1, N, 73)
-        gram = (WA.transpose(0, 2, 1) @ A).astype(float)
-        X = self._relaxed(A, v, w)
-        target, coherent = v, np.full(len(v), START)
+        some = slice(None, None, 1 if len(w) == 1 else 4)  # for the curvature, a part of the vertices will do where each frame has its own
+        part = w[:, some, None] / w[:, some].sum(1)[:, None, None]
+        gram = ((part * A[some]).astype(np.float32).transpose(0, 2, 1) @ A[some]).astype(float)
+        X, coherent = self._relaxed(A, v, w), np.full(len(v), START)
         for step in range(STEPS + 1):
             if step:
-                moments = (WA.transpose(0, 2, 1) @ target).astype(float)
-                M = gram + (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
+                prior = (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
+                left = (A.T @ (w[..., None] * kept).astype(np.float32)).astype(float) - prior @ X
                 for _ in range(3 if step == 1 else 1):
-                    X = _gauss_newton(M, moments, X)
+                    turned = _gauss_newton(gram + prior, left, X)
+                    left, X = left - (gram + prior) @ (turned - X), turned
             straight = v - self._correctives(X)
             miss = straight - A @ X.astype(np.float32)
-            target, distance = _brought_near(straight, miss, max(least, REACH * 0.4**step))
+            kept, distance = _brought_near(miss, max(least, REACH * 0.4**step))
             if step:
-                coherent = np.maximum(self._coherent(miss - (straight - target)), FLOOR)
+                coherent = np.maximum(self._coherent(kept), FLOOR)
+        target = straight - miss + kept
         G = X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)
         return G, X[:, 72] + origin, target + origin[:, None].astype(np.float32), distance.mean(1), coherent
 
@@ -175,7 +177,8 @@ class BodyFitter:
         inverse, target = np.linalg.inv(M), v
         for _ in range(RELAXED):
             X = inverse @ (WA.transpose(0, 2, 1) @ target)
-            target, _ = _brought_near(v, v - A @ X.astype(np.float32), 0.01)
+            model = A @ X.astype(np.float32)
+            target = model + _brought_near(v - model, 0.01)[0]
         return _stack(_nearest_rotation(X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)), X[:, 72])
 
     def _coherent(self, miss: np.ndarray) -> np.ndarray:
@@ -208,7 +211,7 @@ class BodyFitter:
             X = _stack(R[None], np.zeros((1, 3)))
             WA = (share[:, None] * A).astype(np.float32)
             e = (v - A @ X[0].astype(np.float32)).astype(np.float32)
-            H, g = _normal_equations((WA.T @ A).astype(float)[None], (WA.T @ v.astype(np.float32)).astype(float)[None], X)
+            H, g = _normal_equations((WA.T @ A).astype(float)[None], (WA.T @ e).astype(float)[None], X)
             Q = (WA.T @ D.reshape(len(D), -1)).reshape(73, 3, -1)
             cross = np.concatenate([_torque(np.einsum("kab,kbcB->kacB", R, Q[:72].reshape(24, 3, 3, -1), optimize=True)).reshape(72, -1), Q[72]])
             D, root = D.reshape(-1, self.n_betas), np.repeat(share, 3).astype(np.float32)[:, None]
@@ -223,11 +226,11 @@ class BodyFitter:
         return Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(len(G), 24, 3).astype(np.float32) if len(G) else np.zeros((0, 24, 3), np.float32)
 
 
-def _brought_near(goal: np.ndarray, miss: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """goal (f, N, 3) with those vertices that are missed by far brought to HUBER times the median distance, or to `least` metres; and the distances (f, N)."""
+def _brought_near(miss: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """The errors (f, N, 3), none longer than HUBER times the median distance or than `least` metres; and the distances (f, N)."""
     distance = np.sqrt(np.einsum("fnc,fnc->fn", miss, miss))
-    limit = np.maximum(HUBER * np.median(distance[:, ::8], axis=1), least)[:, None]
-    return goal - miss * (1 - np.minimum(1, limit / np.maximum(distance, 1e-9)))[..., None], distance
+    limit = np.maximum(HUBER * np.median(distance[:, ::8], axis=1), least).astype(np.float32)[:, None]
+    return miss * np.minimum(1, limit / np.maximum(distance, np.float32(1e-9)))[..., None], distance
 
 
 def _stack(G: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -253,8 +256,11 @@ def _torque(Q: np.ndarray) -> np.ndarray:
     return np.stack([Q[:, 1, 2] - Q[:, 2, 1], Q[:, 2, 0] - Q[:, 0, 2], Q[:, 0, 1] - Q[:, 1, 0]], 1)
 
 
-def _normal_equations(M: np.ndarray, moments: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of min tr(XᵀMX) − 2 tr(Xᵀ·moments) over the rotations in X, each turned by exp[δ_k]× from the left, and p: H (f, 75, 75), g (f, 75). M (f, 73, 73), moments and X (f, 73, 3)."""
+def _normal_equations(M: np.ndarray, left: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of min tr(XᵀMX) − 2 tr(Xᵀ·moments) over the rotations in X, each turned by exp[δ_k]× from the left, and p: H (f, 75, 75), g (f, 75).
+
+    M (f, 73, 73), X (f, 73, 3), left = moments − M X (f, 73, 3): what the moments AᵀWV leave.
+    """
     f = len(X)
     G = X[:, :72].reshape(f, 24, 3, 3).swapaxes(-1, -2)
     half = (G[:, :, None] @ M[:, :72, :72].reshape(-1, 24, 3, 24, 3).transpose(0, 1, 3, 2, 4))  # (f, k, l, 3, 3)
@@ -266,14 +272,13 @@ def _normal_equations(M: np.ndarray, moments: np.ndarray, X: np.ndarray) -> tupl
     H[:, :72, 72:], H[:, 72:, :72] = arm, arm.swapaxes(-1, -2)
     H[:, 72:, 72:] = M[:, 72, 72, None, None] * np.eye(3)
     H[:, range(75), range(75)] *= 1 + 1e-5
-    left = moments - M @ X
     torque = _torque((G @ left[:, :72].reshape(f, 24, 3, 3)).transpose(1, 2, 3, 0)).transpose(2, 0, 1).reshape(f, 72)
     return H, np.concatenate([torque, left[:, 72]], 1)
 
 
-def _gauss_newton(M: np.ndarray, moments: np.ndarray, X: np.ndarray) -> np.ndarray:
+def _gauss_newton(M: np.ndarray, left: np.ndarray, X: np.ndarray) -> np.ndarray:
     """X after one step of the above, no joint turning by more than a radian."""
-    H, g = _normal_equations(M, moments, X)
+    H, g = _normal_equations(M, left, X)
     step = np.linalg.solve(H, g[..., None])[..., 0]
     turn = step[:, :72].reshape(-1, 3)
     turn *= np.minimum(1, 1 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-12))
