@@ -30,7 +30,7 @@ def fake_shard(rng, n=12, size=64):
     landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
     return {
         "picture": np.repeat(blob[..., None], 3, 3), "alpha": blob, "mask": blob, "landmarks": landmarks.astype(np.float16), "truth": landmarks[..., :3].astype(np.float16),
-        "fine": fine, "coarse": np.zeros((n, 288, 8, 8), np.uint8), "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)), "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
+        "fine": fine, "coarse": np.zeros((n, 288, 8, 8), np.uint8), "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)), "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "pose": np.zeros((n, 24, 3), np.float32), "betas": np.zeros((n, 20), np.float32), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
         "t": np.tile(np.float32([0, 0, -3]), (n, 1)), "R": np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)),
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ def test_a_sample_moves_as_one():
     row = {k: v[0] for k, v in fake_shard(np.random.default_rng(1)).items()}
     moving = replace(STILL, shift=0.15, scale=0.2, roll=0.7)
     for seed in range(8):
-        picture, mask, landmarks, vertices, fine, _, region = vary(row, 64, np.random.default_rng(seed), moving)
+        picture, mask, landmarks, vertices, _, _, fine, _, region = vary(row, 64, np.random.default_rng(seed), moving)
         rows, columns = np.nonzero(mask > 127)
         centre = np.array([(2 * columns.mean() + 1) / 64 - 1, 1 - (2 * rows.mean() + 1) / 64])
         np.testing.assert_allclose(landmarks[0, :2], centre, atol=0.03)
@@ -158,7 +158,7 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     tables = run(data, tmp_path / "run", 120)
     steps = [int(row["step"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert steps == [40, 80, 120] and int(tables["validation"][-1]["samples"]) == 960
-    first, last = (float(tables["losses"][i]["own"]) for i in (0, -1))
+    first, last = (float(tables["losses"][i]["second"]) for i in (0, -1))
     assert last < 0.8 * first
     error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert error[-1] < error[0]

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 from lvd_live.body.model import BodyModel
-from lvd_live.evaluate.descent import batches_of, given
-from lvd_live.evaluate.metrics import aligned_error, to_millimetres
+from lvd_live.evaluate.held_out import sights
+from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import Motion
-from lvd_live.person.crop import warp_crop
 
 YAWS = (0, 90, 180, 270)
 FILL = 0.8  # of the crop's height that a start body's T-pose stature takes
@@ -52,23 +51,17 @@ def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *
     rng = np.random.default_rng(seed)
     pelvis = body.J_regressor[0]
     errors, yaws, whole = [], [], []
-    for rows in batches_of(shards, count, 32):
-        n, size = len(rows["picture"]), runtime.size
-        picture = np.stack([warp_crop(p, np.eye(2), np.zeros(2), size) for p in rows["picture"]])
-        mask = np.stack([warp_crop(m, np.eye(2), np.zeros(2), size) for m in rows["mask"]])
-        folded = runtime.see(picture, mask, *given(rows, evidence))
-        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
-        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), focal, offset, -t[:, 2])
-        v = start_meshes(body, motion, start, n, rng)
+    for sight in sights(shards, runtime.size, evidence=evidence, count=count):
+        folded = runtime.see(*sight.told)
+        v = start_meshes(body, motion, start, len(sight.picture), rng)
         v = (v if v.ndim == 2 else v[:, runtime.network.control.cpu()]).to(runtime.device)
         per_iteration = []
         for _ in range(iterations):
             v = runtime.descend(folded, v, iterations=1).vertices
-            dense = runtime.network.dense(v).cpu()
-            per_iteration.append(aligned_error(to_millimetres(dense, focal, offset, -t[:, 2]), truth, pelvis).mean(1).numpy())
+            per_iteration.append(aligned_error(sight.millimetres(runtime.network.dense(v)), sight.truth, pelvis).mean(1).numpy())
         errors.append(np.stack(per_iteration, 1))
-        yaws.append(yaw_of(rows["R"]))
-        whole.append(seen_whole(rows))
+        yaws.append(yaw_of(sight.rows["R"]))
+        whole.append(seen_whole(sight.rows))
     return {"v2v": np.concatenate(errors), "yaw": np.concatenate(yaws), "whole": np.concatenate(whole)}
 
 
@@ -85,13 +78,8 @@ def seen_whole(rows: dict[str, np.ndarray], share: float = 0.95) -> np.ndarray:
 @torch.inference_mode()
 def mean_body_error(body: BodyModel, shards: Shards, count: int = 1024) -> float:
     """V2V in mm of the mean body in its T-pose, facing the camera, upright: what knowing nothing costs."""
-    pelvis, total = body.J_regressor[0], []
     guess = 1000 * body.v_template[None]
-    for rows in batches_of(shards, count, 32):
-        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
-        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), focal, offset, -t[:, 2])
-        total.append(aligned_error(guess.expand(len(truth), -1, -1), truth, pelvis).mean(1).numpy())
-    return float(np.concatenate(total).mean())
+    return float(np.concatenate([aligned_error(guess.expand(len(s.truth), -1, -1), s.truth, body.J_regressor[0]).mean(1).numpy() for s in sights(shards, 32, count=count)]).mean())
 
 
 def report(runtime: Runtime, body: BodyModel, models: Path, shards: Shards, count: int = 1024, evidence: tuple[str, ...] = EVIDENCE) -> list[str]:

@@ -12,11 +12,10 @@ from scipy.stats import spearmanr
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
-from lvd_live.evaluate.descent import batches_of, given
-from lvd_live.evaluate.metrics import aligned_error, to_millimetres
+from lvd_live.evaluate.held_out import sights
+from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.uncertainty import SIGMA, perturbations
-from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
 PERTURBATIONS = 8
@@ -49,16 +48,13 @@ def claims_and_errors(runtime: Runtime, body: BodyModel, shards: Shards, *, sigm
     offsets = perturbations(PERTURBATIONS, len(runtime.network.control), sigma).to(runtime.device)
     control, pelvis = runtime.network.control.cpu(), body.J_regressor[0]
     std, error = [], []
-    for rows in batches_of(shards, count, 32):
-        picture, mask = (np.stack([warp_crop(p, np.eye(2), np.zeros(2), runtime.size) for p in rows[k]]) for k in ("picture", "mask"))
-        folded = runtime.see(picture, mask, *given(rows, evidence))
+    for sight in sights(shards, runtime.size, evidence=evidence, count=count):
+        folded = runtime.see(*sight.told)
         v = runtime.descend(folded, None, iterations=iterations).vertices
         u = runtime.uncertainty(folded, v, offsets, torch.arange(len(control), device=runtime.device)).cpu().numpy()
-        focal, offset, t = (torch.from_numpy(rows[k].astype(np.float32)) for k in ("focal", "offset", "t"))
-        truth = to_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), focal, offset, -t[:, 2])
-        found = to_millimetres(runtime.network.dense(v).cpu(), focal, offset, -t[:, 2])
-        std.append(u * (-t[:, 2] / focal).numpy()[:, None])
-        error.append(aligned_error(found, truth, pelvis)[:, control].numpy() / 1000)
+        found = sight.millimetres(runtime.network.dense(v))
+        std.append(u * (-sight.rows["t"][:, 2] / sight.rows["focal"])[:, None])
+        error.append(aligned_error(found, sight.truth, pelvis)[:, control].numpy() / 1000)
     return Pairs(np.concatenate(std), np.concatenate(error))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from lvd_live.lvd.network import LANDMARKS, Maps
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
-KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices")
+KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices", "pose", "betas")
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,26 @@ class Variation:
 
 @dataclass(frozen=True)
 class Batch:
-    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame. maps: zeros where absent."""
+    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame. pose (B, 24, 3), betas (B, 20): the
+    parameters, but the crop may have been turned since. maps: zeros where absent."""
 
     picture: torch.Tensor
     mask: torch.Tensor
     landmarks: torch.Tensor
     vertices: torch.Tensor
+    pose: torch.Tensor
+    betas: torch.Tensor
     maps: Maps
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, variation: Variation) -> Batch:
     """`count` random samples at `size` pixels, varied."""
     samples = [vary(row, size, rng, variation) for row in shards.draw(rng, count, KEYS)]
-    picture, mask, landmarks, vertices, *maps = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
-    return Batch(picture, mask, landmarks, vertices, Maps(*maps))
+    *rest, fine, coarse, region = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
+    return Batch(*rest, Maps(fine, coarse, region))
 
 
 def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, ...]:
@@ -66,7 +72,7 @@ def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Var
     back = np.linalg.inv(A)
     region = np.column_stack([row["region"][:, :2] @ back, row["region"][:, 2] - row["region"][:, :2] @ back @ shift]).astype(np.float32)
     given = np.uint8(rng.random() > v.no_maps)
-    return picture, mask, evidence(row, move, rng, v), move(row["vertices"]), row["fine"] * given, row["coarse"] * given, region
+    return picture, mask, evidence(row, move, rng, v), move(row["vertices"]), row["pose"], row["betas"], row["fine"] * given, row["coarse"] * given, region
 
 
 def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:

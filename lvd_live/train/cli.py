@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from lvd_live.body.control import vertex_areas
+from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
-from lvd_live.train.loop import Options, begin_at_the_mean, train
+from lvd_live.train.baseline import REGRESSION, Regressor
+from lvd_live.train.loop import DESCENT, Options, begin_at_the_mean, train
 
 HELD_OUT_SHARDS = 4
 
@@ -38,12 +41,17 @@ def network_for(preset: str, body: dict[str, np.ndarray]) -> LVD:
     return LVD(p, *(torch.from_numpy(body[k].astype(np.float32)) for k in ("control", "control_columns", "control_mix")))
 
 
-def control_areas(body: dict[str, np.ndarray], network: LVD) -> torch.Tensor:
+def baseline_for(models: Path, body: dict[str, np.ndarray]) -> Regressor:
+    """A fresh baseline for the body file's arrays."""
+    return Regressor(BodyModel.load(models / "body" / "lvd_body.npz"), *(torch.from_numpy(body[k].astype(t)) for k, t in (("control", np.int64), ("control_columns", np.int64), ("control_mix", np.float32))))
+
+
+def control_areas(body: dict[str, np.ndarray], network: LVD | Regressor) -> torch.Tensor:
     """The surface that each served vertex stands for, (K,), mean 1; at least a fifth of the mean and at most three times it, so that fingers and faces neither rule nor vanish."""
     area = vertex_areas(body["v_template"].astype(np.float64), body["f"])
     if network.columns is not None:
         nearest = np.take_along_axis(network.columns.numpy(), network.mix.numpy().argmax(1)[:, None], 1)[:, 0]
-        area = np.bincount(nearest, area, minlength=len(network.control))
+        area = np.bincount(nearest, area, minlength=len(body["control"]))
     area = np.clip(area / area.mean(), 0.2, 3.0)
     return torch.from_numpy(area / area.mean()).float()
 
@@ -52,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     """The `train` tool."""
     parser = argparse.ArgumentParser(prog="python -m lvd_live train", description=__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
+    parser.add_argument("--baseline", action="store_true", help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder with the body and what synthetic people are made of")
     parser.add_argument("--data", type=Path, default=Path("runs/data"), help="where shards of samples are made and read")
     parser.add_argument("--out", type=Path, help="where checkpoints and tables go (default runs/PRESET)")
@@ -87,24 +96,31 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"There is no device {args.device!r} here; leave --device out to use what there is.") from None
     torch.manual_seed(args.seed)
     body = read_body(args.models)
-    network, average = network_for(args.preset, body), network_for(args.preset, body)
+    network, average = (baseline_for(args.models, body) if args.baseline else network_for(args.preset, body) for _ in range(2))
     for name in ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
     if any(pixels % 32 or pixels < 32 for _, pixels in sizes) or (args.hours is not None and args.hours <= 0):
         raise UserError("--sizes must be multiples of 32 pixels, and --hours more than 0.")
     if args.start_from:
+        if args.baseline:
+            raise UserError("--start-from takes a preset's weights; the baseline goes on from the checkpoint in --out by itself.")
         load_weights(network, args.start_from)
     held_out = args.data.with_name(args.data.name + "-held-out")
     make_shards(held_out, args.models, 192, range(HELD_OUT_SHARDS), held_out=True)
     args.data.mkdir(parents=True, exist_ok=True)
     workers = start_workers(args.data, args.models, 192, args.shards, args.workers, seed=args.seed)
-    out = args.out or Path("runs") / args.preset
+    name = "baseline" if args.baseline else args.preset
+    out = args.out or Path("runs") / name
     options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, drawers=args.drawers, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
     upsample = None if network.columns is not None else (body["control_columns"].astype(int), body["control_mix"])  # a network that serves all vertices learns from all
     shards = Shards.open(args.data, upsample)
-    if not args.start_from and network.preset.clip is not None:
+    if isinstance(network, LVD) and not args.start_from and network.preset.clip is not None:
         begin_at_the_mean(network, shards, workers)
-    train(network, average, shards, Shards.open(held_out, upsample), control_areas(body, network), out, options, device=device, workers=workers)
-    save_weights(average, args.weights or out / f"{args.preset}.safetensors", {"preset": args.preset, "hours": args.hours, "steps": args.steps})
+    train(network, average, shards, Shards.open(held_out, upsample), control_areas(body, network), out, options, device=device, workers=workers, task=REGRESSION if args.baseline else DESCENT)
+    path = args.weights or out / f"{name}.safetensors"
+    if args.baseline:
+        save_file(average.state_dict(), path, {"preset": name})
+    else:
+        save_weights(average, path, {"hours": args.hours, "steps": args.steps})
     return 0

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from lvd_live.lvd.network import EVIDENCE, LVD, network_input
+from lvd_live.lvd.network import LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.errors import UserError
-from lvd_live.evaluate.descent import validate
+from lvd_live.evaluate.descent import validate_descent
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +63,29 @@ class Options:
         return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def parameter_groups(network: LVD, options: Options) -> list[dict]:
-    """AdamW's groups: weight decay on matrices alone; the field, whose outputs are millimetres, learns in smaller steps than the backbone."""
+@dataclass(frozen=True)
+class Task:
+    """What is learned. loss(network, batch, area, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
+
+    loss: Callable[[nn.Module, Batch, torch.Tensor, Options], tuple[torch.Tensor, torch.Tensor]]
+    validate: Callable[[nn.Module, Shards, int], dict[str, list[float]]]
+
+
+def learn_to_descend(network: LVD, batch: Batch, area: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two terms of `descent_loss`, weighted."""
+    seen = network.see(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
+    everyone, own = descent_loss(network.field, seen, batch.vertices, area, options.clip, options.loss)
+    return everyone, options.loss.own_weight * own
+
+
+DESCENT = Task(learn_to_descend, validate_descent)
+
+
+def parameter_groups(network: nn.Module, options: Options) -> list[dict]:
+    """AdamW's groups: weight decay on matrices alone; the field, whose outputs are millimetres, may learn in smaller steps than the rest."""
     groups = []
-    for module, share in ((network.backbone, 1.0), (network.field, options.field_rate)):
+    for name, module in network.named_children():
+        share = options.field_rate if name == "field" else 1.0
         for matrices, decay in ((True, options.weight_decay), (False, 0.0)):
             groups.append({"params": [p for p in module.parameters() if (p.ndim > 1) == matrices], "weight_decay": decay, "share": share, "lr": options.rate * share})
     return groups
@@ -89,14 +109,14 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, area: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list) -> None:
-    """Train `network`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
+def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, area: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
+    """Train `network` for `task`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
     Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    run = Run(network, average_network, area, options, device)
+    run = Run(network, average_network, area, options, device, task)
     run.resume(out / "checkpoint.pt")
     wait_for_shards(shards, workers)
     drawer = ThreadPoolExecutor(options.drawers)
@@ -117,10 +137,10 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
             bar.update()
             if run.step % LOG_EVERY == 0:
                 shards.refresh()
-                everyone, own = np.mean(recent, 0)
+                first, second = np.mean(recent, 0)
                 recent.clear()
-                bar.set_postfix_str(f"Eq. 5 {everyone:.4f}, own {own:.4f}, {len(shards.maps)} shards")
-                append(out / "losses.csv", **run.position, everyone=everyone, own=own, rate=run.rate, size=options.size_at(run.progress), shards=len(shards.maps))
+                bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
+                append(out / "losses.csv", **run.position, first=first, second=second, rate=run.rate, size=options.size_at(run.progress), shards=len(shards.maps))
             if run.step % options.validate_every == 0:
                 run.validate(held_out, out / "validation.csv", bar.write)
             if run.step % options.save_every == 0:
@@ -137,8 +157,8 @@ def train(network: LVD, average_network: LVD, shards: Shards, held_out: Shards, 
 class Run:
     """What a run consists of, and where it stands: step, samples, hours."""
 
-    def __init__(self, network: LVD, average_network: LVD, area: torch.Tensor, options: Options, device: torch.device):
-        self.network, self.average_network, self.options, self.device = network, average_network, options, device
+    def __init__(self, network: nn.Module, average_network: nn.Module, area: torch.Tensor, options: Options, device: torch.device, task: Task):
+        self.network, self.average_network, self.options, self.device, self.task = network, average_network, options, device, task
         network.to(device, memory_format=torch.channels_last).train()
         self.area = area.to(device)
         self.optimiser = torch.optim.AdamW(parameter_groups(network, options), betas=(0.9, 0.99), fused=True)
@@ -165,27 +185,24 @@ class Run:
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
     def learn(self, batch: Batch) -> tuple[float, float]:
-        """One step on a batch; its two losses (see `descent_loss`)."""
+        """One step on a batch; the two terms of its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * group["share"]
-        picture = network_input(batch.picture.to(self.device), batch.mask.to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16):
-            seen = self.network.see(picture, batch.landmarks.to(self.device), batch.maps.to(self.device))
-            everyone, own = descent_loss(self.network.field, seen, batch.vertices.to(self.device), self.area, self.options.clip, self.options.loss)
+            first, second = self.task.loss(self.network, batch.to(self.device), self.area, self.options)
         self.optimiser.zero_grad(set_to_none=True)
-        (everyone + self.options.loss.own_weight * own).backward()
+        (first + second).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.network)
         self.step, self.samples = self.step + 1, self.samples + len(batch.picture)
-        return float(everyone.detach()), float(own.detach())
+        return float(first.detach()), float(second.detach())
 
     def validate(self, held_out: Shards, table: Path, say: Callable[[str], None]) -> None:
         """Measure the averaged network on held-out people, by what it is told."""
         self.average_network.load_state_dict(self.average.state)
-        self.average_network.to(self.device)
-        for evidence in EVIDENCE if self.network.preset.landmarks else ("picture",):
-            v2v = validate(self.average_network, held_out, size=self.options.size_at(self.progress), evidence=evidence)
+        self.average_network.to(self.device).eval()
+        for evidence, v2v in self.task.validate(self.average_network, held_out, self.options.size_at(self.progress)).items():
             append(table, **self.position, evidence=evidence, **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)})
             say(f"step {self.step}, {self.samples} samples, told {evidence}: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in v2v))
 
