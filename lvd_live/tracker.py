@@ -71,8 +71,8 @@ class Tracker:
         self.fov_degrees, self.iterations, self.warm, self.uncertainty = fov_degrees, iterations, warm, uncertainty
         self.evidence = evidence if runtime.network.preset.landmarks else "picture"
         self.calibration = calibration
-        self._carry = None if carry is None else carry[0]
-        self.faces = (body if carry is None else carry[1]).faces.numpy().astype(np.int32)
+        self._carry, self.shown_body = (None, body) if carry is None else carry  # whose topology the fits have
+        self.faces = self.shown_body.faces.numpy().astype(np.int32)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
         self._stature, self._template_length = float(template[:, 1].max() - template[:, 1].min()), skeleton_length(self._regressor @ template)
@@ -98,6 +98,7 @@ class Tracker:
         return {
             "preset": self.runtime.network.preset.name, "weights": self._weights, "provider": self.runtime.provider, "fov_degrees": self.fov_degrees, "height": self.height,
             "evidence": self.evidence, "iterations": self.iterations or "auto", "warm_start": self.warm, "uncertainty": self.uncertainty,
+            "calibration": None if self.calibration is None else {name: list(self.calibration[name]) for name in ("std", "error")},
         }  # fmt: skip
 
     def reset(self) -> None:
