@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lvd_live.errors import UserError
+from lvd_live.lvd import packed
 from lvd_live.lvd.descent import descend, descend_plainly
 from lvd_live.lvd.field import Field, FoldedField, Seen, sample
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
@@ -171,21 +172,70 @@ def test_whole_paper_network_with_exact_rewrites():
     picture, mask = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         plain = descend_plainly(network.field, network.see(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
-    runtime = Runtime(network, device="cpu")
+    runtime = Runtime(network, device="cpu", precision="float32")
     fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
     torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
 
 
-def test_batch_norm_folding_is_exact():
+def with_statistics(preset="live"):
+    """A network whose batch norms have seen something, and what it is to look at: pictures, landmarks of 33, feature maps."""
     torch.manual_seed(0)
-    network = LVD(replace(PRESETS["live"], vertices=60))
-    x, landmarks = torch.randn(2, 4, 64, 64), torch.rand(2, 33, 4)
+    network = LVD(replace(PRESETS[preset], vertices=60))
+    picture, mask = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8)
+    landmarks = torch.rand(2, 33, 4)
+    maps = torch.randint(0, 99, (2, 48, 32, 32), dtype=torch.uint8), torch.randint(0, 99, (2, 288, 8, 8), dtype=torch.uint8), torch.tensor([[[1.0, 0.1, 0], [0, -1, 0.2]]] * 2)
+    x = network_input(picture, mask)
     for _ in range(3):
-        network.see(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)])  # let the running statistics move
-    network.eval()
-    runtime = Runtime(network, device="cpu")
-    with torch.inference_mode():
-        torch.testing.assert_close(runtime.network.see(x, landmarks[:, list(LANDMARKS)]).features, network.see(x, landmarks[:, list(LANDMARKS)]).features, atol=2e-5, rtol=1e-4)
+        network.see(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)], Maps(*maps))
+    return network.eval(), (picture, mask, landmarks, maps)
+
+
+@pytest.mark.parametrize("preset", ["live", "paper"])
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_runtime_sees_what_the_network_sees(preset, packs, monkeypatch):
+    """Batch norm folded, the field's first layer absorbed by the backbone, layers packed (or not, as on other machines)."""
+    if packs and not packed.available(torch.device("cpu")):
+        pytest.skip("this PyTorch has no oneDNN for this processor")
+    monkeypatch.setattr(packed, "available", lambda device: packs)
+    network, (picture, mask, landmarks, maps) = with_statistics(preset)
+    runtime = Runtime(network, device="cpu", precision="float32")
+    for told in (False, True):
+        with torch.inference_mode():
+            seen = network.see(network_input(picture, mask), landmarks[:, list(LANDMARKS)] if told else None, Maps(*maps) if told else None)
+            plain = FoldedField(network.field).prepare(seen)
+        folded = runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy() if told else None, tuple(m.numpy() for m in maps) if told else None)
+        assert folded.size == plain.size
+        torch.testing.assert_close(folded.rows, plain.rows, atol=2e-5, rtol=1e-4)
+
+
+def test_half_precision_stays_near():
+    if not packed.has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
+    network, (picture, mask, landmarks, maps) = with_statistics()
+    told = picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)
+    fits = [runtime.descend(runtime.see(*told), None, iterations=4).vertices for runtime in (Runtime(network, device="cpu", precision=p) for p in ("float32", "bfloat16"))]
+    assert fits[1].dtype == torch.float32
+    assert 0 < (fits[0] - fits[1]).norm(dim=-1).mean() < 0.01 * fits[0].std()
+
+
+def test_a_batch_is_its_pictures():
+    network, (picture, mask, landmarks, maps) = with_statistics()
+    runtime = Runtime(network, device="cpu", precision="float32")
+    together = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)), None, iterations=4).vertices
+    for i in range(2):
+        alone = runtime.see(picture[i : i + 1].numpy(), mask[i : i + 1].numpy(), landmarks[i : i + 1].numpy(), tuple(m[i : i + 1].numpy() for m in maps))
+        torch.testing.assert_close(runtime.descend(alone, None, iterations=4).vertices[0], together[i], atol=1e-5, rtol=0)
+
+
+def test_a_vertex_that_is_no_number_spoils_no_other(field):
+    points, seen = points_and_map()
+    folded = FoldedField(field)
+    good = folded.diagonal(points, folded.prepare(seen))
+    points[0, 3], points[1, 7, 1] = float("nan"), float("inf")
+    bad = folded.diagonal(points, folded.prepare(seen))
+    assert not torch.isfinite(bad[0, 3]).any()
+    bad[0, 3], bad[1, 7] = good[0, 3], good[1, 7]
+    torch.testing.assert_close(bad, good)
 
 
 def test_descent_stops_when_it_stands_still():
@@ -252,7 +302,7 @@ def test_preset_and_control_must_agree():
 def test_numbers_survive_a_hostile_picture():
     """A black picture, an empty mask, landmarks far away: the mesh stays finite."""
     torch.manual_seed(0)
-    runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu")
+    runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu", precision="float32")
     landmarks = np.full((1, 33, 4), 4.0, np.float32)
     folded = runtime.see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), landmarks)
     assert torch.isfinite(runtime.descend(folded, None, iterations=8).vertices).all()

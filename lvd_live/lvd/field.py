@@ -96,14 +96,16 @@ class Field(nn.Module):
 
 @dataclass(frozen=True)
 class Folded:
-    """A crop prepared for descent: the first layer already applied to all that does not depend on the point. map (B, hidden, H, W), slope (B, 3, hidden), bias (B, 1, hidden)."""
+    """A crop prepared for descent: the first layer already applied to all that does not depend on the point.
 
-    map: torch.Tensor
-    slope: torch.Tensor
-    bias: torch.Tensor
+    rows (B, (S+2)² + 4, hidden) float32: that layer's map, S × S with a border of zeros, row by row; then the layer's slope along x, y and z, and its bias.
+    """
+
+    rows: torch.Tensor
+    size: int
 
     def __len__(self) -> int:
-        return len(self.map)
+        return len(self.rows)
 
 
 class FoldedField(nn.Module):
@@ -120,21 +122,26 @@ class FoldedField(nn.Module):
         end = w1.shape[1] - 4 * L
         self.clip = field.clip
         self.register_buffer("w_point", w1[:, :3].T.contiguous())
-        self.register_buffer("w_features", w1[:, 3 : end - G, None, None].contiguous())
+        self.register_buffer("w_features", w1[:, 3 : end - G].contiguous())  # None once the backbone has absorbed it
         self.register_buffer("w_whole", w1[:, end - G : end].T.contiguous() if G else None)
         self.register_buffer("w_landmarks", w1[:, end:].unflatten(1, (L, 4)).permute(1, 2, 0).contiguous() if L else None)  # (L, 4, hidden)
         self.register_buffer("b1", field.layer1.bias.detach().clone())
-        self.register_buffer("w2", field.layer2.weight.detach().clone())
-        self.register_buffer("b2", field.layer2.bias.detach().clone())
+        self.layer2 = nn.Sequential(nn.Linear(*field.layer2.weight.T.shape), nn.ReLU(inplace=True))
+        self.layer2[0].weight, self.layer2[0].bias = (nn.Parameter(p.detach().clone(), requires_grad=False) for p in (field.layer2.weight, field.layer2.bias))
         self.register_buffer("w_head", field.head.weight.detach().view(field.vertices, 3, -1).clone())
         self.register_buffer("b_head", field.head.bias.detach().view(field.vertices, 3).clone())
 
     displacement, squash = Field.displacement, Field.squash
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the second layer multiplies in."""
+        return self.layer2[0].bias.dtype
+
     def prepare(self, seen: Seen) -> Folded:
-        """Once per picture."""
-        table = F.conv2d(seen.features, self.w_features.to(seen.features.dtype))
-        B = len(table)
+        """Once per picture. seen.features: square."""
+        table = seen.features if self.w_features is None else F.conv2d(seen.features, self.w_features[..., None, None].to(seen.features.dtype))
+        B, C, S, _ = table.shape
         slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
         if self.w_whole is not None:
             bias = bias + (seen.whole.float() @ self.w_whole)[:, None]
@@ -143,11 +150,30 @@ class FoldedField(nn.Module):
             w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
             slope = slope - F.pad(w_xy, (0, 0, 0, 1))
             bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
-        return Folded(table, slope, bias)
+        rows = slope.new_zeros(B, (S + 2) ** 2 + 4, C)
+        rows[:, :-4].view(B, S + 2, S + 2, C)[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
+        rows[:, -4:-1], rows[:, -1:] = slope, bias
+        return Folded(rows, S)
+
+    def first(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
+        """The first layer, before its ReLU, at points (B, M, 3): (B·M, hidden) float32. The map, bilinear and zero outside, and slope · point + bias: a weighted sum of eight rows."""
+        B, side, device = len(points), folded.size + 2, points.device
+        place = (points[..., :2] * points.new_tensor([folded.size / 2, -folded.size / 2]) + (side - 1) / 2).clamp(0, side - 1)  # pixels of the map with its border
+        low = place.int().clamp(0, side - 2)  # a NaN stays a NaN, but not as an index
+        high_share = place - low
+        share = torch.stack([1 - high_share, high_share], -1)  # (B, M, xy, low or high)
+        corners = (share[..., 1, :, None] * share[..., 0, None, :]).flatten(2)
+        first = low[..., 1] * side + low[..., 0] + torch.arange(B, dtype=torch.int32, device=device)[:, None] * folded.rows.shape[1]
+        index = first[..., None] + torch.tensor([0, 1, side, side + 1], dtype=torch.int32, device=device)
+        affine = torch.arange(side**2, side**2 + 4, dtype=torch.int32, device=device) + torch.arange(B, dtype=torch.int32, device=device)[:, None, None] * folded.rows.shape[1]
+        index = torch.cat([index, affine.expand(-1, points.shape[1], -1)], -1)
+        weights = torch.cat([corners, points, torch.ones_like(points[..., :1])], -1)
+        return F.embedding_bag(index.flatten(0, 1), folded.rows.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum")
 
     def hidden(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
-        x = sample(folded.map, points) + torch.baddbmm(folded.bias, points, folded.slope)
-        return F.relu(F.linear(F.relu(x), self.w2, self.b2))
+        """Points (B, M, 3) -> (B, M, hidden) float32."""
+        x = F.relu(self.first(points, folded), inplace=True)
+        return self.layer2(x.to(self.dtype)).float().unflatten(0, points.shape[:2])
 
     def diagonal(self, points: torch.Tensor, folded: Folded, targets: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Points (B, N, 3) -> Δ (B, N, 3). With `targets`, T of the N vertices, and M points for each of them: (B, M·T, 3) -> (B, M·T, 3)."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lvd_live.lvd.pyramid import pointwise, then
+
 
 def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(min(32, channels), channels)
@@ -25,9 +27,9 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         parts, y = [], x
         for normalise, conv in zip(self.norms, self.convs, strict=True):
-            y = conv(F.relu(normalise(y)))
+            y = conv(F.relu(normalise(y), inplace=True))
             parts.append(y)
-        return torch.cat(parts, 1) + self.skip(x)
+        return torch.cat(parts, 1).add_(self.skip(x))
 
 
 class Hourglass(nn.Module):
@@ -73,3 +75,35 @@ class StackedHourglass(nn.Module):
             if i < len(self.back_features):
                 x = x + self.back_features[i](y) + self.back_outputs[i](features[-1])
         return torch.cat(features, 1), None
+
+    def absorb(self, weight: torch.Tensor) -> Absorbed:
+        """One that gives weight · features, weight (D, stacks·width)."""
+        return Absorbed(self, weight)
+
+
+class Absorbed(nn.Module):
+    """A stack of hourglasses and a linear map (D, stacks·width) of its features. Each stack's tail is linear after its ReLU: what leaves it, and what goes back, is one 1×1 convolution each."""
+
+    stride, whole = StackedHourglass.stride, 0
+
+    def __init__(self, stacked: StackedHourglass, weight: torch.Tensor):
+        super().__init__()
+        self.channels = len(weight)
+        self.stem, self.evidence, self.hourglasses, self.tails = stacked.stem, stacked.evidence, stacked.hourglasses, stacked.tails
+        self.outputs = nn.ModuleList(then(output, part) for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True))
+        self.backs = nn.ModuleList()
+        for output, from_features, from_output in zip(stacked.outputs, stacked.back_features, stacked.back_outputs):
+            through = then(output, from_output.weight.detach().flatten(1))
+            merged = [(a + b).detach() for a, b in ((from_features.weight, through.weight), (from_features.bias + from_output.bias, through.bias))]
+            self.backs.append(pointwise(merged[0].flatten(1), merged[1]))
+
+    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
+        x, seen = self.stem(picture), None
+        if self.evidence is not None and evidence is not None:
+            x = x + self.evidence(evidence)
+        for i, (hourglass, tail, output) in enumerate(zip(self.hourglasses, self.tails, self.outputs, strict=True)):
+            y = tail(hourglass(x))
+            seen = output(y, plus=seen)
+            if i < len(self.backs):
+                x = self.backs[i](y, plus=x)
+        return seen, None

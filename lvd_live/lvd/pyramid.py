@@ -15,6 +15,26 @@ def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequenti
 CONTEXT_STAGE = 2  # works at stride 16
 
 
+class Pointwise(nn.Conv2d):
+    """A 1×1 convolution, and what is to be added to it."""
+
+    def forward(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        y = super().forward(x)
+        return y if plus is None else y + plus
+
+
+def pointwise(weight: torch.Tensor, bias: torch.Tensor) -> Pointwise:
+    """From its weight (D, C) and bias (D,)."""
+    conv = Pointwise(weight.shape[1], len(weight), 1)
+    conv.weight, conv.bias = nn.Parameter(weight[..., None, None]), nn.Parameter(bias)
+    return conv
+
+
+def then(conv: nn.Conv2d, weight: torch.Tensor) -> Pointwise:
+    """A 1×1 convolution and a linear map (D, C) after it, as one."""
+    return pointwise(weight @ conv.weight.detach().flatten(1), weight @ conv.bias.detach())
+
+
 class Block(nn.Module):
     """Two 3×3 convolutions and the input, added."""
 
@@ -34,7 +54,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, c_in: int = 4, evidence: int = 0, context: int = 0, width: int = 96, whole: int = 256, widths: tuple[int, ...] = (64, 96, 160, 256), blocks: tuple[int, ...] = (1, 1, 2, 2)):
         super().__init__()
-        self.channels, self.whole, self.evidence_channels = width, whole, evidence
+        self.channels, self.whole, self.evidence_channels, self.context_channels = width, whole, evidence, context
         self.stem = nn.Sequential(conv(c_in, 32, stride=2), conv(32, widths[0], stride=2))
         self.merge = conv(widths[0] + evidence, widths[0], 1)
         self.shrinks = nn.ModuleList(conv(widths[i - 1], c, stride=2) if i else nn.Identity() for i, c in enumerate(widths))
@@ -56,10 +76,15 @@ class Pyramid(nn.Module):
         for i, (shrink, stage) in enumerate(zip(self.shrinks, self.stages, strict=True)):
             x = shrink(x)
             if i == CONTEXT_STAGE and self.context is not None:
-                x = x + self.context(x.new_zeros(len(x), self.context.in_channels, *x.shape[-2:]) if context is None else context.to(x.dtype))
+                x = x + self.context(x.new_zeros(len(x), self.context_channels, *x.shape[-2:]) if context is None else context.to(x.dtype))
             x = stage(x)
             levels.append(x)
         y = self.laterals[-1](levels[-1])
         for level, lateral, smooth in zip(levels[-2::-1], list(self.laterals)[-2::-1], list(self.smooth)[::-1], strict=True):
             y = smooth(lateral(level) + F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False))
         return self.out(y), self.summary(levels[-1].mean((2, 3)))
+
+    def absorb(self, weight: torch.Tensor) -> Pyramid:
+        """Changed so that it gives weight · features, weight (D, width): its last layer is linear."""
+        self.out = then(self.out, weight)
+        return self

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lvd_live.lvd import packed
 from lvd_live.lvd.descent import Descent, descend
-from lvd_live.lvd.field import Folded, FoldedField, Seen
+from lvd_live.lvd.field import Folded, FoldedField
 from lvd_live.lvd.uncertainty import spread
 from lvd_live.lvd.network import LANDMARKS, LVD, Maps, network_input
 
@@ -26,6 +29,14 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
+def keep_memory() -> None:
+    """Let the C library keep what is freed for the next frame: fresh pages cost more than many a layer. Only glibc can be told."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: up to 32 MiB comes from the heap
+        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD: the heap does not shrink
+
+
 class Runtime:
     """See a crop once, descend on it many times.
 
@@ -36,10 +47,20 @@ class Runtime:
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be float32 or bfloat16, not {precision}")
-        self.precision = precision
-        self.network = fold_batch_norm(copy.deepcopy(network).eval()).to(self.device, memory_format=torch.channels_last)
-        self.field = FoldedField(network.field).to(self.device)
-        self.size = network.preset.size
+        self.precision, self.size = precision, network.preset.size
+        self.dtype = getattr(torch, precision)
+        self.network = fold_batch_norm(copy.deepcopy(network).eval())
+        self.field = FoldedField(network.field)
+        self.network.backbone = self.network.backbone.absorb(self.field.w_features)
+        self.field.w_features = None
+        self.network.to(self.device, memory_format=torch.channels_last)
+        self.field.to(self.device)
+        self.network.backbone.to(self.dtype)
+        self.field.layer2.to(self.dtype)
+        if packed.available(self.device):
+            keep_memory()
+            packed.pack(self.network.backbone)
+            self.field.layer2 = packed.pack(self.field.layer2)
 
     @property
     def provider(self) -> str:
@@ -52,9 +73,7 @@ class Runtime:
         x = network_input(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device))
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
         told = None if maps is None else Maps(*(torch.from_numpy(m) for m in maps)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            seen = self.network.see(x, points, told)
-        return self.field.prepare(Seen(seen.features.float(), seen.whole, seen.landmarks))
+        return self.field.prepare(self.network.see(x.to(self.dtype), points, told))
 
     @torch.inference_mode()
     def descend(self, folded: Folded, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
