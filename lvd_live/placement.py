@@ -39,10 +39,11 @@ class Camera:
 
 
 def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float = 1.0) -> np.ndarray:
-    """Crop frame (..., 3) -> camera frame (..., 3) metres, for a pelvis `distance` metres away. Everything scales with `distance`."""
-    pixels = crop.to_picture(vertices[..., :2])
-    d = distance * np.maximum(1 - vertices[..., 2:] * crop.half / camera.focal, NEAR)
-    return np.concatenate([(pixels - camera.centre) / camera.focal * d, d], -1)
+    """Crop frame (..., 3) -> camera frame (..., 3) metres, same dtype, for a pelvis `distance` metres away. Everything scales with `distance`."""
+    k = crop.half / camera.focal
+    scale, shift = np.array([k, -k], vertices.dtype), ((crop.centre - camera.centre) / camera.focal).astype(vertices.dtype)
+    d = distance * np.maximum(1 - vertices[..., 2:] * k, NEAR)
+    return np.concatenate([(vertices[..., :2] * scale + shift) * d, d], -1)
 
 
 def to_crop(points: np.ndarray, crop: Crop, camera: Camera, distance: float) -> np.ndarray:

@@ -140,15 +140,17 @@ class Tracker:
         self._crop, self._vertices = crop, descent.vertices
         self._estimate_spread(folded, descent.vertices)
         clock.lap("uncertainty")
-        vertices = self.runtime.dense(descent.vertices)[0]
+        known = descent.vertices if self._spread is None else torch.cat([descent.vertices, self._spread[..., None]], -1)
+        dense = self.runtime.dense(known)[0]
+        vertices = np.ascontiguousarray(dense[:, :3])
         camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
         unit = to_metres(vertices, crop, camera)
         length = self._template_length * (1.0 if self.height is None else self.height / self._stature)
         distance = length / max(skeleton_length(self._regressor @ unit), 1e-6)
-        metres = (unit * distance).astype(np.float32)
+        metres = unit * np.float32(distance)
         std = np.zeros(len(metres), np.float32)
         if self._spread is not None:
-            spread = self.runtime.dense(self._spread[..., None])[0, :, 0].clip(float(self._spread.min()), float(self._spread.max()))  # mixes reach beyond what they mix
+            spread = dense[:, 3].clip(float(self._spread.min()), float(self._spread.max()))  # mixes reach beyond what they mix
             std = spread * np.float32(distance * crop.half / camera.focal)
         if self._carry is not None:
             metres, std = self._carry(metres), self._carry(std[:, None])[:, 0]

@@ -88,10 +88,12 @@ class LVD(nn.Module):
         return Seen(*self.backbone(picture, torch.cat([drawn, fine], 1), coarse), landmarks)
 
     def dense(self, vertices: torch.Tensor) -> torch.Tensor:
-        """The body's vertices (B, N, 3) from those the head serves (B, K, 3)."""
+        """The body's vertices (B, N, C) from those the head serves (B, K, C)."""
         if self.columns is None:
             return vertices
-        return (vertices[:, self.columns] * self.mix[..., None]).sum(2)
+        B, K, C = vertices.shape
+        mixed = F.embedding_bag(self.columns, vertices.transpose(0, 1).reshape(K, B * C), per_sample_weights=self.mix, mode="sum")
+        return mixed.unflatten(1, (B, C)).transpose(0, 1)
 
 
 def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -99,9 +101,12 @@ def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     ImageNet mean and deviation, the background set to 0 after normalising (as published), the mask in -1..1 as a fourth channel.
     """
-    m = mask[..., None].float() / 255
-    rgb = ((picture.float() / 255 - MEAN.to(picture.device)) / STD.to(picture.device)) * m
-    return torch.cat([rgb, 2 * m - 1], -1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    mean, std = MEAN.to(picture.device), STD.to(picture.device)
+    m = mask[..., None] * (1 / 255)
+    x = torch.empty(*mask.shape, 4, device=picture.device)
+    torch.mul((picture * (1 / (255 * std))).sub_(mean / std), m, out=x[..., :3])
+    torch.sub(2 * m, 1, out=x[..., 3:])
+    return x.permute(0, 3, 1, 2)
 
 
 def warp_map(features: torch.Tensor, region: torch.Tensor, size: int) -> torch.Tensor:
@@ -115,7 +120,7 @@ def landmark_maps(landmarks: torch.Tensor, size: int) -> torch.Tensor:
     """Draw landmarks (B, L, 4: x, y, depth, confidence; crop frame) as maps (B, 2·L, size, size): a Gaussian each, and the same times its depth."""
     at = (2 * torch.arange(size, device=landmarks.device) + 1) / size - 1
     x, y, z, confidence = landmarks.unbind(-1)
-    gx = torch.exp(-((at - x[..., None]) ** 2) / (2 * HEAT_SIGMA**2))
-    gy = torch.exp(-((-at - y[..., None]) ** 2) / (2 * HEAT_SIGMA**2))
-    heat = (confidence[..., None, None] * gy[..., :, None]) * gx[..., None, :]
-    return torch.cat([heat, heat * z[..., None, None]], 1)
+    gx = torch.exp(-((at[:, None] - x[:, None]) ** 2) / (2 * HEAT_SIGMA**2))  # (B, size, L)
+    gy = torch.exp(-((-at[:, None] - y[:, None]) ** 2) / (2 * HEAT_SIGMA**2))
+    heat = (confidence[:, None] * gy)[:, :, None] * gx[:, None]
+    return torch.cat([heat, heat * z[:, None, None]], -1).permute(0, 3, 1, 2)
