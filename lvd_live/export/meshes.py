@@ -14,24 +14,26 @@ WORST = 0.10  # metres of uncertainty that are drawn in the last colour
 
 def write(motion: Motion, folder: Path, suffix: str, *, uncertainty: bool = False) -> None:
     """`000000.obj` and so on, numbered by the grid; frames without a mesh leave their number out. Raises OSError."""
-    faces = motion.faces
+    metre, triangles = UNITS[motion.options.unit], obj_faces(motion.faces)
     for number, mesh in enumerate(motion.meshes()):
         if mesh is None:
             continue
         vertices, std = mesh
         if suffix == ".obj":
-            data = obj(vertices, faces)
+            data = obj_vertices(vertices) + triangles
         else:
-            metre = UNITS[motion.options.unit]
-            data = ply(vertices, faces, std if uncertainty else None, colours(std / metre) if uncertainty else None)
+            data = ply(vertices, motion.faces, std if uncertainty else None, colours(std / metre) if uncertainty else None)
         (folder / f"{number:06d}{suffix}").write_bytes(data)
 
 
-def obj(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    """A Wavefront OBJ: positions and triangles."""
-    lines = [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in vertices.tolist()]
-    lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
-    return ("\n".join(lines) + "\n").encode()
+def obj_faces(faces: np.ndarray) -> bytes:
+    """The triangles (M, 3) as lines of a Wavefront OBJ, which counts from 1."""
+    return b"f %d %d %d\n" * len(faces) % tuple((faces + 1).ravel().tolist())
+
+
+def obj_vertices(vertices: np.ndarray) -> bytes:
+    """The positions (N, 3) as lines of a Wavefront OBJ."""
+    return b"v %.6g %.6g %.6g\n" * len(vertices) % tuple(vertices.ravel().tolist())
 
 
 def ply(vertices: np.ndarray, faces: np.ndarray, std: np.ndarray | None = None, rgb: np.ndarray | None = None) -> bytes:
