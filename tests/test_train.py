@@ -13,9 +13,10 @@ from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.loop import Average, Options, train
-from lvd_live.train.loss import LossOptions, descent_loss
+from lvd_live.train.loss import LossOptions, Surface, descent_loss
 
 K = 40
+ANYBODY = torch.arange(K).expand(K, K)  # everyone is everyone's partner
 STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, no_maps=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
 
 
@@ -63,9 +64,9 @@ class Oracle(Field):
 @pytest.mark.parametrize("clip", [None, 0.288])
 def test_only_the_truth_costs_nothing(clip):
     vertices = torch.rand(2, K, 3) - 0.5
-    seen, area = Seen(torch.zeros(2, 4, 8, 8)), torch.ones(K)
+    seen, surface = Seen(torch.zeros(2, 4, 8, 8)), Surface(torch.ones(K), ANYBODY)
     for field, free in ((Oracle(vertices, clip), True), (Oracle(vertices + 0.05, clip), False)):
-        everyone, itself = descent_loss(field, seen, vertices, area, 0.288, LossOptions(targets=K, own=64))
+        everyone, itself = descent_loss(field, seen, vertices, surface, 0.288, LossOptions(targets=K, own=64))
         assert (float(everyone) < 1e-6) == free and (float(itself) < 1e-6) == free
 
 
@@ -75,8 +76,20 @@ def test_area_weighs_the_loss():
     wrong[:, :10] += 0.1
     area = torch.ones(K)
     area[:10] = 0
-    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, area, 0.288, LossOptions())
+    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, Surface(area, torch.arange(K)[:, None]), 0.288, LossOptions())
     assert float(everyone) < 1e-6 and float(itself) < 1e-6
+
+
+def test_partners_that_err_together_cost_no_shape():
+    """The relative term is about differences alone: a shift of all vertices costs what it costs without it, wrong girths cost more."""
+    vertices, seen, surface = torch.rand(1, K, 3) - 0.5, Seen(torch.zeros(1, 4, 8, 8)), Surface(torch.ones(K), ANYBODY)
+    losses = {}
+    for name, wrong in (("shifted", vertices + 0.01), ("wider", vertices + 0.01 * (torch.arange(K)[None, :, None] % 2 * 2 - 1))):
+        for weight in (0.0, 1.0):
+            torch.manual_seed(0)
+            losses[name, weight] = float(descent_loss(Oracle(wrong, None), seen, vertices, surface, 0.288, LossOptions(relative_weight=weight, own_spread=(0.01, 0.05)))[1])
+    assert losses["shifted", 1.0] == pytest.approx(losses["shifted", 0.0], abs=1e-6)
+    assert losses["wider", 1.0] > 1.5 * losses["wider", 0.0]
 
 
 def test_a_sample_moves_as_one():
@@ -138,7 +151,7 @@ def run(data, out, steps, **changes):
     shards = Shards.open(data)
     small = LossOptions(uniform=8, near=8, targets=K, own=32)
     options = Options(steps=steps, batch=8, warm_up=5, rate=4e-3, ema=0.9, sizes=((0.5, 32), (1.0, 64)), validate_every=40, save_every=10, loss=small, variation=STILL)
-    train(network, average, shards, shards, torch.ones(K), out, replace(options, **changes), device=torch.device("cpu"), workers=[])
+    train(network, average, shards, shards, Surface(torch.ones(K), ANYBODY), out, replace(options, **changes), device=torch.device("cpu"), workers=[])
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 

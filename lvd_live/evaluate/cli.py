@@ -17,7 +17,7 @@ from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
 from lvd_live.tracker import Tracker
 
-HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(4)
+HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(8)
 TOLD = {"all": "landmarks and feature maps given", "maps": "feature maps given, no landmarks", "picture": "picture and mask alone"}
 
 
@@ -28,9 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
     parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")
     parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
+    parser.add_argument("--report", type=Path, metavar="DIR", nargs="?", const=Path("report"), help="the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="with --report: weights from `train --baseline`, to compare with")
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
-    parser.add_argument("--count", type=int, default=1024, help="synthetic people to measure")
+    parser.add_argument("--count", type=int, default=2048, help="synthetic people to measure")
     parser.add_argument("--evidence", nargs="+", choices=EVIDENCE, default=EVIDENCE, help="what the network is told of the person finder's opinion (default: each in turn)")
     parser.add_argument("--no-cold", action="store_true", help="leave out the comparison with 8 iterations from a point (it doubles the time)")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the real fits (PNG)")
@@ -38,8 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not (args.real or args.synthetic or args.curve or args.uncertainty):
-        raise UserError("Say what to measure: --real DIR, --synthetic, --uncertainty or --curve.")
+    if not (args.report or args.real or args.synthetic or args.curve or args.uncertainty):
+        raise UserError("Say what to measure: --report, --real DIR, --synthetic, --uncertainty or --curve.")
+    if args.real and not args.real.is_dir():
+        raise UserError(f"There is no folder {args.real} to measure on.")
     lines: list[str] = []
     if args.curve:
         plot(*args.curve)
@@ -47,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
         lines += synthetic(args)
     if args.uncertainty:
         lines += uncertainty(args)
-    if args.real:
-        if not args.real.is_dir():
-            raise UserError(f"There is no folder {args.real} to measure on.")
+    if args.report:
+        paper_report(args)
+        lines.append(f"{args.report / 'report.md'}")
+    elif args.real:
         lines += real(args)
     sys.stdout.write("".join(line + "\n" for line in lines))
     return 0
@@ -70,6 +75,20 @@ def synthetic(args: argparse.Namespace) -> list[str]:
 
     tracker, shards = held_out(args)
     return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, shards, args.count, args.evidence), ""]
+
+
+def paper_report(args: argparse.Namespace) -> None:
+    from lvd_live.evaluate import report
+
+    logging.getLogger("lvd_live.evaluate").setLevel(logging.INFO)
+    tracker, shards = held_out(args)
+    baseline = None
+    if args.baseline:
+        from lvd_live.train.baseline import load_baseline
+
+        network = tracker.runtime.network
+        baseline = load_baseline(args.baseline, tracker.body, network.control.cpu(), network.columns.cpu(), network.mix.cpu())
+    report.write(args.report, args.preset, shards, weights=args.weights, baseline=baseline, real=args.real, models=args.models, count=args.count)
 
 
 def uncertainty(args: argparse.Namespace) -> list[str]:

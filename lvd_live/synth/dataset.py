@@ -178,7 +178,7 @@ class Shards:
     def rows(self, shard: np.ndarray, chosen, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
         """Samples `chosen` (an index, a slice or an array of indices) of one of `maps`: the arrays of `keys`, or of all fields."""
         records = shard[chosen]
-        out = {key: np.asarray(records[key]) for key in keys or shard.dtype.names}
+        out = {key: np.array(records[key], order="C") for key in keys or shard.dtype.names}
         if self.upsample is not None and "vertices" in out:
             columns, mix = self.upsample
             out["vertices"] = (out["vertices"].astype(np.float32)[..., columns, :] * mix[..., None]).sum(-2)
