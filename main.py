@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _wants_window(options: argparse.Namespace) -> bool:
     """A camera, or nothing chosen at all, opens the window where there is a display; files are worked through without one."""
-    if options.headless or options.output or options.video or options.images or options.demo:
+    if options.headless or options.output or options.overlay or options.sheet or options.video or options.images or options.demo:
         return False
     from gui.app import has_display
 
@@ -156,14 +156,20 @@ def _open_window(options: argparse.Namespace) -> int:
     from functools import partial
 
     from gui.app import run
-    from gui.window import Input
-    from lvd_live.tracker import Tracker
+    from gui.inputs import Input
 
-    fixed = {"body": options.body, "fov_degrees": options.fov}
+    fixed = {name: value for name, value in {"body": options.body, "fov_degrees": options.fov}.items() if value is not None}
+
+    def load(**chosen):
+        from lvd_live.tracker import Tracker  # behind the first pictures: torch takes its time to import
+
+        return stream(Tracker.load(**fixed, **chosen))
+
+    evidence = "maps" if options.no_landmarks else None if options.evidence == "all" else options.evidence
+    given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence}
     chosen = Input("camera", options.camera) if options.camera is not None else None
-    load = partial(Tracker.load, **{k: v for k, v in fixed.items() if v is not None})
     with _streaming(options) as stream:
-        return run(chosen, partial(_make_finder, options.person), lambda **chosen: stream(load(**chosen)), benchmark=options.benchmark)
+        return run(chosen, partial(_make_finder, options.person), load, options=given, record=options.record, benchmark=options.benchmark)
 
 
 @contextlib.contextmanager

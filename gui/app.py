@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
-import numpy as np
-
+SWITCH_S = 0.001  # between threads: with Python's own 5 ms, finder and tracker wait for each other
+DARK = {"Window": "#1f2329", "WindowText": "#d8dee9", "Base": "#2b303a", "AlternateBase": "#262b33", "Text": "#d8dee9", "Button": "#2b303a", "ButtonText": "#d8dee9", "ToolTipBase": "#2b303a", "ToolTipText": "#d8dee9", "BrightText": "#bf616a", "Highlight": "#5e81ac", "HighlightedText": "#ffffff", "Link": "#88c0d0", "PlaceholderText": "#7a8494", "Light": "#3b4252", "Midlight": "#343a46", "Mid": "#2b303a", "Dark": "#14161a", "Shadow": "#0b0c0e"}  # fmt: skip
 STYLE = """
-QWidget { background: #1f2329; color: #d8dee9; font-size: 10pt; }
 QToolBar { border: 0; spacing: 4px; padding: 4px; }
 QToolButton { padding: 4px 9px; border-radius: 4px; }
 QToolButton:hover, QToolButton:checked { background: #3b4252; }
 QToolButton:checked { color: #bf616a; }
-QComboBox, QDoubleSpinBox, QLineEdit { background: #2b303a; border: 1px solid #3b4252; border-radius: 4px; padding: 2px 6px; }
 QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
 QScrollArea { border: 0; }
-QSplitter::handle { background: #2b303a; }
 """
 
 
@@ -37,55 +35,44 @@ def application():
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV sets them for its own Qt
         os.environ.pop(name, None)
     import pyqtgraph as pg
-    from PySide6.QtCore import Qt
+    from PySide6.QtGui import QColor, QPalette
     from PySide6.QtWidgets import QApplication
 
-    if QApplication.instance() is None:
-        QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)  # several 3D views use pyqtgraph's shaders
     app = QApplication.instance() or QApplication([])
+    app.setStyle("Fusion")
+    palette = QPalette()
+    for role, colour in DARK.items():
+        palette.setColor(QPalette.ColorRole[role], QColor(colour))
+    for role in ("WindowText", "Text", "ButtonText"):
+        palette.setColor(QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], QColor("#6b7484"))
+    app.setPalette(palette)
     app.setStyleSheet(STYLE)
     pg.setConfigOptions(background="#1a1d22", foreground="#9aa4b2", antialias=True)
     return app
 
 
-def run(chosen, make_finder: Callable, make_tracker: Callable, *, benchmark: float | None = None) -> int:
-    """Show the window, tracking from `chosen` (a `window.Input`, or None), until it is closed. benchmark: close it after so many seconds of fits, and print what they were like."""
+def run(chosen, make_finder: Callable, make_tracker: Callable, *, options: Mapping[str, Any] = MappingProxyType({}), record: str | None = None, benchmark: float | None = None) -> int:
+    """Show the window, tracking from `chosen` (a `inputs.Input`, or None), until it is closed; Ctrl-C closes it, too.
+
+    options: of `Controls.choose`. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
+    """
+    sys.setswitchinterval(SWITCH_S)
     app = application()
     from gui.window import MainWindow
 
     window = MainWindow(make_finder, make_tracker)
+    window.controls.choose(**options)
+    window.record_soon = record
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: window.close())
     window.show()
     if chosen is not None:
         window.open(chosen)
-    if benchmark is not None:
-        window.benchmark = _Benchmark(window, benchmark)  # the timer alone does not keep it
-    return app.exec()
+    if benchmark is None:
+        return app.exec()
+    from gui.benchmark import Benchmark
 
-
-class _Benchmark:
-    """Waits for the first mesh, then counts for `seconds`, prints, and closes the window."""
-
-    def __init__(self, window, seconds: float):
-        from PySide6.QtCore import QTimer
-
-        self.window, self.seconds, self.began = window, seconds, None
-        self.clock = QTimer(window, interval=50, timeout=self.look)
-        self.clock.start()
-
-    def look(self) -> None:
-        window = self.window
-        if self.began is None:
-            if window.view is not None and window.view.vertices is not None:
-                window.picture.latencies_ms = deque(maxlen=1_000_000)
-                self.began = (time.monotonic(), window.displayed, window.pipeline.dropped)
-            return
-        passed = time.monotonic() - self.began[0]
-        if passed < self.seconds and window.pipeline.state not in ("ended", "failed"):
-            return
-        self.clock.stop()
-        latencies = np.array(window.picture.latencies_ms or [np.nan])
-        print(f"displayed fits a second  {(window.displayed - self.began[1]) / passed:.1f}")
-        print(f"latency to the screen    median {np.median(latencies):.0f} ms, 95 % {np.percentile(latencies, 95):.0f} ms")
-        print(f"frames dropped           {window.pipeline.dropped - self.began[2]}")
-        print("time by stage, ms        " + ", ".join(f"{name} {ms:.1f}" for name, ms in window.pipeline.statistics.stages.items()))
-        window.close()
+    bench = Benchmark(window, benchmark)
+    status = app.exec()
+    bench.report()
+    return status

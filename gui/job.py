@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QFileDialog, QLabel, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from gui.review import VIDEOS, review
+from gui.review import review
 from lvd_live import __version__, offline
 from lvd_live.errors import UserError
-from lvd_live.paths import RECORDINGS
 from lvd_live.session.files import fresh_name
 from lvd_live.sources import VideoSource
 
@@ -130,8 +129,9 @@ def time_text(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def process_video(parent: QWidget, make_finder: Callable, make_tracker: Callable) -> None:
-    """Ask for a video, track all of it, and show the result."""
-    path, _ = QFileDialog.getOpenFileName(parent, "Process a video, every frame of it", "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")
-    if path:
-        JobDialog(Job(Path(path), make_finder, make_tracker, RECORDINGS), lambda output, video: review(parent, output, video), parent).show()
+def process_video(parent: QWidget, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path) -> JobDialog:
+    """Track all of a video, into `folder`, and show the result."""
+    dialog = JobDialog(Job(video, make_finder, make_tracker, folder), lambda output, video: review(parent, output, video), parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.show()
+    return dialog

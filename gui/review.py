@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +12,20 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QMainWindow, QMessageBox, QPushButton, QSlider, QSplitter, QVBoxLayout, QWidget
 
-from gui.painter import MAX_SIDE, TOPS_MM, scaled, shrink
-from gui.views import ColourBar, PictureView, SpaceView
-from lvd_live import draw
+from gui.inputs import VIDEOS
+from gui.shading import MAX_SIDE, TOPS_MM, Calibration, View, draw_over, scaled, shrink, top_for
+from gui.space import SpaceView
+from gui.views import ColourBar, PictureView
 from lvd_live.errors import UserError
 from lvd_live.session.library import MATROSKA, Session, open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 from lvd_live.sources import VideoSource
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 NO_PICTURE = (26, 29, 34)
 AXIS = 52  # pixels, the width of the timeline's left axis
 TOLERANCE_NS = 500_000  # a video's container states times to the millisecond
 FAR_AHEAD_NS = 2_000_000_000  # beyond this a seek is quicker than decoding what lies between
 ROWS_AT_A_TIME = 200
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One row of a take. picture (H, W, 3) uint8 RGB, with the mesh; vertices (N, 3) metres, camera frame, and colours (N, 3) uint8, or None where not tracked; size (width, height) of the frame, pixels;
-    top_mm: where the uncertainty's colours end."""
-
-    row: int
-    picture: np.ndarray
-    vertices: np.ndarray | None
-    colours: np.ndarray | None
-    intrinsics: np.ndarray
-    size: tuple[int, int]
-    top_mm: int
 
 
 class Pictures:
@@ -87,7 +72,7 @@ class Pictures:
 class Reader(QObject):
     """Reads and draws rows in a thread of its own, the newest wish first, and sums the uncertainty up in another.
 
-    drawn: a Shown. summed: (F,) float64, mean uncertainty in mm so far, NaN where not tracked or not known yet. failed: a sentence.
+    drawn: a View. summed: (F,) float64, mean error to expect in mm so far (the spread itself without a calibration), NaN where not tracked or not known yet. failed: a sentence.
     """
 
     drawn = Signal(object)
@@ -96,7 +81,7 @@ class Reader(QObject):
 
     def __init__(self, data: Sequence | Session, video: Path | None):
         super().__init__()
-        self.data, self._video, self.opacity = data, video, 0.65
+        self.data, self._video, self.opacity, self.calibration = data, video, 0.65, Calibration(data.meta)
         self._wanted: int | None = None
         self._news = threading.Condition()
         self._stop = False
@@ -132,7 +117,7 @@ class Reader(QObject):
             pictures = Pictures(self.data, self._video) if self._video is not None else None
         except (UserError, OSError) as error:
             self.failed.emit(str(error))
-        top_mm = colour_top(self.data)
+        top_mm = colour_top(self.data, self.calibration)
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._wanted is not None or self._stop)
@@ -149,7 +134,7 @@ class Reader(QObject):
         if pictures is not None:
             pictures.close()
 
-    def _draw(self, row: int, picture: np.ndarray | None, top_mm: int) -> Shown:
+    def _draw(self, row: int, picture: np.ndarray | None, top_mm: int) -> View:
         data = self.data
         width, height = (max(int(side), 1) for side in data.image_size[row])
         if picture is None:
@@ -160,31 +145,27 @@ class Reader(QObject):
         vertices = colours = None
         if data.tracked[row]:
             vertices = np.array(data.vertices[row])
-            colours = scaled(1000 * np.asarray(data.vertex_std[row]), 0, top_mm)
-            K = data.intrinsics[row].copy()
-            K[:2] *= scale
-            K[:2, 2] += (scale - 1) / 2  # pixel centres on whole numbers
-            picture = draw.overlay(picture, vertices, data.faces, K, self.opacity, colours)
-        return Shown(row, picture, vertices, colours, data.intrinsics[row], (width, height), top_mm)
+            colours = scaled(self.calibration.error_mm(data.vertex_std[row]), 0, top_mm)
+            picture = draw_over(picture, scale, vertices, data.faces, colours, data.intrinsics[row], self.opacity)
+        return View(row, picture, vertices, data.faces, colours, data.intrinsics[row], (width, height), top_mm)
 
     def _sum_up(self) -> None:
         means = np.full(len(self.data), np.nan)
         for first in range(0, len(means), ROWS_AT_A_TIME):
             rows = slice(first, first + ROWS_AT_A_TIME)
-            means[rows] = np.where(self.data.tracked[rows], 1000 * np.asarray(self.data.vertex_std[rows]).mean(1, dtype=np.float64), np.nan)
+            means[rows] = np.where(self.data.tracked[rows], self.calibration.error_mm(self.data.vertex_std[rows]).mean(1, dtype=np.float64), np.nan)
             if self._stop:
                 return
             self.summed.emit(means.copy())
 
 
-def colour_top(data: Sequence | Session) -> int:
+def colour_top(data: Sequence | Session, calibration: Calibration) -> int:
     """Where the uncertainty's colours may end, mm: above nearly all of it, judged from a few frames."""
     rows = np.flatnonzero(data.tracked)
     if not len(rows):
         return TOPS_MM[0]
     few = rows[np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int)]
-    high = 1000 * float(np.percentile(np.asarray(data.vertex_std[few]), 98))
-    return next((top for top in TOPS_MM if top >= high), TOPS_MM[-1])
+    return top_for(float(np.percentile(calibration.error_mm(data.vertex_std[few]), 98)))
 
 
 def gaps(data: Sequence | Session, seconds: np.ndarray) -> np.ndarray:
@@ -200,18 +181,18 @@ def gaps(data: Sequence | Session, seconds: np.ndarray) -> np.ndarray:
 
 
 class Timeline(pg.PlotWidget):
-    """Mean uncertainty over time, with gaps and a cursor that can be dragged or put somewhere by a click. moved: seconds."""
+    """Mean uncertainty over time, with gaps and a cursor that can be dragged or put somewhere by a click. what: its name. moved: seconds."""
 
     moved = Signal(float)
 
-    def __init__(self, seconds: np.ndarray, empty: np.ndarray):
+    def __init__(self, seconds: np.ndarray, empty: np.ndarray, what: str):
         super().__init__()
         self.setFixedHeight(150)
         self.setMouseEnabled(False, False)
         self.hideButtons()
         self.setMenuEnabled(False)
         self.showGrid(y=True, alpha=0.15)
-        self.setLabel("left", "mean spread, mm")
+        self.setLabel("left", f"{what}, mm")
         self.setLabel("bottom", "seconds (shaded: nobody tracked, or frames lost)")
         self.getAxis("left").setWidth(AXIS)
         self._seconds = seconds
@@ -235,24 +216,25 @@ class Timeline(pg.PlotWidget):
 
 
 class Review(QMainWindow):
-    """Scrubs through a sequence or a recorded session. space: with the 3D view."""
+    """Scrubs through a sequence or a recorded session."""
 
-    def __init__(self, data: Sequence | Session, video: Path | None, title: str, parent: QWidget | None = None, *, space: bool = True):
+    def __init__(self, data: Sequence | Session, video: Path | None, title: str, parent: QWidget | None = None):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"{title} – review")
         self.resize(1180, 760)
         self.data, self.shown = data, None
         self.seconds = (data.timestamps_ns - data.timestamps_ns[0]) / 1e9
-        self.picture, self.space, self.bar = PictureView(), SpaceView() if space else None, ColourBar()
-        self.timeline = Timeline(self.seconds, gaps(data, self.seconds))
+        self.reader = Reader(data, video)
+        self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
+        self.what = "expected error" if self.reader.calibration.known else "spread"
+        self.timeline = Timeline(self.seconds, gaps(data, self.seconds), self.what)
         self.slider = QSlider(Qt.Orientation.Horizontal, maximum=len(data) - 1, focusPolicy=Qt.FocusPolicy.NoFocus)
         self.play = QPushButton("Play", checkable=True, focusPolicy=Qt.FocusPolicy.NoFocus)
         self.label = QLabel()
         self._lay_out()
         self._clock = QTimer(self, interval=15, timeout=self._advance)
         self._started = 0.0
-        self.reader = Reader(data, video)
         self.reader.drawn.connect(self._show)
         self.reader.summed.connect(self.timeline.show_means)
         self.reader.failed.connect(lambda text: self.statusBar().showMessage(text))
@@ -273,8 +255,7 @@ class Review(QMainWindow):
     def _lay_out(self) -> None:
         middle = QSplitter(Qt.Orientation.Horizontal)
         for view in (self.picture, self.space):
-            if view is not None:
-                middle.addWidget(view)
+            middle.addWidget(view)
         middle.setSizes([640, 500])
         controls = QHBoxLayout()
         controls.addWidget(self.play)
@@ -308,7 +289,7 @@ class Review(QMainWindow):
     def _moved(self, row: int) -> None:
         self.timeline.cursor.setValue(self.seconds[row])
         self.reader.want(row)
-        state = f"spread {1000 * float(np.mean(self.data.vertex_std[row])):.1f} mm, {self.data.iterations[row]} iterations" if self.data.tracked[row] else "nobody tracked"
+        state = f"{self.what} {float(np.mean(self.reader.calibration.error_mm(self.data.vertex_std[row]))):.0f} mm on average, {self.data.iterations[row]} iterations" if self.data.tracked[row] else "nobody tracked"
         self.label.setText(f"{self.seconds[row]:.2f} of {self.seconds[-1]:.2f} s  ·  frame {row + 1} of {len(self.data)}  ·  {state}")
 
     def _play(self, on: bool) -> None:
@@ -327,12 +308,11 @@ class Review(QMainWindow):
         if now >= self.seconds[-1]:
             self.play.setChecked(False)
 
-    def _show(self, shown: Shown) -> None:
+    def _show(self, shown: View) -> None:
         self.shown = shown
         self.picture.show_picture(shown.picture)
-        self.bar.show_mode("uncertainty", False, shown.top_mm)
-        if self.space is not None:
-            self.space.show_mesh(shown.vertices, self.data.faces, shown.colours, shown.intrinsics if shown.vertices is not None else None, shown.size)
+        self.bar.show_mode("uncertainty", self.reader.calibration.known, shown.top_mm)
+        self.space.show_view(shown)
 
 
 def load(path: Path, video: Path | None = None) -> tuple[Sequence | Session, Path | None, str]:

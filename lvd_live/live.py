@@ -3,7 +3,7 @@
     source ──▶ slot ──▶ person ──▶ slot ──▶ fit ──▶ `take`
 
 While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A camera's newest frame replaces the one that nobody took, which is counted; a file
-waits. The person is looked for only when the fit has taken the last one: none is found in vain, and every Person.is_new reaches the tracker.
+waits, and is played no faster than its own pace. The person is looked for only when the fit has taken the last one: none is found in vain, and every Person.is_new reaches the tracker.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person
 from lvd_live.sources import Frame
-from lvd_live.tracker import Fit, Tracker
+
+if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
+    from lvd_live.tracker import Fit, Tracker
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between attempts to open a camera
+LONGEST_GAP_S = 2.0  # between two frames of a file, however far apart their times are
 WINDOW = 90  # results that the statistics look back on
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a frame. person, fit: None where nobody was found or the mesh did not settle. captured_ns, done_ns: time.monotonic_ns(). milliseconds: time by stage."""
+    """What became of a frame. person, fit: None where nobody was found or the mesh did not settle. captured_ns (a camera's picture has arrived, or a file's was read), done_ns: time.monotonic_ns().
+    milliseconds: time by stage."""
 
     frame: Frame
     person: Person | None
@@ -105,21 +110,23 @@ class Statistics:
 class Pipeline:
     """Runs from the moment it is made until `close`.
 
-    open_source, make_finder, make_tracker: called in the pipeline's threads, so that nothing waits for a camera or for models. live: the source is a camera.
+    open_source, make_finder, make_tracker: called in the pipeline's threads, so that nothing waits for a camera or for models. live: the source is a camera. stills: its pictures have nothing to do
+    with each other, each is a cold start.
     on_result: called in the fit's thread with every Result, in the order of the frames (a recorder); must be quick.
-    newest: the newest Frame captured, before anything else is known of it. tracker: once there is one. problem: the sentence why nothing comes any more, or "". ended: the source has no more.
+    newest: the newest Frame captured, before anything else is known of it. tracker: once there is one. problem: the sentence why nothing comes any more, or "". notice: why the last `use` changed nothing, or "".
+    ended: the source has no more.
     paused: capture waits; `step` lets one frame pass.
     """
 
-    def __init__(self, open_source: Callable, make_finder: Callable, make_tracker: Callable[[], Tracker], *, live: bool, on_result: Callable[[Result], None] = lambda _: None):
+    def __init__(self, open_source: Callable, make_finder: Callable, make_tracker: Callable[[], Tracker], *, live: bool, stills: bool = False, on_result: Callable[[Result], None] = lambda _: None):
         self._open_source, self._make_finder, self._make_tracker, self._on_result = open_source, make_finder, make_tracker, on_result
-        self.live, self.statistics = live, Statistics()
+        self.live, self.stills, self.statistics = live, stills, Statistics()
         self.newest: Frame | None = None
         self.source = None
         self.tracker: Tracker | None = None
-        self.problem, self.ended = "", False
+        self.problem, self.notice, self.ended = "", "", False
         self._captured, self._found, self._fitted = Slot(live), Slot(False), Slot(True)
-        self._stop, self._go, self._single = threading.Event(), threading.Event(), threading.Event()
+        self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
         self._forget = [threading.Event(), threading.Event()]  # finder, tracker
         self._go.set()
         self._threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True) for work in (self._capture, self._find, self._fit)]
@@ -134,6 +141,11 @@ class Pipeline:
         """Forget person and mesh."""
         for event in self._forget:
             event.set()
+
+    def use(self, make_tracker: Callable[[], Tracker]) -> None:
+        """Go on with another tracker, made in the fit's thread; where that fails the old one stays, and `notice` says why."""
+        self._make_tracker, self.notice = make_tracker, ""
+        self._renew.set()
 
     @property
     def paused(self) -> bool:
@@ -196,16 +208,16 @@ class Pipeline:
     def _capture(self) -> None:
         with self._opened() as source:
             self.source = source
-            frames = iter(source)
+            frames, pace = iter(source), _Pace()
             while not self._stop.is_set():
                 if not self._go.wait(0.05) and not self._single.is_set():
                     continue
                 frame = next(frames, None)
-                if frame is None:
+                if frame is None or not self.live and self._stop.wait(pace.wait_s(frame.timestamp_ns)):
                     break
                 self._single.clear()
                 self.newest = frame
-                if not self._captured.put((frame, time.monotonic_ns())):
+                if not self._captured.put((frame, frame.timestamp_ns if self.live else time.monotonic_ns())):
                     break
         self.ended = True
         if not self.live:  # the last frame is still on its way
@@ -233,7 +245,7 @@ class Pipeline:
             if item is None:
                 break
             frame, captured = item
-            if self._forget[0].is_set() or frame.picture.shape != shape:
+            if self._forget[0].is_set() or frame.picture.shape != shape or self.stills:
                 self._forget[0].clear()
                 shape = frame.picture.shape
                 finder.reset()
@@ -251,8 +263,11 @@ class Pipeline:
         torch.set_num_threads(1)  # the person is found on the other core
         self.tracker, shape = self._make_tracker(), None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
+            if self._renew.is_set():
+                self._renew.clear()
+                self._replace_tracker()
             frame, captured, person, milliseconds = item
-            if self._forget[1].is_set() or person is None or frame.picture.shape != shape:
+            if self._forget[1].is_set() or person is None or frame.picture.shape != shape or self.stills:
                 self._forget[1].clear()
                 shape = frame.picture.shape
                 self.tracker.reset()
@@ -262,3 +277,24 @@ class Pipeline:
             self.statistics.add(result)
             self._on_result(result)
             self._fitted.put(result)
+
+    def _replace_tracker(self) -> None:
+        try:
+            self.tracker = self._make_tracker()
+        except UserError as error:
+            self.notice = str(error)
+
+
+class _Pace:
+    """When a file's frames are due: as far apart as their times; one that is late makes those behind it later, not faster."""
+
+    def __init__(self):
+        self._last_ns = self._due = None
+
+    def wait_s(self, timestamp_ns: int) -> float:
+        """Seconds until a frame of this time is due, the frames asked for in turn."""
+        now = time.monotonic()
+        gap = 0.0 if self._last_ns is None else min(max(timestamp_ns - self._last_ns, 0) / 1e9, LONGEST_GAP_S)
+        self._due = now if self._due is None else max(self._due + gap, now)
+        self._last_ns = timestamp_ns
+        return self._due - now

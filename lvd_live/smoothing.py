@@ -16,7 +16,11 @@ def lag_ms(level: str) -> float:
 
 
 class OneEuro:
-    """Filters points (N, 3), metres, of one time series. Each point has its own speed and so its own cut-off."""
+    """Filters points (N, 3), metres, of one time series. Each point has its own speed and so its own cut-off.
+
+    The speed is the low-passed difference between a new value and the last *filtered* one, as in the paper's Algorithm 1 and its authors' code: it counts the lag too, so that at a constant
+    speed v the output is less than 1/(2π(cutoff + slope·v)) seconds behind.
+    """
 
     def __init__(self, cutoff: float, slope: float):
         self.cutoff, self.slope = cutoff, slope

@@ -23,14 +23,15 @@ class Camera:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
-                number = 0
+                number, due = 0, time.monotonic()
                 try:
                     while camera.mode != "close":
                         if camera.mode == "run":
                             jpeg = camera.jpegs[number % len(camera.jpegs)]
                             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg + b"\r\n")
                             number += 1
-                        time.sleep(1 / camera.fps)
+                        due = max(due + 1 / camera.fps, time.monotonic() - 1)
+                        time.sleep(max(due - time.monotonic(), 0))
                 except OSError:
                     pass  # the viewer has gone
 

@@ -1,27 +1,44 @@
-"""The real window, driven: a loopback camera, every control, recording, trouble, closing."""
+"""The real window, driven: a loopback camera, every control, recording, replay, trouble, dropping, closing."""
 
+import subprocess
+import sys
+import threading
 import time
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
+import gui.app
+import gui.inputs
 import gui.window
+import main
 from gui.app import application
-from gui.painter import COLOURS, PART_COLOURS, Look, Painter, part_index
-from gui.views import frustum_lines, to_space
-from gui.window import Input, MainWindow
+from gui.inputs import Input, camera_names
+from gui.job import JobDialog
+from gui.review import Review, load
+from gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
+from gui.window import MainWindow
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS
-from lvd_live.paths import DEMO, MODELS
+from lvd_live.errors import UserError
+from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import BlazePoseFinder
 from lvd_live.session.library import list_sessions
+from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
 from lvd_live.tracker import Tracker
+from tests.fakes import FakeFinder
 from tests.mjpeg import Camera
 
+FIRST_MESH_MS, SOON_MS = 60_000, 15_000
+PIPELINE = {"capture", "find", "fit", "painter", "measurer", "camera", "recorder", "closer"}
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="module", autouse=True)
 def app():
     return application()
 
@@ -41,115 +58,294 @@ def camera(pictures):
 
 
 @pytest.fixture
-def window(app, tmp_path, monkeypatch):
+def make_window(qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr(gui.window, "RECORDINGS", tmp_path / "recordings")
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-    w = MainWindow(lambda: BlazePoseFinder(MODELS / "blazepose"), Tracker.load, settings=settings, space=False)
-    w.show()
-    yield w
-    w.close()
+
+    def make(make_finder=lambda: BlazePoseFinder(MODELS / "blazepose"), make_tracker=Tracker.load):
+        window = MainWindow(make_finder, make_tracker, settings=settings)
+        qtbot.addWidget(window)
+        window.show()
+        return window
+
+    return make
 
 
-def wait(app, condition, seconds=40.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        app.processEvents()
-        time.sleep(0.005)
+@pytest.fixture
+def window(make_window):
+    return make_window()
 
 
 def fitted(window):
     return window.view is not None and window.view.vertices is not None
 
 
-def test_a_session_in_front_of_a_camera(app, window, camera, tmp_path):
+def more(qtbot, window, count=2):
+    """Wait until some more fits were shown."""
+    seen = window.displayed
+    qtbot.waitUntil(lambda: window.displayed > seen + count, timeout=SOON_MS)
+
+
+def pipeline_threads():
+    return [t.name for t in threading.enumerate() if t.name in PIPELINE]
+
+
+def assert_closes(qtbot, window, seconds=2.0):
+    began = time.monotonic()
+    window.close()
+    assert time.monotonic() - began < seconds
+
+
+def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
+    controls, before = window.controls, len(pipeline_threads())
     window.open(Input("camera", camera.url))
-    wait(app, lambda: window.picture.picture is not None, 5)  # the bare picture, while models load
-    wait(app, lambda: fitted(window))
-    assert window.view.result.fit.vertex_std.any() and "tracked" in (window._tick_slowly() or window.status.text())
+    qtbot.waitUntil(lambda: window.picture.picture is not None, timeout=5000)  # the bare picture, while models load
+    qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
+    assert window.view.of.fit.vertex_std.any()
+    window._tell()
+    for fact in ("camera stream", "running", "torch", "preset live", "tracked", "iteration", "fits/s", "ms", "dropped", "×"):
+        assert fact in window.status.text()
 
     tracker = window.pipeline.tracker
-    for control, option, value in ((window.iterations, "iterations", 3), (window.evidence, "evidence", "maps")):
+    for control, option, value in ((controls.iterations, "iterations", 3), (controls.evidence, "evidence", "maps")):
         control.setCurrentIndex(control.findData(value))
         assert getattr(tracker, option) == value
-    window.warm.setChecked(False)
-    window.uncertainty.setChecked(False)
-    window.height_m.setValue(1.8)
+    controls.warm.setChecked(False)
+    controls.uncertainty.setChecked(False)
+    controls.height_m.setValue(1.8)
     assert (tracker.warm, tracker.uncertainty, tracker.height) == (False, 0, 1.8)
-    seen = window.displayed
-    wait(app, lambda: window.displayed > seen + 2)
-    assert window.view.result.fit.cold and window.view.result.fit.iterations == 3
+    more(qtbot, window)
+    assert window.view.of.fit.cold and window.view.of.fit.iterations == 3
+    controls.warm.setChecked(True)
 
     for number, colour in enumerate(COLOURS):
-        window.colour.setCurrentIndex(number)
-        seen = window.displayed
-        wait(app, lambda: window.displayed > seen + 1)
+        controls.colour.setCurrentIndex(number)
+        more(qtbot, window, 1)
         assert window.painter.look.colour == colour
+    for level in (1, 2, 0):
+        controls.smoothing.setCurrentIndex(level)
+        more(qtbot, window, 1)
     plain = window.view.picture
-    window.mirror.setChecked(True)
-    window.opacity.setValue(0)
-    seen = window.displayed
-    wait(app, lambda: window.displayed > seen + 1)
+    controls.mirror.setChecked(True)
+    controls.opacity.setValue(0)
+    more(qtbot, window, 1)
     assert window.view.picture.shape == plain.shape
+    for key, box, part in ((Qt.Key.Key_D, controls.space, window.space), (Qt.Key.Key_P, controls.plots, window.plots)):
+        QTest.keyClick(window, key)
+        assert not box.isChecked() and not part.isVisible()
+        QTest.keyClick(window, key)
+        assert part.isVisible()
+    QTest.keyClick(window, Qt.Key.Key_C)
+    assert controls.look.colour == COLOURS[0]
 
     window.actions_by_name["record"].trigger()
     assert window.recorder is not None
-    wait(app, lambda: window.recorder.frames > 8)
+    qtbot.waitUntil(lambda: window.recorder.frames > 8, timeout=SOON_MS)
     window.actions_by_name["record"].trigger()
     assert window.recorder is None
-    wait(app, lambda: [s.whole for s in list_sessions(tmp_path / "recordings")] == [True], 10)
-    assert list_sessions(tmp_path / "recordings")[0].frames > 8
+    sessions = tmp_path / "recordings"
+    qtbot.waitUntil(lambda: [s.whole for s in list_sessions(sessions)] == [True], timeout=SOON_MS)
+    assert list_sessions(sessions)[0].frames > 8
+    replay = Review(*load(list_sessions(sessions)[0].path))
+    replay.show()
+    qtbot.waitUntil(lambda: replay.shown is not None, timeout=SOON_MS)
+    assert replay.shown.vertices.shape == (6890, 3) and replay.reader.calibration.known and "expected error" in replay.label.text()
+    replay.close()
+
     png = window.snapshot(tmp_path)
     assert png.stat().st_size > 10_000 and png.with_suffix(".obj").read_text().count("\nv ") == 6890
 
     window.actions_by_name["pause"].trigger()
-    app.processEvents()
+    qtbot.wait(700)  # what is on its way still comes
     assert window.pipeline.paused
+    seen = window.displayed
     window.actions_by_name["step"].trigger()
+    qtbot.waitUntil(lambda: window.displayed > seen, timeout=SOON_MS)
+    qtbot.wait(300)
+    assert window.displayed == seen + 1
     window.actions_by_name["reset"].trigger()
     window.actions_by_name["pause"].trigger()
 
-    camera.mode = "stall"
-    wait(app, lambda: window.banner.isVisible(), 10)
-    assert "camera" in window.banner.text().lower()
-    camera.mode = "run"
-    wait(app, lambda: not window.banner.isVisible(), 15)
-    seen = window.displayed
-    wait(app, lambda: window.displayed > seen + 2)
+    for trouble in ("stall", "close"):
+        camera.mode = trouble
+        qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
+        assert "camera" in window.banner.text().lower()
+        if trouble == "close":
+            break
+        camera.mode = "run"
+        qtbot.waitUntil(lambda: not window.banner.isVisible(), timeout=SOON_MS)
+        more(qtbot, window)
+    camera.mode = "run"  # it answers again
+    qtbot.waitUntil(lambda: not window.banner.isVisible(), timeout=SOON_MS)
+    more(qtbot, window)
+    assert window.in_order
 
+    assert_closes(qtbot, window)
+    qtbot.waitUntil(lambda: len(pipeline_threads()) <= before, timeout=SOON_MS)  # none is left behind
+
+
+def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp_path, monkeypatch, capsys):
+    """main.py --camera URL, all the way."""
+    monkeypatch.setattr(gui.app, "has_display", lambda: True)
+    monkeypatch.setattr(gui.window, "RECORDINGS", tmp_path / "recordings")
+    monkeypatch.setattr(gui.window, "QSettings", lambda *names: QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat))
+    monkeypatch.setattr(gui.app.signal, "signal", lambda *given: None)
+    seen = {}
+    close = MainWindow.closeEvent
+
+    def look_before_closing(window, event):
+        if fitted(window):
+            seen["bare"], seen["drawn"] = window.view.of.frame.picture, window.view.picture
+            seen["grabbed"] = window.picture.grab().toImage()
+            seen["space"] = window.space.render_view(300, 300)
+            seen["height"], seen["fit"] = window.pipeline.tracker.height, window.view.of.fit
+        close(window, event)
+
+    monkeypatch.setattr(MainWindow, "closeEvent", look_before_closing)
+    assert main.main(["--camera", camera.url, "--benchmark", "1.5", "--height", "1.75", "--iterations", "2", "--record", "walk"]) == 0
+    changed = np.abs(seen["bare"].astype(int) - seen["drawn"]).max(-1) > 20
+    assert 0.01 < changed.mean() < 0.5  # the mesh lies on a part of the picture
+    assert len(np.unique(seen["space"].reshape(-1, 3), axis=0)) > 100
+    colours = {seen["grabbed"].pixel(x, y) for x in range(0, seen["grabbed"].width(), 5) for y in range(0, seen["grabbed"].height(), 5)}
+    assert len(colours) > 100
+    assert seen["height"] == 1.75 and seen["fit"].iterations == 2
+    assert [s.name for s in list_sessions(tmp_path / "recordings")] == ["walk"]
+    told = capsys.readouterr().out
+    assert "displayed fits a second" in told and "OUT OF ORDER" not in told and "threads left             none" in told
+
+
+def test_options_of_the_command_line_are_what_the_controls_show(window):
+    window.controls.choose(preset="live", height=1.75, iterations=2, evidence="maps")
+    assert window.controls.options == {"iterations": 2, "evidence": "maps", "height": 1.75, "warm": True, "uncertainty": 8}
+    window.controls.choose(height=None)  # not given: as it is
+    assert window.controls.options["height"] == 1.75
+
+
+def test_another_network_comes_without_another_source(qtbot, window, camera):
+    window.open(Input("camera", camera.url))
+    qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
+    pipeline, tracker = window.pipeline, window.pipeline.tracker
     began = time.monotonic()
-    window.close()
-    assert time.monotonic() - began < 2.0
+    window.controls.preset_changed.emit()
+    assert time.monotonic() - began < 0.1
+    qtbot.waitUntil(lambda: pipeline.tracker is not tracker, timeout=SOON_MS)
+    more(qtbot, window)
+    assert window.pipeline is pipeline
 
 
-def test_no_camera_says_so_and_the_demo_still_plays(app, window):
+def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):
     assert Input("camera", "rtsp://me:secret@there/1").title == "camera stream"
     window.open(Input("camera", "97"))
-    wait(app, lambda: window.banner.isVisible(), 10)
+    qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
     assert "No camera 97" in window.banner.text()
     window.actions_by_name["demo"].trigger()
-    wait(app, lambda: fitted(window))
-    assert not (window._tick_slowly() or window.banner.isVisible())
+    qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
+    window._tell()
+    assert not window.banner.isVisible()
 
 
-def test_choices_are_remembered(app, window, tmp_path):
-    window.colour.setCurrentIndex(2)
-    window.mirror.setChecked(True)
-    window.height_m.setValue(1.71)
-    window.close()
-    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-    again = MainWindow(BlazePoseFinder, Tracker.load, settings=settings, space=False)
-    assert (again.colour.currentIndex(), again.mirror.isChecked(), again.height_m.value()) == (2, True, 1.71)
-    settings.setValue("opacity", "rubbish")
-    MainWindow(BlazePoseFinder, Tracker.load, settings=settings, space=False).close()
+def drop(window, path):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    at = QPointF(QPoint(50, 50))
+    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+
+
+def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictures, tmp_path):
+    video = tmp_path / "walk.mp4"
+    writer = VideoWriter(video, 25.0, pictures[0].shape[1::-1])
+    for index, picture in enumerate(pictures[:8]):
+        writer.write(np.ascontiguousarray(picture), index * 40_000_000)
+    writer.close()
+    drop(window, video)
+    dialog = window.findChild(JobDialog)
+    qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=FIRST_MESH_MS)
+    qtbot.waitUntil(lambda: window.findChild(Review) is not None and window.findChild(Review).shown is not None, timeout=FIRST_MESH_MS)
+    review = window.findChild(Review)
+    review.slider.setValue(5)
+    qtbot.waitUntil(lambda: review.shown.of == 5, timeout=SOON_MS)
+    assert review.shown.vertices is not None and review.space.view is review.shown and (tmp_path / "recordings" / "walk.npz").exists()
+    review.close()
+
+
+def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):
+    import cv2
+
+    for number in (0, 20):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), pictures[number][..., ::-1])
+    drop(window, tmp_path)
+    assert window.input == Input("images", str(tmp_path))
+    qtbot.waitUntil(lambda: window.displayed == 2, timeout=FIRST_MESH_MS)
+    assert window.view.of.fit.cold and window.view.of.frame.name == "20.png"
+
+
+class SlowTracker:
+    """Stands for a model that takes its time to load."""
+
+    def __init__(self, **options):
+        time.sleep(4)
+        raise UserError("too late")
+
+
+class SlowInput(Input):
+    """Stands for a camera whose driver takes its time."""
+
+    def open(self):
+        time.sleep(4)
+        raise UserError("too late")
+
+
+def test_closing_is_quick_while_opening_or_loading(qtbot, make_window, camera):
+    for chosen, make_tracker in ((SlowInput("camera", "0"), Tracker.load), (Input("camera", camera.url), SlowTracker)):
+        window = make_window(FakeFinder, make_tracker)
+        window.open(chosen)
+        qtbot.wait(400)
+        assert_closes(qtbot, window)
+
+
+def test_closing_is_quick_while_recording_and_stalled(qtbot, window, camera, tmp_path):
+    window.open(Input("camera", camera.url))
+    qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.recorder.frames > 3, timeout=SOON_MS)
+    camera.mode = "stall"
+    qtbot.wait(300)
+    assert_closes(qtbot, window)
+    qtbot.waitUntil(lambda: [s.whole for s in list_sessions(tmp_path / "recordings")] == [True], timeout=SOON_MS)
+
+
+def test_another_source_does_not_wait_for_the_last_one(qtbot, window):
+    window.open(SlowInput("camera", "0"))
+    qtbot.wait(100)
+    began = time.monotonic()
+    window.open(Input("video", str(DEMO)))
+    assert time.monotonic() - began < 0.1
+
+
+def test_choices_are_remembered(make_window, tmp_path):
+    first = make_window()
+    first.controls.colour.setCurrentIndex(2)
+    first.controls.mirror.setChecked(True)
+    first.controls.height_m.setValue(1.71)
+    first.controls.space.setChecked(False)
+    first.close()
+    again = make_window()
+    assert (again.controls.colour.currentIndex(), again.controls.mirror.isChecked(), again.controls.height_m.value(), again.space.isVisible()) == (2, True, 1.71, False)
+    again.settings.setValue("opacity", "rubbish")
+    assert make_window().controls.opacity.value() == 65
     again.close()
 
 
-def test_space_has_z_up_and_the_camera_at_the_origin():
-    np.testing.assert_allclose(to_space(np.array([[1.0, 2.0, 3.0]])), [[1, 3, -2]])
-    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
-    lines = frustum_lines(K, (640, 480))
-    assert lines.shape == (16, 3) and not lines[0:8:2].any() and (lines[1:8:2, 1] > 0).all()
+def test_plots_and_controls_fit_into_800_pixels(qtbot, window):
+    window.resize(1280, 800)
+    QApplication.processEvents()
+    assert window.height() == 800 and window.plots.geometry().bottom() < 800 and window.plots.visibleRegion().boundingRect().height() == window.plots.height()
+    assert window.controls.verticalScrollBar().maximum() == 0
+
+
+def test_the_window_does_not_wait_for_torch():
+    code = "import sys, gui.app, gui.window; assert 'torch' not in sys.modules, 'torch is imported before the window shows'"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_every_vertex_belongs_to_a_part():
@@ -157,8 +353,29 @@ def test_every_vertex_belongs_to_a_part():
     assert len(PART_COLOURS) == len(BODY_PARTS) and set(part_index(labels)) == set(range(len(BODY_PARTS)))
 
 
-def test_nothing_to_keep(app, window, tmp_path):
+def test_nothing_to_keep(window, tmp_path):
     assert window.snapshot(tmp_path) is None
     window.actions_by_name["record"].trigger()
     assert window.recorder is None and not window.actions_by_name["record"].isChecked()
-    assert isinstance(Look(), Look) and Painter.painted is not None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sysfs is Linux's")
+def test_cameras_are_known_by_name(tmp_path, monkeypatch):
+    for number, name, index in ((0, "Front", 0), (1, "Front", 1), (2, "Back", 0)):
+        node = tmp_path / f"video{number}"
+        node.mkdir()
+        (node / "name").write_text(f"{name}\n")
+        (node / "index").write_text(f"{index}\n")
+    monkeypatch.setattr(gui.inputs, "_V4L", tmp_path)
+    assert camera_names() == ["0: Front", "2: Back"]
+
+
+@pytest.mark.parametrize("stated", [None, 3, {}, {"std": [0, 1]}, {"std": [0, 1], "error": [0]}, {"std": ["a"], "error": [1]}, {"std": [1, 0], "error": [0, 1]}, {"std": [0, float("nan")], "error": [0, 1]}, {"std": [], "error": []}])
+def test_a_file_may_state_any_calibration(stated):
+    calibration = Calibration({"tracker": {"calibration": stated}})
+    assert not calibration.known and calibration.error_mm(np.float32([0.02])) == pytest.approx(20)
+
+
+def test_a_calibrated_file_tells_the_error_to_expect():
+    calibration = Calibration({"tracker": {"calibration": {"std": [0.0, 0.01, 0.02], "error": [0.03, 0.05, 0.1]}}})
+    np.testing.assert_allclose(calibration.error_mm(np.float32([[0.005, 0.5]])), [[40, 100]], rtol=1e-5)

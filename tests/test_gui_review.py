@@ -115,11 +115,11 @@ def test_frames_are_found_again_by_their_time():
 def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
     dialog, results = run_job(app, video, tmp_path, missing=range(10, 15))
     wait(app, lambda: not dialog.running)
-    review = Review(*load(*results[0]), space=False)
+    review = Review(*load(*results[0]))
     review.show()
     for row in (0, 33, 7, 8, 12):
         review.slider.setValue(row)
-        wait(app, lambda row=row: review.shown is not None and review.shown.row == row)
+        wait(app, lambda row=row: review.shown is not None and review.shown.of == row)
         assert abs(shade(review.shown.picture) - (20 + 5 * row)) < 3
         assert (review.shown.vertices is None) == (row == 12)
         if row != 12:
@@ -149,7 +149,7 @@ def test_a_sequence_without_its_video_shows_the_mesh_alone(app, video, tmp_path)
     wait(app, lambda: not dialog.running)
     assert load(results[0][0])[1] == video  # found beside it, by the name in the meta
     video.unlink()
-    review = Review(*load(results[0][0]), space=False)
+    review = Review(*load(results[0][0]))
     wait(app, lambda: review.shown is not None)
     assert review.shown.picture.shape == (SIZE[1], SIZE[0], 3) and len(np.unique(review.shown.picture)) > 10
     assert "not found" in review.statusBar().currentMessage()

@@ -34,7 +34,7 @@ class Source:
             if self.closed:
                 return
             time.sleep(self.interval)
-            yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, index * 33_000_000)
+            yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, time.monotonic_ns())
 
 
 class Tracker(FakeTracker):
@@ -56,9 +56,9 @@ def wait_until(condition, seconds=5.0):
         time.sleep(0.005)
 
 
-def pipeline(source, *, live, tracker=None, finder=None):
+def pipeline(source, *, live, tracker=None, finder=None, stills=False):
     results = []
-    made = Pipeline(lambda: source, lambda: finder or FakeFinder(), lambda: tracker or Tracker(), live=live, on_result=results.append)
+    made = Pipeline(lambda: source, lambda: finder or FakeFinder(), lambda: tracker or Tracker(), live=live, stills=stills, on_result=results.append)
     return made, results
 
 
@@ -100,12 +100,54 @@ def test_another_size_of_picture_is_another_scene():
     class Turning(Source):
         def __iter__(self):
             for index in range(9):
-                yield FakeFrame(np.zeros((48, 64, 3) if index < 5 else (64, 48, 3), np.uint8), index, index * 33_000_000)
+                yield FakeFrame(np.zeros((48, 64, 3) if index < 5 else (64, 48, 3), np.uint8), index, index * 1_000_000)
 
     finder, tracker = FakeFinder(), Tracker()
     p, results = pipeline(Turning(), live=False, tracker=tracker, finder=finder)
     wait_until(lambda: len(results) == 9)
     assert finder.resets == 2 and tracker.resets == 2 and [r.fit.cold for r in results] == [i in (0, 5) for i in range(9)]
+    p.close()
+
+
+def test_pictures_of_a_folder_are_cold_starts_one_by_one():
+    tracker, finder = Tracker(), FakeFinder()
+    p, results = pipeline(Source(4), live=False, tracker=tracker, finder=finder, stills=True)
+    wait_until(lambda: len(results) == 4)
+    assert all(r.fit.cold for r in results) and finder.resets == 4
+    p.close()
+
+
+def test_a_file_plays_at_its_own_pace():
+    class Film(Source):
+        def __iter__(self):
+            for index in range(12):
+                time.sleep(0.1 if index == 3 else 0.0)  # one frame is slow to decode
+                yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, index * 40_000_000)
+
+    p, results = pipeline(Film(), live=False, tracker=Tracker(0.002))
+    wait_until(lambda: len(results) == 12)
+    at = np.array([r.captured_ns for r in results]) / 1e9
+    assert (np.diff(at) > 0.035).all() and 0.45 < at[-1] - at[0] < 0.75  # what was late is not made up for in a hurry
+    p.close()
+
+
+def test_another_tracker_without_another_source():
+    first, second = Tracker(), Tracker()
+    source = Source(interval=0.005)
+    p, results = pipeline(source, live=True, tracker=first)
+    wait_until(lambda: len(results) > 2)
+    p.use(lambda: second)
+    wait_until(lambda: p.tracker is second)
+    count = len(results)
+    wait_until(lambda: len(results) > count + 2)
+    assert not source.closed and second.fitted
+
+    def refuse():
+        raise UserError("There are no weights.")
+
+    p.use(refuse)
+    wait_until(lambda: p.notice)
+    assert p.notice == "There are no weights." and p.tracker is second and p.state == "running"
     p.close()
 
 

@@ -1,0 +1,61 @@
+"""What can be tracked: cameras by name, streams, videos, folders of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+STILLS_FPS = 1.0  # how fast a folder of pictures is shown
+_V4L = Path("/sys/class/video4linux")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What to track. kind: "camera", "video" or "images"; place: a number, an address or a path."""
+
+    kind: str
+    place: str
+
+    @property
+    def title(self) -> str:
+        if self.kind != "camera":
+            return Path(self.place).name
+        return f"camera {self.place}" if self.place.isdigit() else "camera stream"  # an address may hold a password
+
+    def open(self):
+        """The source; UserError where there is none."""
+        from lvd_live.sources import CameraSource, ImageSource, VideoSource
+
+        if self.kind == "camera":
+            return CameraSource(self.place)
+        return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)
+
+
+def camera_names() -> list[str]:
+    """"number: name" of each camera, where the system tells."""
+    return [f"{number}: {name}" for number, name in (_linux_cameras() if sys.platform.startswith("linux") else _other_cameras())]
+
+
+def _linux_cameras() -> list[tuple[int, str]]:
+    found = []
+    for node in _V4L.glob("video*"):
+        with contextlib.suppress(OSError, ValueError):
+            if int((node / "index").read_text()) == 0:  # a camera's other nodes give no pictures
+                found.append((int(node.name.removeprefix("video")), (node / "name").read_text().strip()))
+    return sorted(found)
+
+
+def _other_cameras() -> list[tuple[int, str]]:
+    """OpenCV's numbers name the system's interface, too: 1400 is Media Foundation's first camera."""
+    import cv2
+
+    try:
+        from cv2_enumerate_cameras import enumerate_cameras
+
+        backend = cv2.CAP_AVFOUNDATION if sys.platform == "darwin" else cv2.CAP_MSMF
+        return [(backend + camera.index, camera.name) for camera in enumerate_cameras(backend)]
+    except Exception:  # a list of names is a convenience; a system's interface may fail in its own ways
+        return []

@@ -1,0 +1,92 @@
+"""Small plots of how the tracking goes. Steps are in half crops: 1 is half the side of the square around the person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
+SERIES = {"fits": ("fits a second", "#a3be8c"), "latency": ("latency, ms", "#ebcb8b"), "dropped": ("dropped a second", "#bf616a")}
+REMEMBERED = 120  # values
+
+
+class Plots(QWidget):
+    """Time by stage, convergence, fits a second, latency and dropped frames, side by side. `refresh` tells the values, `redraw` draws one of the plots: none of them keeps the window busy for long."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFixedHeight(128)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        self._values = {name: np.full(REMEMBERED, np.nan) for name in SERIES}
+        self._stages: dict[str, float] = {}
+        self._steps: tuple[float, ...] = ()
+        self._turn = 0
+        first = QVBoxLayout()
+        first.setSpacing(0)
+        self.stages, self.legend = _plot("time by stage, ms"), QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
+        self.legend.setStyleSheet("font-size: 8pt")
+        first.addWidget(self.stages, 1)
+        first.addWidget(self.legend)
+        layout.addLayout(first, 3)
+        self._bars = pg.BarGraphItem(x0=[], y=[], height=0.8, width=[], brushes=[])
+        self.stages.addItem(self._bars)
+        self.stages.setYRange(-0.4, 0.4)
+        self.stages.getAxis("left").hide()
+        self.convergence = _plot("step per iteration")
+        self.convergence.setXRange(1, 8)
+        layout.addWidget(self.convergence, 2)
+        self.descent = self.convergence.plot(pen=pg.mkPen("#88c0d0"), symbol="o", symbolSize=5, symbolBrush="#88c0d0", symbolPen=None)
+        self.curves = {}
+        for name, (title, colour) in SERIES.items():
+            plot = _plot(title)
+            plot.getAxis("bottom").hide()
+            plot.setXRange(0, REMEMBERED)
+            layout.addWidget(plot, 2)
+            self.curves[name] = plot.plot(pen=pg.mkPen(colour), connect="finite")
+
+    def refresh(self, stages: dict[str, float], steps: tuple[float, ...], **values: float) -> None:
+        """stages: mean ms by name. steps: the last fit's mean displacement per iteration. values: the newest of SERIES."""
+        self._stages, self._steps = stages, steps
+        for name, value in values.items():
+            self._values[name] = np.append(self._values[name][1:], value)
+
+    def redraw(self) -> None:
+        """Draw the next of the plots, in turns."""
+        self._turn = (self._turn + 1) % (2 + len(SERIES))
+        if self._turn == 0:
+            self._draw_stages()
+        elif self._turn == 1:
+            self.descent.setData(np.arange(1, len(self._steps) + 1), self._steps)
+            self.convergence.setYRange(0, 1.1 * max(self._steps, default=1.0), padding=0)
+        else:
+            name = list(SERIES)[self._turn - 2]
+            values = self._values[name]
+            self.curves[name].setData(values)
+            top = np.nanmax(values) if np.isfinite(values).any() else 0.0
+            self.curves[name].getViewBox().setYRange(0, 1.2 * max(float(top), 1.0), padding=0)
+
+    def _draw_stages(self) -> None:
+        if not self._stages:
+            return
+        ends = np.cumsum(list(self._stages.values()))
+        brushes = [pg.mkBrush(STAGE_COLOURS[i % len(STAGE_COLOURS)]) for i in range(len(ends))]
+        self._bars.setOpts(x0=np.concatenate([[0], ends[:-1]]), y=np.zeros(len(ends)), width=list(self._stages.values()), height=0.5, brushes=brushes)
+        self.stages.setXRange(0, max(float(ends[-1]) * 1.05, 1.0), padding=0)
+        self.legend.setText(" ".join(f"<span style='color:{STAGE_COLOURS[i % len(STAGE_COLOURS)]}'>■&nbsp;{name}&nbsp;{ms:.0f}</span>" for i, (name, ms) in enumerate(self._stages.items())))
+
+
+def _plot(title: str) -> pg.PlotWidget:
+    plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{title}</span>")
+    plot.setMinimumSize(60, 60)
+    plot.setMouseEnabled(False, False)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.showGrid(y=True, alpha=0.15)
+    plot.disableAutoRange()
+    for side in ("left", "bottom"):
+        plot.getAxis(side).setStyle(tickLength=-3, tickTextOffset=2)
+    return plot
