@@ -12,28 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.export.motion import UNITS, UP, Motion, Options, Source
+from lvd_live.export.motion import Motion, Options, Source
 from lvd_live.session.files import check_writable, look_up, reason
 
 
 @dataclass(frozen=True)
 class Format:
-    """title: for a list that people choose from. suffix: of the file; folder: one file per frame, in a folder. up: its own way round; fixed: whether up axis and unit are laid down by its standard.
-    meshes: what it can hold, the default first. module: with `write(motion, path)`.
-    """
+    """title: for a list that people choose from. suffix: of the file; folder: one file per frame, in a folder. meshes, ups, units: what it can hold, the default first. module: with `write(motion, path)`."""
 
     title: str
     suffix: str
     module: str
     meshes: tuple[str, ...]
-    up: str = "y"
+    ups: tuple[str, ...] = ("y", "z")
+    units: tuple[str, ...] = ("m", "cm")
     folder: bool = False
-    fixed: bool = False
 
 
 FORMATS = {
-    "npz": Format("AMASS motion, with the meshes (.npz)", ".npz", "amass", ("fitted", "regularised"), up="z"),
-    "glb": Format("Animated glTF: skinned mesh (.glb)", ".glb", "gltf", ("regularised",), fixed=True),
+    "npz": Format("AMASS motion, with the meshes (.npz)", ".npz", "amass", ("fitted", "regularised"), ups=("z", "y"), units=("m",)),
+    "glb": Format("Animated glTF: skinned mesh (.glb)", ".glb", "gltf", ("regularised",), ups=("y",), units=("m",)),
     "bvh": Format("Skeleton motion (.bvh)", ".bvh", "bvh", ("regularised",)),
     "usd": Format("USD: skinned or cached mesh (.usdc)", ".usdc", "usd", ("regularised", "fitted")),
     "obj": Format("OBJ, one file per frame", ".obj", "meshes", ("fitted", "regularised"), folder=True),
@@ -67,7 +65,7 @@ def export(
     if name not in FORMATS:
         raise UserError(f"What is {target} to be? Name a --format: {', '.join(FORMATS)}." if format is None else f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
     kind = FORMATS[name]
-    options = Options(rate, up or kind.up, unit or "m", smooth, foot_lock, mesh or kind.meshes[0], origin, None if body is None else Path(body), height)
+    options = Options(rate, up or kind.ups[0], unit or kind.units[0], smooth, foot_lock, mesh or kind.meshes[0], origin, None if body is None else Path(body), height)
     _check(name, kind, options)
     if not kind.folder and _SUFFIXES.get(target.suffix.lower()) != name:
         raise UserError(f"Cannot write {target}: the name of {_article(name)} file ends in {kind.suffix}.")
@@ -90,12 +88,9 @@ def export(
 
 
 def _check(name: str, kind: Format, options: Options) -> None:
-    if options.up not in UP or options.unit not in UNITS or options.origin not in ("floor", "camera"):
-        raise UserError(f"The up axis is {' or '.join(UP)}, the unit {' or '.join(UNITS)}, the origin floor or camera.")
-    if kind.fixed and (options.up, options.unit) != (kind.up, "m"):
-        raise UserError(f"A {name} file is {kind.up}-up and in metres by its standard; leave --up and --unit out.")
-    if options.mesh not in kind.meshes:
-        raise UserError(f"{_article(name).capitalize()} file cannot hold the {options.mesh} mesh, only the {' or '.join(kind.meshes)} one.")
+    for what, given, possible in (("up axis", options.up, kind.ups), ("unit", options.unit, kind.units), ("mesh", options.mesh, kind.meshes), ("origin", options.origin, ("floor", "camera"))):
+        if given not in possible:
+            raise UserError(f"The {what} of {_article(name)} file is {' or '.join(possible)}, not {given}.")
     if options.rate is not None and not 1 <= options.rate <= 240:
         raise UserError(f"A rate of {options.rate:g} frames per second cannot be exported; choose one from 1 to 240.")
     if not 0 <= options.smooth <= 1:

@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
     parser.add_argument("--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)")
     parser.add_argument("--up", choices=("y", "z"), help="the axis that points up (default: z for npz, else y)")
-    parser.add_argument("--unit", choices=("m", "cm"), help="default: m")
+    parser.add_argument("--unit", choices=("m", "cm"), help="default: m; npz and glb know no other")
     parser.add_argument("--smooth", metavar="SECONDS", type=float, default=0.0, help="smooth over time, a Gaussian of this standard deviation, such as 0.05 (default: none)")
     parser.add_argument("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
     parser.add_argument("--mesh", choices=("fitted", "regularised"), help="the mesh as tracked, or the skinned body (default: what the format is for)")
