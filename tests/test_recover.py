@@ -228,7 +228,7 @@ def good_segment():
     columns |= {"tracked": np.array([True, False, True]), "timestamps_ns": np.arange(T), "video_ms": np.arange(T), "image_size": np.full((T, 2), 8, np.int32)}
     return columns | {
         "lvd_segment": np.int32(1), "session": np.array(b"{}"), "row": np.int64(0), "centre": np.zeros((K, 3)), "step": np.full(K, 1e-4),
-        "offsets": np.zeros((K, N, 3), np.int16), "std": np.zeros((K, N), np.uint16), "faces": np.array([[0, 1, 2], [2, 3, 4]], np.int32),
+        "offsets": np.zeros((2, K, N, 3), np.uint8), "std": np.zeros((2, K, N), np.uint8), "faces": np.array([[0, 1, 2], [2, 3, 4]], np.int32),
     }  # fmt: skip
 
 
@@ -257,8 +257,8 @@ HOSTILE_SEGMENTS = {
     "no faces": changed(faces=np.zeros((0, 3), np.int32)),
     "floats for offsets": changed(offsets=np.zeros((K, N, 3), np.float32)),
     "a pickle": raw(session=hostile.npy(np.array(hostile.Evil(), object), allow_pickle=True)),
-    "a header of 72 TiB": raw(offsets=hostile.header((K, 6_600_000_000_000, 3), "<i2")),
-    "a bomb": lambda path: hostile.archive(path, good_segment() | {"std": np.zeros((K, 500_000_000), np.uint16)[:, :60_000_000]}, compression=8),
+    "a header of 72 TiB": raw(offsets=hostile.header((2, K, 6_600_000_000_000, 3), "|u1")),
+    "a bomb": lambda path: hostile.archive(path, good_segment() | {"std": np.zeros((2, K, 60_000_000), np.uint8)}, compression=8),
     "a path for a name": lambda path: hostile.archive(path, good_segment(), raw={"../x.npy": hostile.npy(np.zeros(2))}),
     "a sequence": lambda path: hostile.archive(path),
     "cut": lambda path: path.write_bytes(hostile.archive(path, good_segment()).read_bytes()[:-30]),
