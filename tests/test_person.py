@@ -134,7 +134,7 @@ def test_the_mask_fits_a_known_one(finder, shared, name):
     picture = eval_picture(shared, f"{name}_img.png")
     known = eval_picture(shared, f"{name}_mask.png")[:, :, 0] > 127
     person = finder.find(picture)
-    assert person.is_new and person.score > 0.9 and person.mask.shape == (256, 256) and person.mask.dtype == np.float32
+    assert person.is_new and person.score > 0.9 and person.mask.shape == (128, 128) and person.mask.dtype == np.float32
     assert iou(mask_in_picture(person, picture.shape), known) > 0.94
 
 

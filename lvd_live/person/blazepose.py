@@ -42,7 +42,7 @@ class Observation(NamedTuple):
     landmarks  (39, 5) float32: x, y in picture pixels (centre convention), z in picture pixels (away from the camera, from the
                hips), visibility 0..1, presence in the picture 0..1. 33 body points, 33 and 34 the next region's, 4 unused.
     presence   float 0..1: probability that the region shows a person.
-    mask       (256, 256) float32 0..1: probability of the person on the region's grid.
+    mask       (128, 128) float32 0..1: probability of the person on the region's grid.
     world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the picture's axes.
     features   the network's feature maps on the region's grid; None of "lite", whose maps have other shapes.
     """
@@ -98,7 +98,7 @@ class BlazePoseFinder:
         """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
-        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *self._features], {"input_1": pixels[None].astype(np.float32) * (1 / 255)})
+        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *self._features], {"input_1": cv2.dnn.blobFromImage(pixels)})
         points = points.reshape(39, 5)
         points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
@@ -143,7 +143,7 @@ class BlazePoseFinder:
         moved = np.hypot(following.centre_x - roi.centre_x, following.centre_y - roi.centre_y)
         self._roi = following
         points = np.ascontiguousarray(seen.landmarks[:_NUM_LANDMARKS, [0, 1, 3]])
-        person = Person(seen.mask, roi.T_grid_from_picture(LANDMARK_SIZE), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new, seen.features)
+        person = Person(seen.mask, roi.T_grid_from_picture(len(seen.mask)), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new, seen.features)
         if moved > JUMP * roi.size and not is_new:
             person = replace(person, is_new=True)
         return person
@@ -190,9 +190,9 @@ def _refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
 
 
 def _inside_picture(mask: np.ndarray, roi: Roi, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask (256, 256) on the region's grid, 0 where the grid lies outside a picture of this shape."""
-    T = roi.T_picture_from_grid(LANDMARK_SIZE)
-    along = np.arange(LANDMARK_SIZE, dtype=np.float32)
+    """The mask (S, S) on the region's grid, 0 where the grid lies outside a picture of this shape."""
+    T = roi.T_picture_from_grid(len(mask))
+    along = np.arange(len(mask), dtype=np.float32)
     for axis, length in ((0, shape[1]), (1, shape[0])):
         position = T[axis, 0] * along[None, :] + T[axis, 1] * along[:, None] + T[axis, 2]
         if position.min() < -0.5 or position.max() > length - 0.5:
