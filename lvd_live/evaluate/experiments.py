@@ -25,6 +25,8 @@ from lvd_live.synth.motion import Motion
 Method = Callable[[Sight], list[torch.Tensor]]  # meshes (n, N, 3), crop frame, after each iteration
 ITERATIONS = 8
 CONVERGED = 6  # iterations, as in the paper
+STARTS = 250  # random start poses of each person
+STARTED, MASKED = 4, 256  # people for the two tests of robustness
 EVERY = 4  # of the vertices, for the distance to the surface
 
 
@@ -131,17 +133,17 @@ def shapes(method: Method, fitter: BodyFitter, people: Iterable[Sight]) -> Shape
 
 
 @torch.inference_mode()
-def start_spread(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, starts: int = 1000, people: int = 4, iterations: tuple[int, ...] = (6, 8, 16)) -> dict[int, float]:
-    """σ of the converged vertices, mm, over `starts` random start poses shared by a few people: the root mean square distance of a vertex from its mean over the starts, mean over vertices and people; by the number of iterations."""
+def start_spread(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, iterations: tuple[int, ...] = (6, 8, 16)) -> dict[int, float]:
+    """σ of the converged vertices, mm, over STARTS random start poses each of a few people: the root mean square distance of a vertex from its mean over the starts, mean over vertices and people; by the number of iterations."""
     rng, chunk = np.random.default_rng(0), 25
     sums = {i: [] for i in iterations}
-    sight = next(sights(shards, runtime.size, count=people * len(shards.maps)))
-    for k in range(min(people, len(sight.picture))):
+    sight = next(sights(shards, runtime.size, count=STARTED * len(shards.maps)))
+    for k in range(min(STARTED, len(sight.picture))):
         one = [None if a is None else tuple(m[k : k + 1] for m in a) if isinstance(a, tuple) else a[k : k + 1] for a in sight.told]
         folded = runtime.see(*([None if a is None else tuple(np.repeat(m, chunk, 0) for m in a) if isinstance(a, tuple) else np.repeat(a, chunk, 0) for a in one]))
         unit = 1000 * float(-sight.rows["t"][k, 2] / sight.rows["focal"][k])  # mm a half crop, at the pelvis
         ends = {i: [] for i in iterations}
-        for _ in range(starts // people // chunk):
+        for _ in range(STARTS // chunk):
             v = start_meshes(body, motion, "random", chunk, rng)[:, runtime.network.control.cpu()].to(runtime.device)
             for i in range(1, max(iterations) + 1):
                 v = runtime.descend(folded, v, iterations=1).vertices
@@ -163,11 +165,11 @@ def mask_noise(share: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray
     return change
 
 
-def robustness_to_mask(runtime: Runtime, body: BodyModel, shards: Shards, shares: tuple[float, ...] = (0, 0.02, 0.05, 0.1, 0.2), count: int = 256) -> dict[float, float]:
+def robustness_to_mask(runtime: Runtime, body: BodyModel, shards: Shards, shares: tuple[float, ...] = (0, 0.02, 0.05, 0.1, 0.2)) -> dict[float, float]:
     """V2V, mm, by the share of the crop where the mask is wrong."""
     pelvis, method = body.J_regressor[0], by_descent(runtime, CONVERGED)
     return {
-        share: float(np.mean([aligned_error(s.millimetres(method(s)[-1]), s.truth, pelvis).mean().item() for s in sights(shards, runtime.size, count=count, change_mask=mask_noise(share))])) for share in shares
+        share: float(np.mean([aligned_error(s.millimetres(method(s)[-1]), s.truth, pelvis).mean().item() for s in sights(shards, runtime.size, count=MASKED, change_mask=mask_noise(share))])) for share in shares
     }  # fmt: skip
 
 

@@ -85,11 +85,12 @@ def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models:
     for name, (told, method) in methods(tracker, baseline).items():
         fits = experiments.accuracy(method, tracker.body, sights(shards, tracker.runtime.size, evidence=told, count=count))
         v2v = fits.converged
-        rows.append((name, *(float(v2v[fits.yaw == y].mean()) for y in YAWS), float(v2v.mean()), float(np.median(v2v)), float(v2v[fits.whole].mean()), float(v2v[~fits.whole].mean()), float(fits.v2s.mean())))
+        groups = [mean(v2v[chosen]) for chosen in (*(fits.yaw == y for y in YAWS), v2v > 0, fits.whole, ~fits.whole)]
+        rows.append((name, *groups, float(np.median(v2v)), mean(fits.v2s)))
         if fits.v2v.shape[1] > 1:
             curves[name] = fits.v2v.mean(0)
     nothing = mean_body_error(tracker.body, shards, count)
-    report.table("accuracy", ("method", *(f"{y}°" for y in YAWS), "V2V", "median", "seen whole", "hidden in part", "V2S"), rows)
+    report.table("accuracy", ("method", *(f"{y}°" for y in YAWS), "V2V", "seen whole", "hidden in part", "median", "V2S"), rows)
     report.say(f"The mean body in its T-pose, facing the camera: {nothing:.1f} mm.")
     report.table("iterations", ("method", *map(str, range(1, experiments.ITERATIONS + 1))), [(name, *map(float, curve)) for name, curve in curves.items()])
 
@@ -140,7 +141,7 @@ def convergence(report: Report, tracker: Tracker, shards: Shards, baseline, mode
 def robustness(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
     motion = Motion.load(models / "synth" / "poses.npz", held_out=True)
     spread = experiments.start_spread(tracker.runtime, tracker.body, motion, shards)
-    report.say("## Robustness", "σ of the converged vertices over 1,000 random start poses (the paper: 1.2 mm):")
+    report.say("## Robustness", f"σ of the converged vertices over {experiments.STARTS} random start poses of each of {experiments.STARTED} people (the paper: 1.2 mm):")
     report.table("starts", ("iterations", "σ, mm"), list(spread.items()))
     errors = experiments.robustness_to_mask(tracker.runtime, tracker.body, shards)
     report.say("Error against mask noise (blotches in which the mask says the opposite):")

@@ -1,0 +1,122 @@
+"""The paper's experiments: what they measure on cases whose answer is known, and the whole report on a handful of people."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.body.fit import BodyFitter
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.evaluate import cli, experiments
+from lvd_live.evaluate.held_out import sights
+from lvd_live.evaluate.steadiness import jerk, lag
+from lvd_live.paths import MODELS
+from lvd_live.smoothing import OneEuro
+from lvd_live.synth.dataset import Shards, write_shard
+from lvd_live.synth.people import People
+
+trimesh = pytest.importorskip("trimesh", reason="the report's plots and surface distances need the train extra")
+PEOPLE = 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eight small shards of naked grey people: silhouettes of the mesh, true landmarks, no feature maps."""
+    people, rng, out = People(MODELS, held_out=True), np.random.default_rng(0), tmp_path_factory.mktemp("held-out")
+    control = np.load(MODELS / "body" / "lvd_body.npz")["control"]
+    size, faces = 64, people.body.faces.numpy()
+    for k in cli.HELD_OUT_SHARDS:
+        rows = []
+        for v in people.views(people.shape(rng), rng, PEOPLE):
+            alpha = np.zeros((size, size), np.uint8)
+            corners = ((v.vertices[:, :2] * [1, -1] + 1) * size / 2 - 0.5)[faces].round().astype(np.int32)
+            for triangle in corners[::4]:
+                cv2.fillConvexPoly(alpha, triangle, 255)
+            z = v.landmarks[:, 2] - v.landmarks[[23, 24], 2].mean()
+            rows.append({
+                "picture": np.repeat(alpha[..., None] // 2, 3, 2), "alpha": alpha, "mask": alpha, "landmarks": np.column_stack([v.landmarks[:, :2], z, np.ones(33)]).astype(np.float16), "truth": v.landmarks.astype(np.float16),
+                "fine": np.zeros((48, 32, 32), np.uint8), "coarse": np.zeros((288, 8, 8), np.uint8), "region": np.eye(2, 3, dtype=np.float32), "observed": np.bool_(True), "vertices": v.vertices[control].astype(np.float16),
+                "betas": v.betas, "pose": v.pose, "R": v.R.astype(np.float32), "t": v.t.astype(np.float32), "focal": np.float32(v.focal), "offset": v.offset.astype(np.float32),
+            })  # fmt: skip
+        write_shard(out / f"{k:05d}.npy", {key: np.stack([r[key] for r in rows]) for key in rows[0]})
+    return out
+
+
+def opened(folder) -> Shards:
+    with np.load(MODELS / "body" / "lvd_body.npz") as body:
+        return Shards.open(folder, (body["control_columns"].astype(int), body["control_mix"]))
+
+
+def the_truth(sight):
+    """A method that knows."""
+    return [torch.from_numpy(sight.rows["vertices"].astype(np.float32))]
+
+
+def test_distance_to_a_surface():
+    ball = trimesh.creation.icosphere(4)
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=(200, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    far = rng.uniform(0.7, 1.5, 200)
+    found = experiments.distance_to_surface(direction * far[:, None], ball.vertices, ball.faces, experiments.incident_faces(ball.faces))
+    np.testing.assert_allclose(found, np.abs(far - 1), atol=3e-3)
+
+
+def test_the_truth_has_no_error_and_a_shift_is_none(folder):
+    body, shards = BodyModel.load(MODELS / "body" / "lvd_body.npz"), opened(folder)
+    fits = experiments.accuracy(the_truth, body, sights(shards, 64, count=8))
+    assert fits.v2v.shape == (8, 1) and fits.v2v.max() < 1e-2 and fits.v2s.max() < 1e-2 and fits.parts.max() < 1e-2
+
+    def nearer(sight):  # every vertex 5 cm nearer along z, in half crops
+        return [v + torch.tensor([0, 0, 0.05]) * torch.from_numpy(sight.rows["focal"] / -sight.rows["t"][:, 2])[:, None, None] for v in the_truth(sight)]
+
+    near = experiments.accuracy(nearer, body, sights(shards, 64, count=8))
+    assert 0 < near.v2v.max() < 45 and (near.v2s <= near.v2v[:, 0]).all()  # perspective alone is left
+
+
+def test_the_true_mesh_has_the_true_measurements(folder):
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    found = experiments.shapes(the_truth, BodyFitter(body), sights(opened(folder), 64, count=16))
+    assert np.abs(found.found - found.true).mean() < 2.0  # cm
+    assert found.slope("waist") == pytest.approx(1, abs=0.15) and found.slope("height") == pytest.approx(1, abs=0.1)
+
+
+def test_mask_noise_covers_its_share():
+    mask = np.zeros((128, 128), np.uint8)
+    mask[30:100, 50:80] = 255
+    for share in (0, 0.05, 0.2):
+        assert (experiments.mask_noise(share)(mask) != mask).mean() == pytest.approx(share, abs=0.005)
+
+
+def test_jerk_and_lag():
+    t = np.arange(120)
+    path = np.stack([300 * np.sin(t / 9), 200 * np.cos(t / 7), t * 3.0], 1)[:, None].repeat(41, 1)
+    assert jerk(np.zeros((5, 2, 3))) == 0 and jerk((t[:5, None, None] ** 2) * np.ones((1, 2, 3))) == pytest.approx(2 * np.sqrt(3))
+    late = np.stack([300 * np.sin((t - 2.5) / 9), 200 * np.cos((t - 2.5) / 7), (t - 2.5) * 3.0], 1)[:, None].repeat(41, 1)
+    assert lag(late, path) == pytest.approx(2.5, abs=0.11) and lag(path, path) == 0
+    smooth = OneEuro(1.0, 0.0)
+    trailing = np.stack([smooth(p / 1000, int(i * 1e9 / 30)) for i, p in enumerate(path)]) * 1000
+    assert 2.5 < lag(trailing, path) < 7
+
+
+def test_the_whole_report(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lvd_live.evaluate.report.SHAPES", 8)
+    monkeypatch.setattr("lvd_live.evaluate.report.PARTS", 8)
+    for name, value in (("STARTS", 25), ("STARTED", 1), ("MASKED", 8)):
+        monkeypatch.setattr(f"lvd_live.evaluate.experiments.{name}", value)
+    monkeypatch.setattr("lvd_live.evaluate.cli.HELD_OUT", folder)
+    assert cli.main(["--report", str(tmp_path / "report"), "--count", "8"]) == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert all(title in text for title in ("## Accuracy", "## Shape", "## Convergence", "## Robustness", "## Uncertainty"))
+    for plot in ("waist", "parts", "reliability"):
+        assert cv2.imread(str(tmp_path / "report" / f"{plot}.png")).std() > 5
+    rows = (tmp_path / "report" / "accuracy.csv").read_text().splitlines()
+    assert rows[0].startswith("method,0°") and len(rows) == 5
+
+
+def test_a_wrong_baseline_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("lvd_live.evaluate.cli.HELD_OUT", folder)
+    (tmp_path / "b.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match="baseline"):
+        cli.main(["--report", str(tmp_path / "report"), "--baseline", str(tmp_path / "b.safetensors")])
