@@ -84,10 +84,9 @@ class Segment:
 
 def pack_segment(row: int, columns: Mapping[str, np.ndarray], vertices: np.ndarray, std: np.ndarray, session: str, faces: np.ndarray | None = None) -> bytes:
     """A segment as a file's bytes. columns: as `COLUMNS`, (T, …) each; vertices (K, N, 3) and std (K, N) float32, metres, of the tracked rows; faces (M, 3) or None."""
-    low, high = vertices.min(1, initial=np.inf), vertices.max(1, initial=-np.inf)
-    centre = ((low + high) / 2).astype(np.float64)
-    step = np.maximum((high - low).max(1, initial=0.0) / 65_000.0, STEP)
+    centre = np.einsum("knc->kc", vertices, dtype=np.float64) / vertices.shape[1]
     offsets = vertices - centre[:, None].astype(np.float32)
+    step = np.maximum(np.abs(offsets).max((1, 2), initial=0.0) / 32_500.0, STEP)
     offsets = np.rint(offsets * (1 / step).astype(np.float32)[:, None, None]).astype(np.int16)
     levels = np.rint(np.clip(std / STD_STEP, 0, 65_535)).astype(np.uint16)
     arrays = {name: np.asarray(columns[name], dtype) for name, (_, dtype) in COLUMNS.items()}
