@@ -73,6 +73,4 @@ def run(chosen, make_finder: Callable, make_tracker: Callable, *, options: Mappi
     from gui.benchmark import Benchmark
 
     bench = Benchmark(window, benchmark)
-    status = app.exec()
-    bench.report()
-    return status
+    return app.exec() or bench.report()

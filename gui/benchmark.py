@@ -12,6 +12,7 @@ import numpy as np
 from PySide6.QtCore import QTimer
 
 PATIENCE_S = 5.0  # for threads to end
+FIRST_MESH_S = 60.0  # until then there must be one
 
 
 class Benchmark:
@@ -34,6 +35,10 @@ class Benchmark:
                 window.picture.latencies_ms = deque(maxlen=1_000_000)
                 self.began = time.monotonic()
                 self._start = (window.displayed, window.pipeline.dropped, cpu_seconds(), resident_mb())
+            elif time.monotonic() - self.opened > FIRST_MESH_S:
+                self.lines.append(f"There was no mesh within {FIRST_MESH_S:.0f} s. {window.pipeline.problem if window.pipeline else 'Nothing was opened: name a --camera.'}")
+                self.clock.stop()
+                window.close()
             return
         passed = time.monotonic() - self.began
         if passed < self.seconds and window.pipeline.state not in ("ended", "failed"):
@@ -57,11 +62,13 @@ class Benchmark:
         if memory is not None:
             say(f"memory                   {resident_mb():.0f} MB, {resident_mb() - memory:+.0f} MB since the first mesh")
 
-    def report(self) -> None:
+    def report(self) -> int:
+        """Print; the exit status: 1 where there was nothing to measure."""
         end = time.monotonic() + PATIENCE_S
         while (left := set(threading.enumerate()) - self.before) and time.monotonic() < end:
             time.sleep(0.05)
         print("\n".join([*self.lines, f"threads left             {', '.join(t.name for t in left) or 'none'}"]))
+        return 0 if self.began is not None else 1
 
 
 def process_seconds() -> float | None:

@@ -14,7 +14,7 @@ from lvd_live.smoothing import LEVELS, lag_ms
 
 PERTURBATIONS = 8  # of Eq. 3, per vertex
 LEAST_HEIGHT = 0.5  # metres; a spin box below it says "not known"
-SEES = {"all": "picture, landmarks, maps", "maps": "picture, feature maps", "picture": "picture and mask alone"}
+SEES = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
 
 
 class Controls(QScrollArea):

@@ -192,8 +192,8 @@ class Timeline(pg.PlotWidget):
         self.hideButtons()
         self.setMenuEnabled(False)
         self.showGrid(y=True, alpha=0.15)
-        self.setLabel("left", f"{what}, mm")
-        self.setLabel("bottom", "seconds (shaded: nobody tracked, or frames lost)")
+        self.setLabel("left", "mm")
+        self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames lost")
         self.getAxis("left").setWidth(AXIS)
         self._seconds = seconds
         self._gaps = pg.BarGraphItem(x0=empty[:, 0], x1=empty[:, 1], y0=0, y1=1, brush=(191, 97, 106, 90), pen=None) if len(empty) else None
