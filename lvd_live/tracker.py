@@ -82,7 +82,7 @@ class Tracker:
         self.reset()
 
     @classmethod
-    def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "float32", **options) -> Tracker:
+    def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "auto", **options) -> Tracker:
         """A tracker from the files in models/. `options`: see the class. A body of another topology (SMPL's) gets the mesh carried to it. UserError when a file is missing or does not fit."""
         path = weights or MODELS / "weights" / f"{preset}.safetensors"
         network, sha256, about = load_network(path)

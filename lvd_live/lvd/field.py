@@ -99,9 +99,12 @@ class Folded:
     """A crop prepared for descent: the first layer already applied to all that does not depend on the point.
 
     rows (B, (S+2)² + 4, hidden) float32: that layer's map, S × S with a border of zeros, row by row; then the layer's slope along x, y and z, and its bias.
+    corner, affine (B, 1, 4) int32: which rows, all pictures' one below the other, are the four pixels of the map's first corner, and the last four of the picture.
     """
 
     rows: torch.Tensor
+    corner: torch.Tensor
+    affine: torch.Tensor
     size: int
 
     def __len__(self) -> int:
@@ -133,11 +136,6 @@ class FoldedField(nn.Module):
 
     displacement, squash = Field.displacement, Field.squash
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the second layer multiplies in."""
-        return self.layer2[0].bias.dtype
-
     def prepare(self, seen: Seen) -> Folded:
         """Once per picture. seen.features: square."""
         table = seen.features if self.w_features is None else F.conv2d(seen.features, self.w_features[..., None, None].to(seen.features.dtype))
@@ -153,27 +151,24 @@ class FoldedField(nn.Module):
         rows = slope.new_zeros(B, (S + 2) ** 2 + 4, C)
         rows[:, :-4].view(B, S + 2, S + 2, C)[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
         rows[:, -4:-1], rows[:, -1:] = slope, bias
-        return Folded(rows, S)
+        place = torch.arange(B * rows.shape[1], dtype=torch.int32, device=rows.device).view(B, 1, -1)
+        return Folded(rows, place[..., [0, 1, S + 2, S + 3]], place[..., -4:], S)
 
     def first(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """The first layer, before its ReLU, at points (B, M, 3): (B·M, hidden) float32. The map, bilinear and zero outside, and slope · point + bias: a weighted sum of eight rows."""
-        B, side, device = len(points), folded.size + 2, points.device
-        place = (points[..., :2] * points.new_tensor([folded.size / 2, -folded.size / 2]) + (side - 1) / 2).clamp(0, side - 1)  # pixels of the map with its border
-        low = place.int().clamp(0, side - 2)  # a NaN stays a NaN, but not as an index
+        side, half = folded.size + 2, folded.size / 2
+        place = torch.stack([points[..., 0] * half, points[..., 1] * -half], -1).add_((side - 1) / 2).clamp_(0, side - 1)  # pixels of the map with its border
+        low = place.int().clamp_(0, side - 2)  # a NaN stays a NaN, but not as an index
         high_share = place - low
         share = torch.stack([1 - high_share, high_share], -1)  # (B, M, xy, low or high)
-        corners = (share[..., 1, :, None] * share[..., 0, None, :]).flatten(2)
-        first = low[..., 1] * side + low[..., 0] + torch.arange(B, dtype=torch.int32, device=device)[:, None] * folded.rows.shape[1]
-        index = first[..., None] + torch.tensor([0, 1, side, side + 1], dtype=torch.int32, device=device)
-        affine = torch.arange(side**2, side**2 + 4, dtype=torch.int32, device=device) + torch.arange(B, dtype=torch.int32, device=device)[:, None, None] * folded.rows.shape[1]
-        index = torch.cat([index, affine.expand(-1, points.shape[1], -1)], -1)
-        weights = torch.cat([corners, points, torch.ones_like(points[..., :1])], -1)
+        index = torch.cat([folded.corner + (low[..., 1:] * side + low[..., :1]), folded.affine.expand(-1, points.shape[1], -1)], -1)
+        weights = torch.cat([(share[..., 1, :, None] * share[..., 0, None, :]).flatten(2), points, torch.ones_like(points[..., :1])], -1)
         return F.embedding_bag(index.flatten(0, 1), folded.rows.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum")
 
     def hidden(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """Points (B, M, 3) -> (B, M, hidden) float32."""
         x = F.relu(self.first(points, folded), inplace=True)
-        return self.layer2(x.to(self.dtype)).float().unflatten(0, points.shape[:2])
+        return self.layer2(x).unflatten(0, points.shape[:2])
 
     def diagonal(self, points: torch.Tensor, folded: Folded, targets: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Points (B, N, 3) -> Δ (B, N, 3). With `targets`, T of the N vertices, and M points for each of them: (B, M·T, 3) -> (B, M·T, 3)."""

@@ -40,15 +40,16 @@ def keep_memory() -> None:
 class Runtime:
     """See a crop once, descend on it many times.
 
-    precision : "float32", or "bfloat16" for the backbone alone (an approximation: positions and field stay float32).
+    precision : "float32"; "bfloat16" for the backbone alone, positions and field stay float32 (an approximation: the mesh moves by 0.8 mm on average, 0.4 about its own centre); "auto":
+    bfloat16 where the device multiplies it faster. Else the numbers are the network's own, up to rounding: batch norm is folded, the backbone's last layer and the field's first are one.
     """
 
-    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "float32"):
+    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "auto"):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be float32 or bfloat16, not {precision}")
-        self.precision, self.size = precision, network.preset.size
-        self.dtype = getattr(torch, precision)
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
+        self.precision = precision if precision != "auto" else "bfloat16" if packed.has_bfloat16(self.device) else "float32"
+        self.dtype, self.size = getattr(torch, self.precision), network.preset.size
         self.network = fold_batch_norm(copy.deepcopy(network).eval())
         self.field = FoldedField(network.field)
         self.network.backbone = self.network.backbone.absorb(self.field.w_features)
@@ -56,7 +57,6 @@ class Runtime:
         self.network.to(self.device, memory_format=torch.channels_last)
         self.field.to(self.device)
         self.network.backbone.to(self.dtype)
-        self.field.layer2.to(self.dtype)
         if packed.available(self.device):
             keep_memory()
             packed.pack(self.network.backbone)
