@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lvd_live.sources import CameraSource, ImageSource, VideoSource
+from lvd_live.sources.images import SUFFIXES as PICTURES
+
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
 _V4L = Path("/sys/class/video4linux")
@@ -27,8 +30,6 @@ class Input:
 
     def open(self):
         """The source; UserError where there is none."""
-        from lvd_live.sources import CameraSource, ImageSource, VideoSource
-
         if self.kind == "camera":
             return CameraSource(self.place)
         return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)

@@ -26,10 +26,14 @@ class Look:
 
 
 class Painter:
-    """Takes results from a pipeline and draws them: on_painted(self), called in the painter's thread, tells that there is a View in `views`, the newest alone. `look` may be set at any time."""
+    """Takes results from a pipeline and draws them: on_painted(self), called in the painter's thread, tells that there is a View in `views`, the newest alone.
+
+    `look` may be set at any time; the last result is drawn again where no other comes.
+    """
 
     def __init__(self, pipeline: Pipeline, look: Look, on_painted: Callable[[Painter], None]):
         self.pipeline, self.look, self._on_painted = pipeline, look, on_painted
+        self._last: tuple[Result, Look, np.ndarray | None] | None = None  # the vertices as they were drawn
         self.views = Slot(newest=True)
         self._filter: OneEuro | None = None
         self._level, self._high = "off", 0.0
@@ -44,6 +48,8 @@ class Painter:
     def _run(self) -> None:
         while not self._stop.is_set():
             result = self.pipeline.take(0.1)
+            if result is None and self._last is not None and self._last[1] != self.look:
+                result = self._last[0]
             if result is None:
                 self._stop.wait(0.001)  # a closed pipeline answers at once
                 continue
@@ -58,7 +64,8 @@ class Painter:
         picture, scale = shrink(result.frame.picture)
         vertices = colours = None
         if fit is not None:
-            vertices = self._smooth(fit.vertices, result, look.smoothing)
+            again = self._last is not None and self._last[0] is result
+            vertices = self._last[2] if again else self._smooth(fit.vertices, result, look.smoothing)
             std = tracker.expected_error(fit.vertex_std)
             error = 1000 * (fit.vertex_std if std is None else std)
             high = float(np.percentile(error, 95))
@@ -67,6 +74,7 @@ class Painter:
             picture = draw_over(picture, scale, vertices, tracker.faces, colours, fit.intrinsics, look.opacity)
         elif self._filter is not None:
             self._filter.reset()
+        self._last = result, look, vertices
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         height, width = result.frame.picture.shape[:2]

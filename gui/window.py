@@ -16,7 +16,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QToolBar, QVBoxLayout, QWidget
 
 from gui.controls import Controls
-from gui.inputs import VIDEOS, Input, camera_names
+from gui.inputs import PICTURES, VIDEOS, Input, camera_names
 from gui.painter import Painter
 from gui.plots import Plots
 from gui.shading import View
@@ -211,13 +211,16 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event) -> None:
-        """A video is processed, a folder of pictures opened, a result or a recording shown."""
-        path = Path(event.mimeData().urls()[0].toLocalFile())
-        if path.suffix.lower() == ".npz" or (path / "session.json").exists():
+        """A video is processed, a picture or a folder of them opened, a result or a recording shown, the address of a stream followed."""
+        url = event.mimeData().urls()[0]
+        path = Path(url.toLocalFile())
+        if not url.isLocalFile():
+            self.open(Input("camera", url.toString()))
+        elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
             from gui.review import review
 
             review(self, path)
-        elif path.is_dir():
+        elif path.is_dir() or path.suffix.lower() in PICTURES:
             self.open(Input("images", str(path)))
         else:
             self.process(path)
@@ -333,10 +336,12 @@ class MainWindow(QMainWindow):
         view = painter.views.take(0) if painter is self.painter else None
         if view is None:
             return
-        self.in_order &= self.view is None or view.of.frame.index > self.view.of.frame.index
+        again = self.view is not None and view.of is self.view.of
+        if not again:
+            self.in_order &= self.view is None or view.of.frame.index > self.view.of.frame.index
+            self.displayed += 1
         self.view = view
-        self.displayed += 1
-        self.picture.show_picture(view.picture, view.of.captured_ns)
+        self.picture.show_picture(view.picture, None if again else view.of.captured_ns)
         now = time.monotonic()
         if now - self._space_at >= SPACE_S or self.pipeline.paused:
             self.space.show_view(view)

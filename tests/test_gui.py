@@ -130,6 +130,8 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     controls.opacity.setValue(0)
     more(qtbot, window, 1)
     assert window.view.picture.shape == plain.shape
+    window.activateWindow()  # nobody else does where there is no window manager
+    QTest.qWaitForWindowActive(window)
     for key, box, part in ((Qt.Key.Key_D, controls.space, window.space), (Qt.Key.Key_P, controls.plots, window.plots)):
         QTest.keyClick(window, key)
         assert not box.isChecked() and not part.isVisible()
@@ -158,7 +160,10 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     window.actions_by_name["pause"].trigger()
     qtbot.wait(700)  # what is on its way still comes
     assert window.pipeline.paused
-    seen = window.displayed
+    seen, drawn = window.displayed, window.view
+    controls.colour.setCurrentIndex(COLOURS.index("plain"))  # seen at once, though nothing new comes
+    qtbot.waitUntil(lambda: window.view is not drawn, timeout=SOON_MS)
+    assert window.displayed == seen and window.view.of is drawn.of and not np.array_equal(window.view.colours, drawn.colours)
     window.actions_by_name["step"].trigger()
     qtbot.waitUntil(lambda: window.displayed > seen, timeout=SOON_MS)
     qtbot.wait(300)
@@ -266,6 +271,17 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
     qtbot.waitUntil(lambda: review.shown.of == 5, timeout=SOON_MS)
     assert review.shown.vertices is not None and review.space.view is review.shown and (tmp_path / "recordings" / "walk.npz").exists()
     review.close()
+
+
+def test_a_dropped_address_or_picture_is_opened(window, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(window, "open", opened.append)
+    data = QMimeData()
+    data.setUrls([QUrl("rtsp://there/1")])
+    at = QPointF(QPoint(50, 50))
+    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+    drop(window, tmp_path / "me.jpg")
+    assert opened == [Input("camera", "rtsp://there/1"), Input("images", str(tmp_path / "me.jpg"))]
 
 
 def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):

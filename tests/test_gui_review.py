@@ -130,6 +130,8 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
 
     wait(app, lambda: review.timeline.curve.yData is not None)
     assert np.isnan(review.timeline.curve.yData[12]) and review.timeline.curve.yData[20] == pytest.approx(10.0)
+    review.activateWindow()
+    QTest.qWaitForWindowActive(review)
     for key, row in ((Qt.Key.Key_Right, 13), (Qt.Key.Key_Left, 12), (Qt.Key.Key_End, COUNT - 1), (Qt.Key.Key_Home, 0)):
         QTest.keyClick(review, key)
         assert review.slider.value() == row and review.timeline.cursor.value() == pytest.approx(review.seconds[row])
