@@ -79,7 +79,7 @@ class LiveVideo:
         try:
             self._file = _ReservedFile(path, reserve)
             self._container = av.open(self._file, "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "250"})
-            self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "ultrafast", "tune": "zerolatency", "g": group})
+            self._stream = self._container.add_stream("libx264", rate=rate, options={"qp": "21", "preset": "ultrafast", "tune": "zerolatency", "g": group})
             self._stream.width, self._stream.height = (side + side % 2 for side in size)
             self._stream.pix_fmt = "yuv420p"
             self._stream.time_base = self._stream.codec_context.time_base = _MILLISECOND
@@ -97,7 +97,7 @@ class LiveVideo:
             picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
         try:
             yuv = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)  # in half the time that the encoder's own conversion takes
-            frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
+            frame = av.VideoFrame.from_numpy_buffer(yuv, format="yuv420p")
             frame.pts, frame.time_base = time_ms, _MILLISECOND
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, cv2.error, OSError, ValueError) as error:
