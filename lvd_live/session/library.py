@@ -4,11 +4,10 @@ import datetime
 import functools
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from lvd_live.errors import UserError
 from lvd_live.session import segments
 from lvd_live.session.files import look_up, reason
 from lvd_live.session.recorder import folder_name
+from lvd_live.session.sequence import Sequence
 from lvd_live.sources import Frame, VideoSource
 
 WHOLE = ("complete", "stopped", "repaired")  # the states of a session whose files are finished
@@ -38,34 +38,19 @@ class SessionInfo:
 
 
 @dataclass(frozen=True)
-class Session:
-    """A recorded session, with the attributes of `sequence.Sequence` (F frames, N vertices, M faces) and some of its own.
+class Session(Sequence):
+    """A recorded session: a sequence (F frames) with some more. vertices (F, N, 3) and vertex_std (F, N) are `Rows`: read from disk when indexed.
 
-    vertices (F, N, 3) and vertex_std (F, N) float32 are `Rows`: read from disk when indexed. missed, dropped (F,) int32: frames lost before each one, on their way to the recorder and in it.
-    video: the file of the pictures, or None; video_ms (F,) int64: each frame's time in it, -1 where it is not in it.
+    missed, dropped (F,) int32: frames lost before each one, on their way to the recorder and in it. video: the file of the pictures, or None; video_ms (F,) int64: each frame's time in it, -1 where
+    it is not in it.
     """
 
-    vertices: "Rows"
-    vertex_std: "Rows"
-    faces: np.ndarray
-    tracked: np.ndarray
-    timestamps_ns: np.ndarray
-    frame_index: np.ndarray
-    iterations: np.ndarray
-    intrinsics: np.ndarray
-    image_size: np.ndarray
-    landmarks: np.ndarray
-    fps: float
-    meta: Mapping[str, Any]
     missed: np.ndarray
     dropped: np.ndarray
     video_ms: np.ndarray
     video: Path | None
     path: Path
     name: str
-
-    def __len__(self) -> int:
-        return len(self.tracked)
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
         """The recorded pictures in order: the session's row, and the `Frame` as it was recorded, but for the video's compression. Raises UserError without a video.
@@ -207,7 +192,7 @@ def open_session(path: Path) -> Session:
     )
 
 
-def check_order(path: Path, parts: Sequence[segments.Segment]) -> None:
+def check_order(path: Path, parts: list[segments.Segment]) -> None:
     """Raises UserError where segments do not follow each other, or are of different meshes."""
     for before, part in zip(parts, parts[1:]):
         rising = part.columns["timestamps_ns"][0] > before.columns["timestamps_ns"][-1]
