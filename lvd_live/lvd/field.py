@@ -148,8 +148,11 @@ class FoldedField(nn.Module):
             w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
             slope = slope - F.pad(w_xy, (0, 0, 0, 1))
             bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
-        rows = slope.new_zeros(B, (S + 2) ** 2 + 4, C)
-        rows[:, :-4].view(B, S + 2, S + 2, C)[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
+        rows = slope.new_empty(B, (S + 2) ** 2 + 4, C)
+        grid = rows[:, :-4].view(B, S + 2, S + 2, C)
+        grid[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
+        for edge in (grid[:, 0], grid[:, -1], grid[:, :, 0], grid[:, :, -1]):
+            edge.zero_()
         rows[:, -4:-1], rows[:, -1:] = slope, bias
         place = torch.arange(B * rows.shape[1], dtype=torch.int32, device=rows.device).view(B, 1, -1)
         return Folded(rows, place[..., [0, 1, S + 2, S + 3]], place[..., -4:], S)

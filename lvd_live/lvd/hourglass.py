@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -32,6 +34,21 @@ class Residual(nn.Module):
         return torch.cat(parts, 1).add_(self.skip(x))
 
 
+@functools.lru_cache
+def bicubic_matrix(n: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """(2n, n): n values in a row as 2n, bicubic, corners aligned."""
+    identity = torch.eye(n, device=device)[None, :, :, None]
+    with torch.inference_mode(False), torch.no_grad():
+        return F.interpolate(identity.clone(), size=(2 * n, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T.to(dtype).contiguous()
+
+
+def upsample(x: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) -> (B, C, 2H, 2W): `F.interpolate`, bicubic, corners aligned, as a matrix product along each side."""
+    down, along = (bicubic_matrix(n, x.device, x.dtype) for n in x.shape[2:])
+    rows = (down @ x.permute(0, 2, 3, 1).flatten(2)).unflatten(2, (x.shape[3], x.shape[1]))
+    return (along @ rows).permute(0, 3, 1, 2)
+
+
 class Hourglass(nn.Module):
     """One hourglass: average-pool down, residual blocks, bicubic up, `depth` times nested."""
 
@@ -42,7 +59,7 @@ class Hourglass(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.up(self.inner(self.down(F.avg_pool2d(x, 2))))
-        return self.across(x) + F.interpolate(y, size=x.shape[-2:], mode="bicubic", align_corners=True)
+        return self.across(x).add_(upsample(y))
 
 
 class StackedHourglass(nn.Module):

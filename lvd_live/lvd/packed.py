@@ -26,7 +26,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 class Conv(nn.Module):
-    """ReLU(convolution(x) + plus), ReLU and addition where asked for. x (B, C, H, W), channels last. Weights are laid out for the first input's size; others work, too."""
+    """ReLU(convolution(x) + plus), ReLU and addition where asked for; the result overwrites `plus`. x (B, C, H, W), channels last. Weights are laid out for the first input's size; others work, too."""
 
     def __init__(self, conv: nn.Conv2d, relu: bool):
         super().__init__()
@@ -38,7 +38,7 @@ class Conv(nn.Module):
             self.packed, self.weight = mkldnn._reorder_convolution_weight(self.weight, *self.where, list(x.shape)), None
         if plus is None:
             return mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.where, "relu" if self.relu else "none", [], "")
-        return mkldnn._convolution_pointwise.binary(x, plus, self.packed, self.bias, *self.where, "add", 1.0, "relu" if self.relu else None, [], "")
+        return mkldnn._convolution_pointwise_.binary(plus, x, self.packed, self.bias, *self.where, "add", 1.0, "relu" if self.relu else None, [], "")
 
 
 class Linear(nn.Module):

@@ -16,7 +16,7 @@ CONTEXT_STAGE = 2  # works at stride 16
 
 
 class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, and what is to be added to it."""
+    """A 1×1 convolution, and what is to be added to it (and may be overwritten)."""
 
     def forward(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         y = super().forward(x)
