@@ -11,6 +11,7 @@ TOOLS = {
     "train": ("lvd_live.train.cli", "train a network on synthetic people"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
     "bench": ("lvd_live.bench", "time one frame, stage by stage"),
+    "batch": ("lvd_live.batch", "track many clips: all cores, or a Ray cluster"),
     "export": ("lvd_live.export.cli", "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV"),
     "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),
     "replay": ("lvd_live.session.replay", "track a session's video again and compare"),

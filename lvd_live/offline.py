@@ -2,11 +2,12 @@
 
 import contextlib
 import logging
+import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 OVERLAY_SIDE = 1920  # pixels: overlay videos are made no larger
 SHEET_PICTURES = 12
+AHEAD = 2  # frames decoded and looked at while one is fitted
 DEFAULT_FPS = 30.0  # the pace of an overlay video whose source has none
 STILLS_FPS = 1.0  # the pace of an overlay video of pictures that have nothing to do with each other
 
@@ -84,11 +86,12 @@ def process(
     pace = 0.2 if sys.stderr.isatty() else 5.0  # seconds between updates: a log file gets few
     with logging_redirect_tqdm(), tqdm(total=total, unit="frame", file=sys.stderr, disable=progress is not True, dynamic_ncols=True, mininterval=pace) as bar:
         try:
-            for frame in source:
-                run.take(frame)
-                bar.update()
-                if callable(progress) and not progress(run.writer.frames, total):
-                    raise KeyboardInterrupt
+            with contextlib.closing(ahead(source, run.find)) as found:
+                for frame, person in found:
+                    run.take(frame, person)
+                    bar.update()
+                    if callable(progress) and not progress(run.writer.frames, total):
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             interrupted = True
         except UserError as error:
@@ -103,6 +106,48 @@ def process(
         kept = f" The {summary.frames} frames before it are in {summary.output}." if summary.output else " Nothing was written."
         raise UserError(str(failure) + kept, exit_code=failure.exit_code)
     return summary
+
+
+def ahead(source: Iterable, find: Callable) -> Iterator[tuple]:
+    """(frame, find(frame)) in order. While the caller works on one of a file, the next are decoded and looked at in another thread, AHEAD at most; a camera is asked when the caller is ready.
+
+    What `source` or `find` raises is raised here, after the frames before it.
+    """
+    if not hasattr(source, "frame_count"):
+        yield from ((frame, find(frame)) for frame in source)
+        return
+    import torch
+
+    torch.set_num_threads(1)  # the other core finds the person
+    ready: queue.Queue = queue.Queue(AHEAD)
+    stopped = threading.Event()
+
+    def put(item) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for frame in source:
+                if not put((frame, find(frame))):
+                    return
+            put(None)
+        except BaseException as error:  # also Ctrl-C's: the caller handles them all
+            put(error)
+
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
 
 
 class _Run:
@@ -125,14 +170,18 @@ class _Run:
         n_vertices = int(self.faces.max()) + 1  # a closed mesh uses every vertex
         self.writer = SequenceWriter(output, self.faces, n_vertices, described, self.fps)
 
-    def take(self, frame) -> None:
-        """Find, fit, write and draw one frame."""
-        picture = frame.picture
+    def find(self, frame):
+        """The person in a frame, or None. Runs ahead of `take`, in a thread of its own."""
         if self.independent:
             self.finder.reset()
+        return self.finder.find(frame.picture)
+
+    def take(self, frame, person) -> None:
+        """Fit, write and draw one frame."""
+        picture = frame.picture
+        if self.independent:
             self.tracker.reset()
             self.names.append(frame.name)
-        person = self.finder.find(picture)
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is not None and not _is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -236,3 +237,29 @@ def test_an_overlay_on_a_full_disk_is_told(tmp_path):
         assert caught.value.exit_code == 1 and not (disk / "v.mp4").exists()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_looking_ahead_changes_nothing_but_the_time():
+    """Frames come in order, a slow finder and a slow caller work at the same time, an error comes after the frames before it."""
+    from lvd_live.offline import ahead
+
+    def find(frame):
+        time.sleep(0.05)
+        return frame.index
+
+    began, seen = time.monotonic(), []
+    with pytest.raises(UserError, match="cut"):
+        for frame, person in ahead(FakeSource(count=12, stop=10, error=UserError("cut")), find):
+            time.sleep(0.05)
+            seen.append((frame.index, person))
+    assert seen == [(i, i) for i in range(10)] and time.monotonic() - began < 0.8
+    assert not any(thread.name == "ahead" for thread in threading.enumerate())
+
+
+def test_leaving_early_ends_the_thread_that_looks_ahead():
+    from lvd_live.offline import ahead
+
+    found = ahead(FakeSource(count=1000), lambda frame: None)
+    next(found)
+    found.close()
+    assert not any(thread.name == "ahead" for thread in threading.enumerate())

@@ -1,0 +1,99 @@
+"""Many clips: finished ones are skipped, a bad one and a process that dies stop nothing, the same on Ray."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvd_live import batch
+from lvd_live.batch import Job, Outcome, find_jobs, finished, run_processes, run_ray
+from lvd_live.errors import UserError
+from lvd_live.session.sequence import load_sequence
+from lvd_live.session.video import VideoWriter
+
+
+def work(job: Job) -> Outcome:
+    """What a clip's name asks for."""
+    if job.clip.name.startswith("kills"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(job.clip, 10, 9, 0.5)
+
+
+def jobs(names):
+    return [Job(Path(name), Path(name + ".npz")) for name in names]
+
+
+def test_a_process_that_dies_costs_its_clip_alone():
+    names = ["a.mp4", "kills.mp4", "b.mp4", "c.mp4"]
+    outcomes = {o.clip.name: o for o in run_processes(jobs(names), 2, work)}
+    assert set(outcomes) == set(names)
+    assert "died" in outcomes["kills.mp4"].problem and all(outcomes[n].tracked == 9 and not outcomes[n].problem for n in names if n != "kills.mp4")
+
+
+def test_ray_does_the_same():
+    pytest.importorskip("ray", reason="the package ray is not installed")
+    names = ["a.mp4", "kills.mp4", "b.mp4"]
+    outcomes = {o.clip.name: o for o in run_ray(jobs(names), "local", work)}
+    assert set(outcomes) == set(names) and "died" in outcomes["kills.mp4"].problem and all(outcomes[n].tracked == 9 for n in ("a.mp4", "b.mp4"))
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(UserError, match="pip install"):
+        next(run_ray(jobs(["a.mp4"]), "auto", work))
+
+
+def clip(path, frames=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with_grey = VideoWriter(path, 25, (64, 48))
+    for _ in range(frames):
+        with_grey.write(np.full((48, 64, 3), 90, np.uint8), None)
+    with_grey.close()
+
+
+def test_clips_of_one_stem_do_not_meet_and_results_are_no_clips(tmp_path):
+    for name in ("walk.mp4", "sub/walk.mp4", "walk.MOV", "notes.txt", "out/old.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = find_jobs(tmp_path, tmp_path / "out", ())
+    assert [str(j.output.relative_to(tmp_path / "out")) for j in found] == ["sub/walk.mp4.npz", "walk.MOV.npz", "walk.mp4.npz"]
+
+
+def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
+    """The bundled clip's first frames, a picture without anybody, a broken file; run twice, in this process."""
+    from lvd_live.paths import DEMO
+    from lvd_live.sources import VideoSource
+
+    with VideoSource(DEMO) as source:
+        frames = [frame.picture for frame, _ in zip(source, range(3))]
+    (tmp_path / "in").mkdir()
+    writer = VideoWriter(tmp_path / "in" / "person.mp4", 25, frames[0].shape[1::-1])
+    for picture in frames:
+        writer.write(picture, None)
+    writer.close()
+    clip(tmp_path / "in" / "empty.mp4")
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
+    monkeypatch.setattr(batch, "run_processes", lambda jobs, count: (batch.track(job) for job in jobs))
+    arguments = [str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert batch.main(arguments) == 1
+    first = capsys.readouterr().out
+    assert "| person.mp4 | 3 | 3 |" in first and "Nobody was found" in first and "broken.mp4" in first
+    sequence = tmp_path / "out" / "person.mp4.npz"
+    assert load_sequence(sequence).tracked.all()
+    tracked = []
+    monkeypatch.setattr(batch, "track", lambda job: tracked.append(job.clip.name) or Outcome(job.clip, problem="again"))
+    assert batch.main(arguments) == 1 and tracked == ["broken.mp4"]
+    assert "done before" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "out")
+    assert finished(Job(tmp_path / "in" / "person.mp4", sequence)) is None
+
+
+@pytest.mark.parametrize("arguments, says", [([], "no folder"), (["--jobs", "0"], "--jobs")])
+def test_mistakes_take_a_sentence(tmp_path, arguments, says):
+    with pytest.raises(UserError, match=says):
+        batch.main([str(tmp_path / "none"), "--out", str(tmp_path), *arguments])
+    with pytest.raises(UserError, match="no clips"):
+        batch.main([str(tmp_path), "--out", str(tmp_path / "out")])
