@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -309,5 +310,17 @@ def _report(summary) -> None:
             print(f"{label + ':':<15}{path}")
 
 
+def _leave(status: int) -> None:
+    """End the process. A thread may still load a model or wait for a camera's driver: Python's own end under its feet would abort, so that is left out then."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()  # a recording's end
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(run_cli(main))
+    _leave(run_cli(main))

@@ -56,15 +56,19 @@ def run(chosen, make_finder: Callable, make_tracker: Callable, *, options: Mappi
 
     options: of `Controls.choose`. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(130))  # nothing is begun yet; an exception in the middle of Qt's imports would leave them half done
     sys.setswitchinterval(SWITCH_S)
     app = application()
+    from PySide6.QtCore import QTimer
+
     from gui.window import MainWindow
 
     window = MainWindow(make_finder, make_tracker)
     window.controls.choose(**options)
     window.record_soon = record
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
+        signal.signal(number, lambda *_: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
     window.show()
     if chosen is not None:
         window.open(chosen)

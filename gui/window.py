@@ -158,7 +158,7 @@ class MainWindow(QMainWindow):
         self.painter = Painter(self.pipeline, self.controls.look, self.painted.emit)
 
     def stop(self, wait: bool = True) -> None:
-        """End recording and pipeline. wait: until their threads have ended, or for a good second."""
+        """End recording and pipeline. wait: until their threads have ended, or for about a second."""
         if self.recorder is not None:
             self._stop_recording()
         parts = [part for part in (self.measurer, self.painter, self.pipeline) if part is not None]

@@ -179,7 +179,7 @@ class Pipeline:
             return "ended"
         return "loading" if self.tracker is None else "paused" if self.paused else "running"
 
-    def close(self, timeout_s: float = 1.0) -> None:
+    def close(self, timeout_s: float = 0.7) -> None:
         """Stop and give the source back. A camera that hangs is left to its thread."""
         self._stop.set()
         self._go.set()

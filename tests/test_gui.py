@@ -1,5 +1,6 @@
 """The real window, driven: a loopback camera, every control, recording, replay, trouble, dropping, closing."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -336,6 +337,17 @@ def test_another_source_does_not_wait_for_the_last_one(qtbot, window):
     began = time.monotonic()
     window.open(Input("video", str(DEMO)))
     assert time.monotonic() - began < 0.1
+
+
+@pytest.mark.skipif(not gui.app.has_display() or sys.platform == "win32", reason="a process of its own needs a display for its window, and a polite signal")
+@pytest.mark.parametrize("seconds", [1.5, 4.0])
+def test_a_signal_closes_the_window_while_models_load_or_later(camera, tmp_path, seconds):
+    environment = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "main.py", "--camera", camera.url], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.terminate()
+    _, said = process.communicate(timeout=10)
+    assert process.returncode in (0, 130) and not said  # 130: there was no window yet
 
 
 def test_choices_are_remembered(make_window, tmp_path):
