@@ -137,8 +137,13 @@ class Browser(QDialog):
         for name in ("open", "rename", "trash", "export"):
             self.buttons[name].setEnabled(self.chosen is not None and not (self._busy and name != "open"))
         unfinished = self.chosen is not None and not self.chosen.whole
-        repair = f"It is being recorded, or was broken off: python -m lvd_live recover {self.chosen.path} repairs it." if unfinished else ""
-        self.hint.setText(repair if self.sessions else f"There are no recordings in {self.root} yet: press Record while somebody is tracked.")
+        about = f"It is being recorded, or was broken off: python -m lvd_live recover {self.chosen.path} repairs it." if unfinished else self._measurements()
+        self.hint.setText(about if self.sessions else f"There are no recordings in {self.root} yet: press Record while somebody is tracked.")
+
+    def _measurements(self) -> str:
+        """Of the chosen session's person, a line."""
+        found = {} if self.chosen is None else self.chosen.measurements
+        return ", ".join(f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "") for name, (cm, spread) in found.items())
 
     def _try(self, act: Callable, *arguments):
         """What `act` returns; None, after a message, where it cannot be done."""

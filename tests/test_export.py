@@ -17,6 +17,9 @@ from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, export
 from lvd_live.export.motion import UP, Motion, Options, Source, planted
 from lvd_live.paths import MODELS
+from lvd_live.session.library import list_sessions, rename
+from lvd_live.session.measured import measure_session
+from lvd_live.session.recover import recover
 from lvd_live.session.sequence import SequenceWriter
 from tests.test_fit_body import other_arrays
 
@@ -408,6 +411,10 @@ def test_from_a_recorded_session(tmp_path, body):
     folder = recorder.stop()
     found, *_ = read_glb(export(folder, tmp_path / "walk.glb", origin="camera").path)
     assert_same(found, truth(joints))
+    measured = measure_session(folder, body, height=1.75)
+    assert measured["height"].cm == pytest.approx(175)
+    assert list_sessions(tmp_path)[0].measurements == {name: (round(m.cm, 2), round(m.spread, 2)) for name, m in measured.items()}
+    assert recover(folder).code == 0 and rename(folder, "run") and list_sessions(tmp_path)[0].measurements["height"][0] == 175
 
 
 @pytest.mark.parametrize(

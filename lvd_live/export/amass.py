@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.export.motion import Motion
+from lvd_live.session.measured import as_json
 from lvd_live.session.npz_stream import NpzStream
 
 SCHEMA = 1
@@ -34,7 +35,7 @@ def write(motion: Motion, path: Path) -> None:
         "lvd_tracked": motion.seen, "lvd_residual_mm": motion.residual_mm.astype(np.float32), "lvd_times": motion.times, "lvd_scale": np.float64(motion.scale),
         "lvd_source_timestamps_ns": np.asarray(motion.source.take.timestamps_ns), "lvd_source_tracked": np.asarray(motion.source.take.tracked),
         "lvd_source_dropped": np.asarray(getattr(motion.source.take, "dropped", np.zeros(len(motion.source.take), np.int32))),
-        "lvd_measurements": np.array(json.dumps({name: {"cm": round(m.cm, 2), "spread_cm": round(m.spread, 2)} for name, m in motion.measurements.items()})),
+        "lvd_measurements": np.array(json.dumps(as_json(motion.measurements))),
     }  # fmt: skip
     vertices = len(motion.rest)
     stream = NpzStream(path, {"lvd_vertices": ((vertices, 3), np.float32), "lvd_vertex_std": ((vertices,), np.float32)})

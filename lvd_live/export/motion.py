@@ -21,7 +21,8 @@ from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
-from lvd_live.session.sequence import load_sequence
+from lvd_live.session.library import open_session
+from lvd_live.session.sequence import Sequence, load_sequence
 
 UP = {"y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}  # R_up_camera: from the OpenCV camera frame
 UNITS = {"m": 1.0, "cm": 100.0}
@@ -55,7 +56,7 @@ class Options:
 class Source:
     """A take as recorded: a `sequence.Sequence` or `library.Session`, and its name. It remembers what was fitted to it, so that several exports of one source fit once."""
 
-    take: object
+    take: Sequence
     name: str
     fits: dict[Path | None, Fitted] = field(default_factory=dict, compare=False)
 
@@ -63,12 +64,7 @@ class Source:
     def open(cls, path: str | Path) -> Source:
         """A sequence file or a session's folder. Raises UserError."""
         path = Path(path)
-        if path.is_dir():
-            from lvd_live.session.library import open_session
-
-            take = open_session(path)
-        else:
-            take = load_sequence(path)
+        take = open_session(path) if path.is_dir() else load_sequence(path)
         if not take.tracked.any():
             raise UserError(f"Nobody is tracked in {path}: there is nothing to export.")
         return cls(take, path.name if path.is_dir() else path.stem)

@@ -4,7 +4,7 @@ import datetime
 import functools
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,10 @@ _CACHED = 8  # segments whose meshes stay in memory
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What a list shows of a session. whole: finished; else it is being recorded, or `recover` should see it. dropped: frames that the recorder could not take."""
+    """What a list shows of a session. whole: finished; else it is being recorded, or `recover` should see it. dropped: frames that the recorder could not take.
+
+    measurements: of the person, name to (cm, spread in cm); empty where they were not taken.
+    """
 
     path: Path
     name: str
@@ -35,6 +38,7 @@ class SessionInfo:
     dropped: int
     thumbnail: Path | None
     whole: bool
+    measurements: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ def _info(folder: Path) -> SessionInfo:
         dropped=int(facts.get("dropped", 0)),
         thumbnail=thumbnail if look_up(thumbnail) else None,
         whole=whole,
+        measurements={name: (m["cm"], m["spread_cm"]) for name, m in facts.get("measurements", {}).items()},
     )
 
 

@@ -167,16 +167,25 @@ def _check_video(folder: Path, facts: dict[str, Any], report: Report) -> np.ndar
         report.lost.append("No picture of the video can be read.")
         _set_aside(path, folder, report)
     elif not sound or facts.get("state") not in WHOLE or facts.get("video_frames") != len(times):
+        part = part_name(path)
         try:
-            _rewrap(path)
+            _rewrap(path, part)
+            again, _ = _decode(part)
+            if len(again) < len(times):
+                raise ValueError("pictures would be lost")
+            os.replace(part, path)
+            sync_folder(path.parent)
+            times = again
             report.done.append("The video was given a new index.")
         except (av.FFmpegError, OSError, ValueError) as error:
             report.lost.append(f"The video could not be given a new index ({error}); most players read it without one.")
+        finally:
+            part.unlink(missing_ok=True)
     return times
 
 
 def _decode(path: Path) -> tuple[np.ndarray, bool]:
-    """Times of the pictures, ms; whether the file has an end and everything in it could be read."""
+    """Times of the pictures, ms; whether the file has an end and all its packets could be read."""
     times: list[int] = []
     try:
         with av.open(str(path), format="matroska") as file:
@@ -184,11 +193,9 @@ def _decode(path: Path) -> tuple[np.ndarray, bool]:
             stream.codec_context.thread_type = "AUTO"
             sound = bool(file.duration)
             for packet in _packets(file, stream):
-                try:
+                sound &= packet is not None
+                with contextlib.suppress(av.FFmpegError):  # a picture that cannot be decoded is lost, whatever is written anew
                     times += [round(frame.pts * frame.time_base * 1000) for frame in packet.decode() if frame.pts is not None] if packet else []
-                    sound &= packet is not None
-                except av.FFmpegError:
-                    sound = False
     except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
         log.info("%s: %s", path, error)
         return np.unique(np.array(times, np.int64)), False
@@ -207,24 +214,18 @@ def _packets(file, stream):
             yield None
 
 
-def _rewrap(path: Path) -> None:
-    """Write the packets into a new file, which replaces the old one. Raises av.FFmpegError, OSError, ValueError."""
-    part = part_name(path)
-    try:
-        with av.open(str(path), format="matroska") as old, av.open(str(part), "w", format="matroska") as new:
-            stream = old.streams.video[0]
-            copy = new.add_stream_from_template(stream)
-            last = -1
-            for packet in _packets(old, stream):
-                if packet is not None and packet.size and packet.dts is not None and packet.dts > last:
-                    last, packet.stream = packet.dts, copy
-                    new.mux(packet)
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+def _rewrap(path: Path, part: Path) -> None:
+    """Write the packets into a new file, `part`. Raises av.FFmpegError, OSError, ValueError."""
+    with av.open(str(path), format="matroska") as old, av.open(str(part), "w", format="matroska") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        last = -1
+        for packet in _packets(old, stream):
+            if packet is not None and packet.size and packet.dts is not None and packet.dts > last:
+                last, packet.stream = packet.dts, copy
+                new.mux(packet)
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -203,6 +203,8 @@ def facts_are_sane(facts: Any) -> bool:
         and 0 <= facts["fps"] < 1e6
         and isinstance(facts.get("state", ""), str)
         and isinstance(facts.get("problem", ""), str)
+        and isinstance(facts.get("measurements", {}), dict)
+        and all(isinstance(m, dict) and all(isinstance(m.get(k), (int, float)) and 0 <= m[k] < 1e6 for k in ("cm", "spread_cm")) for m in facts.get("measurements", {}).values())
     )
 
 
