@@ -172,5 +172,5 @@ def _release(capture: cv2.VideoCapture | None) -> None:
 
 def _cannot_open(address: int | str) -> str:
     if isinstance(address, int):
-        return f"No camera {address} could be opened: plug one in, close other programs that use it, or try another number with --camera."
+        return f"No camera {address} could be opened: plug one in, close other programs that use it, or choose another number."
     return f"The stream {address} sends no pictures: check the address and that its sender is running."
