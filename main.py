@@ -192,6 +192,7 @@ def _recording(options: argparse.Namespace, source, finder, tracker, meta: dict)
     if options.record is None:
         yield None
         return
+    from lvd_live.session.measured import measure_session
     from lvd_live.session.recorder import Recorder
 
     described = {"person": {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}, "tracker": tracker.describe(), **meta}
@@ -202,6 +203,8 @@ def _recording(options: argparse.Namespace, source, finder, tracker, meta: dict)
         path = recorder.stop()
         if recorder.frames:
             print(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.dropped} dropped)")
+            with contextlib.suppress(UserError):  # the session is whole without
+                measure_session(path, tracker.shown_body, tracker.height)
         if recorder.problem:
             print(recorder.problem, file=sys.stderr)
 

@@ -304,11 +304,16 @@ class MainWindow(QMainWindow):
             self.say(str(error))
 
     def _stop_recording(self) -> None:
+        from lvd_live.session.measured import keep_measurements
+
         recorder, self.recorder = self.recorder, None
+        found = self.measurer.latest if self.measurer is not None else {}
         self.actions_by_name["record"].setChecked(False)
 
         def finish() -> None:
             path = recorder.stop()
+            with contextlib.suppress(UserError):  # the session is whole without
+                keep_measurements(path, found)
             with contextlib.suppress(RuntimeError):  # the window is gone
                 self.recorded.emit(recorder.problem or f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}.")
 

@@ -78,6 +78,7 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
     assert "65 frames, 0 dropped" in capsys.readouterr().out
     (info,) = list_sessions(tmp_path / "recordings")
     session, sequence = open_session(info.path), load_sequence("d.npz")
+    assert info.measurements["height"][0] == pytest.approx(160) and 60 < info.measurements["inseam"][0] < 90
     assert info.name == "the demo" and info.frames == 65 and session.fps == sequence.fps and (session.timestamps_ns == sequence.timestamps_ns).all()
     assert np.abs(np.asarray(session.vertices) - sequence.vertices).max() <= 1e-4 and (session.landmarks == sequence.landmarks).all()
     assert session.meta["tracker"]["height"] == 1.6 and session.meta["person"]["finder"] == "BlazePoseFinder" and session.meta["source"] == "demo.mp4"

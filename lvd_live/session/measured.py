@@ -34,5 +34,10 @@ def measure_session(path: Path, body: BodyModel, height: float | None = None) ->
         found = measure(fitter, fitter.fit(session.vertices[rows], session.vertex_std[rows]), height)
     except (np.linalg.LinAlgError, ValueError) as error:  # what NumPy and SciPy say to numbers that are no mesh
         raise UserError(f"The person in {path} cannot be measured: the meshes are not of a person.", exit_code=1) from error
-    segments.write_facts(path, segments.read_facts(path) | {"measurements": as_json(found)})
+    keep_measurements(path, found)
     return found
+
+
+def keep_measurements(path: Path, found: dict[str, Measurement]) -> None:
+    """Keep what was measured in the session.json of a finished session. Raises UserError."""
+    segments.write_facts(path, segments.read_facts(path) | {"measurements": as_json(found)})
