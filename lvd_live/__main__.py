@@ -10,7 +10,7 @@ from lvd_live.errors import UserError, run_cli
 TOOLS = {
     "train": ("lvd_live.train.cli", "train a network on synthetic people"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
-    "bench": ("lvd_live.bench", "time one frame, stage by stage"),
+    "bench": ("lvd_live.bench.cli", "time one frame, stage by stage"),
     "batch": ("lvd_live.batch", "track many clips: all cores, or a Ray cluster"),
     "export": ("lvd_live.export.cli", "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV"),
     "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),

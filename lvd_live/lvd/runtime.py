@@ -41,10 +41,10 @@ class Runtime:
     """See a crop once, descend on it many times.
 
     precision : "float32"; "bfloat16" for the backbone alone, positions and field stay float32 (an approximation: the mesh moves by 0.8 mm on average, 0.4 about its own centre); "auto":
-    bfloat16 where the device multiplies it faster. Else the numbers are the network's own, up to rounding: batch norm is folded, the backbone's last layer and the field's first are one.
+    bfloat16 where the device multiplies it faster. Else the numbers are the network's own, up to rounding: batch norm is folded, the backbone's last layer and the field's first are one. pack: see `packed`.
     """
 
-    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "auto"):
+    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "auto", pack: bool = True):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         if precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
@@ -57,7 +57,7 @@ class Runtime:
         self.network.to(self.device, memory_format=torch.channels_last)
         self.field.to(self.device)
         self.network.backbone.to(self.dtype)
-        if packed.available(self.device):
+        if pack and packed.available(self.device):
             keep_memory()
             packed.pack(self.network.backbone)
             self.field.layer2 = packed.pack(self.field.layer2)

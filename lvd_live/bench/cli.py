@@ -1,0 +1,222 @@
+"""python -m lvd_live bench: how fast it is, stage by stage, beside the paper's network in the same run.
+
+Rounds are interleaved: each measures every variant and the references; figures are medians. `eager` is plain PyTorch, the others are packed (`lvd.packed`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvd_live.bench import roofline, stages
+from lvd_live.bench.reference import ITERATIONS, Reference, timed
+from lvd_live.body.fit import BodyFitter
+from lvd_live.errors import UserError
+from lvd_live.lvd import packed
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.weights import load_network
+from lvd_live.paths import DEMO, MODELS
+from lvd_live.person import BlazePoseFinder
+from lvd_live.tracker import Tracker
+
+HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
+
+
+def variants(device: str) -> dict[str, dict]:
+    """Options of `Runtime` by name."""
+    named = {"eager float32": {"precision": "float32", "pack": False}}
+    if packed.available(torch.device(device)):
+        named["float32"] = {"precision": "float32"}
+    if packed.has_bfloat16(torch.device(device)):
+        named["bfloat16"] = {"precision": "bfloat16"}
+    return named
+
+
+class Live:
+    """The `live` preset on a clip: one tracker for each variant, one round at a time."""
+
+    def __init__(self, device: str, args: argparse.Namespace, frames: list):
+        self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=args.threads)
+        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, uncertainty=8) for name in variants(device)}
+        network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
+        for (name, options), tracker in zip(variants(device).items(), self.trackers.values(), strict=True):
+            tracker.runtime = Runtime(network, device=device, **options)
+            stages.follow(frames[:8], self.finder, tracker)  # warm up
+        self.best = list(self.trackers)[-1]
+        self.fitter = BodyFitter(self.trackers[self.best].body)
+        self.betas = np.zeros(self.fitter.n_betas, np.float32)
+        self.times: dict[str, stages.Times] = {name: {} for name in self.trackers}
+        self.meshes: dict[str, dict[int, np.ndarray]] = {name: {} for name in self.trackers}
+
+    def round(self, frames: list) -> None:
+        for name, tracker in self.trackers.items():
+            self.finder.reset()
+            tracker.reset()
+            times, done = stages.follow(frames, self.finder, tracker)
+            self.meshes[name] |= {frame.index: fit.vertices for frame, _, fit in done}
+            if name == self.best:
+                times |= stages.after(done[:12], tracker, self.fitter, self.betas)
+            for stage, values in times.items():
+                self.times[name].setdefault(stage, []).extend(values)
+
+
+    def change_mm(self, name: str) -> float:
+        """How far the variant's meshes are from those of plain float32, on average."""
+        reference = self.meshes["eager float32"]
+        return 1000 * float(np.mean([np.linalg.norm(mesh - reference[i], axis=-1).mean() for i, mesh in self.meshes[name].items() if i in reference]))
+
+
+class Paper:
+    """The `paper` preset, random weights: a picture seen, and as many iterations as the published demo's, from a point."""
+
+    def __init__(self, device: str):
+        torch.manual_seed(0)
+        network = LVD(PRESETS["paper"]).eval()
+        self.device, rng = device, np.random.default_rng(0)
+        self.picture, self.mask = rng.integers(0, 255, (1, 256, 256, 3), np.uint8), np.full((1, 256, 256), 255, np.uint8)
+        self.runtimes = {name: Runtime(network, device=device, **options) for name, options in variants(device).items()}
+        self.times: dict[str, list[float]] = {name: [] for name in self.runtimes}
+        meshes = {name: self.fit(runtime) for name, runtime in self.runtimes.items()}
+        self.change_mm = {name: HALF_CROP_MM * float((mesh - meshes["eager float32"]).norm(dim=-1).mean()) for name, mesh in meshes.items()}
+
+    def fit(self, runtime: Runtime) -> torch.Tensor:
+        return runtime.descend(runtime.see(self.picture, self.mask), None, iterations=ITERATIONS).vertices
+
+    def round(self) -> None:
+        for name, runtime in self.runtimes.items():
+            self.times[name].append(timed(lambda: self.fit(runtime), self.device))
+
+
+def peak_memory_mb() -> float | None:
+    """Of this process, MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def rooflines(device: str, live: Live, medians: dict[str, float], precision: str) -> list[dict]:
+    """Features, an iteration and the uncertainty of the live preset: work, and how near to the machine's limits it is done."""
+    limits = roofline.ceilings(device)
+    runtime = live.trackers["eager float32"].runtime
+    size, vertices = runtime.size, len(runtime.network.control)
+    told = np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8), np.zeros((1, 33, 4), np.float32)
+    maps = np.zeros((1, 48, 32, 32), np.uint8), np.zeros((1, 288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
+    folded = runtime.see(*told, maps)
+    v, offsets, some = torch.zeros(1, vertices, 3, device=device), torch.zeros(8, vertices, 3, device=device), torch.arange(0, vertices, 8, device=device)
+    rows = []
+    for stage, timed_as, kind, call in (
+        ("features", "features", precision, lambda: runtime.see(*told, maps)),
+        ("iteration", "iteration", "float32", lambda: runtime.descend(folded, v, iterations=1)),
+        ("uncertainty", "uncertainty", "float32", lambda: runtime.uncertainty(folded, v, offsets, some)),
+    ):
+        gflop, gbyte = roofline.work(call)
+        part = roofline.fraction(gflop, gbyte, medians[timed_as], limits.gflops[kind], limits.gbytes)
+        rows.append({"stage": stage, "gflop": gflop, "gbyte": gbyte, "ms": medians[timed_as], "gflops": gflop / medians[timed_as] * 1000, "ceiling_gflops": limits.gflops[kind], "ceiling_gbytes": limits.gbytes, "fraction": part})
+    return rows
+
+
+def measure(device: str, args: argparse.Namespace) -> list[dict]:
+    """One dictionary for each preset and variant on a device."""
+    frames, decoding = stages.decode(args.video, args.frames)
+    live, paper = Live(device, args, frames), Paper(device)
+    reference: list[dict[str, float]] = []
+    with ExitStack() as stack:
+        published = stack.enter_context(Reference(device, args.threads))
+        kept = stack.enter_context(Reference(device, args.threads, kept=True)) if device == "cpu" else None
+        for chunk in np.array_split(np.arange(len(frames)), args.rounds):
+            live.round([frames[i] for i in chunk])
+            paper.round()
+            figures = published(plain=args.plain)
+            if kept is not None:
+                figures["demo_loop_kept_ms"] = kept(plain=False)["demo_loop_ms"]
+            reference.append(figures)
+    if not live.times[live.best]:
+        raise UserError(f"Nobody can be followed in the first {len(frames)} frames of {args.video}, so there is nothing to time.")
+    common = {name: statistics.median(figures[name] for figures in reference) for name in reference[0]}
+    results = []
+    for name, times in live.times.items():
+        medians = {"decode": statistics.median(decoding), **{stage: statistics.median(values) for stage, values in times.items()}}
+        mean = statistics.mean(times["iterations"])
+        result = {"device": device, "preset": "live", "variant": name, "threads": args.threads, "size": list(frames[0].picture.shape[1::-1]), "stages_ms": medians, "iterations": mean}
+        few = [ms for ms, k in zip(times["frame"], times["iterations"], strict=True) if k <= 2]
+        result |= {"frame_ms": medians["frame"], "frame_of_2_iterations_ms": statistics.median(few) if few else None, "fits_per_second": 1000 / medians["frame"]}
+        result["change_mm"] = live.change_mm(name)
+        if name == live.best:
+            result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
+            result |= stages.live(frames, live.finder, live.trackers[name])
+            result["roofline"] = rooflines(device, live, medians, name.split()[-1])
+        results.append(result)
+    for name, times in paper.times.items():
+        ms = statistics.median(times)
+        results.append({"device": device, "preset": "paper", "variant": name, "threads": args.threads, "frame_ms": ms, "fits_per_second": 1000 / ms, "change_mm": paper.change_mm[name]})
+    for result in results:
+        result |= common | {"ratio_to_demo_loop": common["demo_loop_ms"] / result["frame_ms"], "peak_memory_mb": peak_memory_mb()}
+    return results
+
+
+def report(results: list[dict], args: argparse.Namespace) -> str:
+    lines = []
+    for device in dict.fromkeys(r["device"] for r in results):
+        rows = [r for r in results if r["device"] == device]
+        live = [r for r in rows if r["preset"] == "live"]
+        names, best = list(live[-1]["stages_ms"]), live[-1]
+        lines += [f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {args.threads} thread(s); milliseconds of a warm frame, medians", ""]
+        lines += ["| stage | " + " | ".join(r["variant"] for r in live) + " |", "|---" * (len(live) + 1) + "|"]
+        names.remove("iterations")
+        lines += [f"| {'**frame** (person and fit)' if n == 'frame' else n} | " + " | ".join(f"{r['stages_ms'][n]:.2f}" if n in r["stages_ms"] else "" for r in live) + " |" for n in names]
+        lines += ["", "| preset | variant | frame, ms | fits/s | times faster than the demo's loop | mesh moved, mm (paper: of random weights) |", "|---|---|---|---|---|---|"]
+        lines += [f"| {r['preset']} | {r['variant']} | {r['frame_ms']:.1f} | {r['fits_per_second']:.1f} | {r['ratio_to_demo_loop']:.1f} | {r['change_mm']:.3f} |" for r in rows]
+        few = best["frame_of_2_iterations_ms"]
+        lines += ["", f"{best['iterations']:.2f} iterations a frame" + (f"; frames of at most 2: {few:.1f} ms, {best['demo_loop_ms'] / few:.0f} times faster than the demo's loop." if few else ".")]
+        lines += [f"Sustained over the file, decode and person ahead of the fit: {best['sustained_fits_per_second']:.1f} fits a second."]
+        lines += [f"Live pipeline on a camera of 30 frames a second: {best['live_fits_per_second']:.1f} fits a second, {best['live_latency_ms']:.0f} ms from a frame to its fit."]
+        lines += [f"The paper's network, {ITERATIONS} iterations, as the published demo runs it: {best['demo_loop_ms']:.0f} ms" + (f" ({best['demo_loop_kept_ms']:.0f} with our memory setting)" if "demo_loop_kept_ms" in best else "") + "."]
+        if "plain_ms" in best:
+            lines += [f"As the formula says, N x N x 3 output: {best['plain_ms']:.0f} ms (its output, 570 MB, fits into memory whole)."]
+        if best["peak_memory_mb"]:
+            lines += [f"Peak memory of the whole benchmark, both presets in every variant: {best['peak_memory_mb']:.0f} MiB."]
+        lines += ["", "| stage | GFLOP | MB | GFLOP/s | ceiling | GB/s ceiling | of the roofline |", "|---|---|---|---|---|---|---|"]
+        lines += [f"| {r['stage']} | {r['gflop']:.3f} | {1000 * r['gbyte']:.0f} | {r['gflops']:.0f} | {r['ceiling_gflops']:.0f} | {r['ceiling_gbytes']:.1f} | {r['fraction']:.0%} |" for r in best["roofline"]]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The `bench` tool."""
+    parser = argparse.ArgumentParser(prog="python -m lvd_live bench", description=__doc__)
+    parser.add_argument("--video", type=Path, default=DEMO)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of frames, paper-size network and references")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), nargs="+", help="default: what is there")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the formula's N x N x 3 output (a second or more a round)")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--scaling", type=Path, metavar="FILE.png", help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and number of clips")
+    args = parser.parse_args(argv)
+    if min(args.frames, args.rounds, args.threads) < 1:
+        raise UserError("--frames, --rounds and --threads must be at least 1.")
+    if args.device and "cuda" in args.device and not torch.cuda.is_available():
+        raise UserError("There is no CUDA device here: leave --device out, or choose cpu.")
+    torch.set_num_threads(args.threads)
+    if args.scaling:
+        from lvd_live.bench.scaling import draw_scaling
+
+        draw_scaling(args.scaling, args.video)
+        return 0
+    devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    results = [result for device in devices for result in measure(device, args)]
+    sys.stdout.write(report(results, args) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1))
+    return 0

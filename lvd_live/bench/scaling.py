@@ -1,0 +1,155 @@
+"""How cost grows: with vertices, iterations, perturbations, picture size, clip length and number of clips."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from lvd_live.batch import Job, run_processes
+from lvd_live.bench.reference import timed
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.uncertainty import perturbations
+from lvd_live.paths import MODELS
+from lvd_live.person import BlazePoseFinder
+from lvd_live.session.video import VideoWriter
+from lvd_live.sources import VideoSource
+from lvd_live.tracker import Tracker
+
+Curve = tuple[list[float], list[float]]
+
+
+def median_ms(call: Callable[[], object], count: int = 15) -> float:
+    call()
+    return float(np.median([timed(call) for _ in range(count)]))
+
+
+def over_vertices() -> Curve:
+    """One iteration, untrained weights."""
+    counts, times = [431, 862, 1723, 3446, 6890, 13780], []
+    for n in counts:
+        runtime = Runtime(LVD(replace(PRESETS["live"], vertices=n)), device="cpu")
+        folded, v = _seen(runtime), torch.zeros(1, n, 3)
+        times.append(median_ms(lambda: runtime.descend(folded, v, iterations=1)))
+    return counts, times
+
+
+def over_iterations(runtime: Runtime) -> Curve:
+    folded, v = _seen(runtime), torch.zeros(1, len(runtime.network.control), 3)
+    counts = list(range(1, 9))
+    return counts, [median_ms(lambda: runtime.descend(folded, v, iterations=k)) for k in counts]
+
+
+def over_perturbations(runtime: Runtime) -> Curve:
+    """The uncertainty of an eighth of the vertices."""
+    n, counts, times = len(runtime.network.control), [2, 4, 8, 16, 32], []
+    folded, v, some = _seen(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
+    for m in counts:
+        offsets = perturbations(m, n)
+        times.append(median_ms(lambda: runtime.uncertainty(folded, v, offsets, some)))
+    return counts, times
+
+
+def over_picture_size(video: Path, finder: BlazePoseFinder, tracker: Tracker) -> Curve:
+    """Person and fit of a warm frame, the video's first frames enlarged or made smaller; in megapixels."""
+    sizes, times = [], []
+    with VideoSource(video) as source:
+        frames = list(itertools.islice(source, 12))
+    for width in (320, 640, 1280, 1920, 3840):
+        scaled = [replace(f, picture=cv2.resize(f.picture, (width, round(width * f.picture.shape[0] / f.picture.shape[1])))) for f in frames]
+        finder.reset()
+        tracker.reset()
+        took = [timed(lambda: tracker.step(frame, finder.find(frame.picture))) for frame in scaled]
+        sizes.append(scaled[0].picture.shape[0] * scaled[0].picture.shape[1] / 1e6)
+        times.append(float(np.median(took[2:])))
+    return sizes, times
+
+
+def over_clip_length(video: Path, finder: BlazePoseFinder, tracker: Tracker, lengths: tuple[int, ...] = (60, 120, 240, 480)) -> tuple[Curve, Curve]:
+    """Seconds, and MiB in use at the end, of the main job on the video again and again."""
+    from lvd_live.offline import process
+
+    seconds, memory = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for length in lengths:
+            finder.reset()
+            tracker.reset()
+            with VideoSource(video) as source:
+                seconds.append(process(_Again(source, length), finder, tracker, output=Path(folder) / "clip.npz", progress=False).seconds)
+            memory.append(_resident_mb())
+    return (list(lengths), seconds), (list(lengths), memory)
+
+
+def over_clips(video: Path, frames: int = 60) -> Curve:
+    """Seconds of `batch` on two processes, starting them included, for copies of the video's first frames."""
+    counts, times = [1, 2, 4, 8], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with VideoSource(video) as source:
+            pictures = [frame.picture for frame in itertools.islice(source, frames)]
+        writer = VideoWriter(folder / "clip.mp4", 30, pictures[0].shape[1::-1])
+        for picture in pictures:
+            writer.write(picture, None)
+        writer.close()
+        for n in counts:
+            times.append(timed(lambda: list(run_processes([Job(folder / "clip.mp4", folder / f"{i}.npz") for i in range(n)], 2))) / 1000)
+    return counts, times
+
+
+class _Again:
+    """A video's frames, forward again and again, `length` of them."""
+
+    def __init__(self, source: VideoSource, length: int):
+        self.source, self.frame_count, self.fps = source, length, source.fps
+
+    def __iter__(self):
+        frames = itertools.chain.from_iterable(self.source for _ in itertools.count())
+        for i, frame in enumerate(itertools.islice(frames, self.frame_count)):
+            yield replace(frame, index=i, timestamp_ns=i * 33_000_000)
+
+
+def _resident_mb() -> float:
+    """MiB in use by this process now; Linux alone tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / (1 << 20)
+    except OSError:
+        return float("nan")
+
+
+def _seen(runtime: Runtime):
+    rng, size = np.random.default_rng(0), runtime.size
+    return runtime.see(rng.integers(0, 255, (1, size, size, 3), np.uint8), np.full((1, size, size), 255, np.uint8), np.zeros((1, 33, 4), np.float32))
+
+
+def draw_scaling(path: Path, video: Path) -> None:
+    """Measure all, and draw it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    finder, tracker = BlazePoseFinder(MODELS / "blazepose", providers="cpu"), Tracker.load("live", device="cpu", uncertainty=8)
+    length, memory = over_clip_length(video, finder, tracker)
+    panels = [
+        ("one iteration", "vertices", "ms", over_vertices()),
+        ("descent", "iterations", "ms", over_iterations(tracker.runtime)),
+        ("uncertainty of an eighth", "perturbations M", "ms", over_perturbations(tracker.runtime)),
+        ("person and fit", "picture, megapixels", "ms", over_picture_size(video, finder, tracker)),
+        ("the main job", "frames", "s", length),
+        ("memory", "frames", "MiB", memory),
+        ("batch, two processes", "clips of 60 frames", "s", over_clips(video)),
+    ]
+    figure, axes = pyplot.subplots(2, 4, figsize=(16, 7), layout="constrained")
+    for axis, (title, x, y, (xs, ys)) in zip(axes.flat, panels, strict=False):
+        axis.plot(xs, ys, "o-")
+        axis.set(title=title, xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.1 * max(ys)))
+        axis.grid(alpha=0.3)
+    axes.flat[-1].axis("off")
+    figure.savefig(path, dpi=90)

@@ -1,0 +1,120 @@
+"""Time of a frame, stage by stage, and what is sustained when stages overlap."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lvd_live import draw
+from lvd_live.bench.reference import timed
+from lvd_live.body.fit import BodyFitter
+from lvd_live.live import Pipeline
+from lvd_live.offline import ahead
+from lvd_live.person import BlazePoseFinder
+from lvd_live.session.recorder import Recorder
+from lvd_live.sources import Frame, VideoSource
+from lvd_live.tracker import Tracker
+
+Times = dict[str, list[float]]
+
+
+def decode(video: Path, count: int) -> tuple[list[Frame], list[float]]:
+    """The first frames of a video, and the milliseconds that each took to come."""
+    frames, times = [], []
+    with VideoSource(video) as source:
+        coming = iter(source)
+        for _ in range(count):
+            times.append(timed(lambda: frames.extend(frame for frame in (next(coming, None),) if frame is not None)))
+    return frames, times[: len(frames)]
+
+
+def follow(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -> tuple[Times, list[tuple]]:
+    """Milliseconds by stage over the frames on which the person was followed, warm, and (frame, person, fit) of these. `frame` is person and fit."""
+    stages: Times = {}
+    done = []
+    for frame in frames:
+        began = time.perf_counter()
+        person = finder.find(frame.picture)
+        found = time.perf_counter()
+        fit = None if person is None else tracker.step(frame, person)
+        ended = time.perf_counter()
+        if fit is None or fit.cold:
+            continue
+        done.append((frame, person, fit))
+        laps = {"person": 1000 * (found - began), **fit.milliseconds, "iteration": fit.milliseconds["descent"] / fit.iterations, "iterations": fit.iterations, "frame": 1000 * (ended - began)}
+        for name, value in laps.items():
+            stages.setdefault(name, []).append(value)
+    return stages, done
+
+
+def after(done: list[tuple], tracker: Tracker, fitter: BodyFitter, betas: np.ndarray) -> Times:
+    """What may follow a fit: body parameters of a known shape, the mesh drawn over the picture, a session recorded (written and encoded, not only handed over)."""
+    if not done:
+        return {}
+    stages: Times = {"parameters": [], "draw": []}
+    for frame, _, fit in done:
+        stages["parameters"].append(timed(lambda: fitter.fit(fit.vertices[None], fit.vertex_std[None], betas)))
+        stages["draw"].append(timed(lambda: draw.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics)))
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(Path(folder), faces=tracker.faces, meta={}, fps=30.0)
+
+        def record() -> None:
+            for item in done:
+                recorder.add(*item)
+            recorder.stop()
+
+        stages["record"] = [timed(record) / len(done)]
+    return stages
+
+
+def sustained(video: Path, finder: BlazePoseFinder, tracker: Tracker) -> float:
+    """Fits a second over a whole file, decode and person ahead of the fit."""
+    finder.reset()
+    tracker.reset()
+    with VideoSource(video) as source:
+        began, fits = time.perf_counter(), 0
+        for frame, person in ahead(source, lambda frame: finder.find(frame.picture)):
+            fits += person is not None and tracker.step(frame, person) is not None
+        return fits / (time.perf_counter() - began)
+
+
+class Camera:
+    """Plays frames again and again, `fps` of them a second, for `seconds`."""
+
+    state = "running"
+
+    def __init__(self, frames: list[Frame], fps: float, seconds: float):
+        self.frames, self.fps, self.count = frames, fps, round(fps * seconds)
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        began = time.monotonic()
+        for i in range(self.count):
+            time.sleep(max(0.0, began + i / self.fps - time.monotonic()))
+            yield replace(self.frames[i % len(self.frames)], index=i, timestamp_ns=time.monotonic_ns())
+
+
+def live(frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: float = 30.0, seconds: float = 6.0) -> dict[str, float]:
+    """The live pipeline on a camera of 30 frames a second: fits a second, and milliseconds from a frame's arrival to its fit."""
+    there_and_back = frames + frames[-2:0:-1]  # no jump
+    pipeline = Pipeline(lambda: Camera(there_and_back, fps, seconds), lambda: finder, lambda: tracker, live=True)
+    try:
+        end = time.monotonic() + seconds + 5
+        while not (pipeline.ended or pipeline.problem) and time.monotonic() < end:
+            pipeline.take(0.2)
+        return {"live_fits_per_second": pipeline.statistics.fits_per_second, "live_latency_ms": pipeline.statistics.latency_ms}
+    finally:
+        pipeline.close()

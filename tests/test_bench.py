@@ -1,0 +1,73 @@
+"""The benchmark's arithmetic, and a whole run on a few frames."""
+
+import json
+
+import pytest
+import torch
+
+from lvd_live.bench import cli, roofline, scaling, stages
+from lvd_live.bench.reference import Reference
+from lvd_live.errors import UserError
+from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.paths import DEMO
+
+
+def test_work_is_counted():
+    x, w = torch.randn(50, 30), torch.randn(30, 20)
+    gflop, gbyte = roofline.work(lambda: x @ w)
+    assert gflop == pytest.approx(2 * 50 * 30 * 20 / 1e9)
+    assert gbyte == pytest.approx(4 * (50 * 30 + 30 * 20 + 50 * 20) / 1e9)
+    assert roofline.work(lambda: x.T)[1] == 0
+
+
+def test_work_of_a_runtime_is_what_its_layers_need():
+    runtime = Runtime(LVD(PRESETS["live"]), device="cpu", precision="float32", pack=False)
+    folded, v = scaling._seen(runtime), torch.zeros(1, 1723, 3)
+    gflop, _ = roofline.work(lambda: runtime.descend(folded, v, iterations=1))
+    assert gflop == pytest.approx(2 * 1723 * 256 * (256 + 3) / 1e9, rel=0.01)
+
+
+def test_the_roofline_is_the_slower_of_arithmetic_and_memory():
+    assert roofline.fraction(1.0, 0.01, 10.0, peak=200.0, bandwidth=20.0) == pytest.approx(0.5)
+    assert roofline.fraction(0.1, 0.1, 10.0, peak=200.0, bandwidth=20.0) == pytest.approx(0.5)
+
+
+def test_a_camera_keeps_its_pace():
+    frames, times = stages.decode(DEMO, 3)
+    assert len(frames) == len(times) == 3 and min(times) > 0
+    played = list(stages.Camera(frames, fps=100, seconds=0.1))
+    assert len(played) == 10 and played[-1].timestamp_ns - played[0].timestamp_ns >= 85e6
+
+
+def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
+    """On the demo's first frames, the paper's network left out, which takes seconds."""
+
+    class NoPaper:
+        times, change_mm = {"float32": [100.0]}, {"float32": 0.0}
+
+        def __init__(self, device): ...
+        def round(self): ...
+
+    monkeypatch.setattr(cli, "Paper", NoPaper)
+    monkeypatch.setattr(Reference, "__call__", lambda self, plain=True: {"demo_loop_ms": 2000.0} | ({"plain_ms": 9000.0} if plain else {}))
+    monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
+    monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
+    assert cli.main(["--frames", "6", "--rounds", "2", "--device", "cpu", "--json", str(tmp_path / "b.json")]) == 0
+    results = json.loads((tmp_path / "b.json").read_text())
+    assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
+    for r in results:
+        assert {"frame_ms", "demo_loop_ms", "plain_ms", "ratio_to_demo_loop", "fits_per_second"} <= r.keys()
+        assert r["ratio_to_demo_loop"] == pytest.approx(r["demo_loop_ms"] / r["frame_ms"])
+    best = [r for r in results if r["preset"] == "live"][-1]
+    assert {"decode", "person", "crop", "features", "iteration", "uncertainty", "parameters", "draw", "record"} <= best["stages_ms"].keys()
+    assert [r["stage"] for r in best["roofline"]] == ["features", "iteration", "uncertainty"] and 0 < best["roofline"][1]["fraction"] < 1
+    assert "| **frame**" in capsys.readouterr().out
+
+
+def test_mistakes_take_a_sentence():
+    with pytest.raises(UserError, match="at least 1"):
+        cli.main(["--rounds", "0"])
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA"):
+            cli.main(["--device", "cuda"])
