@@ -311,6 +311,18 @@ def test_damaged_pickles_are_refused(tmp_path):
             BodyModel.load(tmp_path / "broken.pkl")
 
 
+@pytest.mark.parametrize("wrong", [{"f": -1}, {"f": None}, {"kintree_table": 77}, {"kintree_table": -1}, {"weights": 0}, {"weights": -1}])
+def test_bodies_that_contradict_themselves_are_refused(tmp_path, wrong):
+    """Each array of its right shape, its values times or instead something impossible."""
+    with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as file:
+        arrays = {k: file[k] for k in file}
+    ((name, value),) = wrong.items()
+    arrays[name] = arrays[name][:0] if value is None else np.full(arrays[name].shape, value, np.int64 if name != "weights" else np.float32)
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    with pytest.raises(UserError, match="SMPL's layout"):
+        BodyModel.load(tmp_path / "wrong.npz")
+
+
 @pytest.mark.parametrize("joints, fingers", [(52, (22, 37)), (55, (25, 40))])
 def test_smpl_h_and_x_become_smpl(tmp_path, joints, fingers):
     """A file with fingers: as long as they do not move, it poses as SMPL's 24 joints do."""

@@ -48,8 +48,11 @@ class BodyModel(nn.Module):
             raise UserError(f"{path} is not a body in SMPL's layout: {', '.join(missing)} missing or misshapen.")
         n = len(arrays["v_template"])
         shapes = {"shapedirs": (n, 3), "J_regressor": (24, n), "weights": (n, 24), "kintree_table": (2, 24)}
-        if any(arrays[k].shape[: len(s)] != s for k, s in shapes.items()) or arrays["f"].size and arrays["f"].max() >= n:
+        if any(arrays[k].shape[: len(s)] != s for k, s in shapes.items()) or not arrays["f"].size or not 0 <= arrays["f"].min() <= arrays["f"].max() < n:
             raise UserError(f"{path} is not a body in SMPL's layout: its arrays disagree about the number of vertices or joints.")
+        parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
+        if not ((parents >= 0) & (parents < np.arange(1, 24))).all() or weights.min() < -1e-3 or np.abs(weights.sum(1) - 1).max() > 1e-2:
+            raise UserError(f"{path} is not a body in SMPL's layout: its joints are no tree, or its skin weights do not sum to 1.")
         return cls(arrays)
 
     def shaped(self, betas: torch.Tensor) -> torch.Tensor:
