@@ -104,7 +104,7 @@ class BlazePoseFinder:
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
         points[:, 3:] = _sigmoid(points[:, 3:])
-        mask = _inside_picture(_sigmoid(mask[0, :, :, 0]), roi, picture.shape)
+        mask = _inside_picture(mask[0, :, :, 0], roi, picture.shape)
         features = Features(*(m[0] for m in maps)) if maps else None
         return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
 
