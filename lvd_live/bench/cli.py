@@ -31,11 +31,12 @@ HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
 
 
 def variants(device: str) -> dict[str, dict]:
-    """Options of `Runtime` by name."""
+    """Options of `Runtime` by name; the default is last."""
     named = {"eager float32": {"precision": "float32", "pack": False}}
     if packed.available(torch.device(device)):
         named["float32"] = {"precision": "float32"}
     if packed.has_bfloat16(torch.device(device)):
+        named["bfloat16, field too"] = {"precision": "bfloat16", "field_precision": "bfloat16"}
         named["bfloat16"] = {"precision": "bfloat16"}
     return named
 

@@ -123,7 +123,7 @@ class FoldedField(nn.Module):
         super().__init__()
         w1, G, L = field.layer1.weight.detach(), field.whole, field.landmarks
         end = w1.shape[1] - 4 * L
-        self.clip = field.clip
+        self.clip, self.dtype = field.clip, torch.float32  # what the second layer multiplies in
         self.register_buffer("w_point", w1[:, :3].T.contiguous())
         self.register_buffer("w_features", w1[:, 3 : end - G].contiguous())  # None once the backbone has absorbed it
         self.register_buffer("w_whole", w1[:, end - G : end].T.contiguous() if G else None)
@@ -171,7 +171,7 @@ class FoldedField(nn.Module):
     def hidden(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """Points (B, M, 3) -> (B, M, hidden) float32."""
         x = F.relu(self.first(points, folded), inplace=True)
-        return self.layer2(x).unflatten(0, points.shape[:2])
+        return self.layer2(x.to(self.dtype)).float().unflatten(0, points.shape[:2])
 
     def diagonal(self, points: torch.Tensor, folded: Folded, targets: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Points (B, N, 3) -> Δ (B, N, 3). With `targets`, T of the N vertices, and M points for each of them: (B, M·T, 3) -> (B, M·T, 3)."""
