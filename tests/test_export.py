@@ -16,7 +16,8 @@ from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, export
-from lvd_live.export.motion import UP, Motion, Options, Source, planted
+from lvd_live.export.feet import planted
+from lvd_live.export.motion import UP, Motion, Options, Source
 from lvd_live.paths import MODELS
 from lvd_live.session.library import list_sessions, rename
 from lvd_live.session.measured import measure_session

@@ -125,7 +125,7 @@ class _Surface:
     """A mesh that nearest points are sought on, among triangles of like skin weights and normals."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray):
-        self.faces, self.triangles = faces, vertices[faces]
+        self.vertices, self.faces, self.triangles = vertices, faces, vertices[faces]
         across = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
         normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-20)
         self.tree = cKDTree(np.concatenate([self.triangles.mean(1), NORMAL * normals, SKIN * weights[faces].mean(1)], 1))
@@ -140,10 +140,8 @@ class _Surface:
 
     def closest(self, points: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The nearest points themselves, (P, 3)."""
-        _, near = self.tree.query(np.concatenate([points, NORMAL * normals, SKIN * weights], 1), k=CANDIDATES)
-        mix, distance = closest_on_triangles(points[:, None], self.triangles[near])
-        best, rows = distance.argmin(1), np.arange(len(points))
-        return np.einsum("pk,pkc->pc", mix[rows, best], self.triangles[near[rows, best]])
+        corners, mix, _ = self.nearest(points, normals, weights)
+        return np.einsum("pk,pkc->pc", mix, self.vertices[corners])
 
 
 def closest_on_triangles(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_opening, gaussian_filter1d, label, uniform_filter1d
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import spsolve
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.correspondence import Correspondence
@@ -20,6 +18,7 @@ from lvd_live.body.measure import Measurement, measure
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
 from lvd_live.errors import UserError
+from lvd_live.export.feet import planted
 from lvd_live.paths import MODELS
 from lvd_live.session.library import open_session
 from lvd_live.session.sequence import Sequence, load_sequence
@@ -28,9 +27,6 @@ UP = {"y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0
 UNITS = {"m": 1.0, "cm": 100.0}
 GAP = 0.5  # seconds: between frames that lie farther apart the person counts as not tracked
 MOST_FRAMES = 1_000_000
-STANCE = 0.1  # seconds: over which a foot's speed is smoothed; it stands for twice as long at least
-SLOW, LOW = 0.25, 0.08  # metres a second, metres: a planted foot's speed, and how far it is above the other at most
-STEADY, NEAR = 0.1, 1e-4  # beside the planted feet: the shift's changes, and the shift itself
 _SKINNED = 32  # frames skinned at once
 
 
@@ -332,29 +328,6 @@ def forward_kinematics(quaternions: np.ndarray, pelvis: np.ndarray, rest_joints:
         out[:, j] = out[:, k] + R[:, k] @ (rest_joints[j] - rest_joints[k])
         R[:, j] = R[:, k] @ R[:, j]
     return out
-
-
-def planted(feet: np.ndarray, axis: int, fps: float, metre: float = 1.0) -> np.ndarray:
-    """A shift (F, 3) of the whole body that keeps planted feet where they are. feet (F, 2, 3): the balls of the feet, the camera at the origin; axis: the vertical one; metre: in their unit.
-
-    A foot is planted while it is the lower one, or nearly, and slow across the line of sight (along it one camera sees little). The shift s and the places c of the stances minimise
-    Σ w |foot + s − c|² over the planted feet + STEADY Σ |s_t+1 − s_t|² + NEAR Σ |s_t|². It bends no leg: two feet that stand and move apart share the slide.
-    """
-    frames = len(feet)
-    smooth = gaussian_filter1d(feet, STANCE * fps, axis=0, mode="nearest")
-    velocity = np.gradient(smooth, 1 / fps, axis=0) if frames > 1 else np.zeros_like(feet)
-    sight = smooth / np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9 * metre)
-    across = np.linalg.norm(velocity - (velocity * sight).sum(-1, keepdims=True) * sight, axis=-1)
-    stands = (across < SLOW * metre) & (smooth[..., axis] < smooth[..., axis].min(1, keepdims=True) + LOW * metre)
-    stands = binary_opening(stands, np.ones((max(round(2 * STANCE * fps), 1), 1), bool))
-    stance, count = label(stands, [[0, 1, 0], [0, 1, 0], [0, 1, 0]])  # runs in time, each foot on its own
-    firm = np.clip(2 * uniform_filter1d(stands.astype(float), max(round(4 * STANCE * fps), 1), axis=0, mode="nearest") - 1, 0.01, 1)  # a stance begins and ends gently
-    t, foot = np.nonzero(stands)
-    rows, w = np.arange(len(t)), np.sqrt(firm[t, foot])
-    held = csr_array((np.concatenate([w, -w]), (np.concatenate([rows, rows]), np.concatenate([t, frames + stance[t, foot] - 1]))), (len(t), frames + count))
-    steps = diags_array([-np.ones(frames - 1), np.ones(frames - 1)], offsets=[0, 1], shape=(frames - 1, frames + count))
-    near = diags_array(np.concatenate([np.full(frames, NEAR), np.zeros(count)]))
-    return spsolve((held.T @ held + STEADY * steps.T @ steps + near).tocsc(), held.T @ (-w[:, None] * feet[t, foot]))[:frames]
 
 
 def _continuous(q: np.ndarray) -> np.ndarray:

@@ -1,0 +1,35 @@
+"""Foot lock: which feet stand, and the shift of the body that keeps them where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import binary_opening, gaussian_filter1d, label, uniform_filter1d
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import spsolve
+
+STANCE = 0.1  # seconds: over which a foot's speed is smoothed; it stands for twice as long at least
+SLOW, LOW = 0.25, 0.08  # metres a second, metres: a planted foot's speed, and how far it is above the other at most
+STEADY, NEAR = 0.1, 1e-4  # beside the planted feet: the shift's changes, and the shift itself
+
+
+def planted(feet: np.ndarray, axis: int, fps: float, metre: float = 1.0) -> np.ndarray:
+    """A shift (F, 3) of the whole body that keeps planted feet where they are. feet (F, 2, 3): the balls of the feet, the camera at the origin; axis: the vertical one; metre: in their unit.
+
+    A foot is planted while it is the lower one, or nearly, and slow across the line of sight (along it one camera sees little). The shift s and the places c of the stances minimise
+    Σ w |foot + s − c|² over the planted feet + STEADY Σ |s_t+1 − s_t|² + NEAR Σ |s_t|². It bends no leg: two feet that stand and move apart share the slide.
+    """
+    frames = len(feet)
+    smooth = gaussian_filter1d(feet, STANCE * fps, axis=0, mode="nearest")
+    velocity = np.gradient(smooth, 1 / fps, axis=0) if frames > 1 else np.zeros_like(feet)
+    sight = smooth / np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9 * metre)
+    across = np.linalg.norm(velocity - (velocity * sight).sum(-1, keepdims=True) * sight, axis=-1)
+    stands = (across < SLOW * metre) & (smooth[..., axis] < smooth[..., axis].min(1, keepdims=True) + LOW * metre)
+    stands = binary_opening(stands, np.ones((max(round(2 * STANCE * fps), 1), 1), bool))
+    stance, count = label(stands, [[0, 1, 0], [0, 1, 0], [0, 1, 0]])  # runs in time, each foot on its own
+    firm = np.clip(2 * uniform_filter1d(stands.astype(float), max(round(4 * STANCE * fps), 1), axis=0, mode="nearest") - 1, 0.01, 1)  # a stance begins and ends gently
+    t, foot = np.nonzero(stands)
+    rows, w = np.arange(len(t)), np.sqrt(firm[t, foot])
+    held = csr_array((np.concatenate([w, -w]), (np.concatenate([rows, rows]), np.concatenate([t, frames + stance[t, foot] - 1]))), (len(t), frames + count))
+    steps = diags_array([-np.ones(frames - 1), np.ones(frames - 1)], offsets=[0, 1], shape=(frames - 1, frames + count))
+    near = diags_array(np.concatenate([np.full(frames, NEAR), np.zeros(count)]))
+    return spsolve((held.T @ held + STEADY * steps.T @ steps + near).tocsc(), held.T @ (-w[:, None] * feet[t, foot]))[:frames]
