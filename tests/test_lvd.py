@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvd_live.errors import UserError
 from lvd_live.lvd import packed
@@ -14,6 +15,7 @@ from lvd_live.lvd.field import Field, FoldedField, Seen, sample
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
 from lvd_live.lvd.evidence import region_in_crop
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.step import Step
 from lvd_live.lvd.uncertainty import perturbations, spread
 from lvd_live.lvd.weights import load_network, load_weights, save_weights
 from lvd_live.person.crop import Crop
@@ -226,6 +228,53 @@ def test_a_batch_is_its_pictures():
     for i in range(2):
         alone = runtime.see(picture[i : i + 1].numpy(), mask[i : i + 1].numpy(), landmarks[i : i + 1].numpy(), tuple(m[i : i + 1].numpy() for m in maps))
         torch.testing.assert_close(runtime.descend(alone, None, iterations=4).vertices[0], together[i], atol=1e-5, rtol=0)
+
+
+def told_to_a_step():
+    network, (picture, mask, landmarks, maps) = with_statistics()
+    network = replace_size(network)
+    given = {"picture": picture.numpy(), "mask": mask.numpy(), "landmarks": landmarks.numpy(), "maps": tuple(m.numpy() for m in maps)}
+    return Runtime(network, device="cpu", precision="float32"), given, np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32)
+
+
+def replace_size(network, size=64):
+    network.preset = replace(network.preset, size=size)
+    return network
+
+
+def test_a_step_is_what_its_parts_do():
+    """Two sequences side by side, each warm from its own mesh: fit and uncertainty as of each alone."""
+    runtime, given, start = told_to_a_step()
+    some = np.arange(1, 60, 8)
+    vertices, u, step = Step(runtime, 2, iterations=3, count=4, asked=len(some))(start=start, targets=some, **given)
+    offsets = perturbations(4, 60)
+    for i in range(2):
+        alone = {name: tuple(m[i : i + 1] for m in value) if name == "maps" else value[i : i + 1] for name, value in given.items()}
+        folded = runtime.see(**alone)
+        fit = runtime.descend(folded, torch.from_numpy(start[i : i + 1]), iterations=3)
+        np.testing.assert_allclose(vertices[i], fit.vertices[0], atol=2e-5)
+        np.testing.assert_allclose(u[i], runtime.uncertainty(folded, fit.vertices, offsets, torch.from_numpy(some))[0], atol=2e-5)
+        assert step[i] == pytest.approx(fit.steps[-1], abs=1e-5)
+    again = Step(runtime, 2, iterations=1)(start=vertices, targets=some[:0], **given)
+    assert again[0].shape == vertices.shape and again[1].shape == (2, 0) and not np.allclose(again[0], vertices)
+
+
+def test_a_graph_could_hold_a_step():
+    """It copies no constant to the device and reads nothing back: neither can be captured on CUDA."""
+    runtime, given, start = told_to_a_step()
+    step, some = Step(runtime, 2, asked=8), np.arange(0, 60, 8)
+    step(start=start, targets=some, **given)
+    seen: set[str] = set()
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.add(function.overloadpacket.__name__)
+            return function(*args, **(kwargs or {}))
+
+    with torch.inference_mode(), Names():
+        step.forward()
+    assert any("embedding_bag" in name for name in seen)
+    assert not seen & {"lift_fresh", "_local_scalar_dense", "nonzero", "is_nonzero"}
 
 
 def test_a_vertex_that_is_no_number_spoils_no_other(field):

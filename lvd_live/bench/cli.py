@@ -154,7 +154,7 @@ def measure(device: str, args: argparse.Namespace) -> list[dict]:
         result["change_mm"] = live.change_mm(name)
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
-            result |= stages.live(frames, live.finder, live.trackers[name])
+            result |= stages.live(frames, live.finder, live.trackers[name]) | stages.batched(live.trackers[name])
             result["roofline"] = rooflines(device, live, medians, name.split()[-1])
         results.append(result)
     for name, times in paper.times.items():
@@ -181,6 +181,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
         lines += ["", f"{best['iterations']:.2f} iterations a frame" + (f"; frames of at most 2: {few:.1f} ms, {best['demo_loop_ms'] / few:.0f} times faster than the demo's loop." if few else ".")]
         lines += [f"Sustained over the file, decode and person ahead of the fit: {best['sustained_fits_per_second']:.1f} fits a second."]
         lines += [f"Live pipeline on a camera of 30 frames a second: {best['live_fits_per_second']:.1f} fits a second, {best['live_latency_ms']:.0f} ms from a frame to its fit."]
+        lines += [f"Eight sequences side by side, crops ready, 2 iterations: {best['batched_fits_per_second']:.0f} fits a second, {best['batched_fits_with_uncertainty_per_second']:.0f} with uncertainty (M = 8, an eighth of the vertices)."]
         lines += [f"The paper's network, {ITERATIONS} iterations, as the published demo runs it: {best['demo_loop_ms']:.0f} ms" + (f" ({best['demo_loop_kept_ms']:.0f} with our memory setting)" if "demo_loop_kept_ms" in best else "") + "."]
         if "plain_ms" in best:
             lines += [f"As the formula says, N x N x 3 output: {best['plain_ms']:.0f} ms (its output, 570 MB, fits into memory whole)."]

@@ -14,6 +14,8 @@ from lvd_live import draw
 from lvd_live.bench.reference import timed
 from lvd_live.body.fit import BodyFitter
 from lvd_live.live import Pipeline
+from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
+from lvd_live.lvd.step import Step
 from lvd_live.offline import ahead
 from lvd_live.person import BlazePoseFinder
 from lvd_live.session.recorder import Recorder
@@ -118,3 +120,17 @@ def live(frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: fl
         return {"live_fits_per_second": pipeline.statistics.fits_per_second, "live_latency_ms": pipeline.statistics.latency_ms}
     finally:
         pipeline.close()
+
+
+def batched(tracker: Tracker, batch: int = 8) -> dict[str, float]:
+    """Fits a second of `Step` on crops that are ready, two iterations: without and with the uncertainty of an eighth of the vertices (M = 8)."""
+    runtime, rng = tracker.runtime, np.random.default_rng(0)
+    S, K = runtime.size, len(runtime.network.control)
+    maps = rng.integers(0, 99, (batch, FINE_CHANNELS, 32, 32), np.uint8), rng.integers(0, 99, (batch, COARSE_CHANNELS, 8, 8), np.uint8), np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (batch, 1, 1))
+    given = {"picture": rng.integers(0, 255, (batch, S, S, 3), np.uint8), "mask": np.full((batch, S, S), 255, np.uint8), "landmarks": rng.uniform(-1, 1, (batch, 33, 4)).astype(np.float32), "maps": maps}
+    out = {}
+    for name, some in (("batched_fits_per_second", np.arange(0)), ("batched_fits_with_uncertainty_per_second", np.arange(0, K, 8))):
+        step, start = Step(runtime, batch, asked=len(some)), np.zeros((batch, K, 3), np.float32)
+        step(start=start, targets=some, **given)
+        out[name] = 1000 * batch / float(np.median([timed(lambda: step(start=start, targets=some, **given)) for _ in range(10)]))
+    return out

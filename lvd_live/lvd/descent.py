@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,18 +19,23 @@ class Descent:
     steps: tuple[float, ...]
 
 
-def descend(field: FoldedField, folded: Folded, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0) -> Descent:
-    """Learned Vertex Descent: v_i ← v_i + Δv_i (Eq. 2).
+def iterate(field: FoldedField, folded: Folded, start: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Learned Vertex Descent: v_i ← v_i + Δv_i (Eq. 2), again and again: the vertices (B, N, 3) and their mean displacement (B,) after each iteration.
 
-    start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector). Stops after `iterations`, or as soon as an iteration moves
-    the vertices by less than `tolerance` on average.
+    start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector).
     """
-    steps: list[float] = []
     v = start
-    for _ in range(iterations):
+    while True:
         delta = field.diagonal_from_point(v, folded) if v.ndim == 2 else field.diagonal(v, folded)
         v = (v[:, None] if v.ndim == 2 else v) + delta
-        steps.append(float(delta.norm(dim=-1).mean(-1).max()))
+        yield v, delta.norm(dim=-1).mean(-1)
+
+
+def descend(field: FoldedField, folded: Folded, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0) -> Descent:
+    """`iterate` from `start` until `iterations` are done, or as soon as one moves the vertices by less than `tolerance` on average."""
+    steps: list[float] = []
+    for v, step in itertools.islice(iterate(field, folded, start), iterations):
+        steps.append(float(step.max()))
         if steps[-1] < tolerance:
             break
     return Descent(v, tuple(steps))

@@ -69,7 +69,7 @@ class Field(nn.Module):
 
     def displacement(self, out: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """The head's output, float32, as a displacement from `points` (broadcast against it)."""
-        return out if self.clip is None else self.squash(out - points * points.new_tensor([0.0, 0.0, 1.0]))
+        return out if self.clip is None else self.squash(out - F.pad(points[..., 2:], (2, 0)))
 
     def squash(self, displacement: torch.Tensor) -> torch.Tensor:
         """Clip displacements component-wise at ±clip, smoothly."""
@@ -155,7 +155,7 @@ class FoldedField(nn.Module):
             edge.zero_()
         rows[:, -4:-1], rows[:, -1:] = slope, bias
         place = torch.arange(B * rows.shape[1], dtype=torch.int32, device=rows.device).view(B, 1, -1)
-        return Folded(rows, place[..., [0, 1, S + 2, S + 3]], place[..., -4:], S)
+        return Folded(rows, torch.cat([place[..., :2], place[..., S + 2 : S + 4]], -1), place[..., -4:], S)
 
     def first(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """The first layer, before its ReLU, at points (B, M, 3): (B·M, hidden) float32. The map, bilinear and zero outside, and slope · point + bias: a weighted sum of eight rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -96,22 +97,29 @@ class LVD(nn.Module):
         return mixed.unflatten(1, (B, C)).transpose(0, 1)
 
 
+@functools.cache
+def _normalisation(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """scale, shift (3,): x·scale − shift is (x/255 − mean)/deviation."""
+    with torch.inference_mode(False):
+        return (1 / (255 * STD)).to(device), (MEAN / STD).to(device)
+
+
 def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Crops as the network sees them: (B, 4, S, S) float32 from picture (B, S, S, 3) uint8 RGB and mask (B, S, S) uint8.
 
     ImageNet mean and deviation, the background set to 0 after normalising (as published), the mask in -1..1 as a fourth channel.
     """
-    mean, std = MEAN.to(picture.device), STD.to(picture.device)
+    scale, shift = _normalisation(picture.device)
     m = mask[..., None] * (1 / 255)
     x = torch.empty(*mask.shape, 4, device=picture.device)
-    torch.mul((picture * (1 / (255 * std))).sub_(mean / std), m, out=x[..., :3])
+    torch.mul((picture * scale).sub_(shift), m, out=x[..., :3])
     torch.sub(2 * m, 1, out=x[..., 3:])
     return x.permute(0, 3, 1, 2)
 
 
 def warp_map(features: torch.Tensor, region: torch.Tensor, size: int) -> torch.Tensor:
     """Maps (B, C, h, w) on the finder's region as maps (B, C, size, size) on the crop: bilinear, zero outside. region (B, 2, 3): crop frame to region."""
-    theta = region * region.new_tensor([1.0, -1.0, 1.0])  # grids run downward, the crop frame's y upward
+    theta = torch.stack([region[..., 0], -region[..., 1], region[..., 2]], -1)  # grids run downward, the crop frame's y upward
     grid = F.affine_grid(theta, [len(features), 1, size, size], align_corners=False)
     return F.grid_sample(features.float(), grid, align_corners=False)
 

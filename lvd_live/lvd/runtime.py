@@ -73,10 +73,13 @@ class Runtime:
     @torch.inference_mode()
     def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None = None, maps: tuple[np.ndarray, ...] | None = None) -> Folded:
         """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None, feature maps (see `Maps`) or None -> what `descend` reads."""
-        x = network_input(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device))
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
         told = None if maps is None else Maps(*(torch.from_numpy(m) for m in maps)).to(self.device)
-        return self.field.prepare(self.network.see(x.to(self.dtype), points, told))
+        return self.look(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device), points, told)
+
+    def look(self, picture: torch.Tensor, mask: torch.Tensor, landmarks: torch.Tensor | None, maps: Maps | None) -> Folded:
+        """`see`, of what is on the device already; landmarks (B, L, 4) of `network.LANDMARKS` alone."""
+        return self.field.prepare(self.network.see(network_input(picture, mask).to(self.dtype), landmarks, maps))
 
     @torch.inference_mode()
     def descend(self, folded: Folded, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
