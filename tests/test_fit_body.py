@@ -78,6 +78,20 @@ def test_round_trip_with_noise(people, fitter):
         assert 6 < fitted.residual_mm.mean() < 10
 
 
+def test_size_and_distance_are_one_to_a_camera(people, fitter):
+    """Meshes too near and too small, or too far and too large: with the person's shape known, each comes back to its size and distance; torn vertices change little."""
+    betas, pose, transl, vertices = sample(people, 12, 12)
+    wrong = np.linspace(0.88, 1.15, 12, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    torn = vertices + (rng.random(vertices.shape[:2]) < 0.05)[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(np.float32)
+    for seen, near in ((vertices, 0.002), (torn, 0.03)):
+        fitted = fitter.fit(seen * wrong[:, None, None], None, betas, camera=True)
+        np.testing.assert_allclose(fitted.scale * wrong, 1, atol=near)
+        assert np.linalg.norm(fitted.transl - transl, axis=-1).max() < 5 * near and degrees_between(fitted.pose, pose).mean() < 1
+    plain = fitter.fit(vertices, None, betas)
+    assert (plain.scale == 1).all() and np.linalg.norm(fitter.fit(vertices, None, betas, camera=True).transl - plain.transl, axis=-1).max() < 0.001
+
+
 def test_outliers_do_not_pull(people, fitter):
     _, pose, _, vertices = sample(people, 8, 20)
     rng = np.random.default_rng(0)

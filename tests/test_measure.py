@@ -23,7 +23,7 @@ def population():
 
 
 def of_shape(betas, shapes=()):
-    return Fitted(np.zeros((1, 24, 3), np.float32), np.asarray(betas, np.float32), np.zeros((1, 3), np.float32), np.zeros(1, np.float32), np.array(shapes, np.float32).reshape(-1, 20))
+    return Fitted(np.zeros((1, 24, 3), np.float32), np.asarray(betas, np.float32), np.zeros((1, 3), np.float32), np.zeros(1, np.float32), np.ones(1, np.float32), np.array(shapes, np.float32).reshape(-1, 20))
 
 
 def test_a_plane_through_a_cylinder():

@@ -35,6 +35,7 @@ HUBER = 4.0  # times the median distance: farther vertices are brought near
 START, REACH = 5e-3, 0.1  # metres: the error expected, and what counts as far, at the first step
 TRUST = 0.01  # metres: a vertex of smaller uncertainty does not count more
 FLOOR = 2e-4  # metres: no mesh is taken for more exact
+SCALES = (0.8, 1.25)  # of a mesh from a camera
 PART = slice(None, None, 4)  # of the vertices: enough for the start and for curvatures
 _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
 
@@ -42,27 +43,29 @@ _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products
 @dataclass(frozen=True)
 class Fitted:
     """A session's body: pose (F, 24, 3) float32 axis-angle, each joint relative to its parent; betas (B,) float32; transl (F, 3) float32 metres, as in SMPL added after posing about the rest
-    pelvis; the root's rotation and transl in the frame of the vertices. residual_mm (F,) float32: the mean distance of the vertices from the skinned body.
-    shapes (S, B) float32: betas as each of S single frames would have them, for the spread.
+    pelvis; the root's rotation and transl in the frame of the vertices. residual_mm (F,) float32: the mean distance of the scaled vertices from the skinned body.
+    scale (F,) float32: what each mesh was multiplied by, 1 unless fitted to a camera's view. shapes (S, B) float32: betas as each of S single frames would have them, for the spread.
     """
 
     pose: np.ndarray
     betas: np.ndarray
     transl: np.ndarray
     residual_mm: np.ndarray
+    scale: np.ndarray
     shapes: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Posed:
     """f posed frames: X (f, 73, 3) float64, the transposed rotations G_k one below the other, then p; target (N, f, 3) float32: the vertices, outliers brought near and correctives taken out;
-    distance (f,): of the vertices, their mean; coherent (f,): see `_coherent`. Metres.
+    distance (f,): of the vertices, their mean; coherent (f,): see `_coherent`. Metres. scale (f,): see `Fitted`.
     """
 
     X: np.ndarray
     target: np.ndarray
     distance: np.ndarray
     coherent: np.ndarray
+    scale: np.ndarray
 
 
 class BodyFitter:
@@ -91,17 +94,21 @@ class BodyFitter:
                 self._prior += np.outer(row, row) / (2 * BEND[name.split("_")[-1].rstrip("123")] ** 2)
 
     @_one_thread
-    def fit(self, vertices: np.ndarray, std: np.ndarray | None = None, betas: np.ndarray | None = None) -> Fitted:
-        """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: uncertain vertices count less, zeros mean unknown; betas (B,): a known shape."""
+    def fit(self, vertices: np.ndarray, std: np.ndarray | None = None, betas: np.ndarray | None = None, *, camera: bool = False) -> Fitted:
+        """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: uncertain vertices count less, zeros mean unknown; betas (B,): a known shape.
+
+        camera: the meshes are what a camera at the origin saw, which cannot tell size from distance: each is scaled about it to the body's size, and so stays where it is in the picture.
+        """
         betas, shapes = self.fit_shape(vertices, std) if betas is None else (np.asarray(betas, np.float32), np.empty((0, self.n_betas), np.float32))
         (A, pelvis), frames = self._design(betas), len(vertices)
-        pose, transl, residual = np.empty((frames, 24, 3), np.float32), np.empty((frames, 3), np.float32), np.empty(frames, np.float32)
+        pose, transl, residual, scale = (np.empty((frames, *tail), np.float32) for tail in ((24, 3), (3,), (), ()))
         for start in range(0, frames, CHUNK):
             some = slice(start, start + CHUNK)
             origin, v, w = self._load(vertices[some], None if std is None else std[some])
-            posed = self._pose(A, v, w)
-            pose[some], transl[some], residual[some] = self._relative(_rotations(posed.X)), posed.X[:, 72] + origin - pelvis, 1000 * posed.distance
-        return Fitted(pose, betas, transl, residual, shapes)
+            posed = self._pose(A, v, w, camera=camera)
+            pose[some], transl[some] = self._relative(_rotations(posed.X)), posed.X[:, 72] + posed.scale[:, None] * origin - pelvis
+            residual[some], scale[some] = 1000 * posed.distance, posed.scale
+        return Fitted(pose, betas, transl, residual, scale, shapes)
 
     @_one_thread
     def fit_shape(self, vertices: np.ndarray, std: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -160,20 +167,23 @@ class BodyFitter:
         self._designed = key, A, J[0]
         return A, J[0]
 
-    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray, least: float = 0.0) -> _Posed:
-        """Meshes v (N, f, 3) with weights w, as from `_load`. least, metres: vertices missed by less are no outliers."""
+    def _pose(self, A: np.ndarray, v: np.ndarray, w: np.ndarray, least: float = 0.0, *, camera: bool = False) -> _Posed:
+        """Meshes v (N, f, 3) with weights w, as from `_load`. least, metres: vertices missed by less are no outliers. camera: as in `fit`."""
         part = w[PART] / w[PART].sum(0)
         gram = ((part.T[:, None] * A[PART].T) @ A[PART]).astype(float)
-        X = self._relaxed(A[PART], v[PART], part, gram)
+        X, scale = self._relaxed(A[PART], v[PART], part, gram), np.ones(v.shape[1])
         for step in range(STEPS + 1):
-            straight = v - self._correctives(X)
-            model = _vertices(A, X)
+            correctives, model = self._correctives(X), _vertices(A, X)
+            straight = scale[:, None].astype(np.float32) * v - correctives
             kept, distance = _brought_near(straight - model, max(least, REACH * 0.4**step))
             coherent = np.maximum(self._coherent(kept), FLOOR)
             if step < STEPS:
                 prior = (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
-                X = _gauss_newton(gram + prior, _moments(A, w, kept) - prior @ X, X)
-        return _Posed(X, model + kept, distance.mean(0), coherent)
+                mesh = model + correctives + kept if camera else None
+                size = (_moments(A, w, mesh), _inner(w, mesh, mesh), _inner(w, mesh, kept)) if camera else None
+                X, growth = _gauss_newton(gram + prior, _moments(A, w, kept) - prior @ X, X, size)
+                scale = np.clip(scale * np.exp(growth), *SCALES)
+        return _Posed(X, model + kept, distance.mean(0), coherent, scale)
 
     def _relaxed(self, A: np.ndarray, v: np.ndarray, w: np.ndarray, gram: np.ndarray) -> np.ndarray:
         """X to start from: the convex problem with free 3×3 matrices, outliers brought near, then projected onto the rotations."""
@@ -248,6 +258,11 @@ def _moments(A: np.ndarray, w: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (A.T @ (w[..., None] * v).reshape(len(v), -1)).reshape(73, -1, 3).transpose(1, 0, 2).astype(float)
 
 
+def _inner(w: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Σ w a·b (f,) of a, b (N, f, 3)."""
+    return np.einsum("nf,nf->f", np.broadcast_to(w, a.shape[:2]), np.einsum("nfc,nfc->nf", a, b), dtype=float)
+
+
 def _brought_near(miss: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     """The errors (N, f, 3), none longer than HUBER times the median distance or than `least` metres; and the distances (N, f)."""
     distance = np.sqrt(np.einsum("nfc,nfc->nf", miss, miss))
@@ -299,15 +314,28 @@ def _normal_equations(M: np.ndarray, left: np.ndarray, X: np.ndarray) -> tuple[n
     H[:, :72, 72:], H[:, 72:, :72] = arm, arm.swapaxes(-1, -2)
     H[:, 72:, 72:] = M[:, 72, 72, None, None] * np.eye(3)
     H[:, range(75), range(75)] *= 1 + 1e-5
-    torque = _torque((G @ left[:, :72].reshape(f, 24, 3, 3)).transpose(1, 2, 3, 0)).transpose(2, 0, 1).reshape(f, 72)
-    return H, np.concatenate([torque, left[:, 72]], 1)
+    return H, _wrench(X, left)
 
 
-def _gauss_newton(M: np.ndarray, left: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """X after one step of the above, no joint turning by more than a radian."""
+def _wrench(X: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Moments (f, 73, 3) as torques about the joints, and the force on the whole: (f, 75)."""
+    torque = _torque((_rotations(X) @ moments[:, :72].reshape(-1, 24, 3, 3)).transpose(1, 2, 3, 0)).transpose(2, 0, 1)
+    return np.concatenate([torque.reshape(-1, 72), moments[:, 72]], 1)
+
+
+def _gauss_newton(M: np.ndarray, left: np.ndarray, X: np.ndarray, size: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """X after one step of the above, no joint turning by more than a radian; and by how much to grow the mesh (f,), as a logarithm.
+
+    size: of the mesh V that may grow, its moments AᵀWV (f, 73, 3), tr(VᵀWV) (f,) and tr(VᵀWE) (f,) with what it is off by, E = V − AX; None where it stays.
+    """
     H, g = _normal_equations(M, left, X)
+    if size is not None:
+        moments, own, off = size
+        across = -_wrench(X, moments)[..., None]
+        H = np.concatenate([np.concatenate([H, across], 2), np.concatenate([across.swapaxes(1, 2), own[:, None, None]], 2)], 1)
+        g = np.concatenate([g, -off[:, None]], 1)
     step = np.linalg.solve(H, g[..., None])[..., 0]
     turn = step[:, :72].reshape(-1, 3)
     turn *= np.minimum(1, 1 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-12))
     G = _rotations(X)
-    return _stack(Rotation.from_rotvec(turn).as_matrix().reshape(G.shape) @ G, X[:, 72] + step[:, 72:])
+    return _stack(Rotation.from_rotvec(turn).as_matrix().reshape(G.shape) @ G, X[:, 72] + step[:, 72:75]), np.clip(step[:, 75:].sum(1), -0.2, 0.2)

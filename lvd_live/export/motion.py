@@ -148,12 +148,12 @@ class Motion:
 
     @cached_property
     def fitted(self) -> Fitted:
-        """The body's parameters on the tracked frames as recorded, in the camera frame."""
+        """The body's parameters on the tracked frames as recorded, in the camera frame, the meshes scaled to one size."""
         take, fits = self.source.take, self.source.fits
         if self.options.body not in fits:
             try:
                 with np.errstate(all="ignore"):
-                    fitted = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry))
+                    fitted = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry), camera=True)
             except (np.linalg.LinAlgError, ValueError) as error:  # what SciPy and NumPy say to numbers that are no mesh
                 raise UserError(f"No body can be fitted to the meshes in {self.source.name}: they are not of a person.") from error
             if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
@@ -287,15 +287,18 @@ class Motion:
             yield (v @ up.T * self._length + shift[number]).astype(np.float32), self._std(number)
 
     def _between(self, number: int) -> np.ndarray:
-        """The tracked vertices at one frame of the grid, camera frame, metres."""
-        take, tracked = self.source.take, self._tracked
-        (a, b, share), v = (m[number] for m in self._mix), take.vertices
-        v = np.asarray(v[tracked[a]], float) if a == b else (1 - share) * np.asarray(v[tracked[a]], float) + share * np.asarray(v[tracked[b]], float)
+        """The tracked vertices at one frame of the grid, at the body's size, camera frame, metres."""
+        a, b, share = (m[number] for m in self._mix)
+        v = self._row(a) if a == b else (1 - share) * self._row(a) + share * self._row(b)
         return v if self._carry is None else self._carry(v)
 
+    def _row(self, index: int) -> np.ndarray:
+        return self.fitted.scale[index] * np.asarray(self.source.take.vertices[self._tracked[index]], float)
+
     def _std(self, number: int) -> np.ndarray:
-        std = np.asarray(self.source.take.vertex_std[self._tracked[self._mix[0][number]]], np.float32)
-        return (std if self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length)
+        index = self._mix[0][number]
+        std = np.asarray(self.source.take.vertex_std[self._tracked[index]], np.float32)
+        return (std if self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length * self.fitted.scale[index])
 
     @cached_property
     def _tracked(self) -> np.ndarray:

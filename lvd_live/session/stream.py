@@ -119,7 +119,7 @@ class VmcSender:
             if len(self._seen) == LEARNING:
                 self._betas, _ = self._fitter.fit_shape(np.stack(self._seen))
                 self._origin = None
-        fitted = self._fitter.fit(world[None], betas=self._betas)
+        fitted = self._fitter.fit(world[None], betas=self._betas, camera=True)
         joints = self._fitter.rest_joints(self._betas)
         pelvis = joints[0] + fitted.transl[0]
         if self._origin is None:
