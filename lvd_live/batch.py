@@ -90,8 +90,8 @@ def finished(job: Job) -> Outcome | None:
         return None
     if sequence.meta.get("ending") != "complete":
         return None
-    tracked = int(sequence.tracked.sum())
-    return Outcome(job.clip, len(sequence.tracked), tracked, float(sequence.meta.get("seconds", 0.0)), "" if tracked else "Nobody was found.", before=True)
+    tracked, seconds = int(sequence.tracked.sum()), sequence.meta.get("seconds")
+    return Outcome(job.clip, len(sequence.tracked), tracked, seconds if isinstance(seconds, float) else 0.0, "" if tracked else "Nobody was found.", before=True)
 
 
 def run_processes(jobs: list[Job], count: int, work: Callable[[Job], Outcome] = track) -> Iterator[Outcome]:

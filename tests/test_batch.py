@@ -3,6 +3,9 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,13 @@ def work(job: Job) -> Outcome:
     return Outcome(job.clip, 10, 9, 0.5)
 
 
+def sleep(job: Job) -> Outcome:
+    """Longer than any test waits."""
+    job.output.write_text("started")
+    time.sleep(60)
+    return Outcome(job.clip)
+
+
 def jobs(names):
     return [Job(Path(name), Path(name + ".npz")) for name in names]
 
@@ -31,6 +41,32 @@ def test_a_process_that_dies_costs_its_clip_alone():
     outcomes = {o.clip.name: o for o in run_processes(jobs(names), 2, work)}
     assert set(outcomes) == set(names)
     assert "died" in outcomes["kills.mp4"].problem and all(outcomes[n].tracked == 9 and not outcomes[n].problem for n in names if n != "kills.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
+def test_ctrl_c_reaches_the_processes_and_ends_all(tmp_path):
+    program = f"""
+from pathlib import Path
+from lvd_live import batch
+from tests.test_batch import sleep
+if __name__ == "__main__":
+    try:
+        list(batch.run_processes([batch.Job(Path(n), Path({str(tmp_path)!r}) / n) for n in "abcd"], 2, sleep))
+    except KeyboardInterrupt:
+        raise SystemExit(130)
+"""
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    root = Path(__file__).parent.parent
+    child = subprocess.Popen([sys.executable, path], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True)
+    try:
+        end = time.monotonic() + 50
+        while not ((tmp_path / "a").exists() and (tmp_path / "b").exists()) and time.monotonic() < end:
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(20) == 130 and not (tmp_path / "c").exists()
+    finally:
+        child.kill()
 
 
 def test_ray_does_the_same():

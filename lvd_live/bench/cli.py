@@ -25,6 +25,7 @@ from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
+from lvd_live.session.files import check_writable
 from lvd_live.tracker import Tracker
 
 HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
@@ -210,6 +211,9 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--frames, --rounds and --threads must be at least 1.")
     if args.device and "cuda" in args.device and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave --device out, or choose cpu.")
+    for path in (args.json, args.scaling):
+        if path is not None:
+            check_writable(path)
     torch.set_num_threads(args.threads)
     if args.scaling:
         from lvd_live.bench.scaling import draw_scaling
