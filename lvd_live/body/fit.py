@@ -21,6 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
+from lvd_live.body.procrustes import gauss_newton, nearest_rotation, normal_equations, rotations, stack, torque
 from lvd_live.body.skeleton import JOINT
 
 RELAXED = 2  # rounds of the convex start
@@ -106,7 +107,7 @@ class BodyFitter:
             some = slice(start, start + CHUNK)
             origin, v, w = self._load(vertices[some], None if std is None else std[some])
             posed = self._pose(A, v, w, camera=camera)
-            pose[some], transl[some] = self._relative(_rotations(posed.X)), posed.X[:, 72] + posed.scale[:, None] * origin - pelvis
+            pose[some], transl[some] = self._relative(rotations(posed.X)), posed.X[:, 72] + posed.scale[:, None] * origin - pelvis
             residual[some], scale[some] = 1000 * posed.distance, posed.scale
         return Fitted(pose, betas, transl, residual, scale, shapes)
 
@@ -181,7 +182,7 @@ class BodyFitter:
                 prior = (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
                 mesh = model + correctives + kept if camera else None
                 size = (_moments(A, w, mesh), _inner(w, mesh, mesh), _inner(w, mesh, kept)) if camera else None
-                X, growth = _gauss_newton(gram + prior, _moments(A, w, kept) - prior @ X, X, size)
+                X, growth = gauss_newton(gram + prior, _moments(A, w, kept) - prior @ X, X, size)
                 scale = np.clip(scale * np.exp(growth), *SCALES)
         return _Posed(X, model + kept, distance.mean(0), coherent, scale)
 
@@ -192,7 +193,7 @@ class BodyFitter:
             X = inverse @ _moments(A, w, target)
             model = _vertices(A, X)
             target = model + _brought_near(v - model, 0.01)[0]
-        return _stack(_nearest_rotation(_rotations(X)), X[:, 72])
+        return stack(nearest_rotation(rotations(X)), X[:, 72])
 
     def _coherent(self, miss: np.ndarray) -> np.ndarray:
         """The part of the error (N, f, 3) that neighbours share, root mean square of a coordinate (f,): it does not average out, the rest does."""
@@ -203,7 +204,7 @@ class BodyFitter:
         """What the pose correctives (SMPL's posedirs) add to the posed vertices, (N, f, 3) float32."""
         if self.posedirs is None:
             return np.float32(0)
-        G = _rotations(X)
+        G = rotations(X)
         local = G[:, self.parents[1:]].swapaxes(-1, -2) @ G[:, 1:]
         offset = ((local - np.eye(3)).reshape(len(G), 207).astype(np.float32) @ self.posedirs).reshape(len(G), -1, 3)
         blend = (self.weights @ G.reshape(len(G), 24, 9)).reshape(len(G), -1, 3, 3)
@@ -217,16 +218,16 @@ class BodyFitter:
         normal, right = np.empty((frames, self.n_betas, self.n_betas)), np.empty((frames, self.n_betas))
         shares = np.broadcast_to(w[some] / w[some].sum(0), (len(A), frames))
         missed = posed.target[some] - _vertices(A, posed.X)
-        for f, R in enumerate(_rotations(posed.X)):
+        for f, R in enumerate(rotations(posed.X)):
             moved = np.zeros_like(dJ)  # the posed joints' derivatives
             for j in range(1, 24):
                 moved[j] = moved[self.parents[j]] + R[self.parents[j]] @ (dJ[j] - dJ[self.parents[j]])
             blend = (W @ R.reshape(24, 9).astype(np.float32)).reshape(-1, 3, 3)
             D = blend @ S + (W @ (moved - R @ dJ).reshape(24, -1).astype(np.float32)).reshape(len(W), 3, -1)
             WA, e = shares[:, f, None] * A, missed[:, f]
-            H, g = _normal_equations((WA.T @ A).astype(float)[None], (WA.T @ e).astype(float)[None], posed.X[f : f + 1])
+            H, g = normal_equations((WA.T @ A).astype(float)[None], (WA.T @ e).astype(float)[None], posed.X[f : f + 1])
             Q = (WA.T @ D.reshape(len(D), -1)).reshape(73, 3, -1)
-            cross = np.concatenate([_torque(np.einsum("kab,kbcB->kacB", R, Q[:72].reshape(24, 3, 3, -1), optimize=True)).reshape(72, -1), Q[72]])
+            cross = np.concatenate([torque(np.einsum("kab,kbcB->kacB", R, Q[:72].reshape(24, 3, 3, -1), optimize=True)).reshape(72, -1), Q[72]])
             D, root = D.reshape(-1, self.n_betas), np.repeat(shares[:, f], 3)[:, None]
             both = np.linalg.solve(H[0], np.concatenate([cross, g[0][:, None]], 1))
             normal[f] = (D * root).T @ D - cross.T @ both[:, :-1]
@@ -268,74 +269,3 @@ def _brought_near(miss: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarra
     distance = np.sqrt(np.einsum("nfc,nfc->nf", miss, miss))
     limit = np.maximum(HUBER * np.median(distance[::8], axis=0), least).astype(np.float32)
     return miss * np.minimum(1, limit / np.maximum(distance, np.float32(1e-9)))[..., None], distance
-
-
-def _rotations(X: np.ndarray) -> np.ndarray:
-    """G (f, 24, 3, 3) of X (f, 73, 3)."""
-    return X[:, :72].reshape(-1, 24, 3, 3).swapaxes(-1, -2)
-
-
-def _stack(G: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """X (f, 73, 3): the transposed rotations one below the other, then p."""
-    return np.concatenate([G.swapaxes(-1, -2).reshape(len(G), 72, 3), p[:, None]], 1)
-
-
-def _nearest_rotation(H: np.ndarray) -> np.ndarray:
-    """The rotations (..., 3, 3) nearest to H (Kabsch 1976)."""
-    U, _, Vt = np.linalg.svd(H)
-    U[..., 2] *= np.linalg.det(U @ Vt)[..., None]
-    return U @ Vt
-
-
-def _cross_matrix(x: np.ndarray) -> np.ndarray:
-    """[x]× (..., 3, 3)."""
-    zero = np.zeros_like(x[..., 0])
-    return np.stack([zero, -x[..., 2], x[..., 1], x[..., 2], zero, -x[..., 0], -x[..., 1], x[..., 0], zero], -1).reshape(*x.shape, 3)
-
-
-def _torque(Q: np.ndarray) -> np.ndarray:
-    """Σ b × r (24, 3, …) from Q = Σ b rᵀ (24, 3, 3, …)."""
-    return np.stack([Q[:, 1, 2] - Q[:, 2, 1], Q[:, 2, 0] - Q[:, 0, 2], Q[:, 0, 1] - Q[:, 1, 0]], 1)
-
-
-def _normal_equations(M: np.ndarray, left: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of min tr(XᵀMX) − 2 tr(Xᵀ·moments) over the rotations in X, each turned by exp[δ_k]× from the left, and p: H (f, 75, 75), g (f, 75).
-
-    M (f, 73, 73), X (f, 73, 3), left = moments − M X (f, 73, 3): what the moments AᵀWV leave.
-    """
-    f = len(X)
-    G = _rotations(X)
-    half = (G[:, :, None] @ M[:, :72, :72].reshape(-1, 24, 3, 24, 3).transpose(0, 1, 3, 2, 4))  # (f, k, l, 3, 3)
-    S = half @ G[:, None].swapaxes(-1, -2)  # Σ b_k b_lᵀ with b = G a
-    H = np.empty((f, 75, 75))
-    trace = np.trace(S, axis1=-2, axis2=-1)
-    H[:, :72, :72] = (trace[..., None, None] * np.eye(3) - S.swapaxes(-1, -2)).transpose(0, 1, 3, 2, 4).reshape(f, 72, 72)
-    arm = _cross_matrix((G @ M[:, :72, 72].reshape(-1, 24, 3, 1))[..., 0]).reshape(f, 72, 3)
-    H[:, :72, 72:], H[:, 72:, :72] = arm, arm.swapaxes(-1, -2)
-    H[:, 72:, 72:] = M[:, 72, 72, None, None] * np.eye(3)
-    H[:, range(75), range(75)] *= 1 + 1e-5
-    return H, _wrench(X, left)
-
-
-def _wrench(X: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Moments (f, 73, 3) as torques about the joints, and the force on the whole: (f, 75)."""
-    torque = _torque((_rotations(X) @ moments[:, :72].reshape(-1, 24, 3, 3)).transpose(1, 2, 3, 0)).transpose(2, 0, 1)
-    return np.concatenate([torque.reshape(-1, 72), moments[:, 72]], 1)
-
-
-def _gauss_newton(M: np.ndarray, left: np.ndarray, X: np.ndarray, size: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """X after one step of the above, no joint turning by more than a radian; and by how much to grow the mesh (f,), as a logarithm.
-
-    size: of the mesh V that may grow, its moments AᵀWV (f, 73, 3), tr(VᵀWV) (f,) and tr(VᵀWE) (f,) with what it is off by, E = V − AX; None where it stays.
-    """
-    H, g = _normal_equations(M, left, X)
-    if size is not None:
-        moments, own, off = size
-        across = -_wrench(X, moments)[..., None]
-        H = np.concatenate([np.concatenate([H, across], 2), np.concatenate([across.swapaxes(1, 2), own[:, None, None]], 2)], 1)
-        g = np.concatenate([g, -off[:, None]], 1)
-    step = np.linalg.solve(H, g[..., None])[..., 0]
-    turn = step[:, :72].reshape(-1, 3)
-    turn *= np.minimum(1, 1 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-12))
-    G = _rotations(X)
-    return _stack(Rotation.from_rotvec(turn).as_matrix().reshape(G.shape) @ G, X[:, 72] + step[:, 72:75]), np.clip(step[:, 75:].sum(1), -0.2, 0.2)

@@ -8,7 +8,6 @@ import queue
 import re
 import shutil
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
