@@ -180,8 +180,10 @@ class BodyFitter:
             coherent = np.maximum(self._coherent(kept), FLOOR)
             if step < STEPS:
                 prior = (coherent**2 / MEASUREMENTS)[:, None, None] * self._prior
-                mesh = model + correctives + kept if camera else None
-                size = (_moments(A, w, mesh), _inner(w, mesh, mesh), _inner(w, mesh, kept)) if camera else None
+                size = None
+                if camera:
+                    mesh = (model + correctives + kept)[PART]
+                    size = _moments(A[PART], part, mesh), _inner(part, mesh, mesh), _inner(part, mesh, kept[PART])
                 X, growth = gauss_newton(gram + prior, _moments(A, w, kept) - prior @ X, X, size)
                 scale = np.clip(scale * np.exp(growth), *SCALES)
         return _Posed(X, model + kept, distance.mean(0), coherent, scale)
