@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from lvd_live.body.model import BodyModel
 from lvd_live.lvd.field import Field, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
 from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
+from lvd_live.paths import MODELS
+from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.loop import Average, Options, train
 from lvd_live.train.loss import LossOptions, Surface, descent_loss
@@ -175,3 +178,28 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     assert last < 0.8 * first
     error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert error[-1] < error[0]
+
+
+def baseline():
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    return Regressor(body, torch.arange(0, 6890, 173)[:K], torch.zeros(6890, 8, dtype=torch.long), torch.full((6890, 8), 0.125))
+
+
+def test_six_numbers_make_a_rotation():
+    R = from_six(torch.randn(50, 6))
+    torch.testing.assert_close(R @ R.transpose(1, 2), torch.eye(3).expand(50, 3, 3), atol=1e-5, rtol=0)
+    assert torch.allclose(torch.linalg.det(R), torch.ones(50), atol=1e-5)
+
+
+def test_the_baseline_starts_as_an_upright_body_in_the_crop():
+    vertices, rotations, betas = baseline().eval()(torch.zeros(2, 4, 64, 64))
+    assert vertices.shape == (2, K, 3) and vertices.abs().max() < 1.3 and vertices[..., 1].max() > 0.4 and vertices[..., 1].min() < -0.5
+
+
+def test_the_baseline_learns(data, tmp_path):
+    torch.manual_seed(0)
+    options = Options(steps=60, batch=8, warm_up=5, rate=1e-3, ema=0.9, sizes=((1.0, 32),), validate_every=30, save_every=50, variation=STILL)
+    shards = Shards.open(data)
+    train(baseline(), baseline(), shards, shards, Surface(torch.ones(K), ANYBODY), tmp_path, options, device=torch.device("cpu"), workers=[], task=REGRESSION)
+    rows = [r for r in csv.DictReader((tmp_path / "validation.csv").open()) if r["evidence"] == "picture"]
+    assert float(rows[-1]["v2v_1"]) < float(rows[0]["v2v_1"]) and int(rows[-1]["samples"]) == 480

@@ -27,7 +27,7 @@ ITERATIONS = 8
 CONVERGED = 6  # iterations, as in the paper
 STARTS = 250  # random start poses of each person
 STARTED, MASKED = 4, 256  # people for the two tests of robustness
-EVERY = 4  # of the vertices, for the distance to the surface
+EVERY = 8  # of the vertices, for the distance to the surface
 
 
 def by_descent(runtime: Runtime, iterations: int = ITERATIONS) -> Method:
