@@ -2,6 +2,7 @@
 
     python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra; minutes, most of them Anny's first start
     python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees each landmark
+    python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
 """
 
 from __future__ import annotations
@@ -74,13 +75,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on")
+    parser.add_argument("--finder", type=Path, metavar="DIR", help="folder with BlazePose's landmark networks, which are rearranged for onnxruntime")
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not args.assets and not args.landmarks_from:
-        raise UserError("Say what to bake: --assets DIR, or --landmarks-from DATA.")
+    if not (args.assets or args.landmarks_from or args.finder):
+        raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, or --finder DIR.")
     try:
+        if args.finder:
+            from lvd_live.person.rearrange import rearrange_networks
+
+            rearrange_networks(args.finder, args.models / "blazepose")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
         if args.landmarks_from:

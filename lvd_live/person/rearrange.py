@@ -1,0 +1,157 @@
+"""The landmark networks that models/blazepose holds, made from the originals as tf2onnx converted them, their weights stored as float16 (`python -m lvd_live bake --finder DIR`).
+
+What they compute stays (see models/README.md, "The landmark networks"); how, suits onnxruntime's blocked layout, which wants channels in multiples of 16 and is left at every Pad, Transpose and lone Clip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from lvd_live.errors import UserError
+from lvd_live.session.files import write_whole
+
+NARROW, WIDE = 8, 16    # channels of the mask decoder, before and after
+MASK = 256              # pixels along its side, twice those of the mask that comes out
+
+
+class Rearranged:
+    """A landmark network (`model`, changed in place), and who makes and reads its values."""
+
+    def __init__(self, model: ModelProto):
+        self.model, self.graph = model, model.graph
+        self.shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+        self.constants = {c.name: c for c in self.graph.initializer}
+        self.maker = {name: node for node in self.graph.node for name in node.output}
+        self.readers: dict[str, list[NodeProto]] = {}
+        for node in self.graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.widen_mask_decoder()
+        self.part_last_convolution()
+        self.clip_after_convolutions()
+        self.halve_mask()
+        self.pad_in_convolutions()
+        self.drop_unused()
+        onnx.checker.check_model(model)
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+    def widen_mask_decoder(self) -> None:
+        """8 channels become 16; the new ones are zeros."""
+        for node in self.nodes("Conv"):
+            weight, bias = self.array(node.input[1]), self.array(node.input[2])
+            group = next(a for a in node.attribute if a.name == "group")
+            out, into = weight.shape[0] == NARROW, weight.shape[1] == NARROW and group.i == 1
+            if out:
+                self.replace(node.input[2], np.concatenate([bias, np.zeros_like(bias)]))
+                weight = np.concatenate([weight, np.zeros_like(weight)])
+            if into:
+                weight = np.concatenate([weight, np.zeros_like(weight)], 1)
+            if out or into:
+                self.replace(node.input[1], weight)
+            if group.i == NARROW:
+                group.i = WIDE
+
+    def part_last_convolution(self) -> None:
+        """The mask's last convolution goes channel by channel, then sums them up: a 3 × 3 convolution to one channel has no blocked layout."""
+        last = self.maker[self.maker["Identity_2"].input[0]]
+        taps, ones = self.constant("mask_taps", self.array(last.input[1])[0][:, None].astype(np.float32)), self.constant("mask_sum", np.ones((1, WIDE, 1, 1), np.float32))
+        self.put(
+            last,
+            helper.make_node("Conv", [last.input[0], taps], ["mask_by_channel"], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], group=WIDE),
+            helper.make_node("Conv", ["mask_by_channel", ones, last.input[2]], [last.output[0]], kernel_shape=[1, 1], group=1),
+        )
+
+    def clip_after_convolutions(self) -> None:
+        """A Clip of a sum gets a convolution by one before it, in the mask decoder: onnxruntime takes the Clip into that, and stays in its layout."""
+        ones = self.constant("by_one", np.ones((WIDE, 1, 1, 1), np.float32))
+        for node in self.nodes("Clip"):
+            value = node.input[0]
+            if self.maker[value].op_type == "Add" and self.shapes[value][1] == NARROW:
+                self.graph.node.insert(list(self.graph.node).index(node), helper.make_node("Conv", [value, ones], [f"{value}_by_one"], kernel_shape=[1, 1], group=WIDE))
+                node.input[0] = f"{value}_by_one"
+
+    def halve_mask(self) -> None:
+        """The mask, logits (1, 256, 256, 1), becomes the mean probability of 2 × 2 pixels, (1, 128, 128, 1)."""
+        reshape = self.maker["Identity_2"]
+        plane, picture, half = (self.constant(f"mask_{i}", np.array(s, np.int64)) for i, s in enumerate(([1, MASK, MASK], [1, 1, MASK, MASK], [1, MASK // 2, MASK // 2, 1])))
+        self.put(
+            reshape,
+            helper.make_node("Reshape", [reshape.input[0], plane], ["mask_logits"]),
+            helper.make_node("Sigmoid", ["mask_logits"], ["mask_256"]),
+            helper.make_node("Reshape", ["mask_256", picture], ["mask_map"]),
+            helper.make_node("AveragePool", ["mask_map"], ["mask_128"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Reshape", ["mask_128", half], ["Identity_2"]),
+        )
+        self.set_shape(next(o for o in self.graph.output if o.name == "Identity_2"), (1, MASK // 2, MASK // 2, 1))
+
+    def pad_in_convolutions(self) -> None:
+        """Paddings belong to the convolutions after them. The picture's was before its Transpose, which goes, and 1/255 goes into the weights: the input is (1, 3, 256, 256), 0 to 255."""
+        for pad in self.nodes("Pad"):
+            amounts = self.array(pad.input[1])
+            (conv,) = self.readers[pad.output[0]]
+            if conv.op_type == "Transpose":
+                transpose, (conv,) = conv, self.readers[conv.output[0]]
+                amounts = amounts[[0, 3, 1, 2, 4, 7, 5, 6]]
+                conv.input[1] = self.constant("stem", self.array(conv.input[1]).astype(np.float32) / 255)
+                self.set_shape(self.graph.input[0], (1, 3, 256, 256))
+                self.graph.node.remove(transpose)
+            conv.input[0] = pad.input[0]
+            for attribute in [a for a in conv.attribute if a.name in ("pads", "auto_pad")]:
+                conv.attribute.remove(attribute)    # of the originals, none or zeros
+            conv.attribute.append(helper.make_attribute("pads", [int(amounts[i]) for i in (2, 3, 6, 7)]))
+            self.graph.node.remove(pad)
+
+    def drop_unused(self) -> None:
+        read = {name for node in self.graph.node for name in node.input} | {o.name for o in self.graph.output}
+        for node in [n for n in self.graph.node if read.isdisjoint(n.output)]:
+            self.graph.node.remove(node)
+        read = {name for node in self.graph.node for name in node.input}
+        for constant in [c for c in self.graph.initializer if c.name not in read]:
+            self.graph.initializer.remove(constant)
+
+    def nodes(self, kind: str) -> list[NodeProto]:
+        return [node for node in self.graph.node if node.op_type == kind]
+
+    def stored(self, name: str) -> str:
+        """The name of the constant behind a value: weights are float16 and cast."""
+        while name not in self.constants:
+            name = self.maker[name].input[0]
+        return name
+
+    def array(self, name: str) -> np.ndarray:
+        return numpy_helper.to_array(self.constants[self.stored(name)])
+
+    def replace(self, name: str, array: np.ndarray) -> None:
+        self.constants[self.stored(name)].CopyFrom(numpy_helper.from_array(array, self.stored(name)))
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        self.graph.initializer.append(numpy_helper.from_array(array, name))
+        return name
+
+    def put(self, old: NodeProto, *new: NodeProto) -> None:
+        """Nodes in the place of another."""
+        at = list(self.graph.node).index(old)
+        self.graph.node.remove(old)
+        for i, node in enumerate(new):
+            self.graph.node.insert(at + i, node)
+
+    @staticmethod
+    def set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
+        for dimension, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+            dimension.dim_value = size
+
+
+def rearrange_networks(source: Path, out: Path) -> None:
+    """Rearrange the networks of one folder into another. UserError where one is missing, or is not an original."""
+    for name in ("pose_landmarks_full.onnx", "pose_landmarks_lite.onnx"):
+        try:
+            model = onnx.load(source / name)
+        except Exception as error:    # onnx raises protobuf's errors, too
+            raise UserError(f"{source / name} cannot be read as an ONNX network ({type(error).__name__}).") from error
+        if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
+            raise UserError(f"{source / name} is not the original network: that takes a picture of (1, 256, 256, 3).")
+        write_whole(out / name, Rearranged(model).model.SerializeToString())
