@@ -19,7 +19,6 @@ from lvd_live.lvd.network import LANDMARKS, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch
 from lvd_live.train.loop import Options, Task
-from lvd_live.train.loss import Surface
 
 BETAS = 20
 POSE_WEIGHT, SHAPE_WEIGHT = 0.05, 0.01  # of the loss on parameters, beside that on vertices
@@ -91,12 +90,12 @@ def from_six(six: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
 
 
-def learn_to_regress(network: Regressor, batch: Batch, surface: Surface, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+def learn_to_regress(network: Regressor, batch: Batch, area: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms: (parameters, vertices), the latter in half crops as in `descent_loss`. The root's rotation has its say through the vertices: the crop may have been turned."""
     vertices, rotations, betas = network(network_input(batch.picture, batch.mask), batch.landmarks)
     pose = (rotations[:, 1:] - axis_angle_to_matrix(batch.pose)[:, 1:]).abs().mean()
     shape = (betas - batch.betas).abs().mean()
-    return POSE_WEIGHT * pose + SHAPE_WEIGHT * shape, ((vertices - batch.vertices).abs() * surface.area[:, None]).mean()
+    return POSE_WEIGHT * pose + SHAPE_WEIGHT * shape, ((vertices - batch.vertices).abs() * area[:, None]).mean()
 
 
 @torch.no_grad()

@@ -14,17 +14,14 @@ from safetensors.torch import save_file
 
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
-from lvd_live.body.skeleton import BODY_PARTS, JOINT_NAMES
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION, Regressor
-from lvd_live.train.loss import Surface
 from lvd_live.train.loop import DESCENT, Options, begin_at_the_mean, train
 
 HELD_OUT_SHARDS = 4
-PARTNERS = 32  # of a vertex, see `Surface`
 
 
 def read_body(models: Path) -> dict[str, np.ndarray]:
@@ -49,21 +46,14 @@ def baseline_for(models: Path, body: dict[str, np.ndarray]) -> Regressor:
     return Regressor(BodyModel.load(models / "body" / "lvd_body.npz"), *(torch.from_numpy(body[k].astype(t)) for k, t in (("control", np.int64), ("control_columns", np.int64), ("control_mix", np.float32))))
 
 
-def surface_of(body: dict[str, np.ndarray], served: np.ndarray, seed: int = 0) -> Surface:
-    """What the loss needs of the vertices `served` (K,): areas between a fifth and three times the mean, so that fingers and faces neither rule nor vanish, and partners."""
+def areas_of(body: dict[str, np.ndarray], served: int) -> torch.Tensor:
+    """What each of the `served` vertices counts in the loss, (K,) float32, mean 1: the surface it stands for, between a fifth and three times the mean, so that fingers and faces neither rule nor vanish."""
     area = vertex_areas(body["v_template"].astype(np.float64), body["f"])
-    if len(served) < len(area):
+    if served < len(area):
         nearest = np.take_along_axis(body["control_columns"].astype(int), body["control_mix"].argmax(1)[:, None], 1)[:, 0]
-        area = np.bincount(nearest, area, minlength=len(served))
+        area = np.bincount(nearest, area, minlength=served)
     area = np.clip(area / area.mean(), 0.2, 3.0)
-    part = np.array([next(i for i, joints in enumerate(BODY_PARTS.values()) if JOINT_NAMES[k] in joints) for k in body["part_labels"][served]])
-    part = part + len(BODY_PARTS) * (body["v_template"][served, 0] > 0) * (part > 1)  # torso and head are whole, limbs have a side
-    rng = np.random.default_rng(seed)
-    partners = np.zeros((len(served), PARTNERS), np.int64)
-    for p in np.unique(part):
-        members = np.flatnonzero(part == p)
-        partners[members] = rng.choice(members, (len(members), PARTNERS))
-    return Surface(torch.from_numpy(area / area.mean()).float(), torch.from_numpy(partners))
+    return torch.from_numpy(area / area.mean()).float()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     shards = Shards.open(args.data, upsample)
     if isinstance(network, LVD) and not args.start_from and network.preset.clip is not None:
         begin_at_the_mean(network, shards, workers)
-    train(network, average, shards, Shards.open(held_out, upsample), surface_of(body, network.control.numpy() if isinstance(network, LVD) else body["control"]), out, options, device=device, workers=workers, task=REGRESSION if args.baseline else DESCENT)
+    train(network, average, shards, Shards.open(held_out, upsample), areas_of(body, len(network.control) if isinstance(network, LVD) else len(body["control"])), out, options, device=device, workers=workers, task=REGRESSION if args.baseline else DESCENT)
     path = args.weights or out / f"{name}.safetensors"
     if args.baseline:
         save_file(average.state_dict(), path, {"preset": name})

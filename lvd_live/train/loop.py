@@ -21,7 +21,8 @@ from tqdm import tqdm
 from lvd_live.lvd.network import LVD, network_input
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
-from lvd_live.train.loss import LossOptions, Surface, descent_loss
+from lvd_live.train.loss import LossOptions, descent_loss
+from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.errors import UserError
 from lvd_live.evaluate.descent import validate_descent
 
@@ -41,7 +42,6 @@ class Options:
     hours: float | None = None
     batch: int = 16
     rate: float = 2e-3
-    field_rate: float = 1.0  # of the rate
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
@@ -65,30 +65,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned. loss(network, batch, surface, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
+    """What is learned. loss(network, batch, area, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
 
-    loss: Callable[[nn.Module, Batch, Surface, Options], tuple[torch.Tensor, torch.Tensor]]
+    loss: Callable[[nn.Module, Batch, torch.Tensor, Options], tuple[torch.Tensor, torch.Tensor]]
     validate: Callable[[nn.Module, Shards, int], dict[str, list[float]]]
 
 
-def learn_to_descend(network: LVD, batch: Batch, surface: Surface, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+def learn_to_descend(network: LVD, batch: Batch, area: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """The two terms of `descent_loss`, weighted."""
     seen = network.see(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
-    everyone, own = descent_loss(network.field, seen, batch.vertices, surface, options.clip, options.loss)
+    everyone, own = descent_loss(network.field, seen, batch.vertices, area, options.clip, options.loss)
     return everyone, options.loss.own_weight * own
 
 
 DESCENT = Task(learn_to_descend, validate_descent)
-
-
-def parameter_groups(network: nn.Module, options: Options) -> list[dict]:
-    """AdamW's groups: weight decay on matrices alone; the field, whose outputs are millimetres, may learn in smaller steps than the rest."""
-    groups = []
-    for name, module in network.named_children():
-        share = options.field_rate if name == "field" else 1.0
-        for matrices, decay in ((True, options.weight_decay), (False, 0.0)):
-            groups.append({"params": [p for p in module.parameters() if (p.ndim > 1) == matrices], "weight_decay": decay, "share": share, "lr": options.rate * share})
-    return groups
 
 
 class Average:
@@ -109,14 +99,14 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, surface: Surface, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
+def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, area: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
     """Train `network` for `task`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
     Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    run = Run(network, average_network, surface, options, device, task)
+    run = Run(network, average_network, area, options, device, task)
     run.resume(out / "checkpoint.pt")
     wait_for_shards(shards, workers)
     drawer = ThreadPoolExecutor(options.drawers)
@@ -157,11 +147,11 @@ def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_o
 class Run:
     """What a run consists of, and where it stands: step, samples, hours."""
 
-    def __init__(self, network: nn.Module, average_network: nn.Module, surface: Surface, options: Options, device: torch.device, task: Task):
+    def __init__(self, network: nn.Module, average_network: nn.Module, area: torch.Tensor, options: Options, device: torch.device, task: Task):
         self.network, self.average_network, self.options, self.device, self.task = network, average_network, options, device, task
         network.to(device, memory_format=torch.channels_last).train()
-        self.surface = surface.to(device)
-        self.optimiser = torch.optim.AdamW(parameter_groups(network, options), betas=(0.9, 0.99), fused=True)
+        self.area = area.to(device)
+        self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
         self.step = self.samples = 0
         self._began = time.monotonic()
@@ -186,11 +176,10 @@ class Run:
 
     def learn(self, batch: Batch) -> tuple[float, float]:
         """One step on a batch; the two terms of its loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * group["share"]
+        self.optimiser.set_rate(self.rate)
         with torch.autocast(self.device.type, torch.bfloat16):
-            first, second = self.task.loss(self.network, batch.to(self.device), self.surface, self.options)
-        self.optimiser.zero_grad(set_to_none=True)
+            first, second = self.task.loss(self.network, batch.to(self.device), self.area, self.options)
+        self.optimiser.zero_grad()
         (first + second).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
@@ -219,8 +208,6 @@ class Run:
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        for group, today in zip(self.optimiser.param_groups, parameter_groups(self.network, self.options), strict=True):
-            group.update({k: v for k, v in today.items() if k != "params"})
         self.average.state, self.average.count = saved["average"], saved["average_count"]
         self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
         log.info("resumed at step %d", self.step)

@@ -1,4 +1,4 @@
-"""The loss: Eq. 5 on random points and target vertices, and each vertex's own neighbourhood, alone and beside another vertex of its body part."""
+"""The loss: Eq. 5 on random points and target vertices, and each vertex's own neighbourhood."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from lvd_live.lvd.field import Field, Seen
 
 
 @dataclass(frozen=True)
-class Surface:
-    """What the loss knows of the vertices served. area (K,): the surface that each one stands for, mean 1: fingers and faces count by their size. partners (K, Q) int64: for each vertex, some of the same body part."""
-
-    area: torch.Tensor
-    partners: torch.Tensor
-
-    def to(self, device: torch.device) -> Surface:
-        return Surface(self.area.to(device), self.partners.to(device))
-
-
-@dataclass(frozen=True)
 class LossOptions:
-    """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves, half of them partners of the others.
+    """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves.
 
-    own_weight: what their term counts; relative_weight: what, in it, the difference between partners' errors counts. Where the body is, is hard to tell, and errors there drown those in its
-    girths: two vertices of one part are wrong together, and their difference is its shape (through 240,000 samples it did not raise the slope of the measured waists, see models/weights/live.md). Spreads (log-uniform, half crops): near-surface points lie down to millimetres from it. Own starts must be far more often than near: where most
-    are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops where it started.
+    own_weight: what their term counts. Spreads (log-uniform, half crops): near-surface points lie down to millimetres from it. Own starts must be far more often than near: where most are
+    near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops where it started.
     """
 
     uniform: int = 32
@@ -34,7 +22,6 @@ class LossOptions:
     targets: int = 256
     own: int = 512
     own_weight: float = 2.0
-    relative_weight: float = 1.0
     spread: tuple[float, float] = (0.002, 0.15)
     own_spread: tuple[float, float] = (0.04, 0.4)
     together: tuple[float, float] = (0.003, 0.15)
@@ -50,16 +37,16 @@ def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor
     return (target - start).clamp(-clip, clip) if field.clip is None else field.squash(target - start)
 
 
-def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, surface: Surface, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
+def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms, in crop units: (Eq. 5, own neighbourhood).
 
-    seen: the crops, vertices (B, K, 3) the truth. Displacements are clipped component-wise at `clip`.
+    seen: the crops, vertices (B, K, 3) the truth, area (K,) the surface that each one stands for, mean 1: fingers and faces count by their size. Displacements are clipped component-wise at `clip`.
 
     Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
     Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does.
     """
     B, K, _ = vertices.shape
-    device, area, partners = vertices.device, surface.area, surface.partners
+    device = vertices.device
     anywhere = torch.empty(B, options.uniform, 3, device=device).uniform_(-1.05, 1.05)
     on_surface = vertices[:, torch.randint(K, (options.near,), device=device)]
     near = on_surface + torch.randn_like(on_surface) * log_uniform((B, options.near, 1), options.spread, device)
@@ -68,12 +55,9 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, surface: Surf
     wanted = clipped_displacement(field, vertices[:, None, targets], points[:, :, None], clip)
     everyone = ((field(points, seen, targets) - wanted).abs() * area[targets][:, None]).mean()
 
-    own = torch.randint(K, (options.own // 2,), device=device)
-    own = torch.cat([own, partners[own, torch.randint(partners.shape[1], own.shape, device=device)]])
+    own = torch.randint(K, (options.own,), device=device)
     there = vertices[:, own]
     together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), options.together, device)
     start = there + together + torch.randn_like(there) * log_uniform((B, len(own), 1), options.own_spread, device)
     error = field.diagonal(start, seen, own) - clipped_displacement(field, there, start, clip)
-    one, other = error.chunk(2, 1)
-    relative = ((one - other).abs() * area[own[: one.shape[1]], None]).mean()
-    return everyone, (error.abs() * area[own, None]).mean() + options.relative_weight * relative
+    return everyone, (error.abs() * area[own, None]).mean()
