@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout,
 from gui.painter import Look
 from gui.shading import COLOURS
 from lvd_live.paths import MODELS
-from lvd_live.smoothing import LEVELS, lag_ms
+from lvd_live.smoothing import LEVELS
 
 PERTURBATIONS = 8  # of Eq. 3, per vertex
 LEAST_HEIGHT = 0.5  # metres; a spin box below it says "not known"
@@ -26,8 +26,8 @@ class Controls(QScrollArea):
         super().__init__(widgetResizable=True, horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.colour, self.smoothing, self.iterations, self.evidence, self.presets = (QComboBox() for _ in range(5))
         self.colour.addItems(COLOURS)
-        for level in LEVELS:
-            self.smoothing.addItem(f"{level} (at most {lag_ms(level):.0f} ms late)" if LEVELS[level] else level, level)
+        for name, level in LEVELS.items():
+            self.smoothing.addItem(f"{name} (at most {level.lag_ms:.0f} ms late)" if level else name, name)
         for number in (None, *range(1, 9)):
             self.iterations.addItem("auto" if number is None else str(number), number)
         for told, text in SEES.items():

@@ -82,7 +82,7 @@ class Painter:
 
     def _smooth(self, vertices: np.ndarray, result: Result, level: str) -> np.ndarray:
         if level != self._level:
-            self._level, self._filter = level, OneEuro(*LEVELS[level]) if LEVELS[level] else None
+            self._level, self._filter = level, OneEuro(LEVELS[level]) if LEVELS[level] else None
         if self._filter is None:
             return vertices
         if result.fit.cold:

@@ -9,6 +9,7 @@ from lvd_live.errors import UserError, run_cli
 
 TOOLS = {
     "train": ("lvd_live.train.cli", "train a network on synthetic people"),
+    "ablate": ("lvd_live.train.ablations", "train with one change at a time: what the error hangs on"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
     "bench": ("lvd_live.bench.cli", "time one frame, stage by stage"),
     "batch": ("lvd_live.batch", "track many clips: all cores, or a Ray cluster"),

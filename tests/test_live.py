@@ -9,7 +9,7 @@ import pytest
 from lvd_live import live
 from lvd_live.errors import UserError
 from lvd_live.live import Pipeline, Slot
-from lvd_live.smoothing import LEVELS, OneEuro, lag_ms
+from lvd_live.smoothing import LEVELS, OneEuro
 from tests.fakes import FakeFinder, FakeFrame, FakeTracker
 
 
@@ -232,7 +232,7 @@ def test_a_slot_keeps_order_when_it_waits():
 
 def test_one_euro_smooths_what_stands_and_follows_what_moves():
     rng = np.random.default_rng(0)
-    filters = {level: OneEuro(*LEVELS[level]) for level in ("low", "high")}
+    filters = {level: OneEuro(LEVELS[level]) for level in ("low", "high")}
     still = {level: np.stack([f(rng.normal(0, 0.01, (200, 3)), i * 33_000_000) for i in range(90)])[30:] for level, f in filters.items()}
     assert still["high"].std() < 0.8 * still["low"].std() and still["low"].std() < 0.7 * 0.01
     for f in filters.values():
@@ -240,4 +240,4 @@ def test_one_euro_smooths_what_stands_and_follows_what_moves():
         for i in range(60):
             late = np.float32([0.033 * i * 2, 0, 0]) - f(np.full((1, 3), 0.033 * i * 2) * [1, 0, 0], i * 33_000_000)[0]
         assert abs(late[0]) < 2 * 0.05  # at 2 m/s less than 50 ms behind
-    assert lag_ms("off") == 0 < lag_ms("low") < lag_ms("high")
+    assert 0 < LEVELS["low"].lag_ms < LEVELS["high"].lag_ms

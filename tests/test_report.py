@@ -12,7 +12,7 @@ from lvd_live.evaluate import cli, experiments
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.steadiness import jerk, lag
 from lvd_live.paths import MODELS
-from lvd_live.smoothing import OneEuro
+from lvd_live.smoothing import Level, OneEuro
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.synth.people import People
 
@@ -95,7 +95,7 @@ def test_jerk_and_lag():
     assert jerk(np.zeros((5, 2, 3))) == 0 and jerk((t[:5, None, None] ** 2) * np.ones((1, 2, 3))) == pytest.approx(2 * np.sqrt(3))
     late = np.stack([300 * np.sin((t - 2.5) / 9), 200 * np.cos((t - 2.5) / 7), (t - 2.5) * 3.0], 1)[:, None].repeat(41, 1)
     assert lag(late, path) == pytest.approx(2.5, abs=0.11) and lag(path, path) == 0
-    smooth = OneEuro(1.0, 0.0)
+    smooth = OneEuro(Level((1.0, 0.0), (1.0, 0.0)))
     trailing = np.stack([smooth(p / 1000, int(i * 1e9 / 30)) for i, p in enumerate(path)]) * 1000
     assert 2.5 < lag(trailing, path) < 7
 

@@ -54,10 +54,10 @@ def steadiness(path: Path, finder: PersonFinder, warm: Tracker, cold: Tracker) -
     if len(times) < 3:
         return {}
     stacks = {name: np.stack(m) for name, m in meshes.items()}
-    for level, options in LEVELS.items():
-        if options is not None:
-            smooth = OneEuro(*options)
-            stacks[level] = np.stack([1000 * smooth(v / 1000, t) for v, t in zip(stacks["warm"], times, strict=True)])
+    for name, level in LEVELS.items():
+        if level is not None:
+            smooth = OneEuro(level)
+            stacks[name] = np.stack([1000 * smooth(v / 1000, t) for v, t in zip(stacks["warm"], times, strict=True)])
     return {name: Steadiness(jerk(v), jerk(joints_of(warm.body, v)), lag(v, stacks["warm"])) for name, v in stacks.items()}
 
 
