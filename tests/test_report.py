@@ -1,5 +1,7 @@
 """The paper's experiments: what they measure on cases whose answer is known, and the whole report on a handful of people."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -80,6 +82,20 @@ def test_the_true_mesh_has_the_true_measurements(folder):
     found = experiments.shapes(the_truth, BodyFitter(body), sights(opened(folder), 64, count=16))
     assert np.abs(found.found - found.true).mean() < 2.0  # cm
     assert found.slope("waist") == pytest.approx(1, abs=0.15) and found.slope("height") == pytest.approx(1, abs=0.1)
+
+
+def test_pictures_of_one_person_are_measured_together(folder):
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+    def noisy(sight):
+        return [v + 0.02 * torch.randn(len(v), 1, 3) * torch.randn(1, v.shape[1], 1) for v in the_truth(sight)]
+
+    torch.manual_seed(0)
+    single, together = (experiments.shapes(noisy, BodyFitter(body), sights(opened(folder), 64, count=48), pictures=n) for n in (1, PEOPLE))
+    assert len(together.found) == len(single.found) / PEOPLE
+    assert np.abs(together.found - together.true).mean() < np.abs(single.found - single.true).mean()
+    with pytest.raises(ValueError):
+        experiments.shapes(noisy, BodyFitter(body), [replace(sight, rows={**sight.rows, "betas": np.random.default_rng(0).normal(size=sight.rows["betas"].shape)}) for sight in sights(opened(folder), 64, count=48)], pictures=2)
 
 
 def test_mask_noise_covers_its_share():

@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
     parser.add_argument("--report", type=Path, metavar="DIR", nargs="?", const=Path("report"), help="the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)")
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="with --report: weights from `train --baseline`, to compare with")
+    parser.add_argument("--ablations", type=Path, metavar="FILE.md", help="with --report: the table that `python -m lvd_live ablate` wrote, to go into it")
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
     parser.add_argument("--count", type=int, default=2048, help="synthetic people to measure")
@@ -81,6 +82,10 @@ def paper_report(args: argparse.Namespace) -> None:
     from lvd_live.evaluate import report
 
     logging.getLogger("lvd_live.evaluate").setLevel(logging.INFO)
+    try:
+        ablations = args.ablations.read_text() if args.ablations else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{args.ablations} cannot be read as text; `python -m lvd_live ablate` writes it.") from None
     tracker, shards = held_out(args)
     baseline = None
     if args.baseline:
@@ -88,7 +93,7 @@ def paper_report(args: argparse.Namespace) -> None:
 
         network = tracker.runtime.network
         baseline = load_baseline(args.baseline, tracker.body, network.control.cpu(), network.columns.cpu(), network.mix.cpu())
-    report.write(args.report, args.preset, shards, weights=args.weights, baseline=baseline, real=args.real, models=args.models, count=args.count)
+    report.write(args.report, args.preset, shards, weights=args.weights, baseline=baseline, real=args.real, ablations=ablations, models=args.models, count=args.count)
 
 
 def uncertainty(args: argparse.Namespace) -> list[str]:

@@ -119,13 +119,17 @@ class Shapes:
         return float(np.polyfit(self.true[:, i], self.found[:, i], 1)[0])
 
 
-def shapes(method: Method, fitter: BodyFitter, people: Iterable[Sight]) -> Shapes:
-    """Measure the people by their converged meshes, each at its true distance (a picture alone does not tell how large a person is)."""
+def shapes(method: Method, fitter: BodyFitter, people: Iterable[Sight], *, pictures: int = 1) -> Shapes:
+    """Measure the people by their converged meshes, each at its true distance (a picture alone does not tell how large a person is). pictures: of one person, that are measured together, as a session's are."""
     found, true, second = [], [], []
     for sight in people:
         meshes = method(sight)
-        for mesh, betas in zip(sight.millimetres(meshes[min(CONVERGED, len(meshes)) - 1]).numpy() / 1000, sight.rows["betas"], strict=True):
-            fitted = fitter.fit(mesh[None].astype(np.float32))
+        metres = (sight.millimetres(meshes[min(CONVERGED, len(meshes)) - 1]).numpy() / 1000).astype(np.float32)
+        for first in range(0, len(metres), pictures):
+            betas = sight.rows["betas"][first]
+            if not (sight.rows["betas"][first : first + pictures] == betas).all():
+                raise ValueError(f"{pictures} pictures in a row do not show one person")
+            fitted = fitter.fit(metres[first : first + pictures])
             for fit, out in ((fitted, found), (replace(fitted, betas=betas, shapes=fitted.shapes[:0]), true)):
                 out.append([m.cm for m in measure(fitter, fit).values()])
             second.append((fitted.betas[1], betas[1]))

@@ -21,13 +21,13 @@ from lvd_live.evaluate.steadiness import steadiness
 from lvd_live.evaluate.synthetic import YAWS, mean_body_error
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
-from lvd_live.synth.dataset import Shards
+from lvd_live.synth.dataset import POSES, Shards
 from lvd_live.synth.motion import Motion
 from lvd_live.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-SHAPES, PARTS = 512, 200  # people for the measurements and for the error by body part
+SHAPES, PARTS = 512, 200  # pictures for the measurements and for the error by body part
 
 
 class Report:
@@ -56,8 +56,8 @@ class Report:
         self.say(f"![{caption}]({name}.png)")
 
 
-def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = None, baseline=None, real: Path | None = None, models: Path = MODELS, count: int = 2048) -> None:
-    """All experiments. baseline: a trained `Regressor`, or None. real: a folder of clips and pictures, or None."""
+def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = None, baseline=None, real: Path | None = None, ablations: str = "", models: Path = MODELS, count: int = 2048) -> None:
+    """All experiments. baseline: a trained `Regressor`, or None. real: a folder of clips and pictures, or None. ablations: what `python -m lvd_live ablate` wrote."""
     tracker = Tracker.load(preset, weights=weights)
     report = Report(folder, f"LVD Live, preset {preset}")
     report.say(f"Weights {tracker.describe()['weights'].get('sha256', '')[:16]}. Held-out synthetic people (identities, clothes' fits and clips never trained on): {count} pictures.")
@@ -67,6 +67,8 @@ def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = N
     if real is not None:
         log.info("real …")
         on_real(report, preset, weights, real, models)
+    if ablations:
+        report.say("## What the error hangs on", *ablations.splitlines())
 
 
 def methods(tracker: Tracker, baseline) -> dict[str, tuple[str, experiments.Method]]:
@@ -95,16 +97,23 @@ def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models:
     report.table("iterations", ("method", *map(str, range(1, experiments.ITERATIONS + 1))), [(name, *map(float, curve)) for name, curve in curves.items()])
 
 
+def measured(shapes: experiments.Shapes) -> list[str]:
+    """By measurement: the mean error in cm, and the slope."""
+    return [f"{error:.1f} ({shapes.slope(name):.2f})" for name, error in zip(NAMES, np.abs(shapes.found - shapes.true).mean(0), strict=True)]
+
+
 def shape(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
-    report.say("## Shape", f"{SHAPES} people, measured by body parameters fitted to the converged mesh, each person at the true distance. Slope of found against true: 1 is right, 0 is always the average.")
+    report.say("## Shape", f"{SHAPES} pictures, measured by body parameters fitted to the converged mesh, each person at the true distance. Slope of found against true: 1 is right, 0 is always the average.")
     fitter, rows, scatter = BodyFitter(tracker.body), [], {}
     for name, (told, method) in methods(tracker, baseline).items():
         if "first" in name:
             continue
         found = experiments.shapes(method, fitter, sights(shards, tracker.runtime.size, evidence=told, count=SHAPES))
-        error = np.abs(found.found - found.true).mean(0)
-        rows.append((name, *(f"{e:.1f} ({found.slope(n):.2f})" for n, e in zip(NAMES, error, strict=True))))
+        rows.append((name, *measured(found)))
         scatter[name] = found
+    name, (told, method) = next(iter(methods(tracker, baseline).items()))
+    together = experiments.shapes(method, fitter, sights(shards, tracker.runtime.size, evidence=told, count=count), pictures=POSES)
+    rows.append((f"{name}, {POSES} pictures of a person together", *measured(together)))
     report.table("shape", ("method", *(f"{n.replace('_', ' ')}, cm (slope)" for n in NAMES)), rows)
     first = next(iter(scatter.values()))
     waist, thirds = NAMES.index("waist"), np.digitize(first.true[:, NAMES.index("waist")] / first.true[:, 0], np.quantile(first.true[:, NAMES.index("waist")] / first.true[:, 0], (1 / 3, 2 / 3)))
