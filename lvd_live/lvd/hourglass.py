@@ -11,8 +11,14 @@ from torch import nn
 from lvd_live.lvd.pyramid import pointwise, then
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(min(32, channels), channels)
+class NormReLU(nn.GroupNorm):
+    """ReLU(group norm(x))."""
+
+    def __init__(self, channels: int):
+        super().__init__(min(32, channels), channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(super().forward(x), inplace=True)
 
 
 class Residual(nn.Module):
@@ -22,14 +28,14 @@ class Residual(nn.Module):
         super().__init__()
         widths = (c_out // 2, c_out // 4, c_out // 4)
         inputs = (c_in, *widths[:2])
-        self.norms = nn.ModuleList(norm(c) for c in inputs)
+        self.norms = nn.ModuleList(NormReLU(c) for c in inputs)
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in zip(inputs, widths, strict=True))
-        self.skip = nn.Identity() if c_in == c_out else nn.Sequential(norm(c_in), nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False))
+        self.skip = nn.Identity() if c_in == c_out else nn.Sequential(NormReLU(c_in), nn.Conv2d(c_in, c_out, 1, bias=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         parts, y = [], x
         for normalise, conv in zip(self.norms, self.convs, strict=True):
-            y = conv(F.relu(normalise(y), inplace=True))
+            y = conv(normalise(y))
             parts.append(y)
         return torch.cat(parts, 1).add_(self.skip(x))
 
@@ -73,10 +79,10 @@ class StackedHourglass(nn.Module):
     def __init__(self, c_in: int = 4, evidence: int = 0, context: int = 0, stacks: int = 4, width: int = 256, depth: int = 2):
         super().__init__()
         self.channels, self.whole = stacks * width, 0
-        self.stem = nn.Sequential(nn.Conv2d(c_in, 64, 7, stride=2, padding=3), norm(64), nn.ReLU(), Residual(64, 128), Residual(128, 128), Residual(128, width))
+        self.stem = nn.Sequential(nn.Conv2d(c_in, 64, 7, stride=2, padding=3), NormReLU(64), Residual(64, 128), Residual(128, 128), Residual(128, width))
         self.evidence = nn.Conv2d(evidence, width, 1, bias=False) if evidence else None
         self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
-        self.tails = nn.ModuleList(nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), norm(width), nn.ReLU()) for _ in range(stacks))
+        self.tails = nn.ModuleList(nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), NormReLU(width)) for _ in range(stacks))
         self.outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks))
         self.back_features = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
         self.back_outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import platform
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from lvd_live.lvd.hourglass import NormReLU
 from lvd_live.lvd.pyramid import Block
 
 mkldnn = torch.ops.mkldnn
@@ -52,6 +54,19 @@ class Linear(nn.Module):
         return mkldnn._linear_pointwise(x, self.packed, self.bias, "relu" if self.relu else "none", [], "")
 
 
+class Norm(nn.Module):
+    """A `hourglass.NormReLU`. What is below zero in bfloat16 is so, too, when read as an integer: a sixth of the time."""
+
+    def __init__(self, norm: NormReLU):
+        super().__init__()
+        self.groups, self.weight, self.bias, self.eps = norm.num_groups, norm.weight.detach(), norm.bias.detach(), norm.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
+        (y.view(torch.int16) if y.dtype == torch.bfloat16 else y).clamp_(min=0)
+        return y
+
+
 class PackedBlock(nn.Module):
     """A `pyramid.Block` whose addition and last ReLU belong to its second convolution."""
 
@@ -67,6 +82,8 @@ def pack(module: nn.Module) -> nn.Module:
     """`module`, batch norm folded, with every layer inside it that can be packed replaced."""
     if isinstance(module, Block):
         return PackedBlock(module.first, module.second)
+    if isinstance(module, NormReLU):
+        return Norm(module)
     if isinstance(module, nn.Conv2d):
         return Conv(module, relu=False)
     if isinstance(module, nn.Linear):

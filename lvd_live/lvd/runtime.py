@@ -33,7 +33,7 @@ def keep_memory() -> None:
     """Let the C library keep what is freed for the next frame: fresh pages cost more than many a layer. Only glibc can be told."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: up to 32 MiB comes from the heap
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: all of it comes from the heap
         libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD: the heap does not shrink
 
 
