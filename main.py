@@ -52,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--evidence", choices=("all", "maps", "picture"), default="all", help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: %(default)s)")
     fit.add_argument("--no-landmarks", action="store_true", help="the same as --evidence maps")
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
+    fit.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
     fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
@@ -159,7 +160,7 @@ def _open_window(options: argparse.Namespace) -> int:
     from gui.app import run
     from gui.inputs import Input
 
-    fixed = {name: value for name, value in {"body": options.body, "fov_degrees": options.fov}.items() if value is not None}
+    fixed = {name: value for name, value in {"body": options.body, "fov_degrees": options.fov, "engine": options.engine}.items() if value is not None}
 
     def load(**chosen):
         from lvd_live.tracker import Tracker  # behind the first pictures: torch takes its time to import
@@ -292,7 +293,7 @@ def _make_tracker(options: argparse.Namespace):
 
     chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": options.iterations}
     given = {name: value for name, value in chosen.items() if value is not None}
-    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, uncertainty=8, **given)
+    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, engine=options.engine, uncertainty=8, **given)
 
 
 def _report(summary) -> None:

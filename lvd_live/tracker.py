@@ -82,7 +82,7 @@ class Tracker:
         self.reset()
 
     @classmethod
-    def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", precision: str = "auto", **options) -> Tracker:
+    def load(cls, preset: str = "live", *, body: Path | None = None, weights: Path | None = None, device: str = "auto", engine: str = "auto", **options) -> Tracker:
         """A tracker from the files in models/. `options`: see the class. A body of another topology (SMPL's) gets the mesh carried to it. UserError when a file is missing or does not fit."""
         path = weights or MODELS / "weights" / f"{preset}.safetensors"
         network, sha256, about = load_network(path)
@@ -91,7 +91,7 @@ class Tracker:
         carry = None
         if not torch.equal(model.faces, default.faces):  # the network moves the bundled body's vertices: they are carried to the other mesh
             carry, model = (Correspondence.between(default, model), model), default
-        return cls(Runtime(network, device=device, precision=precision), model, weights={"file": path.name, "sha256": sha256}, calibration=about.get("calibration"), carry=carry, **options)
+        return cls(Runtime(network, device=device, engine=engine), model, weights={"file": path.name, "sha256": sha256}, calibration=about.get("calibration"), carry=carry, **options)
 
     def describe(self) -> dict:
         """What a file should remember of this tracker: JSON values."""

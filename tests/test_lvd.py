@@ -174,7 +174,7 @@ def test_whole_paper_network_with_exact_rewrites():
     picture, mask = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         plain = descend_plainly(network.field, network.see(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
-    runtime = Runtime(network, device="cpu", precision="float32")
+    runtime = Runtime(network, device="cpu", engine="float32")
     fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
     torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
 
@@ -193,14 +193,14 @@ def with_statistics(preset="live"):
 
 
 @pytest.mark.parametrize("preset", ["live", "paper"])
-@pytest.mark.parametrize("packs", [True, False])
-def test_a_runtime_sees_what_the_network_sees(preset, packs, monkeypatch):
-    """Batch norm folded, the field's first layer absorbed by the backbone, layers packed (or not, as on other machines)."""
+@pytest.mark.parametrize("engine, packs", [("float32", True), ("float32", False), ("onnxruntime", False)])
+def test_a_runtime_sees_what_the_network_sees(preset, engine, packs, monkeypatch):
+    """Batch norm folded, the field's first layer absorbed by the backbone, layers packed (or not, as on other machines), or the backbone run by onnxruntime."""
     if packs and not packed.available(torch.device("cpu")):
         pytest.skip("this PyTorch has no oneDNN for this processor")
     monkeypatch.setattr(packed, "available", lambda device: packs)
     network, (picture, mask, landmarks, maps) = with_statistics(preset)
-    runtime = Runtime(network, device="cpu", precision="float32")
+    runtime = Runtime(network, device="cpu", engine=engine)
     for told in (False, True):
         with torch.inference_mode():
             seen = network.see(network_input(picture, mask), landmarks[:, list(LANDMARKS)] if told else None, Maps(*maps) if told else None)
@@ -215,15 +215,16 @@ def test_half_precision_stays_near():
         pytest.skip("this processor has no bfloat16")
     network, (picture, mask, landmarks, maps) = with_statistics()
     told = picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)
-    fits = [runtime.descend(runtime.see(*told), None, iterations=4).vertices for runtime in (Runtime(network, device="cpu", precision=p, field_precision=f) for p, f in (("float32",) * 2, ("bfloat16", "float32"), ("bfloat16",) * 2))]
+    fits = [runtime.descend(runtime.see(*told), None, iterations=4).vertices for runtime in (Runtime(network, device="cpu", engine=p, field_precision=f) for p, f in (("float32",) * 2, ("bfloat16", "float32"), ("bfloat16",) * 2))]
     for rough in fits[1:]:
         assert rough.dtype == torch.float32
         assert 0 < (fits[0] - rough).norm(dim=-1).mean() < 0.01 * fits[0].std()
 
 
-def test_a_batch_is_its_pictures():
+@pytest.mark.parametrize("engine", ["float32", "onnxruntime"])
+def test_a_batch_is_its_pictures(engine):
     network, (picture, mask, landmarks, maps) = with_statistics()
-    runtime = Runtime(network, device="cpu", precision="float32")
+    runtime = Runtime(network, device="cpu", engine=engine)
     together = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)), None, iterations=4).vertices
     for i in range(2):
         alone = runtime.see(picture[i : i + 1].numpy(), mask[i : i + 1].numpy(), landmarks[i : i + 1].numpy(), tuple(m[i : i + 1].numpy() for m in maps))
@@ -234,7 +235,7 @@ def told_to_a_step():
     network, (picture, mask, landmarks, maps) = with_statistics()
     network = replace_size(network)
     given = {"picture": picture.numpy(), "mask": mask.numpy(), "landmarks": landmarks.numpy(), "maps": tuple(m.numpy() for m in maps)}
-    return Runtime(network, device="cpu", precision="float32"), given, np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32)
+    return Runtime(network, device="cpu", engine="float32"), given, np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32)
 
 
 def replace_size(network, size=64):
@@ -352,7 +353,7 @@ def test_preset_and_control_must_agree():
 def test_numbers_survive_a_hostile_picture():
     """A black picture, an empty mask, landmarks far away: the mesh stays finite."""
     torch.manual_seed(0)
-    runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu", precision="float32")
+    runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu", engine="float32")
     landmarks = np.full((1, 33, 4), 4.0, np.float32)
     folded = runtime.see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), landmarks)
     assert torch.isfinite(runtime.descend(folded, None, iterations=8).vertices).all()

@@ -32,13 +32,15 @@ HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
 
 
 def variants(device: str) -> dict[str, dict]:
-    """Options of `Runtime` by name; the default is last."""
-    named = {"eager float32": {"precision": "float32", "pack": False}}
-    if packed.available(torch.device(device)):
-        named["float32"] = {"precision": "float32"}
+    """Options of `Runtime` by name. What a user gets by default, the fastest of them, is called by its engine."""
+    named = {"eager float32": {"engine": "float32", "pack": False}}
+    if device == "cpu":
+        named["onnxruntime"] = {"engine": "onnxruntime"}
+    if packed.available(torch.device(device)) or device == "cuda":
+        named["float32"] = {"engine": "float32"}
     if packed.has_bfloat16(torch.device(device)):
-        named["bfloat16, field too"] = {"precision": "bfloat16", "field_precision": "bfloat16"}
-        named["bfloat16"] = {"precision": "bfloat16"}
+        named["bfloat16, field too"] = {"engine": "bfloat16", "field_precision": "bfloat16"}
+        named["bfloat16"] = {"engine": "bfloat16"}
     return named
 
 
@@ -47,12 +49,13 @@ class Live:
 
     def __init__(self, device: str, args: argparse.Namespace, frames: list):
         self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=args.threads)
-        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, uncertainty=8) for name in variants(device)}
+        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8) for name in variants(device)}
         network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
+        chosen = Runtime(network, device=device).engine
+        self.best = chosen if chosen in self.trackers else "eager float32"
         for (name, options), tracker in zip(variants(device).items(), self.trackers.values(), strict=True):
             tracker.runtime = Runtime(network, device=device, **options)
             stages.follow(frames[:8], self.finder, tracker)  # warm up
-        self.best = list(self.trackers)[-1]
         self.fitter = BodyFitter(self.trackers[self.best].body)
         self.betas = np.zeros(self.fitter.n_betas, np.float32)
         self.times: dict[str, stages.Times] = {name: {} for name in self.trackers}
@@ -68,7 +71,6 @@ class Live:
                 times |= stages.after(done[:12], tracker, self.fitter, self.betas)
             for stage, values in times.items():
                 self.times[name].setdefault(stage, []).extend(values)
-
 
     def change_mm(self, name: str) -> float:
         """How far the variant's meshes are from those of plain float32, on average."""
@@ -156,7 +158,7 @@ def measure(device: str, args: argparse.Namespace) -> list[dict]:
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
             result |= stages.live(frames, live.finder, live.trackers[name]) | stages.batched(live.trackers[name])
-            result["roofline"] = rooflines(device, live, medians, name.split()[-1])
+            result["roofline"] = rooflines(device, live, medians, "bfloat16" if name == "bfloat16" else "float32")
         results.append(result)
     for name, times in paper.times.items():
         ms = statistics.median(times)
@@ -171,7 +173,8 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
     for device in dict.fromkeys(r["device"] for r in results):
         rows = [r for r in results if r["device"] == device]
         live = [r for r in rows if r["preset"] == "live"]
-        names, best = list(live[-1]["stages_ms"]), live[-1]
+        best = next(r for r in live if "roofline" in r)
+        names = list(best["stages_ms"])
         lines += [f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {args.threads} thread(s); milliseconds of a warm frame, medians", ""]
         lines += ["| stage | " + " | ".join(r["variant"] for r in live) + " |", "|---" * (len(live) + 1) + "|"]
         names.remove("iterations")

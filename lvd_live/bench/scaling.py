@@ -31,11 +31,11 @@ def median_ms(call: Callable[[], object], count: int = 15) -> float:
     return float(np.median([timed(call) for _ in range(count)]))
 
 
-def over_vertices() -> Curve:
+def over_vertices(engine: str) -> Curve:
     """One iteration, untrained weights."""
     counts, times = [431, 862, 1723, 3446, 6890, 13780], []
     for n in counts:
-        runtime = Runtime(LVD(replace(PRESETS["live"], vertices=n)), device="cpu")
+        runtime = Runtime(LVD(replace(PRESETS["live"], vertices=n)), device="cpu", engine=engine)
         folded, v = _seen(runtime), torch.zeros(1, n, 3)
         times.append(median_ms(lambda: runtime.descend(folded, v, iterations=1)))
     return counts, times
@@ -138,7 +138,7 @@ def draw_scaling(path: Path, video: Path) -> None:
     finder, tracker = BlazePoseFinder(MODELS / "blazepose", providers="cpu"), Tracker.load("live", device="cpu", uncertainty=8)
     length, memory = over_clip_length(video, finder, tracker)
     panels = [
-        ("one iteration", "vertices", "ms", over_vertices()),
+        ("one iteration", "vertices", "ms", over_vertices(tracker.runtime.engine)),
         ("descent", "iterations", "ms", over_iterations(tracker.runtime)),
         ("uncertainty of an eighth", "perturbations M", "ms", over_perturbations(tracker.runtime)),
         ("person and fit", "picture, megapixels", "ms", over_picture_size(video, finder, tracker)),

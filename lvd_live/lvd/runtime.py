@@ -11,8 +11,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lvd_live.errors import UserError
 from lvd_live.lvd import packed
 from lvd_live.lvd.descent import Descent, descend
+from lvd_live.lvd.engines import ENGINES, fastest
+from lvd_live.lvd.exported import Exported
 from lvd_live.lvd.field import Folded, FoldedField
 from lvd_live.lvd.uncertainty import spread
 from lvd_live.lvd.network import LANDMARKS, LVD, Maps, network_input
@@ -40,17 +43,23 @@ def keep_memory() -> None:
 class Runtime:
     """See a crop once, descend on it many times.
 
-    precision : "float32"; "bfloat16" for the backbone alone, positions and field stay float32 (an approximation: the mesh moves by 0.8 mm on average, 0.4 about its own centre); "auto":
-    bfloat16 where the device multiplies it faster. Else the numbers are the network's own, up to rounding: batch norm is folded, the backbone's last layer and the field's first are one. field_precision: of the field's second layer, its largest; in bfloat16
-    the mesh moves by 1.5 mm, so that it is left to whoever needs the time. pack: see `packed`.
+    engine : "float32"; "bfloat16" for the backbone alone, positions and field stay float32 (an approximation: the mesh moves by 0.8 mm on average, 0.4 about its own centre); "onnxruntime", which runs the backbone in
+    float32 on the CPU; "auto": on a CPU the fastest of them, measured once (see `engines`), on CUDA bfloat16 where it has that. But for bfloat16 the numbers are the network's own, up to rounding: batch norm is folded, the
+    backbone's last layer and the field's first are one. field_precision: of the field's second layer, its largest; in bfloat16 the mesh moves by 1.5 mm, so that it is left to whoever needs the time. pack: see `packed`.
     """
 
-    def __init__(self, network: LVD, *, device: str = "auto", precision: str = "auto", field_precision: str = "float32", pack: bool = True):
+    def __init__(self, network: LVD, *, device: str = "auto", engine: str = "auto", field_precision: str = "float32", pack: bool = True):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        if precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
-        self.precision = precision if precision != "auto" else "bfloat16" if packed.has_bfloat16(self.device) else "float32"
-        self.dtype, self.size = getattr(torch, self.precision), network.preset.size
+        if engine == "auto" and self.device.type == "cpu":
+            engine = fastest(network, lambda name: Runtime(network, device="cpu", engine=name))
+        elif engine == "auto":
+            engine = "bfloat16" if packed.has_bfloat16(self.device) else "float32"
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be auto or one of {', '.join(ENGINES)}, not {engine}")
+        if engine == "onnxruntime" and self.device.type != "cpu":
+            raise UserError("onnxruntime runs the network on the CPU alone: choose another engine.")
+        self.engine = engine
+        self.dtype, self.size = torch.bfloat16 if engine == "bfloat16" else torch.float32, network.preset.size
         self.network = fold_batch_norm(copy.deepcopy(network).eval())
         self.field = FoldedField(network.field)
         self.network.backbone = self.network.backbone.absorb(self.field.w_features)
@@ -62,13 +71,16 @@ class Runtime:
         self.field.layer2.to(self.field.dtype)
         if pack and packed.available(self.device):
             keep_memory()
-            packed.pack(self.network.backbone)
+            if engine != "onnxruntime":
+                packed.pack(self.network.backbone)
             self.field.layer2 = packed.pack(self.field.layer2)
+        if engine == "onnxruntime":
+            self.network.backbone = Exported(self.network.backbone)
 
     @property
     def provider(self) -> str:
         """What runs the network, in words."""
-        return f"torch {self.device.type} {self.precision}"
+        return "onnxruntime cpu float32" if self.engine == "onnxruntime" else f"torch {self.device.type} {self.engine}"
 
     @torch.inference_mode()
     def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None = None, maps: tuple[np.ndarray, ...] | None = None) -> Folded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime as ort
@@ -24,22 +25,28 @@ def open_network(path: Path, *, providers: str = "auto", threads: int = 1, also:
         raise ValueError(f"providers must be auto, cuda or cpu, not {providers!r}")
     if not path.is_file():
         raise UserError(f"The network file {path} is missing: restore the models folder of the repository.")
+    wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
+    try:
+        session = make_session(path.read_bytes() + _graph_outputs(also), wanted, threads)
+    except Exception as error:    # onnxruntime raises several private classes for a file that is no network
+        log.debug("onnxruntime: %s", error)
+        raise UserError(f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md).") from None
+    if providers == "cuda" and provider_of(session) != "cuda":
+        raise UserError("CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver.")
+    return session
+
+
+def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: int = 1) -> ort.InferenceSession:
+    """A session for a network in memory, on the first of onnxruntime's providers that works. Raises onnxruntime's own errors."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _SILENT
-    wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
     ort.set_default_logger_severity(_SILENT)    # without a GPU the CUDA provider complains there and not in the session's log
     try:
-        session = ort.InferenceSession(path.read_bytes() + _graph_outputs(also), options, providers=wanted)
-    except Exception as error:    # onnxruntime raises several private classes for a file that is no network
-        log.debug("onnxruntime: %s", error)
-        raise UserError(f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md).") from None
+        return ort.InferenceSession(network, options, providers=list(providers))
     finally:
         ort.set_default_logger_severity(_WARNING)
-    if providers == "cuda" and provider_of(session) != "cuda":
-        raise UserError("CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver.")
-    return session
 
 
 def _graph_outputs(names: tuple[str, ...]) -> bytes:

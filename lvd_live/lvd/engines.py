@@ -1,0 +1,88 @@
+"""Which engine runs a network fastest on this machine's CPU: measured once, then remembered in the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+import platformdirs
+import torch
+
+from lvd_live.errors import UserError
+from lvd_live.session.files import write_whole
+
+if TYPE_CHECKING:
+    from lvd_live.lvd.network import LVD
+    from lvd_live.lvd.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("float32", "bfloat16", "onnxruntime")  # see `Runtime`
+SIZE = 128  # pixels along the side of the crops that are timed, where the network's own are larger
+SECONDS = 0.2  # of measuring, and one round at least
+KEPT = 16  # networks and machines that are remembered
+LONGEST = 1 << 16  # bytes that are read
+
+
+def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
+    """One of ENGINES. make: the network's runtime on the CPU by an engine's name."""
+    path = platformdirs.user_cache_path("lvd_live") / "engines.json"
+    shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
+    facts = repr((sorted(torch.cpu.get_capabilities().items()), torch.__version__, onnxruntime.__version__, network.preset.size, shapes))
+    key = hashlib.sha256(facts.encode()).hexdigest()[:20]
+    known = read(path)
+    if key not in known:
+        known[key] = measure(network, make)
+        log.info("A look takes %s.", ", ".join(f"{ms:.1f} ms by {name}" for name, ms in known[key].items()))
+        with contextlib.suppress(OSError, UserError):  # it is then measured again next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(dict(list(known.items())[-KEPT:])).encode())
+    return min(known[key], key=known[key].get)
+
+
+def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
+    """Milliseconds, at best, that `Runtime.see` takes on one thread, by engine; those that do not work here are left out."""
+    from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
+
+    size = min(SIZE, network.preset.size)
+    maps = np.zeros((1, FINE_CHANNELS, 32, 32), np.uint8), np.zeros((1, COARSE_CHANNELS, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
+    crop = np.full((1, size, size, 3), 100, np.uint8), np.full((1, size, size), 255, np.uint8), np.zeros((1, 33, 4), np.float32), maps
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        runtimes = {}
+        for name in ENGINES:
+            try:
+                runtimes[name] = make(name)
+                runtimes[name].see(*crop)  # whatever is made once
+            except Exception as error:
+                log.debug("%s does not run here: %s", name, error)
+                runtimes.pop(name, None)
+        times, end = dict.fromkeys(runtimes, float("inf")), time.perf_counter() + SECONDS
+        while True:
+            for name, runtime in runtimes.items():
+                began = time.perf_counter()
+                runtime.see(*crop)
+                times[name] = min(times[name], 1000 * (time.perf_counter() - began))
+            if time.perf_counter() > end:
+                return times
+    finally:
+        torch.set_num_threads(threads)
+
+
+def read(path: Path) -> dict[str, dict[str, float]]:
+    """What was measured before; of a file that is missing or damaged, what can be used."""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(LONGEST))
+        return {key: times for key, times in found.items() if times and times.keys() <= set(ENGINES) and all(0 < ms < 1e6 for ms in times.values())}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}

@@ -1,0 +1,109 @@
+"""What runs the network is chosen by measurement, once, and remembered."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lvd_live.errors import UserError
+from lvd_live.lvd import engines, packed
+from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.runtime import Runtime
+
+
+class Takes:
+    """A runtime that looks for so many milliseconds."""
+
+    def __init__(self, ms):
+        self.ms = ms
+
+    def see(self, *crop):
+        assert torch.get_num_threads() == 1
+        time.sleep(self.ms / 1000)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines.platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    return tmp_path / "lvd_live" / "engines.json"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return LVD(replace(PRESETS["live"], vertices=60)).eval()
+
+
+def test_the_fastest_that_works_is_taken(network, cache):
+    def make(name):
+        if name == "bfloat16":
+            raise RuntimeError("not on this machine")
+        return Takes({"float32": 40, "onnxruntime": 2}[name])
+
+    threads = torch.get_num_threads()
+    assert engines.fastest(network, make) == "onnxruntime" and torch.get_num_threads() == threads
+    (times,) = json.loads(cache.read_text()).values()
+    assert times.keys() == {"float32", "onnxruntime"} and times["float32"] >= 40
+
+
+def test_it_is_measured_once_for_each_network(network, cache, monkeypatch):
+    measured = []
+    monkeypatch.setattr(engines, "measure", lambda network, make: measured.append(network) or {"float32": 2.0, "bfloat16": 1.0})
+    assert [engines.fastest(network, None) for _ in range(3)] == ["bfloat16"] * 3 and len(measured) == 1
+    other = LVD(replace(PRESETS["live"], vertices=61))
+    assert engines.fastest(other, None) == "bfloat16" and measured == [network, other]
+    assert engines.fastest(network, None) == "bfloat16" and len(measured) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 60000, "[1, 2]", "{\"a\": 3}", "{\"a\": {\"bfloat16\": \"soon\"}}", "\x00\x01", "1" * 70000])
+def test_a_damaged_memory_is_made_anew(text, network, cache, monkeypatch):
+    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    cache.parent.mkdir()
+    cache.write_text(text)
+    assert engines.fastest(network, None) == "float32"
+    assert [*engines.read(cache).values()] == [{"float32": 2.0}]
+
+
+def test_impossible_times_are_measured_again(network, cache, monkeypatch):
+    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    engines.fastest(network, None)
+    known = json.loads(cache.read_text())
+    for bad in ({}, {"abacus": 1.0}, {"float32": -1.0}, {"float32": float("nan")}):
+        cache.write_text(json.dumps(dict.fromkeys(known, bad)))
+        assert engines.fastest(network, None) == "float32"
+
+
+def test_a_cache_that_cannot_be_written_costs_a_measurement(network, cache, monkeypatch):
+    monkeypatch.setattr(engines, "measure", lambda network, make: {"bfloat16": 2.0})
+    cache.parent.write_text("a file where the folder should be")
+    assert engines.fastest(network, None) == "bfloat16"
+
+
+def test_the_memory_stays_small(cache, monkeypatch, network):
+    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    cache.parent.mkdir()
+    cache.write_text(json.dumps({str(i): {"float32": 1.0} for i in range(40)}))
+    engines.fastest(network, None)
+    assert len(json.loads(cache.read_text())) == engines.KEPT
+
+
+def test_a_runtime_takes_what_was_measured(network, cache, monkeypatch):
+    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0, "onnxruntime": 1.0})
+    runtime = Runtime(network, device="cpu")
+    assert (runtime.engine, runtime.provider) == ("onnxruntime", "onnxruntime cpu float32")
+    assert Runtime(network, device="cpu", engine="float32").provider == "torch cpu float32"
+    with pytest.raises(ValueError, match="engine must be"):
+        Runtime(network, device="cpu", engine="abacus")
+
+
+def test_every_engine_can_be_measured_here(network, monkeypatch):
+    monkeypatch.setattr(engines, "SECONDS", 0.0)
+    times = engines.measure(network, lambda name: Runtime(network, device="cpu", engine=name))
+    assert {"float32", "onnxruntime"} <= times.keys() and all(ms > 0 for ms in times.values())
+    assert "bfloat16" in times or not packed.has_bfloat16(torch.device("cpu"))
+
+
+def test_onnxruntime_is_for_the_cpu(network):
+    with pytest.raises(UserError, match="CPU alone"):
+        Runtime(network, device="meta", engine="onnxruntime")
