@@ -13,16 +13,19 @@ import torch
 
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
+from lvd_live.lvd.descent import Descent
 from lvd_live.lvd.evidence import landmarks_in_crop, pack, region_in_crop
 from lvd_live.lvd.field import Folded
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.lvd.weights import load_network
+from lvd_live.outline import Outline
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
 from lvd_live.placement import DEFAULT_FOV, Camera, between_crops, skeleton_length, to_metres
 from lvd_live.sources import Frame
+from lvd_live.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +63,12 @@ class Tracker:
     fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
     iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
     `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every eighth, in turns. All may be set
-    between frames. carry: what takes the mesh to another body's topology, and that body.
+    between frames. outline: limbs are shifted onto the mask's outline (see `outline.Outline`). carry: what takes the mesh to another body's topology, and that body.
     """
 
     def __init__(
         self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, evidence: str = "all", iterations: int | None = None, warm: bool = True,
-        uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None, carry: tuple[Correspondence, BodyModel] | None = None,
+        uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None, outline: bool = True, carry: tuple[Correspondence, BodyModel] | None = None,
     ):  # fmt: skip
         self.runtime, self.body = runtime, body
         self.fov_degrees, self.iterations, self.warm, self.uncertainty = fov_degrees, iterations, warm, uncertainty
@@ -77,6 +80,7 @@ class Tracker:
         self._regressor = body.J_regressor.numpy()
         self._stature, self._template_length = float(template[:, 1].max() - template[:, 1].min()), skeleton_length(self._regressor @ template)
         self.height = height
+        self.outline, self._align = outline, Outline(body)
         self._weights = dict(weights or {})
         self._offsets: torch.Tensor | None = None
         self.reset()
@@ -97,7 +101,7 @@ class Tracker:
         """What a file should remember of this tracker: JSON values."""
         return {
             "preset": self.runtime.network.preset.name, "weights": self._weights, "provider": self.runtime.provider, "fov_degrees": self.fov_degrees, "height": self.height,
-            "evidence": self.evidence, "iterations": self.iterations or "auto", "warm_start": self.warm, "uncertainty": self.uncertainty,
+            "evidence": self.evidence, "iterations": self.iterations or "auto", "warm_start": self.warm, "uncertainty": self.uncertainty, "outline": self.outline,
             "calibration": None if self.calibration is None else {name: list(self.calibration[name]) for name in ("std", "error")},
         }  # fmt: skip
 
@@ -107,6 +111,7 @@ class Tracker:
         self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
         self._spread: torch.Tensor | None = None  # (1, K), half crops
         self._turn = 0
+        self._align.reset()
 
     def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
@@ -124,9 +129,14 @@ class Tracker:
         picture, mask = crop.warp(frame.picture, size), crop.warp_mask(person, size)
         landmarks, maps = self._told(person, crop)
         clock.lap("crop")
-        folded = self.runtime.see(picture[None], mask[None], landmarks, maps)
+        shared = None
+        if self.together is not None and not any(x is None for x in (start, self._spread, landmarks, maps)):
+            shared = self.together(start=start, picture=picture[None], mask=mask[None], landmarks=landmarks, maps=maps)
+            clock.lap("together")
+            shared = shared if shared.steps[-1] < LOST else None  # it then has to look for itself
+        folded = None if shared else self.runtime.see(picture[None], mask[None], landmarks, maps)
         clock.lap("features")
-        descent, wasted = self._descend(folded, start), 0
+        descent, wasted = Descent(shared.vertices, shared.steps) if shared else self._descend(folded, start), 0
         if start is not None and self.iterations is None and not descent.steps[-1] < LOST:
             log.info("frame %d: the fit ran away (step %.2f); starting anew", frame.index, descent.steps[-1])
             wasted = len(descent.steps)
@@ -138,11 +148,20 @@ class Tracker:
             self.reset()
             return None
         self._crop, self._vertices = crop, descent.vertices
-        self._estimate_spread(folded, descent.vertices)
+        if shared:
+            self._spread[:, shared.targets] = shared.spread
+        else:
+            self._estimate_spread(folded, descent.vertices)
         clock.lap("uncertainty")
         known = descent.vertices if self._spread is None else torch.cat([descent.vertices, self._spread[..., None]], -1)
         dense = self.runtime.dense(known)[0]
         vertices = np.ascontiguousarray(dense[:, :3])
+        if self.outline:
+            if start is None:
+                self._align.reset()
+            (left, top), (right, bottom) = crop.to_unit([[-0.5, -0.5], [frame.picture.shape[1] - 0.5, frame.picture.shape[0] - 0.5]])
+            vertices = self._align(vertices, mask, (left, bottom, right, top))
+            clock.lap("outline")
         camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
         unit = to_metres(vertices, crop, camera)
         length = self._template_length * (1.0 if self.height is None else self.height / self._stature)

@@ -72,7 +72,7 @@ def frame(index=0, size=(480, 640)):
 
 @pytest.fixture
 def tracker(body):
-    return Tracker(KnowingRuntime(body), body)
+    return Tracker(KnowingRuntime(body), body, outline=False)
 
 
 def test_first_frame_is_cold_the_next_warm(tracker):

@@ -40,16 +40,12 @@ class Change:
 CHANGES: dict[str, Change] = {
     "as it is, at 128 pixels": Change(),
     "192 pixels": Change(options={"sizes": ((1.0, 192),)}),
-    "96 pixels": Change(options={"sizes": ((1.0, 96),)}),
     "without the finder's feature maps": Change(hidden=("fine", "coarse")),
     "without landmarks": Change(hidden=("landmarks",), variation={"no_landmarks": 1.0}),
-    "landmarks never the truth with noise": Change(variation={"true_landmarks": 0.0}),
     "an eighth of the people": Change(share=1 / 8),
-    "backbone half as wide": Change(preset={"backbone": partial(Pyramid, widths=(32, 48, 80, 128))}),
     "backbone 1.5 times as wide": Change(preset={"backbone": partial(Pyramid, widths=(96, 144, 240, 384))}),
     "field twice as wide": Change(preset={"hidden": 512}),
     "batches of 32": Change(options={"batch": 32}),
-    "neighbourhood counts half": Change(options={"loss": replace(Options().loss, own_weight=1.0)}),
 }
 
 

@@ -1,0 +1,101 @@
+"""A fit's last touch: limbs shift in the picture's plane until the mesh's outline lies on the mask's.
+
+The mask knows the outline to a pixel; a network that reads cells of four pixels does not. For each vertex i on the mesh's outline let n_i be the outline's normal there and g_i, along it, the way
+to the mask's edge. Each bone k shifts by t_k, and its vertices with it, w_ik being their skin weights:
+
+    min over t of  Σ_i ω_i (n_i · Σ_k w_ik t_k − g_i)²  +  STIFF Σ_k |t_k − t_parent(k)|²  +  SHORT Σ_k |t_k|²
+
+An iterated, robust least-squares problem of 48 unknowns (the last two terms are for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing: the build stays the
+network's. Depth stays as it was.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from lvd_live import draw
+from lvd_live.body.model import BodyModel
+
+STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
+NEAR = 0.03  # half crops: gaps beyond count less, as 1/(1 + g/NEAR)
+CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that is narrower: clothes and hair widen it
+REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
+RIM = 0.025  # half crops: vertices so near the drawn outline lie on it
+EDGE = 0.03  # half crops: so near the crop's edge, or the picture's, a mask has no outline
+COLD, WARM = 3, 1  # rounds
+_one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
+
+
+class Outline:
+    """Shifts a body's limbs onto a mask. Remembers the shifts, where the next frame's begin."""
+
+    def __init__(self, body: BodyModel):
+        self._weights, self._faces = body.weights.numpy(), body.faces.numpy().astype(np.int32)
+        self._some = slice(None, None, 3)  # of the vertices: enough for an outline
+        self._smooth = np.zeros((24, 24))
+        for child, parent in enumerate(body.parents[1:], 1):
+            row = np.zeros(24)
+            row[child], row[parent] = 1, -1
+            self._smooth += STIFF * np.outer(row, row)
+        self._smooth += SHORT * np.eye(24)
+        self.reset()
+
+    def reset(self) -> None:
+        self._shifts: np.ndarray | None = None  # (24, 2), half crops
+
+    @_one_thread
+    def __call__(self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> np.ndarray:
+        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices with their limbs shifted."""
+        low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
+        rounds, shifts = (COLD, np.zeros((24, 2))) if self._shifts is None else (WARM, self._shifts)
+        inside = distance_inside(mask > 127)
+        for _ in range(rounds):
+            shifts = shifts + self._solve(self._shifted(vertices, shifts), shifts, inside, low, high)
+        self._shifts = shifts
+        return self._shifted(vertices, shifts)
+
+    def _shifted(self, vertices: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        moved = vertices.copy()
+        moved[:, :2] += self._weights @ shifts.astype(np.float32)
+        return moved
+
+    def _solve(self, vertices: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """By how much more the bones shift, (24, 2). inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
+        size = len(inside)
+        drawn = distance_inside(drawn_in_crop(vertices, self._faces, size))
+        points, weights = vertices[self._some, :2], self._weights[self._some]
+        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
+        depth, gap, x, y = read(np.stack([drawn, inside, slope_x, slope_y], -1), points).T
+        gap = gap - depth
+        normal = np.stack([-x, y], -1)  # outward, y up
+        length = np.linalg.norm(normal, axis=1)
+        counts = (np.abs(depth) < RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
+        normal, gap, weights = normal[counts] / length[counts, None], gap[counts], weights[counts]
+        if not len(gap):
+            return np.zeros((24, 2))
+        rows = (weights[:, :, None] * normal[:, None]).reshape(-1, 48)
+        weighted = rows * (np.where(gap > 0, CLOTHES, 1) / (1 + np.abs(gap) / NEAR))[:, None]
+        prior = np.kron(self._smooth * (len(gap) / 24), np.eye(2))
+        return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(24, 2)
+
+
+def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
+    """The pixels (size, size) bool of a crop that a mesh (N, 3), crop frame, covers."""
+    half = size / 2
+    flat = np.column_stack([vertices[:, 0], -vertices[:, 1], np.ones(len(vertices))]).astype(np.float32)
+    return draw.silhouette(flat, faces, np.array([[half, 0, half - 0.5], [0, half, half - 0.5], [0, 0, 1.0]]), (size, size))
+
+
+def distance_inside(mask: np.ndarray) -> np.ndarray:
+    """How far within a mask (S, S) bool each pixel lies, half crops, float32; negative outside."""
+    mask = mask.astype(np.uint8)
+    return (cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)) * np.float32(2 / len(mask))
+
+
+def read(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A picture (S, S, C) float32 of the crop at points (P, 2), crop frame, bilinear: (P, C)."""
+    half = len(picture) / 2
+    pixels = (points * [half, -half] + half - 0.5).astype(np.float32)
+    return cv2.remap(picture.astype(np.float32), pixels[None, :, 0], pixels[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]

@@ -1,0 +1,102 @@
+"""Limbs are shifted onto the mask's outline, and only as far as it shows."""
+
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT
+from lvd_live.evaluate.metrics import silhouette_iou
+from lvd_live.outline import Outline, distance_inside, drawn_in_crop, read
+from lvd_live.paths import MODELS
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+def posed(body, **joints):
+    """A standing body that fills the crop, arms lowered, (N, 3); joints: angles about z."""
+    pose = torch.zeros(1, 24, 3)
+    for name, angle in {"left_shoulder": -0.9, "right_shoulder": 0.9, **joints}.items():
+        pose[0, JOINT[name], 2] = angle
+    with torch.no_grad():
+        vertices, _ = body(torch.zeros(1, body.shapedirs.shape[-1]), pose)
+    return ((vertices[0].numpy() - body.J_regressor.numpy()[0] @ body.v_template.numpy()) * 0.9).astype(np.float32)
+
+
+def mask_of(body, vertices):
+    return drawn_in_crop(vertices, body.faces.numpy().astype(np.int32), SIZE).astype(np.uint8) * 255
+
+
+def overlap(body, vertices, mask):
+    return silhouette_iou(mask_of(body, vertices) > 0, mask > 0)
+
+
+def test_distances_are_of_the_mask_and_read_where_asked():
+    mask = np.zeros((64, 64), bool)
+    mask[:, 32:] = True  # x > 0
+    points = np.array([[0.5, 0.3], [-0.25, -0.9]])
+    depth, twice = read(np.stack([distance_inside(mask), 2 * distance_inside(mask)], -1), points).T
+    np.testing.assert_allclose(twice, 2 * depth)
+    np.testing.assert_allclose(depth, [0.5, -0.25], atol=0.5 * 2 / 64 + 1e-3)
+
+
+def test_a_mesh_beside_its_mask_is_brought_onto_it(body):
+    there = posed(body)
+    aside = there + np.float32([0.05, -0.03, 0.2])
+    mask = mask_of(body, there)
+    found = Outline(body)(aside, mask)
+    assert overlap(body, aside, mask) < 0.5 and overlap(body, found, mask) > 0.8
+    assert np.abs((found - there)[:, :2]).mean() < 0.4 * np.abs((aside - there)[:, :2]).mean()
+    np.testing.assert_array_equal(found[:, 2], aside[:, 2])
+
+
+def test_one_arm_moves_alone(body):
+    there, other = posed(body), posed(body, left_shoulder=-0.8)
+    mask = mask_of(body, there)
+    found = Outline(body)(other, mask)
+    moved = np.abs(found - other)[:, :2].max(1)
+    legs = np.isin(body.part_labels.numpy(), [JOINT["left_knee"], JOINT["right_knee"], JOINT["left_ankle"], JOINT["right_ankle"]])
+    assert overlap(body, found, mask) > overlap(body, other, mask) + 0.02
+    assert moved[legs].max() < 0.2 * moved.max()
+
+
+def test_wide_clothes_shift_nothing(body):
+    import cv2
+
+    there = posed(body)
+    wide = cv2.dilate(mask_of(body, there), np.ones((7, 7)))
+    assert np.abs(Outline(body)(there, wide) - there)[:, :2].mean() < 0.25 * 0.047  # half crops: the mask is 0.047 wider on either side
+
+
+def test_what_lies_beyond_the_picture_is_not_pulled_in(body):
+    there = posed(body)
+    mask = mask_of(body, there)
+    mask[: SIZE // 2 + 20] = mask[: SIZE // 2 + 20]
+    cut = mask.copy()
+    cut[SIZE // 2 + 10 :] = 0  # the picture ends below the hips
+    bottom = -20 / SIZE
+    known, unknown = Outline(body)(there, cut, (-1, bottom, 1, 1)), Outline(body)(there, cut)
+    feet = there[:, 1] < -0.7
+    assert np.abs(known - there)[feet].mean() < 0.01
+    assert np.abs(known - there).mean() <= np.abs(unknown - there).mean()
+
+
+def test_shifts_go_on_from_the_last_frame_until_forgotten(body):
+    there = posed(body)
+    aside, mask, outline = there + np.float32([0.04, 0, 0]), mask_of(body, there), Outline(body)
+    first = outline(aside, mask)
+    for _ in range(4):
+        again = outline(aside, mask)
+    assert overlap(body, again, mask) >= overlap(body, first, mask) - 0.01
+    outline.reset()
+    np.testing.assert_allclose(outline(aside, mask), first, atol=1e-6)
+
+
+def test_an_empty_mask_shifts_nothing(body):
+    there = posed(body)
+    np.testing.assert_array_equal(Outline(body)(there, np.zeros((SIZE, SIZE), np.uint8)), there)
