@@ -1,9 +1,10 @@
-"""python -m lvd_live batch: many clips, a process for each core, or a Ray cluster."""
+"""python -m lvd_live batch: many clips, a process for each core, several in one step of the network on a GPU, or a Ray cluster."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import importlib
 import multiprocessing
 import os
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
@@ -60,16 +61,21 @@ def _engine(options: tuple[tuple[str, object], ...]):
 
 def track(job: Job) -> Outcome:
     """Track one clip into its sequence. Whatever goes wrong is in the outcome; only Ctrl-C passes through."""
+    return _track(job, lambda: _engine(job.options))
+
+
+def _track(job: Job, engine: Callable[[], tuple], progress: bool | Callable[[int, int | None], bool] = False) -> Outcome:
+    """`track` with the finder and the tracker that `engine` gives. progress: see `offline.process`."""
     from lvd_live.offline import process
     from lvd_live.sources import VideoSource
 
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        finder, tracker = _engine(job.options)
+        finder, tracker = engine()
         finder.reset()
         tracker.reset()
         with VideoSource(job.clip) as source:
-            summary = process(source, finder, tracker, output=job.output, progress=False, meta={"source": job.clip.name, "version": __version__})
+            summary = process(source, finder, tracker, output=job.output, progress=progress, meta={"source": job.clip.name, "version": __version__})
     except UserError as error:
         return Outcome(job.clip, problem=str(error))
     except Exception as error:
@@ -150,6 +156,30 @@ def _interruptible(work: Callable[[Job], Outcome], job: Job) -> Outcome:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def run_together(jobs: list[Job], count: int) -> Iterator[Outcome]:
+    """Outcomes as they come, of `count` clips at a time, side by side in this process: a thread for each, one step of the network for all (see `Together`)."""
+    from lvd_live.paths import MODELS
+    from lvd_live.person import BlazePoseFinder
+    from lvd_live.together import Together
+
+    _, first = _engine(jobs[0].options)
+    together, stopped = Together(first.runtime, min(count, len(jobs)), perturbations=first.uncertainty), threading.Event()
+
+    def attend(job: Job) -> Outcome:
+        tracker = copy.deepcopy(first, {id(shared): shared for shared in (first.runtime, first.body)})  # the same network, its own last mesh
+        tracker.together = together
+        with together.member():
+            return _track(job, lambda: (BlazePoseFinder(MODELS / "blazepose"), tracker), lambda *_: not stopped.is_set())
+
+    with ThreadPoolExecutor(together.size) as pool:
+        try:
+            for future in as_completed([pool.submit(attend, job) for job in jobs]):
+                yield future.result()
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
 def run_ray(jobs: list[Job], address: str, work: Callable[[Job], Outcome] = track) -> Iterator[Outcome]:
     """Outcomes as they come, from a Ray cluster whose machines have this program and see the same folders. A worker that dies costs its clip alone."""
     try:
@@ -200,14 +230,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="clips, also in folders of its own")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there and whole are kept")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="N clips side by side in one process, one step of the network (2 iterations) for all of them: for a GPU")
     parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)')
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
     parser.add_argument("--height", type=float, help="everybody's height in metres")
     parser.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
     args = parser.parse_args(argv)
-    if args.jobs < 1:
-        raise UserError("--jobs must be at least 1.")
+    if min(args.jobs, args.batch) < 1:
+        raise UserError("--jobs and --batch must be at least 1.")
+    if args.batch > 1 and (args.ray or args.preset != "live"):
+        raise UserError("--batch is for the live network on this machine: leave out --ray and --preset.")
     if not args.folder.is_dir():
         raise UserError(f"There is no folder {args.folder}.")
     folder, out = args.folder.resolve(), args.out.resolve()
@@ -224,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     left = [job for job in jobs if done[job.clip] is None]
     interrupted = False
     try:
-        running = run_ray(left, args.ray) if args.ray and left else run_processes(left, args.jobs)
+        running = run_ray(left, args.ray) if args.ray and left else run_together(left, args.batch) if args.batch > 1 and left else run_processes(left, args.jobs)
         with contextlib.closing(running), tqdm(total=len(jobs), initial=len(outcomes), unit="clip", file=sys.stderr) as bar:
             for outcome in running:
                 outcomes.append(outcome)

@@ -66,6 +66,8 @@ class Tracker:
     between frames. outline: limbs are shifted onto the mask's outline (see `outline.Outline`). carry: what takes the mesh to another body's topology, and that body.
     """
 
+    together: Together | None = None  # fits warm frames with those of other trackers that share this one's runtime, all with its number of iterations
+
     def __init__(
         self, runtime: Runtime, body: BodyModel, *, fov_degrees: float = DEFAULT_FOV, height: float | None = None, evidence: str = "all", iterations: int | None = None, warm: bool = True,
         uncertainty: int = 0, weights: Mapping[str, str] | None = None, calibration: Mapping[str, list[float]] | None = None, outline: bool = True, carry: tuple[Correspondence, BodyModel] | None = None,

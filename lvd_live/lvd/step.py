@@ -1,4 +1,7 @@
-"""Crops in, meshes out, with nothing waited for in between: several sequences side by side, each warm from its own last mesh. On CUDA all of it is one graph (not tried on a GPU yet)."""
+"""Crops in, meshes out, with nothing waited for in between: several sequences side by side, each warm from its own last mesh. On CUDA all of it is one graph (not tried on a GPU yet).
+
+`together.Together` fits clips with it (`batch --batch N`), and `bench` times it. A `Tracker` on its own does not use it: it stops as soon as the mesh stands still.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,13 @@ class Step:
             shapes |= {"landmarks": ((B, len(LANDMARKS), 4), torch.float32), "fine": ((B, FINE_CHANNELS, 32, 32), torch.uint8), "coarse": ((B, COARSE_CHANNELS, 8, 8), torch.uint8), "region": ((B, 2, 3), torch.float32)}
         self._staged = {name: torch.zeros(shape, dtype=dtype, pin_memory=self.cuda) for name, (shape, dtype) in shapes.items()}
         self._inputs = {name: staged.to(runtime.device) if self.cuda else staged for name, staged in self._staged.items()}
-        self._asked, self._offsets = asked, perturbations(count, K).to(runtime.device)
+        self.asked, self._offsets = asked, perturbations(count, K).to(runtime.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._output: torch.Tensor | None = None
 
     @torch.inference_mode()
     def __call__(self, *, start: np.ndarray, targets: np.ndarray, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None = None, maps: tuple[np.ndarray, ...] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """start (B, K, 3) float32, each in its crop's frame; targets (T,) int64; the rest as for `Runtime.see`. Returns vertices (B, K, 3), the targets' spread (B, T), the mean displacement of the last iteration (B,)."""
+        """start (B, K, 3) float32, each in its crop's frame; targets (T,) int64; the rest as for `Runtime.see`. Returns vertices (B, K, 3), the targets' spread (B, T), the mean displacement of each iteration (B, iterations)."""
         given = {"start": start, "targets": targets, "picture": picture, "mask": mask}
         if self.told:
             given |= {"landmarks": landmarks[:, list(LANDMARKS)], "fine": maps[0], "coarse": maps[1], "region": maps[2]}
@@ -47,15 +50,16 @@ class Step:
         else:
             self._output = self.forward()
         out = self._output.cpu().numpy()
-        vertices = out[:, : start[0].size].reshape(start.shape)
-        return vertices, out[:, start[0].size : -1], out[:, -1]
+        ends = start[0].size, start[0].size + self.asked
+        return out[:, : ends[0]].reshape(start.shape), out[:, ends[0] : ends[1]], out[:, ends[1] :]
 
     def forward(self) -> torch.Tensor:
-        """From the inputs on the device to (B, 3 K + T + 1): vertices, spread, last step. Makes no constants and reads nothing back, so that a graph can hold it."""
+        """From the inputs on the device to (B, 3 K + T + iterations): vertices, spread, steps. Makes no constants and reads nothing back, so that a graph can hold it."""
         x, runtime = self._inputs, self.runtime
         folded = runtime.look(x["picture"], x["mask"], x["landmarks"] if self.told else None, Maps(x["fine"], x["coarse"], x["region"]) if self.told else None)
-        *_, (v, step) = itertools.islice(iterate(runtime.field, folded, x["start"]), self.iterations)
-        parts = [v.flatten(1), *([spread(runtime.field, folded, v, self._offsets, x["targets"])] if self._asked else []), step[:, None]]
+        ways, steps = zip(*itertools.islice(iterate(runtime.field, folded, x["start"]), self.iterations), strict=True)
+        v = ways[-1]
+        parts = [v.flatten(1), *([spread(runtime.field, folded, v, self._offsets, x["targets"])] if self.asked else []), torch.stack(steps, 1)]
         return torch.cat(parts, 1)
 
     def _replay(self) -> None:
@@ -67,6 +71,6 @@ class Step:
                     self.forward()
             torch.cuda.current_stream().wait_stream(side)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads may be finding people
                 self._output = self.forward()
         self._graph.replay()
