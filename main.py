@@ -50,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
     fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
     fit.add_argument("--evidence", choices=("all", "maps", "picture"), default="all", help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: %(default)s)")
+    fit.add_argument("--no-outline", action="store_true", help="leave the mesh where the network puts it: do not shift its limbs onto the mask's outline")
     fit.add_argument("--no-landmarks", action="store_true", help="the same as --evidence maps")
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
     fit.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
@@ -293,7 +294,7 @@ def _make_tracker(options: argparse.Namespace):
 
     chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": options.iterations}
     given = {name: value for name, value in chosen.items() if value is not None}
-    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, engine=options.engine, uncertainty=8, **given)
+    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, engine=options.engine, uncertainty=8, outline=not options.no_outline, **given)
 
 
 def _report(summary) -> None:
