@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ class Input:
     def title(self) -> str:
         if self.kind != "camera":
             return Path(self.place).name
-        return f"camera {self.place}" if self.place.isdigit() else "camera stream"  # an address may hold a password
+        if not self.place.isdigit():
+            return "camera stream"  # an address may hold a password
+        return next((text.partition(": ")[2] for text in known_cameras() if text.startswith(f"{self.place}: ")), f"camera {self.place}")
 
     def open(self):
         """The source; UserError where there is none."""
@@ -35,8 +38,15 @@ class Input:
         return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)
 
 
+@functools.cache
+def known_cameras() -> tuple[str, ...]:
+    """`camera_names`, asked for anew only when somebody looks for cameras: a title is shown many times a second."""
+    return tuple(camera_names())
+
+
 def camera_names() -> list[str]:
     """"number: name" of each camera, where the system tells."""
+    known_cameras.cache_clear()
     return [f"{number}: {name}" for number, name in (_linux_cameras() if sys.platform.startswith("linux") else _other_cameras())]
 
 

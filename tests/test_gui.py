@@ -396,6 +396,9 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
         (node / "index").write_text(f"{index}\n")
     monkeypatch.setattr(gui.inputs, "_V4L", tmp_path)
     assert camera_names() == ["0: Front", "2: Back"]
+    assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == ["Front", "Back", "camera 5", "camera stream"]
+    monkeypatch.undo()
+    camera_names()  # the next test sees this machine's
 
 
 @pytest.mark.parametrize("stated", [None, 3, {}, {"std": [0, 1]}, {"std": [0, 1], "error": [0]}, {"std": ["a"], "error": [1]}, {"std": [1, 0], "error": [0, 1]}, {"std": [0, float("nan")], "error": [0, 1]}, {"std": [], "error": []}])
