@@ -1,7 +1,9 @@
 """The benchmark's arithmetic, and a whole run on a few frames."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +12,8 @@ from lvd_live.bench.reference import Reference
 from lvd_live.errors import UserError
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.network import LVD, PRESETS
-from lvd_live.paths import DEMO
+from lvd_live.lvd.step import Step
+from lvd_live.paths import DEMO, ROOT
 
 
 def test_work_is_counted():
@@ -44,7 +47,7 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     """On the demo's first frames, the paper's network left out, which takes seconds."""
 
     class NoPaper:
-        times, change_mm = {"float32": [100.0]}, {"float32": 0.0}
+        times, change_mm = {"eager float32": [100.0]}, {"eager float32": 0.0}
 
         def __init__(self, device): ...
         def round(self): ...
@@ -65,7 +68,33 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     assert "| **frame**" in capsys.readouterr().out
 
 
-def test_mistakes_take_a_sentence():
+def test_the_paper_network_as_one_step_is_the_paper_network():
+    """What is timed on CUDA as a graph gives the same mesh; here a small one, on the CPU."""
+    paper = object.__new__(cli.Paper)
+    network = LVD(replace(PRESETS["paper"], vertices=60, size=64)).eval()
+    rng = np.random.default_rng(0)
+    paper.device, paper.picture, paper.mask = "cpu", rng.integers(0, 255, (1, 64, 64, 3), np.uint8), np.full((1, 64, 64), 255, np.uint8)
+    runtime = Runtime(network, device="cpu", engine="float32")
+    torch.testing.assert_close(paper.replay(Step(runtime, 1, iterations=cli.ITERATIONS)), paper.fit(runtime), atol=1e-5, rtol=0)
+
+
+def test_accuracy_of_every_variant_beside_the_plain_formula(capsys):
+    """On held-out people, where there are some."""
+    folder = ROOT / "runs" / "data-held-out"
+    if not any(folder.glob("*.npy")):
+        pytest.skip("there are no held-out people in runs/data-held-out")
+    assert cli.main(["--accuracy", str(folder), "--people", "8"]) == 0
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ") and "variant" not in line]
+    figures = {cells[1].strip(): [float(c) for c in cells[2:5]] for cells in lines}
+    plain = figures.pop("plain formula")
+    assert plain[1] == 0 and 10 < plain[0] < 1000
+    for name, (v2v, apart, worst) in figures.items():
+        assert 0 < worst < (10 if "bfloat16" in name else 0.05) and apart <= worst and abs(v2v - plain[0]) < apart + 0.02
+
+
+def test_mistakes_take_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        cli.main(["--accuracy", str(tmp_path / "none")])
     with pytest.raises(UserError, match="at least 1"):
         cli.main(["--rounds", "0"])
     if not torch.cuda.is_available():

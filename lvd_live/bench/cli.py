@@ -6,6 +6,7 @@ Rounds are interleaved: each measures every variant and the references; figures 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -22,6 +23,7 @@ from lvd_live.errors import UserError
 from lvd_live.lvd import packed
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.step import Step
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
@@ -87,16 +89,25 @@ class Paper:
         self.device, rng = device, np.random.default_rng(0)
         self.picture, self.mask = rng.integers(0, 255, (1, 256, 256, 3), np.uint8), np.full((1, 256, 256), 255, np.uint8)
         self.runtimes = {name: Runtime(network, device=device, **options) for name, options in variants(device).items()}
-        self.times: dict[str, list[float]] = {name: [] for name in self.runtimes}
-        meshes = {name: self.fit(runtime) for name, runtime in self.runtimes.items()}
+        self.fits = {name: functools.partial(self.fit, runtime) for name, runtime in self.runtimes.items()}
+        if device == "cuda":
+            self.fits |= {f"{name}, graph": functools.partial(self.replay, Step(runtime, 1, iterations=ITERATIONS)) for name, runtime in self.runtimes.items()}
+        self.times: dict[str, list[float]] = {name: [] for name in self.fits}
+        meshes = {name: fit() for name, fit in self.fits.items()}
         self.change_mm = {name: HALF_CROP_MM * float((mesh - meshes["eager float32"]).norm(dim=-1).mean()) for name, mesh in meshes.items()}
 
     def fit(self, runtime: Runtime) -> torch.Tensor:
         return runtime.descend(runtime.see(self.picture, self.mask), None, iterations=ITERATIONS).vertices
 
+    def replay(self, step: Step) -> torch.Tensor:
+        """`fit` as one `Step`."""
+        K = len(step.runtime.network.control)
+        vertices, *_ = step(start=np.zeros((1, K, 3), np.float32), targets=np.arange(0), picture=self.picture, mask=self.mask)
+        return torch.from_numpy(np.array(vertices)).to(self.device)
+
     def round(self) -> None:
-        for name, runtime in self.runtimes.items():
-            self.times[name].append(timed(lambda: self.fit(runtime), self.device))
+        for name, fit in self.fits.items():
+            self.times[name].append(timed(fit, self.device))
 
 
 def peak_memory_mb() -> float | None:
@@ -108,8 +119,8 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def rooflines(device: str, live: Live, medians: dict[str, float], precision: str) -> list[dict]:
-    """Features, an iteration and the uncertainty of the live preset: work, and how near to the machine's limits it is done."""
+def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], precision: str) -> list[dict]:
+    """Features, an iteration and the uncertainty of the live preset, and the paper's network whole: work, and how near to the machine's limits it is done."""
     limits = roofline.ceilings(device)
     runtime = live.trackers["eager float32"].runtime
     size, vertices = runtime.size, len(runtime.network.control)
@@ -122,10 +133,12 @@ def rooflines(device: str, live: Live, medians: dict[str, float], precision: str
         ("features", "features", precision, lambda: runtime.see(*told, maps)),
         ("iteration", "iteration", "float32", lambda: runtime.descend(folded, v, iterations=1)),
         ("uncertainty", "uncertainty", "float32", lambda: runtime.uncertainty(folded, v, offsets, some)),
+        *((f"paper, {name}", name, name.split(",")[0], lambda: paper.fit(paper.runtimes["eager float32"])) for name in paper.times if name in ("float32", "bfloat16", "bfloat16, field too")),
     ):
         gflop, gbyte = roofline.work(call)
-        part = roofline.fraction(gflop, gbyte, medians[timed_as], limits.gflops[kind], limits.gbytes)
-        rows.append({"stage": stage, "gflop": gflop, "gbyte": gbyte, "ms": medians[timed_as], "gflops": gflop / medians[timed_as] * 1000, "ceiling_gflops": limits.gflops[kind], "ceiling_gbytes": limits.gbytes, "fraction": part})
+        ms = statistics.median(paper.times[timed_as]) if stage.startswith("paper") else medians[timed_as]
+        part = roofline.fraction(gflop, gbyte, ms, limits.gflops[kind], limits.gbytes)
+        rows.append({"stage": stage, "gflop": gflop, "gbyte": gbyte, "ms": ms, "gflops": gflop / ms * 1000, "ceiling_gflops": limits.gflops[kind], "ceiling_gbytes": limits.gbytes, "fraction": part})
     return rows
 
 
@@ -158,7 +171,7 @@ def measure(device: str, args: argparse.Namespace) -> list[dict]:
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
             result |= stages.live(frames, live.finder, live.trackers[name]) | stages.batched(live.trackers[name])
-            result["roofline"] = rooflines(device, live, medians, "bfloat16" if name == "bfloat16" else "float32")
+            result["roofline"] = rooflines(device, live, paper, medians, "bfloat16" if name == "bfloat16" else "float32")
         results.append(result)
     for name, times in paper.times.items():
         ms = statistics.median(times)
@@ -209,9 +222,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the formula's N x N x 3 output (a second or more a round)")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--scaling", type=Path, metavar="FILE.png", help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and number of clips")
+    parser.add_argument("--accuracy", type=Path, metavar="DATA", help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such as runs/data-held-out)")
+    parser.add_argument("--people", type=int, default=256, help="of --accuracy")
     args = parser.parse_args(argv)
-    if min(args.frames, args.rounds, args.threads) < 1:
-        raise UserError("--frames, --rounds and --threads must be at least 1.")
+    if min(args.frames, args.rounds, args.threads, args.people) < 1:
+        raise UserError("--frames, --rounds, --threads and --people must be at least 1.")
     if args.device and "cuda" in args.device and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave --device out, or choose cpu.")
     for path in (args.json, args.scaling):
@@ -222,6 +237,14 @@ def main(argv: list[str] | None = None) -> int:
         from lvd_live.bench.scaling import draw_scaling
 
         draw_scaling(args.scaling, args.video)
+        return 0
+    if args.accuracy:
+        from lvd_live.bench import accuracy
+
+        text, results = accuracy.report(args.accuracy, args.weights, args.people)
+        sys.stdout.write(text + "\n")
+        if args.json:
+            args.json.write_text(json.dumps(results, indent=1))
         return 0
     devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
     results = [result for device in devices for result in measure(device, args)]
