@@ -71,21 +71,22 @@ def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = N
         report.say("## What the error hangs on", *ablations.splitlines())
 
 
-def methods(tracker: Tracker, baseline) -> dict[str, tuple[str, experiments.Method]]:
-    """By name: what it is told, and the method."""
+def methods(tracker: Tracker, baseline) -> dict[str, tuple[experiments.Method, dict]]:
+    """By name: the method, and how it sees people (see `held_out.sights`)."""
+    size = tracker.runtime.size
     told = EVIDENCE if tracker.runtime.network.preset.landmarks else ("picture",)
-    found = {f"LVD, told {e}": (e, experiments.by_descent(tracker.runtime)) for e in told}
-    found["LVD, first iteration alone"] = (told[0], experiments.by_descent(tracker.runtime, 1))
+    found = {f"LVD, told {e}": (experiments.by_descent(tracker.runtime), {"size": size, "evidence": e}) for e in told}
+    found["LVD, first iteration alone"] = (experiments.by_descent(tracker.runtime, 1), {"size": size, "evidence": told[0]})
     if baseline is not None:
-        found |= {f"ResNet-18 to parameters, told {e}": (e, experiments.by_regression(baseline)) for e in ("all", "picture")}
+        found |= {f"ResNet-18 to parameters, told {e}": (experiments.by_regression(baseline), {"size": baseline.size, "evidence": e}) for e in ("all", "picture")}
     return found
 
 
 def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
     report.say("## Accuracy", "Pelvis-aligned, mm. V2V: vertex to vertex after 6 iterations from the crop's centre, by yaw, over all, and over those who are seen whole; V2S: vertex to true surface. told: all = landmarks and feature maps, maps = feature maps alone, picture = picture and mask.")
     rows, curves = [], {}
-    for name, (told, method) in methods(tracker, baseline).items():
-        fits = experiments.accuracy(method, tracker.body, sights(shards, tracker.runtime.size, evidence=told, count=count))
+    for name, (method, seeing) in methods(tracker, baseline).items():
+        fits = experiments.accuracy(method, tracker.body, sights(shards, **seeing, count=count))
         v2v = fits.converged
         groups = [mean(v2v[chosen]) for chosen in (*(fits.yaw == y for y in YAWS), v2v > 0, fits.whole, ~fits.whole)]
         rows.append((name, *groups, float(np.median(v2v)), mean(fits.v2s)))
@@ -105,14 +106,14 @@ def measured(shapes: experiments.Shapes) -> list[str]:
 def shape(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
     report.say("## Shape", f"{SHAPES} pictures, measured by body parameters fitted to the converged mesh, each person at the true distance. Slope of found against true: 1 is right, 0 is always the average.")
     fitter, rows, scatter = BodyFitter(tracker.body), [], {}
-    for name, (told, method) in methods(tracker, baseline).items():
+    for name, (method, seeing) in methods(tracker, baseline).items():
         if "first" in name:
             continue
-        found = experiments.shapes(method, fitter, sights(shards, tracker.runtime.size, evidence=told, count=SHAPES))
+        found = experiments.shapes(method, fitter, sights(shards, **seeing, count=SHAPES))
         rows.append((name, *measured(found)))
         scatter[name] = found
-    name, (told, method) = next(iter(methods(tracker, baseline).items()))
-    together = experiments.shapes(method, fitter, sights(shards, tracker.runtime.size, evidence=told, count=count), pictures=POSES)
+    name, (method, seeing) = next(iter(methods(tracker, baseline).items()))
+    together = experiments.shapes(method, fitter, sights(shards, **seeing, count=sum(map(len, shards.maps))), pictures=POSES)
     rows.append((f"{name}, {POSES} pictures of a person together", *measured(together)))
     report.table("shape", ("method", *(f"{n.replace('_', ' ')}, cm (slope)" for n in NAMES)), rows)
     first = next(iter(scatter.values()))

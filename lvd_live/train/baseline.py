@@ -52,6 +52,7 @@ class Regressor(nn.Module):
     The camera is weak perspective: scale (half crops per metre) and where the pelvis stands in the crop. Rotations are 6D (Zhou et al. 2019).
     """
 
+    size = 128  # pixels: of the crops it learns from
     skin, transforms = BodyModel.skin, BodyModel.transforms  # on the control vertices
 
     def __init__(self, body: BodyModel, control: torch.Tensor, columns: torch.Tensor, mix: torch.Tensor):

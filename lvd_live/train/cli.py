@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        stages = args.sizes or f"1:{PRESETS[args.preset].size}"
+        stages = args.sizes or f"1:{Regressor.size if args.baseline else PRESETS[args.preset].size}"
         sizes = tuple((float(a), int(b)) for a, b in (stage.split(":") for stage in stages.split(",")))
     except ValueError:
         raise UserError(f"--sizes {args.sizes} is not a list like 0.5:128,1:192.") from None
