@@ -43,12 +43,12 @@ def keep_memory() -> None:
 class Runtime:
     """See a crop once, descend on it many times.
 
-    engine : "float32"; "bfloat16" for the backbone alone, positions and field stay float32 (an approximation: the mesh moves by 0.8 mm on average, 0.4 about its own centre); "onnxruntime", which runs the backbone in
-    float32 on the CPU; "auto": on a CPU the fastest of them, measured once (see `engines`), on CUDA bfloat16 where it has that. But for bfloat16 the numbers are the network's own, up to rounding: batch norm is folded, the
-    backbone's last layer and the field's first are one. field_precision: of the field's second layer, its largest; in bfloat16 the mesh moves by 1.5 mm, so that it is left to whoever needs the time. pack: see `packed`.
+    engine : "float32"; "bfloat16" for the backbone and the field's second layer, while positions and the rest of the field stay float32 (an approximation: on held-out people the mesh moves by 0.6 mm on average);
+    "onnxruntime", which runs the backbone in float32 on the CPU; "auto": on a CPU the fastest of them, measured once (see `engines`), on CUDA bfloat16 where it has that. But for bfloat16 the numbers are the network's own,
+    up to rounding: batch norm is folded, the backbone's last layer and the field's first are one. pack: see `packed`.
     """
 
-    def __init__(self, network: LVD, *, device: str = "auto", engine: str = "auto", field_precision: str = "float32", pack: bool = True):
+    def __init__(self, network: LVD, *, device: str = "auto", engine: str = "auto", pack: bool = True):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         if engine == "auto" and self.device.type == "cpu":
             engine = fastest(network, lambda name: Runtime(network, device="cpu", engine=name))
@@ -67,7 +67,7 @@ class Runtime:
         self.network.to(self.device, memory_format=torch.channels_last)
         self.field.to(self.device)
         self.network.backbone.to(self.dtype)
-        self.field.dtype = getattr(torch, field_precision)
+        self.field.dtype = self.dtype
         self.field.layer2.to(self.field.dtype)
         if pack and packed.available(self.device):
             keep_memory()
