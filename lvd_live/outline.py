@@ -1,12 +1,11 @@
-"""A fit's last touch: limbs shift in the picture's plane until the mesh's outline lies on the mask's.
+"""A fit's last touch: limbs shift and swell in the picture's plane until the mesh's outline lies on the mask's.
 
-The mask knows the outline to a pixel; a network that reads cells of four pixels does not. For each vertex i on the mesh's outline let n_i be the outline's normal there and g_i, along it, the way
-to the mask's edge. Each bone k shifts by t_k, and its vertices with it, w_ik being their skin weights:
+The mask knows the outline to a pixel; a network that reads cells of four pixels does not, and where it is in doubt it makes limbs thin. For each vertex i on the mesh's outline let n_i be the outline's
+normal there and g_i, along it, the way to the mask's edge. Each bone k shifts by t_k and swells by s_k, and its vertices, with skin weights w_ik and normals m_i, do so with it:
 
-    min over t of  Σ_i ω_i (n_i · Σ_k w_ik t_k − g_i)²  +  STIFF Σ_k |t_k − t_parent(k)|²  +  SHORT Σ_k |t_k|²
+    min over t, s of  Σ_i ω_i (Σ_k w_ik (n_i · t_k + n_i · m_i s_k) − g_i)²  +  E(t) + SWELL E(s),    E(t) = STIFF Σ_k |t_k − t_parent(k)|² + SHORT Σ_k |t_k|²
 
-An iterated, robust least-squares problem of 48 unknowns (the last two terms are for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing: the build stays the
-network's. Depth stays as it was.
+An iterated, robust least-squares problem of 72 unknowns (E is for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing and swells it in part. Depth stays as it was.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from lvd_live import draw
 from lvd_live.body.model import BodyModel
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
+SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
 NEAR = 0.03  # half crops: gaps beyond count less, as 1/(1 + g/NEAR)
 CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that is narrower: clothes and hair widen it
 REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
@@ -29,7 +29,7 @@ _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products
 
 
 class Outline:
-    """Shifts a body's limbs onto a mask. Remembers the shifts, where the next frame's begin."""
+    """Brings a body's limbs onto a mask. Remembers by how much, where the next frame begins."""
 
     def __init__(self, body: BodyModel):
         self._weights, self._faces = body.weights.numpy(), body.faces.numpy().astype(np.int32)
@@ -40,45 +40,48 @@ class Outline:
             row[child], row[parent] = 1, -1
             self._smooth += STIFF * np.outer(row, row)
         self._smooth += SHORT * np.eye(24)
+        self._smooth = np.kron(self._smooth, np.diag([1, 1, SWELL]))
         self.reset()
 
     def reset(self) -> None:
-        self._shifts: np.ndarray | None = None  # (24, 2), half crops
+        self._shifts: np.ndarray | None = None  # (24, 3), half crops: x, y, and outward
 
     @_one_thread
     def __call__(self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> np.ndarray:
-        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices with their limbs shifted."""
+        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices, moved in x and y."""
         low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
-        rounds, shifts = (COLD, np.zeros((24, 2))) if self._shifts is None else (WARM, self._shifts)
-        inside = distance_inside(mask > 127)
+        rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
+        inside, outward = distance_inside(mask > 127), draw.vertex_normals(vertices, self._faces)[:, :2]
         for _ in range(rounds):
-            shifts = shifts + self._solve(self._shifted(vertices, shifts), shifts, inside, low, high)
+            shifts = shifts + self._solve(self._shifted(vertices, outward, shifts), outward, shifts, inside, low, high)
         self._shifts = shifts
-        return self._shifted(vertices, shifts)
+        return self._shifted(vertices, outward, shifts)
 
-    def _shifted(self, vertices: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    def _shifted(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        by = self._weights @ shifts.astype(np.float32)
         moved = vertices.copy()
-        moved[:, :2] += self._weights @ shifts.astype(np.float32)
+        moved[:, :2] += by[:, :2] + by[:, 2:] * outward
         return moved
 
-    def _solve(self, vertices: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """By how much more the bones shift, (24, 2). inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
+    def _solve(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """By how much more the bones shift and swell, (24, 3). outward (N, 2): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
         size = len(inside)
         drawn = distance_inside(drawn_in_crop(vertices, self._faces, size))
-        points, weights = vertices[self._some, :2], self._weights[self._some]
+        points = vertices[self._some, :2]
         slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
-        depth, gap, x, y = read(np.stack([drawn, inside, slope_x, slope_y], -1), points).T
-        gap = gap - depth
+        depth, edge, x, y = read(np.stack([drawn, inside, slope_x, slope_y], -1), points).T
+        gap = edge - depth
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
         counts = (np.abs(depth) < RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
-        normal, gap, weights = normal[counts] / length[counts, None], gap[counts], weights[counts]
-        if not len(gap):
-            return np.zeros((24, 2))
-        rows = (weights[:, :, None] * normal[:, None]).reshape(-1, 48)
+        if not counts.any():
+            return np.zeros_like(shifts)
+        normal, gap, weights = normal[counts] / length[counts, None], gap[counts], self._weights[self._some][counts]
+        along = np.column_stack([normal, (normal * outward[self._some][counts]).sum(1)])
+        rows = (weights[:, :, None] * along[:, None]).reshape(len(gap), -1)
         weighted = rows * (np.where(gap > 0, CLOTHES, 1) / (1 + np.abs(gap) / NEAR))[:, None]
-        prior = np.kron(self._smooth * (len(gap) / 24), np.eye(2))
-        return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(24, 2)
+        prior = self._smooth * (len(gap) / 24)
+        return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
 
 
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:

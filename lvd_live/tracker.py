@@ -63,7 +63,7 @@ class Tracker:
     fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
     iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
     `network.EVIDENCE`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every eighth, in turns. All may be set
-    between frames. outline: limbs are shifted onto the mask's outline (see `outline.Outline`). carry: what takes the mesh to another body's topology, and that body.
+    between frames. outline: limbs are brought onto the mask's outline (see `outline.Outline`). carry: what takes the mesh to another body's topology, and that body.
     """
 
     together: Together | None = None  # fits warm frames with those of other trackers that share this one's runtime, all with its number of iterations

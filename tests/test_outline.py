@@ -1,4 +1,4 @@
-"""Limbs are shifted onto the mask's outline, and only as far as it shows."""
+"""Limbs are shifted and swollen onto the mask's outline, and only as far as it shows."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
+from lvd_live.draw import vertex_normals
 from lvd_live.evaluate.metrics import silhouette_iou
 from lvd_live.outline import Outline, distance_inside, drawn_in_crop, read
 from lvd_live.paths import MODELS
@@ -51,7 +52,7 @@ def test_a_mesh_beside_its_mask_is_brought_onto_it(body):
     mask = mask_of(body, there)
     found = Outline(body)(aside, mask)
     assert overlap(body, aside, mask) < 0.5 and overlap(body, found, mask) > 0.8
-    assert np.abs((found - there)[:, :2]).mean() < 0.4 * np.abs((aside - there)[:, :2]).mean()
+    assert np.abs((found - there)[:, :2]).mean() < 0.45 * np.abs((aside - there)[:, :2]).mean()
     np.testing.assert_array_equal(found[:, 2], aside[:, 2])
 
 
@@ -71,6 +72,15 @@ def test_wide_clothes_shift_nothing(body):
     there = posed(body)
     wide = cv2.dilate(mask_of(body, there), np.ones((7, 7)))
     assert np.abs(Outline(body)(there, wide) - there)[:, :2].mean() < 0.25 * 0.047  # half crops: the mask is 0.047 wider on either side
+
+
+def test_a_thin_mesh_fills_its_mask_in_part(body):
+    there = posed(body)
+    mask = mask_of(body, there + 0.02 * np.float32([1, 1, 0]) * vertex_normals(there, body.faces.numpy().astype(np.int32)))
+    found = Outline(body)(there, mask)
+    before, after, full = ((m > 0).sum() for m in (mask_of(body, there), mask_of(body, found), mask))
+    assert 0.2 < (after - before) / (full - before) < 0.9
+    assert overlap(body, found, mask) > overlap(body, there, mask) + 0.03
 
 
 def test_what_lies_beyond_the_picture_is_not_pulled_in(body):
