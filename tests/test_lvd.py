@@ -6,12 +6,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvd_live.errors import UserError
 from lvd_live.lvd import packed
 from lvd_live.lvd.descent import descend, descend_plainly
 from lvd_live.lvd.field import Field, FoldedField, Seen, sample
+from lvd_live.lvd.hourglass import upsample
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
 from lvd_live.lvd.evidence import region_in_crop
 from lvd_live.lvd.runtime import Runtime
@@ -177,6 +179,15 @@ def test_whole_paper_network_with_exact_rewrites():
     runtime = Runtime(network, device="cpu", engine="float32")
     fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
     torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 64, 64), (2, 5, 6, 20), (1, 3, 32, 4)])
+def test_upsampling_is_bicubic(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(upsample(x), F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True), atol=1e-5, rtol=1e-5)
+    x.requires_grad_()
+    upsample(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
 
 
 def with_statistics(preset="live"):
