@@ -73,14 +73,15 @@ class Outline:
         gap = edge - depth
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
-        counts = (np.abs(depth) < RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
+        counts = (np.abs(depth) < 2.5 * RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
         if not counts.any():
             return np.zeros_like(shifts)
         normal, gap, weights = normal[counts] / length[counts, None], gap[counts], self._weights[self._some][counts]
         along = np.column_stack([normal, (normal * outward[self._some][counts]).sum(1)])
         rows = (weights[:, :, None] * along[:, None]).reshape(len(gap), -1)
-        weighted = rows * (np.where(gap > 0, CLOTHES, 1) / (1 + np.abs(gap) / NEAR))[:, None]
-        prior = self._smooth * (len(gap) / 24)
+        on_outline = np.exp(-((depth[counts] / RIM) ** 2)) * (1 - (gap / REACH) ** 2)
+        weighted = rows * (on_outline * np.where(gap > 0, CLOTHES, 1) / (1 + np.abs(gap) / NEAR))[:, None]
+        prior = self._smooth * (on_outline.sum() / 24)
         return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
 
 

@@ -98,7 +98,7 @@ class Runtime:
         """Descend from `start` (B, K, 3), or from the crop's centre where it is None. See `descent.descend`."""
         if start is None:
             start = torch.zeros(len(folded), 3, device=self.device)
-        return descend(self.field, folded, start, iterations=iterations, tolerance=tolerance)
+        return descend(self.field, folded, start, iterations=iterations, tolerance=tolerance, relaxation=self.network.preset.relaxation)
 
     @torch.inference_mode()
     def uncertainty(self, folded: Folded, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

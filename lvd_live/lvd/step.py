@@ -57,7 +57,7 @@ class Step:
         """From the inputs on the device to (B, 3 K + T + iterations): vertices, spread, steps. Makes no constants and reads nothing back, so that a graph can hold it."""
         x, runtime = self._inputs, self.runtime
         folded = runtime.look(x["picture"], x["mask"], x["landmarks"] if self.told else None, Maps(x["fine"], x["coarse"], x["region"]) if self.told else None)
-        ways, steps = zip(*itertools.islice(iterate(runtime.field, folded, x["start"]), self.iterations), strict=True)
+        ways, steps = zip(*itertools.islice(iterate(runtime.field, folded, x["start"], runtime.network.preset.relaxation), self.iterations), strict=True)
         v = ways[-1]
         parts = [v.flatten(1), *([spread(runtime.field, folded, v, self._offsets, x["targets"])] if self.asked else []), torch.stack(steps, 1)]
         return torch.cat(parts, 1)
