@@ -175,7 +175,7 @@ def on_real(report: Report, preset: str, weights: Path | None, real: Path, model
         for title, group in ((", ".join(TIGHT), [s for s in scores if s.tight]), ("clips", [s for s in scores if s.frames > 1]), ("pictures", [s for s in scores if s.frames == 1]), ("all", scores)):
             if group:
                 rows.append((evidence, title, f"{sum(s.tracked for s in group)}/{sum(s.frames for s in group)}", *(mean([getattr(s, k) for s in group]) * f for k, f in (("iou", 1), ("joints", 100), ("landmarks", 100)))))
-    report.say("## Real pictures", "Silhouette against the finder's mask, the limbs' joints against its landmarks (% of the person's height in the picture); means over files.")
+    report.say("## Real pictures", "Silhouette against the finder's mask, the limbs' joints against its landmarks (% of the person's height in the picture); means over files. The mesh is the one that is shown: its limbs have been brought onto the outline of the mask that the IoU is measured against.")
     report.table("real", ("told", "group", "tracked", "IoU", "joints, %", "own landmarks, %"), rows)
     warm, cold = (Tracker.load(preset, weights=weights, iterations=n) for n in (None, 8))
     rows = [(path.name, way, s.vertices, s.joints, s.lag) for path in paths if path.suffix.lower() in {".mp4", ".mov", ".mkv"} for way, s in steadiness(path, finder, warm, cold).items()]
