@@ -155,7 +155,7 @@ def _strips(vertices, faces, intrinsics, size, colours):
             continue
         heights = np.minimum(high[inside, 1], last - 1) - np.maximum(low[inside, 1], first) + 1
         chosen = faces[inside][_affordable(widths[inside] * heights, (right - left) * (last - first))]
-        cover, colour = _rasterise(pixels, depths, chosen, colours, (left, first, right, last))
+        cover, colour = rasterise(pixels, depths, chosen, colours, (left, first, right, last))
         yield _Strip(slice(first, last), slice(left, right), cover, colour)
 
 
@@ -168,8 +168,8 @@ def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
     return np.sort(order[np.cumsum(areas[order]) <= budget])
 
 
-def _rasterise(pixels, depths, faces, colours, box):
-    """Draw triangles into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour."""
+def rasterise(pixels, depths, faces, colours, box):
+    """Draw triangles `faces` (M,3) between `pixels` (N,2) at `depths` (N,) > 0, with `colours` (N,3) float32, into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     focal = height / 2.0  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward

@@ -86,12 +86,9 @@ class Outline:
 
 
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
-    """The pixels (size, size) bool of a crop that a closed mesh (N, 3), crop frame, covers."""
-    half = size / 2
-    a, b, c = (vertices[:, :2][faces[:, corner]] for corner in range(3))
-    faces = faces[(b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) > (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])]  # those that face us cover all that the others do
-    flat = np.column_stack([vertices[:, 0], -vertices[:, 1], np.ones(len(vertices))]).astype(np.float32)
-    return draw.silhouette(flat, faces, np.array([[half, 0, half - 0.5], [0, half, half - 0.5], [0, 0, 1.0]]), (size, size))
+    """The pixels (size, size) bool of a crop that a mesh (N, 3), crop frame, covers."""
+    half, flat = size / 2, np.ones(len(vertices), np.float32)
+    return draw.rasterise(vertices[:, :2] * [half, -half] + (half - 0.5), flat, faces, np.repeat(flat[:, None], 3, 1), (0, 0, size, size))[0]
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
