@@ -29,7 +29,7 @@ def plainly(network: LVD, picture: np.ndarray, mask: np.ndarray, landmarks: np.n
     seen = network.see(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), *told)
     start = torch.zeros(1, len(network.control), 3)
     parts = [type(seen)(*(None if x is None else x[i : i + 1] for x in (seen.features, seen.whole, seen.landmarks))) for i in range(len(picture))]
-    return torch.cat([descend_plainly(network.field, part, start, iterations=ITERATIONS) for part in parts])
+    return torch.cat([descend_plainly(network.field, part, start, iterations=ITERATIONS, relaxation=network.preset.relaxation) for part in parts])
 
 
 def accuracy(network: LVD, body: BodyModel, shards: Shards, count: int, device: str = "cpu") -> dict[str, dict[str, float]]:

@@ -42,10 +42,10 @@ def descend(field: FoldedField, folded: Folded, start: torch.Tensor, *, iteratio
     return Descent(v, tuple(steps))
 
 
-def descend_plainly(field: Field, seen: Seen, start: torch.Tensor, *, iterations: int) -> torch.Tensor:
+def descend_plainly(field: Field, seen: Seen, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0) -> torch.Tensor:
     """The paper's formula to the letter: every point asks for every vertex, and the diagonal is kept. start (B, N, 3). The reference that `descend` must equal."""
     everyone = torch.arange(field.vertices, device=start.device)
     v = start
     for _ in range(iterations):
-        v = v + field(v, seen, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
+        v = v + relaxation * field(v, seen, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
     return v
