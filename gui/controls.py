@@ -27,7 +27,7 @@ class Controls(QScrollArea):
         self.colour, self.smoothing, self.iterations, self.evidence, self.presets = (QComboBox() for _ in range(5))
         self.colour.addItems(COLOURS)
         for name, level in LEVELS.items():
-            self.smoothing.addItem(f"{name} (at most {level.lag_ms:.0f} ms late)" if level else name, name)
+            self.smoothing.addItem(f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)" if level else name, name)
         for number in (None, *range(1, 9)):
             self.iterations.addItem("auto" if number is None else str(number), number)
         for told, text in SEES.items():

@@ -74,7 +74,7 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "RECORDINGS", tmp_path / "recordings")
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
-    assert run_cli(program.main, ["--video", str(DEMO), "--output", "d.npz", "--headless", "--height", "1.6", "--iterations", "2", "--record", "the demo"]) == 0
+    assert run_cli(program.main, ["--video", str(DEMO), "--output", "d.npz", "--headless", "--height", "1.6", "--iterations", "2", "--no-outline", "--record", "the demo"]) == 0
     assert "65 frames, 0 dropped" in capsys.readouterr().out
     (info,) = list_sessions(tmp_path / "recordings")
     session, sequence = open_session(info.path), load_sequence("d.npz")
@@ -84,6 +84,7 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
     assert session.meta["tracker"]["height"] == 1.6 and session.meta["person"]["finder"] == "BlazePoseFinder" and session.meta["source"] == "demo.mp4"
     finder, tracker = module._as_recorded(session, None)
     assert tracker.describe() == session.meta["tracker"] and finder.provider == session.meta["person"]["provider"]
+    assert not tracker.outline and not session.meta["tracker"].pop("outline") and not module._as_recorded(session, None)[1].outline  # nor where a session does not speak of it
     few = [frame for _, frame in zip(range(8), SessionSource(session))]
     assert few[0].picture.shape == (1280, 720, 3)
     fits = []

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import torch
 from torch import nn
 
 from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
 from lvd_live.lvd.field import Field, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
 from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.paths import MODELS
+from lvd_live.train import ablations
 from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.loop import Average, Options, train
@@ -182,6 +185,27 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     assert last < 0.8 * first
     error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert error[-1] < error[0]
+
+
+def test_another_optimisers_checkpoint_is_refused_in_one_sentence(data, tmp_path):
+    run(data, tmp_path, 50)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save({**saved, "optimiser": {"state": {}, "param_groups": []}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="--start-from"):
+        run(data, tmp_path, 60)
+
+
+def test_an_ablation_trains_blindfolded_on_a_share(data, tmp_path, monkeypatch):
+    preset = replace(PRESETS["live"], vertices=K, backbone=partial(Pyramid, width=16, whole=8, widths=(8, 8, 16, 16)), hidden=32)
+    seen = []
+    monkeypatch.setattr("lvd_live.train.loop.draw_batch", lambda shards, *rest: seen.append(draw_batch(shards, *rest)) or seen[-1])
+    small = {"loss": LossOptions(uniform=8, near=8, targets=K, own=32), "batch": 8, "sizes": ((1.0, 32),)}
+    change = ablations.Change(options=small, hidden=("fine", "coarse"), share=0.1)
+    found = ablations.try_one(change, preset, LVD, (data, data), torch.ones(K), tmp_path, 1.0)
+    assert set(found) == {"samples", "all", "maps", "picture"} and int(found["samples"]) >= 8 and found == ablations.results(tmp_path)
+    assert seen and not any(batch.maps.fine.any() or batch.maps.coarse.any() for batch in seen) and any(batch.landmarks.any() for batch in seen)
+    with pytest.raises(UserError):
+        ablations.main(["--seconds", "0"])
 
 
 def baseline():

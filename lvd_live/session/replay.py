@@ -129,8 +129,10 @@ def _as_recorded(session: Session, body: Path | None):
         "iterations": lambda value: value is None or (isinstance(value, int) and 1 <= value <= 8),
         "warm": lambda value: isinstance(value, bool),
         "uncertainty": lambda value: isinstance(value, int) and 0 <= value <= 64,
+        "outline": lambda value: isinstance(value, bool),
     }
     options = {name: told.get({"warm": "warm_start"}.get(name, name)) for name in allowed}
+    options["outline"] = told.get("outline", False)  # sessions from before there was one
     options["iterations"] = None if options["iterations"] == "auto" else options["iterations"]
     for name, fits in allowed.items():
         if not fits(options[name]):

@@ -74,7 +74,7 @@ def try_one(change: Change, preset: Preset, make: Callable[[Preset], LVD], folde
         if i == TIMED:
             began = time.process_time()
         trial.learn(draw_batch(shards, rng, options.batch, size, options.variation))
-    steps = round(seconds * TIMED / (time.process_time() - began))
+    steps = max(1, round(seconds * TIMED / (time.process_time() - began)))
     network, average = make(preset), make(preset)
     begin_at_the_mean(network, shards, [])
     shards.refresh = lambda: len(shards.maps)  # no more join
@@ -97,6 +97,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=480, help="CPU seconds a trial")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
+    if not (args.seconds > 0 and args.threads > 0):
+        raise UserError("--seconds and --threads must be more than 0.")
     folders = (args.data, args.data.with_name(args.data.name + "-held-out"))
     if not all(any(folder.glob("*.npy")) for folder in folders):
         raise UserError(f"There are no shards in {folders[0]} and {folders[1]}; `python -m lvd_live train` makes them.")

@@ -206,8 +206,11 @@ class Run:
         if not path.exists():
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(saved["network"])
-        self.optimiser.load_state_dict(saved["optimiser"])
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+        except (KeyError, ValueError, RuntimeError):
+            raise UserError(f"{path} is another network's or another optimiser's checkpoint: choose another --out, and take its weights with --start-from.") from None
         self.average.state, self.average.count = saved["average"], saved["average_count"]
         self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
         log.info("resumed at step %d", self.step)
