@@ -15,6 +15,7 @@ from lvd_live.body.skeleton import JOINT
 from lvd_live.person.crop import Crop
 
 DEFAULT_FOV = 60.0  # degrees, across the picture's longer side: between a phone's and a webcam's
+NEAREST = 0.1  # half crops: landmarks nearer than that to a vertex count alike
 NEAR = 0.05  # of the pelvis's distance: nothing is placed nearer
 _UPRIGHT = ("head", "neck", "spine3", "spine2", "spine1", "pelvis")
 _LEG = ("hip", "knee", "ankle", "foot")
@@ -58,6 +59,17 @@ def between_crops(vertices: np.ndarray, old: Crop, new: Crop) -> np.ndarray:
     k = old.half / new.half
     shift = (np.asarray(old.centre) - np.asarray(new.centre)) / new.half
     return vertices * k + np.array([shift[0], -shift[1], 0.0])
+
+
+def carried_along(vertices: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The mesh (..., 3) moved as the landmarks around each vertex moved, from `before` to `after` (L, 4: x, y, depth, confidence), all in one crop frame.
+
+    Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the motion in depth, half is believed: the other half is the finder's noise.
+    """
+    squared = ((vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)).clip(0) + NEAREST**2
+    weights = np.minimum(before[:, 3], after[:, 3]) / squared**2
+    motion = (after - before)[:, :3] * (1.0, 1.0, 0.5)
+    return (vertices + weights @ motion / (weights.sum(-1, keepdims=True) + 1e-6)).astype(vertices.dtype)
 
 
 def skeleton_length(joints: np.ndarray) -> float:

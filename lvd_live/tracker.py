@@ -23,7 +23,7 @@ from lvd_live.outline import Outline
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
-from lvd_live.placement import DEFAULT_FOV, Camera, between_crops, skeleton_length, to_metres
+from lvd_live.placement import DEFAULT_FOV, Camera, between_crops, carried_along, skeleton_length, to_metres
 from lvd_live.sources import Frame
 from lvd_live.together import Together
 
@@ -111,6 +111,7 @@ class Tracker:
         """Forget the last fit and crop."""
         self._crop: Crop | None = None
         self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
+        self._landmarks: np.ndarray | None = None  # (1, 33, 4), in the same frame
         self._spread: torch.Tensor | None = None  # (1, K), half crops
         self._turn = 0
         self._align.reset()
@@ -126,10 +127,10 @@ class Tracker:
         if person.is_new:
             self.reset()
         crop = choose_crop(person, self._crop) if crop is None else crop
-        start = self._carried(crop)
         size = self.runtime.size
         picture, mask = crop.warp(frame.picture, size), crop.warp_mask(person, size)
         landmarks, maps = self._told(person, crop)
+        start = self._carried(crop, landmarks)
         clock.lap("crop")
         shared = None
         if self.together is not None and not any(x is None for x in (start, self._spread, landmarks, maps)):
@@ -149,7 +150,7 @@ class Tracker:
             log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, descent.steps[-1])
             self.reset()
             return None
-        self._crop, self._vertices = crop, descent.vertices
+        self._crop, self._vertices, self._landmarks = crop, descent.vertices, landmarks
         if shared:
             self._spread[:, shared.targets] = shared.spread
         else:
@@ -206,10 +207,15 @@ class Tracker:
             self._turn += 1
         self._spread[:, targets] = self.runtime.uncertainty(folded, vertices, self._offsets, targets)
 
-    def _carried(self, crop: Crop) -> torch.Tensor | None:
+    def _carried(self, crop: Crop, landmarks: np.ndarray | None) -> torch.Tensor | None:
+        """The last mesh in another crop, moved as the landmarks have moved since; None if there is none."""
         if self._vertices is None or self._crop is None or not self.warm:
             return None
         moved = between_crops(self._vertices.cpu().numpy(), self._crop, crop)
+        if landmarks is not None and self._landmarks is not None:
+            before = self._landmarks[0].copy()
+            before[:, :3] = between_crops(before[:, :3], self._crop, crop)
+            moved = carried_along(moved, before, landmarks[0])
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
 
     def _descend(self, folded: torch.Tensor, start: torch.Tensor | None):

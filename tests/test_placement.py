@@ -6,7 +6,7 @@ import pytest
 from lvd_live.body.model import BodyModel
 from lvd_live.draw import project
 from lvd_live.person.crop import Crop
-from lvd_live.placement import Camera, between_crops, skeleton_length, to_crop, to_metres
+from lvd_live.placement import Camera, between_crops, carried_along, skeleton_length, to_crop, to_metres
 from lvd_live.paths import MODELS
 
 CROP = Crop(np.array([420.0, 210.5]), 155.0)
@@ -51,6 +51,18 @@ def test_changing_the_crop_changes_nothing_in_the_world():
     v = mesh()
     np.testing.assert_allclose(to_metres(between_crops(v, CROP, other), other, CAMERA, 2.0), to_metres(v, CROP, CAMERA, 2.0), atol=1e-9)
     np.testing.assert_allclose(between_crops(between_crops(v, CROP, other), other, CROP), v, atol=1e-12)
+
+
+def test_a_mesh_goes_where_its_landmarks_go():
+    mesh = np.array([[[-0.5, 0.0, 0.1], [0.5, 0.2, -0.1]]], np.float32)  # a vertex at either of two landmarks
+    before = np.array([[-0.5, 0.0, 0.1, 0.9], [0.5, 0.2, -0.1, 0.8]], np.float32)
+    shift = np.array([0.1, -0.2, 0.3, 0.0], np.float32)
+    together, one = carried_along(mesh, before, before + shift), carried_along(mesh, before, before + shift * [[1], [0]])
+    np.testing.assert_allclose(together, mesh + [0.1, -0.2, 0.15], atol=1e-6)  # half of the motion in depth
+    np.testing.assert_allclose(one, mesh + np.array([[[0.1, -0.2, 0.15], [0, 0, 0]]]), atol=1e-4)
+    unseen = before * [1, 1, 1, 0]
+    np.testing.assert_array_equal(carried_along(mesh, unseen, unseen + shift), mesh)
+    assert together.dtype == np.float32
 
 
 def test_training_and_tracking_speak_of_the_same_frame():

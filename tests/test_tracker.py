@@ -84,10 +84,19 @@ def test_first_frame_is_cold_the_next_warm(tracker):
 
 
 def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
+    tracker.evidence = "maps"  # no landmarks
     first = tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
     second = tracker.step(frame(1), person_at((420, 250), 170))
     assert second.crop != first.crop
     np.testing.assert_allclose(tracker.runtime.starts[1][0].numpy(), between_crops(first.crop_vertices, first.crop, second.crop), atol=1e-4)
+
+
+def test_the_last_mesh_goes_along_with_the_landmarks(tracker):
+    first = tracker.step(frame(0), person_at((280, 240), 120, is_new=True))
+    second = tracker.step(frame(1), person_at((320, 250), 120))
+    left_behind = between_crops(first.crop_vertices, first.crop, second.crop)
+    moved = (tracker.runtime.starts[1][0].numpy() - left_behind) * second.crop.half
+    np.testing.assert_allclose(moved, np.broadcast_to([40, -10, 0], moved.shape), atol=0.5)  # pixels, y up
 
 
 def test_mesh_lies_on_the_person_in_the_picture(tracker):

@@ -1,4 +1,4 @@
-"""The loss: Eq. 5 on random points and target vertices, and each vertex's own neighbourhood."""
+"""The loss: Eq. 5 on random points and target vertices, and each vertex's own neighbourhood and way."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from lvd_live.lvd.field import Field, Seen
 class LossOptions:
     """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves.
 
-    own_weight: what their term counts. Spreads (log-uniform, half crops): near-surface points lie down to millimetres from it. Own starts must be far more often than near: where most are
-    near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops where it started.
+    own_weight: what their term counts. underway: the share of them asked where one iteration takes them. Spreads (log-uniform, half crops): near-surface points lie down to millimetres
+    from it. Own starts must be far more often than near: where most are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops
+    where it started. What near starts would teach, to stand still in the end, those underway do: they err as the network errs, not at random about the truth.
     """
 
     uniform: int = 32
@@ -22,6 +23,7 @@ class LossOptions:
     targets: int = 256
     own: int = 512
     own_weight: float = 2.0
+    underway: float = 0.5
     spread: tuple[float, float] = (0.002, 0.15)
     own_spread: tuple[float, float] = (0.04, 0.4)
     together: tuple[float, float] = (0.003, 0.15)
@@ -43,7 +45,8 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
     seen: the crops, vertices (B, K, 3) the truth, area (K,) the surface that each one stands for, mean 1: fingers and faces count by their size. Displacements are clipped component-wise at `clip`.
 
     Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
-    Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does.
+    Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does; some do so
+    after one iteration of descent, which is not differentiated.
     """
     B, K, _ = vertices.shape
     device = vertices.device
@@ -59,5 +62,8 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
     there = vertices[:, own]
     together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), options.together, device)
     start = there + together + torch.randn_like(there) * log_uniform((B, len(own), 1), options.own_spread, device)
+    underway = slice(round(options.underway * len(own)))
+    with torch.no_grad():
+        start[:, underway] += field.diagonal(start[:, underway], seen, own[underway])
     error = field.diagonal(start, seen, own) - clipped_displacement(field, there, start, clip)
     return everyone, (error.abs() * area[own, None]).mean()
