@@ -41,8 +41,9 @@ def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Unit normals (N,3) float32 at the vertices, weighted by area, outward where `faces` (M,3) int are ordered so."""
-    corners = np.asarray(vertices, np.float32)[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    vertices = np.asarray(vertices, np.float32)
+    corner = vertices[faces[:, 0]]
+    normals = np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
     count = len(faces)
     incidence = sparse.csr_matrix(
         (np.ones(3 * count, np.float32), np.asarray(faces, np.int32).ravel(), np.arange(0, 3 * count + 1, 3)), shape=(count, len(vertices))
@@ -168,8 +169,11 @@ def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
     return np.sort(order[np.cumsum(areas[order]) <= budget])
 
 
-def rasterise(pixels, depths, faces, colours, box):
-    """Draw triangles `faces` (M,3) between `pixels` (N,2) at `depths` (N,) > 0, with `colours` (N,3) float32, into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour."""
+def rasterise(pixels, depths, faces, colours, box, *, closed=False):
+    """Draw triangles `faces` (M,3) between `pixels` (N,2) at `depths` (N,) > 0, with `colours` (N,3) float32, into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour.
+
+    closed: the surface is, so faces that are turned away are hidden by others and need not be drawn.
+    """
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     focal = height / 2.0  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward
@@ -179,7 +183,7 @@ def rasterise(pixels, depths, faces, colours, box):
     points[:, 2] = -depths
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if closed else cv2.RASTERIZE_CULLING_NONE)
     colour = np.zeros((height, width, 3), np.float32)
     far = np.full((height, width), _FAR, np.float32)
     colour, far = cv2.triangleRasterize(

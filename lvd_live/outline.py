@@ -24,7 +24,7 @@ CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that
 REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
 RIM = 0.025  # half crops: vertices so near the drawn outline lie on it
 EDGE = 0.03  # half crops: so near the crop's edge, or the picture's, a mask has no outline
-COLD, WARM = 3, 1  # rounds
+COLD, WARM = 3, 2  # rounds
 _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
 
 
@@ -73,14 +73,14 @@ class Outline:
         gap = edge - depth
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
-        counts = (np.abs(depth) < 2.5 * RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
+        counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
         if not counts.any():
             return np.zeros_like(shifts)
         normal, gap, weights = normal[counts] / length[counts, None], gap[counts], self._weights[self._some][counts]
         along = np.column_stack([normal, (normal * outward[self._some][counts]).sum(1)])
         rows = (weights[:, :, None] * along[:, None]).reshape(len(gap), -1)
         on_outline = np.exp(-((depth[counts] / RIM) ** 2)) * (1 - (gap / REACH) ** 2)
-        weighted = rows * (on_outline * np.where(gap > 0, CLOTHES, 1) / (1 + np.abs(gap) / NEAR))[:, None]
+        weighted = rows * (on_outline * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
         prior = self._smooth * (on_outline.sum() / 24)
         return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
 
@@ -88,7 +88,7 @@ class Outline:
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
     """The pixels (size, size) bool of a crop that a mesh (N, 3), crop frame, covers."""
     half, flat = size / 2, np.ones(len(vertices), np.float32)
-    return draw.rasterise(vertices[:, :2] * [half, -half] + (half - 0.5), flat, faces, np.repeat(flat[:, None], 3, 1), (0, 0, size, size))[0]
+    return draw.rasterise(vertices[:, :2] * [half, -half] + (half - 0.5), flat, faces, np.repeat(flat[:, None], 3, 1), (0, 0, size, size), closed=True)[0]
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:

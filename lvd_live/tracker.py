@@ -30,7 +30,7 @@ from lvd_live.together import Together
 log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
-TOLERANCE = 0.008  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
+TOLERANCE = 0.007  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
 RENEWED = 8  # a warm frame asks every eighth vertex for its uncertainty, in turns: all of them in eight frames
 LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
 
