@@ -49,7 +49,7 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     class NoPaper:
         times, change_mm = {"eager float32": [100.0]}, {"eager float32": 0.0}
 
-        def __init__(self, device): ...
+        def __init__(self, device, compiled): ...
         def round(self): ...
 
     monkeypatch.setattr(cli, "Paper", NoPaper)
@@ -90,6 +90,33 @@ def test_accuracy_of_every_variant_beside_the_plain_formula(capsys):
     assert plain[1] == 0 and 10 < plain[0] < 1000
     for name, (v2v, apart, worst) in figures.items():
         assert 0 < worst < (10 if "bfloat16" in name else 0.05) and apart <= worst and abs(v2v - plain[0]) < apart + 0.02
+
+
+def test_compiled_variants_where_they_are_asked_for(monkeypatch):
+    """torch.compile itself takes a compiler and a minute."""
+
+    class Compiled(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module, self.calls = module, 0
+
+        def forward(self, *inputs):
+            self.calls += 1
+            return self.module(*inputs)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    named = cli.variants("cpu", compiled=True)
+    assert named.keys() - cli.variants("cpu").keys() == {name for name in ("compiled float32", "compiled bfloat16") if name.split()[1] in named}
+    runtime = cli.build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
+    assert runtime.network.backbone.calls == 1  # compiled before anything is timed
+
+
+    def fails(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(Compiled, "forward", fails)
+    with pytest.raises(UserError, match="leave --compiled out"):
+        cli.build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
 
 
 def test_mistakes_take_a_sentence(tmp_path):

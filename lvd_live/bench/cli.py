@@ -1,6 +1,6 @@
 """python -m lvd_live bench: how fast it is, stage by stage, beside the paper's network in the same run.
 
-Rounds are interleaved: each measures every variant and the references; figures are medians. `eager` is plain PyTorch, the others are packed (`lvd.packed`).
+Rounds are interleaved: each measures every variant and the references; figures are medians. `eager` is plain PyTorch, `compiled` the same through torch.compile, the others are packed (`lvd.packed`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from lvd_live.tracker import Tracker
 HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
 
 
-def variants(device: str) -> dict[str, dict]:
-    """Options of `Runtime` by name. What a user gets by default, the fastest of them, is called by its engine."""
+def variants(device: str, compiled: bool = False) -> dict[str, dict]:
+    """Options of `build` by name. What a user gets by default, the fastest of them, is called by its engine."""
     named = {"eager float32": {"engine": "float32", "pack": False}}
     if device == "cpu":
         named["onnxruntime"] = {"engine": "onnxruntime"}
@@ -42,7 +42,25 @@ def variants(device: str) -> dict[str, dict]:
         named["float32"] = {"engine": "float32"}
     if packed.has_bfloat16(torch.device(device)):
         named["bfloat16"] = {"engine": "bfloat16"}
+    if compiled:
+        named |= {f"compiled {name}": {"engine": name, "pack": False, "compiled": True} for name in ("float32", "bfloat16") if name in named}
     return named
+
+
+def build(network: LVD, device: str, *, compiled: bool = False, **options) -> Runtime:
+    """A `Runtime`, its backbone compiled if asked for, with its weights as constants. UserError where nothing can be compiled."""
+    runtime = Runtime(network, device=device, **options)
+    if compiled:
+        import torch._inductor.config
+
+        torch._inductor.config.freezing = True
+        size = network.preset.size
+        runtime.network.backbone = torch.compile(runtime.network.backbone)
+        try:
+            runtime.see(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8))
+        except RuntimeError as error:  # which the compiler's errors all are
+            raise UserError(f"torch.compile does not work here ({str(error).splitlines()[0]}): install a C++ compiler, or leave --compiled out.") from None
+    return runtime
 
 
 class Live:
@@ -50,12 +68,12 @@ class Live:
 
     def __init__(self, device: str, args: argparse.Namespace, frames: list):
         self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=args.threads)
-        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8) for name in variants(device)}
+        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8) for name in variants(device, args.compiled)}
         network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine
         self.best = chosen if chosen in self.trackers else "eager float32"
-        for (name, options), tracker in zip(variants(device).items(), self.trackers.values(), strict=True):
-            tracker.runtime = Runtime(network, device=device, **options)
+        for (name, options), tracker in zip(variants(device, args.compiled).items(), self.trackers.values(), strict=True):
+            tracker.runtime = build(network, device, **options)
             stages.follow(frames[:8], self.finder, tracker)  # warm up
         self.fitter = BodyFitter(self.trackers[self.best].body)
         self.betas = np.zeros(self.fitter.n_betas, np.float32)
@@ -82,12 +100,12 @@ class Live:
 class Paper:
     """The `paper` preset, random weights: a picture seen, and as many iterations as the published demo's, from a point."""
 
-    def __init__(self, device: str):
+    def __init__(self, device: str, compiled: bool = False):
         torch.manual_seed(0)
         network = LVD(PRESETS["paper"]).eval()
         self.device, rng = device, np.random.default_rng(0)
         self.picture, self.mask = rng.integers(0, 255, (1, 256, 256, 3), np.uint8), np.full((1, 256, 256), 255, np.uint8)
-        self.runtimes = {name: Runtime(network, device=device, **options) for name, options in variants(device).items()}
+        self.runtimes = {name: build(network, device, **options) for name, options in variants(device, compiled).items()}
         self.fits = {name: functools.partial(self.fit, runtime) for name, runtime in self.runtimes.items()}
         if device == "cuda":
             self.fits |= {f"{name}, graph": functools.partial(self.replay, Step(runtime, 1, iterations=ITERATIONS)) for name, runtime in self.runtimes.items()}
@@ -144,7 +162,7 @@ def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], 
 def measure(device: str, args: argparse.Namespace) -> list[dict]:
     """One dictionary for each preset and variant on a device."""
     frames, decoding = stages.decode(args.video, args.frames)
-    live, paper = Live(device, args, frames), Paper(device)
+    live, paper = Live(device, args, frames), Paper(device, args.compiled)
     reference: list[dict[str, float]] = []
     with ExitStack() as stack:
         published = stack.enter_context(Reference(device, args.threads))
@@ -222,6 +240,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), nargs="+", help="default: what is there")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the formula's N x N x 3 output (a second or more a round)")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile, too: minutes to compile, and a C++ compiler is needed")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--scaling", type=Path, metavar="FILE.png", help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and number of clips")
     parser.add_argument("--accuracy", type=Path, metavar="DATA", help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such as runs/data-held-out)")
