@@ -1,11 +1,12 @@
-"""A fit's last touch: limbs shift and swell in the picture's plane until the mesh's outline lies on the mask's.
+"""A fit's last touch: limbs shift and swell until the mesh's outline lies on the mask's.
 
 The mask knows the outline to a pixel; a network that reads cells of four pixels does not, and where it is in doubt it makes limbs thin. For each vertex i on the mesh's outline let n_i be the outline's
 normal there and g_i, along it, the way to the mask's edge. Each bone k shifts by t_k and swells by s_k, and its vertices, with skin weights w_ik and normals m_i, do so with it:
 
     min over t, s of  Σ_i ω_i (Σ_k w_ik (n_i · t_k + n_i · m_i s_k) − g_i)²  +  E(t) + SWELL E(s),    E(t) = STIFF Σ_k |t_k − t_parent(k)|² + SHORT Σ_k |t_k|²
 
-An iterated, robust least-squares problem of 72 unknowns (E is for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing and swells it in part. Depth stays as it was.
+An iterated, robust least-squares problem of 72 unknowns (E is for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing and swells it in part. A limb that is wider
+is deeper, too: it swells along its normals in space, but shifts in the picture's plane alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lvd_live import draw
 from lvd_live.body.model import BodyModel
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
-SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
+SWELL = 4.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
 NEAR = 0.03  # half crops: gaps beyond count less, as 1/(1 + g/NEAR)
 CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that is narrower: clothes and hair widen it
 REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
@@ -48,10 +49,10 @@ class Outline:
 
     @_one_thread
     def __call__(self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> np.ndarray:
-        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices, moved in x and y."""
+        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices, moved."""
         low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
         rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
-        inside, outward = distance_inside(mask > 127), draw.vertex_normals(vertices, self._faces)[:, :2]
+        inside, outward = distance_inside(mask > 127), draw.vertex_normals(vertices, self._faces)
         for _ in range(rounds):
             shifts = shifts + self._solve(self._shifted(vertices, outward, shifts), outward, shifts, inside, low, high)
         self._shifts = shifts
@@ -59,12 +60,12 @@ class Outline:
 
     def _shifted(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         by = self._weights @ shifts.astype(np.float32)
-        moved = vertices.copy()
-        moved[:, :2] += by[:, :2] + by[:, 2:] * outward
+        moved = vertices + by[:, 2:] * outward
+        moved[:, :2] += by[:, :2]
         return moved
 
     def _solve(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """By how much more the bones shift and swell, (24, 3). outward (N, 2): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
+        """By how much more the bones shift and swell, (24, 3). outward (N, 3): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
         size = len(inside)
         drawn = distance_inside(drawn_in_crop(vertices, self._faces, size))
         points = vertices[self._some, :2]
@@ -77,7 +78,7 @@ class Outline:
         if not counts.any():
             return np.zeros_like(shifts)
         normal, gap, weights = normal[counts] / length[counts, None], gap[counts], self._weights[self._some][counts]
-        along = np.column_stack([normal, (normal * outward[self._some][counts]).sum(1)])
+        along = np.column_stack([normal, (normal * outward[self._some][counts, :2]).sum(1)])
         rows = (weights[:, :, None] * along[:, None]).reshape(len(gap), -1)
         on_outline = np.exp(-((depth[counts] / RIM) ** 2)) * (1 - (gap / REACH) ** 2)
         weighted = rows * (on_outline * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]

@@ -53,7 +53,7 @@ def test_a_mesh_beside_its_mask_is_brought_onto_it(body):
     found = Outline(body)(aside, mask)
     assert overlap(body, found, mask) > overlap(body, aside, mask) + 0.3
     assert np.abs((found - there)[:, :2]).mean() < 0.45 * np.abs((aside - there)[:, :2]).mean()
-    np.testing.assert_array_equal(found[:, 2], aside[:, 2])
+    assert np.abs(found - aside)[:, 2].mean() < 0.2 * np.abs(found - aside)[:, :2].mean()  # it shifts in the picture's plane
 
 
 def test_one_arm_moves_alone(body):
@@ -78,9 +78,11 @@ def test_a_thin_mesh_fills_its_mask_in_part(body):
     there = posed(body)
     mask = mask_of(body, there + 0.02 * np.float32([1, 1, 0]) * vertex_normals(there, body.faces.numpy().astype(np.int32)))
     found = Outline(body)(there, mask)
+    torso = body.part_labels.numpy() == JOINT["spine2"]
     before, after, full = ((m > 0).sum() for m in (mask_of(body, there), mask_of(body, found), mask))
     assert 0.2 < (after - before) / (full - before) < 0.9
     assert overlap(body, found, mask) > overlap(body, there, mask) + 0.03
+    assert np.ptp(found[torso, 2]) > np.ptp(there[torso, 2]) + 0.005  # and is deeper for it
 
 
 def test_what_lies_beyond_the_picture_is_not_pulled_in(body):
