@@ -19,6 +19,7 @@ from lvd_live.evaluate.held_out import Sight, sights
 from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.evaluate.synthetic import seen_whole, start_meshes, yaw_of
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.outline import Outline
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import Motion
 
@@ -42,6 +43,21 @@ def by_descent(runtime: Runtime, iterations: int = ITERATIONS) -> Method:
         return meshes
 
     return method
+
+
+def on_the_outline(method: Method, body: BodyModel) -> Method:
+    """A method's converged mesh, its limbs brought onto the mask's outline (see `outline`)."""
+
+    def outlined(sight: Sight) -> list[torch.Tensor]:
+        meshes = method(sight)
+        converged, outline = meshes[min(CONVERGED, len(meshes)) - 1].numpy(), Outline(body)
+        moved = []
+        for mesh, mask in zip(converged, sight.mask, strict=True):
+            outline.reset()
+            moved.append(outline(mesh, mask))
+        return [torch.from_numpy(np.stack(moved))]
+
+    return outlined
 
 
 def by_regression(network) -> Method:

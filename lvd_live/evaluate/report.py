@@ -76,6 +76,7 @@ def methods(tracker: Tracker, baseline) -> dict[str, tuple[experiments.Method, d
     size = tracker.runtime.size
     told = EVIDENCE if tracker.runtime.network.preset.landmarks else ("picture",)
     found = {f"LVD, told {e}": (experiments.by_descent(tracker.runtime), {"size": size, "evidence": e}) for e in told}
+    found[f"LVD, told {told[0]}, on the outline"] = (experiments.on_the_outline(experiments.by_descent(tracker.runtime), tracker.body), {"size": size, "evidence": told[0]})
     found["LVD, first iteration alone"] = (experiments.by_descent(tracker.runtime, 1), {"size": size, "evidence": told[0]})
     if baseline is not None:
         found |= {f"ResNet-18 to parameters, told {e}": (experiments.by_regression(baseline), {"size": baseline.size, "evidence": e}) for e in ("all", "picture")}
@@ -83,7 +84,7 @@ def methods(tracker: Tracker, baseline) -> dict[str, tuple[experiments.Method, d
 
 
 def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
-    report.say("## Accuracy", "Pelvis-aligned, mm. V2V: vertex to vertex after 6 iterations from the crop's centre, by yaw, over all, and over those who are seen whole; V2S: vertex to true surface. told: all = landmarks and feature maps, maps = feature maps alone, picture = picture and mask.")
+    report.say("## Accuracy", "Pelvis-aligned, mm. V2V: vertex to vertex after 6 iterations from the crop's centre, by yaw, over all, and over those who are seen whole; V2S: vertex to true surface. told: all = landmarks and feature maps, maps = feature maps alone, picture = picture and mask. On the outline: as it is shown, limbs brought onto the mask's outline; the others are descent alone.")
     rows, curves = [], {}
     for name, (method, seeing) in methods(tracker, baseline).items():
         fits = experiments.accuracy(method, tracker.body, sights(shards, **seeing, count=count))
