@@ -125,7 +125,7 @@ def test_the_whole_report(folder, tmp_path, monkeypatch, capsys):
     assert cli.main(["--report", str(tmp_path / "report"), "--count", "8"]) == 0
     text = (tmp_path / "report" / "report.md").read_text()
     assert all(title in text for title in ("## Accuracy", "## Shape", "## Convergence", "## Robustness", "## Uncertainty"))
-    for plot in ("waist", "parts", "reliability"):
+    for plot in ("second", "waist", "parts", "reliability"):
         assert cv2.imread(str(tmp_path / "report" / f"{plot}.png")).std() > 5
     rows = (tmp_path / "report" / "accuracy.csv").read_text().splitlines()
     assert rows[0].startswith("method,0°") and len(rows) == 6 and "on the outline" in rows[4]

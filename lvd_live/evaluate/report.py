@@ -35,6 +35,7 @@ class Report:
 
     def __init__(self, folder: Path, title: str):
         self.folder, self.lines = folder, [f"# {title}", ""]
+        self.v2s: dict[str, float] = {}  # mm, by method
         folder.mkdir(parents=True, exist_ok=True)
 
     def say(self, *lines: str) -> None:
@@ -88,9 +89,9 @@ def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models:
     rows, curves = [], {}
     for name, (method, seeing) in methods(tracker, baseline).items():
         fits = experiments.accuracy(method, tracker.body, sights(shards, **seeing, count=count))
-        v2v = fits.converged
+        v2v, report.v2s[name] = fits.converged, mean(fits.v2s)
         groups = [mean(v2v[chosen]) for chosen in (*(fits.yaw == y for y in YAWS), v2v > 0, fits.whole, ~fits.whole)]
-        rows.append((name, *groups, float(np.median(v2v)), mean(fits.v2s)))
+        rows.append((name, *groups, float(np.median(v2v)), report.v2s[name]))
         if fits.v2v.shape[1] > 1:
             curves[name] = fits.v2v.mean(0)
     nothing = mean_body_error(tracker.body, shards, count)
@@ -120,7 +121,19 @@ def shape(report: Report, tracker: Tracker, shards: Shards, baseline, models: Pa
     first = next(iter(scatter.values()))
     waist, thirds = NAMES.index("waist"), np.digitize(first.true[:, NAMES.index("waist")] / first.true[:, 0], np.quantile(first.true[:, NAMES.index("waist")] / first.true[:, 0], (1 / 3, 2 / 3)))
     report.table("shape_by_build", ("build (waist / height)", "waist found, cm", "waist true, cm"), [(label, float(first.found[thirds == i, waist].mean()), float(first.true[thirds == i, waist].mean())) for i, label in enumerate(("thin", "middle", "heavy"))])
-    report.table("second_component", ("", "standard deviation of the second shape component"), [("true", float(first.second[:, 1].std())), *((name, float(s.second[:, 0].std())) for name, s in scatter.items())])
+    spreads = {name: float(s.second[:, 0].std()) for name, s in scatter.items()}
+    true = float(first.second[:, 1].std())
+    report.say(f"Standard deviation of the second shape component, {true:.2f} in truth, against V2S:")
+    report.table("second_component", ("method", "standard deviation", "V2S, mm"), [(name, spread, report.v2s[name]) for name, spread in spreads.items()])
+
+    def draw_spread(axes) -> None:
+        for name, spread in spreads.items():
+            axes.plot(spread, report.v2s[name], "o", label=name)
+        axes.axvline(true, color="k", linestyle=":")
+        axes.set(xlabel="standard deviation of the second shape component (dotted: true)", ylabel="V2S, mm", xlim=(0, None), ylim=(0, None))
+        axes.legend(fontsize=6)
+
+    report.plot("second", "Spread of the second shape component against V2S", draw_spread)
 
     def draw(axes) -> None:
         for name, s in scatter.items():
