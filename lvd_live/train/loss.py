@@ -13,9 +13,10 @@ from lvd_live.lvd.field import Field, Seen
 class LossOptions:
     """uniform, near: points a picture in the volume and near the surface. targets: random target vertices a step. own: random vertices a step asked about themselves.
 
-    own_weight: what their term counts. underway: the share of them asked where one iteration takes them. Spreads (log-uniform, half crops): near-surface points lie down to millimetres
-    from it. Own starts must be far more often than near: where most are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and descent stops
-    where it started. What near starts would teach, to stand still in the end, those underway do: they err as the network errs, not at random about the truth.
+    own_weight: what their term counts. underway: the share of them asked around where one iteration takes them. Spreads (log-uniform, half crops): near-surface points lie down to
+    millimetres from it. Own starts must be far more often than near: where most are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and
+    descent stops where it started. Those underway lie around the network's own guess instead, and say nothing about the truth: the best answer is one and the same place from all of
+    them, and descent goes there in a step.
     """
 
     uniform: int = 32
@@ -26,6 +27,7 @@ class LossOptions:
     underway: float = 0.5
     spread: tuple[float, float] = (0.002, 0.15)
     own_spread: tuple[float, float] = (0.04, 0.4)
+    underway_spread: tuple[float, float] = (0.01, 0.2)
     together: tuple[float, float] = (0.003, 0.15)
 
 
@@ -46,7 +48,7 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
 
     Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
     Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does; some do so
-    after one iteration of descent, which is not differentiated.
+    around where one iteration of descent, which is not differentiated, has taken them.
     """
     B, K, _ = vertices.shape
     device = vertices.device
@@ -64,6 +66,7 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
     start = there + together + torch.randn_like(there) * log_uniform((B, len(own), 1), options.own_spread, device)
     underway = slice(round(options.underway * len(own)))
     with torch.no_grad():
-        start[:, underway] += field.diagonal(start[:, underway], seen, own[underway])
+        arrived = start[:, underway] + field.diagonal(start[:, underway], seen, own[underway])
+    start[:, underway] = arrived + torch.randn_like(arrived) * log_uniform((B, arrived.shape[1], 1), options.underway_spread, device)
     error = field.diagonal(start, seen, own) - clipped_displacement(field, there, start, clip)
     return everyone, (error.abs() * area[own, None]).mean()
