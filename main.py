@@ -169,7 +169,7 @@ def _open_window(options: argparse.Namespace) -> int:
         return stream(Tracker.load(**fixed, **chosen))
 
     evidence = "maps" if options.no_landmarks else None if options.evidence == "all" else options.evidence
-    given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence}
+    given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence, "outline": False if options.no_outline else None}
     chosen = Input("camera", options.camera) if options.camera is not None else None
     with _streaming(options) as stream:
         return run(chosen, partial(_make_finder, options.person), load, options=given, record=options.record, benchmark=options.benchmark)

@@ -37,9 +37,9 @@ class Controls(QScrollArea):
                 self.presets.addItem(preset)
         self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100, value=65)
         self.height_m = QDoubleSpinBox(minimum=LEAST_HEIGHT - 0.01, maximum=2.6, singleStep=0.01, decimals=2, suffix=" m", specialValueText="not known")
-        self.mirror, self.warm, self.uncertainty = QCheckBox("mirror"), QCheckBox("start from the last mesh"), QCheckBox("estimate uncertainty")
+        self.mirror, self.warm, self.outline, self.uncertainty = QCheckBox("mirror"), QCheckBox("start from the last mesh"), QCheckBox("limbs onto the outline"), QCheckBox("estimate uncertainty")
         self.space, self.follow, self.plots, self.measure = QCheckBox("3D view"), QCheckBox("3D view follows"), QCheckBox("plots"), QCheckBox("measure the person")
-        for box in (self.warm, self.uncertainty, self.space, self.follow, self.plots, self.measure):
+        for box in (self.warm, self.outline, self.uncertainty, self.space, self.follow, self.plots, self.measure):
             box.setChecked(True)
         self.measurements = QLabel(objectName="measurements")
         self._lay_out()
@@ -52,7 +52,7 @@ class Controls(QScrollArea):
             if isinstance(widget, QComboBox):
                 widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             form.addRow(label, widget)
-        for box in (self.mirror, self.warm, self.uncertainty, self.space, self.follow, self.plots, self.measure):
+        for box in (self.mirror, self.warm, self.outline, self.uncertainty, self.space, self.follow, self.plots, self.measure):
             form.addRow(box)
         inner = QWidget()
         layout = QVBoxLayout(inner)
@@ -65,7 +65,7 @@ class Controls(QScrollArea):
     def _connect(self) -> None:
         for signal in (self.colour.currentIndexChanged, self.smoothing.currentIndexChanged, self.opacity.valueChanged, self.mirror.toggled):
             signal.connect(lambda *_: self.look_changed.emit())
-        for signal in (self.iterations.currentIndexChanged, self.evidence.currentIndexChanged, self.height_m.valueChanged, self.warm.toggled, self.uncertainty.toggled):
+        for signal in (self.iterations.currentIndexChanged, self.evidence.currentIndexChanged, self.height_m.valueChanged, self.warm.toggled, self.outline.toggled, self.uncertainty.toggled):
             signal.connect(lambda *_: self.options_changed.emit())
         for signal in (self.space.toggled, self.follow.toggled, self.plots.toggled):
             signal.connect(lambda *_: self.shown_changed.emit())
@@ -81,14 +81,14 @@ class Controls(QScrollArea):
         """Options of the Tracker that may be set between frames."""
         return {
             "iterations": self.iterations.currentData(), "evidence": self.evidence.currentData(), "height": self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
-            "warm": self.warm.isChecked(), "uncertainty": PERTURBATIONS if self.uncertainty.isChecked() else 0,
+            "warm": self.warm.isChecked(), "outline": self.outline.isChecked(), "uncertainty": PERTURBATIONS if self.uncertainty.isChecked() else 0,
         }  # fmt: skip
 
     @property
     def preset(self) -> str:
         return self.presets.currentText() or "live"
 
-    def choose(self, *, preset: str | None = None, height: float | None = None, iterations: int | None = None, evidence: str | None = None) -> None:
+    def choose(self, *, preset: str | None = None, height: float | None = None, iterations: int | None = None, evidence: str | None = None, outline: bool | None = None) -> None:
         """Set what is given."""
         for box, index in ((self.presets, self.presets.findText(preset or "")), (self.evidence, self.evidence.findData(evidence))):
             if index >= 0:
@@ -97,6 +97,8 @@ class Controls(QScrollArea):
             self.iterations.setCurrentIndex(self.iterations.findData(iterations))
         if height is not None:
             self.height_m.setValue(height)
+        if outline is not None:
+            self.outline.setChecked(outline)
 
     def next_colours(self) -> None:
         self.colour.setCurrentIndex((self.colour.currentIndex() + 1) % self.colour.count())
@@ -105,7 +107,7 @@ class Controls(QScrollArea):
         """Widgets whose state is remembered, by name."""
         return {
             "colour": self.colour, "smoothing": self.smoothing, "iterations": self.iterations, "evidence": self.evidence, "opacity": self.opacity, "height": self.height_m, "mirror": self.mirror,
-            "warm": self.warm, "uncertainty": self.uncertainty, "space": self.space, "follow": self.follow, "plots": self.plots, "measure": self.measure,
+            "warm": self.warm, "outline": self.outline, "uncertainty": self.uncertainty, "space": self.space, "follow": self.follow, "plots": self.plots, "measure": self.measure,
         }  # fmt: skip
 
     def restore(self, settings: QSettings) -> None:

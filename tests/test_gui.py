@@ -113,8 +113,9 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
         assert getattr(tracker, option) == value
     controls.warm.setChecked(False)
     controls.uncertainty.setChecked(False)
+    controls.outline.setChecked(False)
     controls.height_m.setValue(1.8)
-    assert (tracker.warm, tracker.uncertainty, tracker.height) == (False, 0, 1.8)
+    assert (tracker.warm, tracker.uncertainty, tracker.outline, tracker.height) == (False, 0, False, 1.8)
     more(qtbot, window)
     assert window.view.of.fit.cold and window.view.of.fit.iterations == 3
     controls.warm.setChecked(True)
@@ -221,8 +222,8 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
 
 
 def test_options_of_the_command_line_are_what_the_controls_show(window):
-    window.controls.choose(preset="live", height=1.75, iterations=2, evidence="maps")
-    assert window.controls.options == {"iterations": 2, "evidence": "maps", "height": 1.75, "warm": True, "uncertainty": 8}
+    window.controls.choose(preset="live", height=1.75, iterations=2, evidence="maps", outline=False)
+    assert window.controls.options == {"iterations": 2, "evidence": "maps", "height": 1.75, "warm": True, "outline": False, "uncertainty": 8}
     window.controls.choose(height=None)  # not given: as it is
     assert window.controls.options["height"] == 1.75
 
