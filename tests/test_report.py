@@ -128,7 +128,7 @@ def test_the_whole_report(folder, tmp_path, monkeypatch, capsys):
     for plot in ("second", "waist", "parts", "reliability"):
         assert cv2.imread(str(tmp_path / "report" / f"{plot}.png")).std() > 5
     rows = (tmp_path / "report" / "accuracy.csv").read_text().splitlines()
-    assert rows[0].startswith("method,0°") and len(rows) == 6 and "on the outline" in rows[4]
+    assert rows[0].startswith("method,0°") and len(rows) == 7 and "on the outline" in rows[4] and "true landmarks" in rows[5]
 
 
 def test_a_wrong_baseline_is_refused(folder, tmp_path, monkeypatch):

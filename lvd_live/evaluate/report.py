@@ -78,6 +78,8 @@ def methods(tracker: Tracker, baseline) -> dict[str, tuple[experiments.Method, d
     told = EVIDENCE if tracker.runtime.network.preset.landmarks else ("picture",)
     found = {f"LVD, told {e}": (experiments.by_descent(tracker.runtime), {"size": size, "evidence": e}) for e in told}
     found[f"LVD, told {told[0]}, on the outline"] = (experiments.on_the_outline(experiments.by_descent(tracker.runtime), tracker.body), {"size": size, "evidence": told[0]})
+    if told[0] == "all":
+        found["LVD, told true landmarks, 2 % and 6 % noise"] = (experiments.with_true_landmarks(experiments.by_descent(tracker.runtime)), {"size": size, "evidence": "all"})
     found["LVD, first iteration alone"] = (experiments.by_descent(tracker.runtime, 1), {"size": size, "evidence": told[0]})
     if baseline is not None:
         found |= {f"ResNet-18 to parameters, told {e}": (experiments.by_regression(baseline), {"size": baseline.size, "evidence": e}) for e in ("all", "picture")}
@@ -85,7 +87,7 @@ def methods(tracker: Tracker, baseline) -> dict[str, tuple[experiments.Method, d
 
 
 def accuracy(report: Report, tracker: Tracker, shards: Shards, baseline, models: Path, count: int) -> None:
-    report.say("## Accuracy", "Pelvis-aligned, mm. V2V: vertex to vertex after 6 iterations from the crop's centre, by yaw, over all, and over those who are seen whole; V2S: vertex to true surface. told: all = landmarks and feature maps, maps = feature maps alone, picture = picture and mask. On the outline: as it is shown, limbs brought onto the mask's outline; the others are descent alone.")
+    report.say("## Accuracy", "Pelvis-aligned, mm. V2V: vertex to vertex after 6 iterations from the crop's centre, by yaw, over all, and over those who are seen whole; V2S: vertex to true surface. told: all = landmarks and feature maps, maps = feature maps alone, picture = picture and mask. On the outline: as it is shown, limbs brought onto the mask's outline; the others are descent alone. True landmarks: with noise in the picture and in depth, in half crops, instead of the finder's.")
     rows, curves = [], {}
     for name, (method, seeing) in methods(tracker, baseline).items():
         fits = experiments.accuracy(method, tracker.body, sights(shards, **seeing, count=count))
@@ -109,7 +111,7 @@ def shape(report: Report, tracker: Tracker, shards: Shards, baseline, models: Pa
     report.say("## Shape", f"{SHAPES} pictures, measured by body parameters fitted to the converged mesh, each person at the true distance. Slope of found against true: 1 is right, 0 is always the average.")
     fitter, rows, scatter = BodyFitter(tracker.body), [], {}
     for name, (method, seeing) in methods(tracker, baseline).items():
-        if "first" in name:
+        if "first" in name or "true" in name:
             continue
         found = experiments.shapes(method, fitter, sights(shards, **seeing, count=SHAPES))
         rows.append((name, *measured(found)))
