@@ -19,13 +19,14 @@ from lvd_live import draw
 from lvd_live.body.model import BodyModel
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
-SWELL = 4.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
+SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
 NEAR = 0.03  # half crops: gaps beyond count less, as 1/(1 + g/NEAR)
 CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that is narrower: clothes and hair widen it
 REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
 RIM = 0.025  # half crops: vertices so near the drawn outline lie on it
 EDGE = 0.03  # half crops: so near the crop's edge, or the picture's, a mask has no outline
-COLD, WARM = 3, 2  # rounds
+COLD, WARM = 3, 1  # times that the mesh is drawn
+STEPS = 2  # toward the mask, each time
 _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
 
 
@@ -54,36 +55,44 @@ class Outline:
         rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
         inside, outward = distance_inside(mask > 127), draw.vertex_normals(vertices, self._faces)
         for _ in range(rounds):
-            shifts = shifts + self._solve(self._shifted(vertices, outward, shifts), outward, shifts, inside, low, high)
+            shifts = self._solve(vertices, outward, shifts, inside, low, high)
         self._shifts = shifts
-        return self._shifted(vertices, outward, shifts)
-
-    def _shifted(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        by = self._weights @ shifts.astype(np.float32)
-        moved = vertices + by[:, 2:] * outward
-        moved[:, :2] += by[:, :2]
-        return moved
+        return shifted(vertices, outward, self._weights, shifts)
 
     def _solve(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """By how much more the bones shift and swell, (24, 3). outward (N, 3): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are."""
-        size = len(inside)
-        drawn = distance_inside(drawn_in_crop(vertices, self._faces, size))
-        points = vertices[self._some, :2]
-        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
-        depth, edge, x, y = read(np.stack([drawn, inside, slope_x, slope_y], -1), points).T
-        gap = edge - depth
+        """Better shifts and swells of the bones than `shifts`, (24, 3). outward (N, 3): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are.
+
+        The mesh is drawn once. While it goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way is out are read in the drawing alone.
+        """
+        drawn = distance_inside(drawn_in_crop(shifted(vertices, outward, self._weights, shifts), self._faces, len(inside)))
+        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (len(inside) / 2))
+        vertices, outward, weights = vertices[self._some], outward[self._some], self._weights[self._some]
+        points = shifted(vertices, outward, weights, shifts)[:, :2]
+        depth, x, y = read(np.stack([drawn, slope_x, slope_y], -1), points).T
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
-        counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (np.abs(gap) < REACH) & (points > low).all(1) & (points < high).all(1)
-        if not counts.any():
-            return np.zeros_like(shifts)
-        normal, gap, weights = normal[counts] / length[counts, None], gap[counts], self._weights[self._some][counts]
-        along = np.column_stack([normal, (normal * outward[self._some][counts, :2]).sum(1)])
-        rows = (weights[:, :, None] * along[:, None]).reshape(len(gap), -1)
-        on_outline = np.exp(-((depth[counts] / RIM) ** 2)) * (1 - (gap / REACH) ** 2)
-        weighted = rows * (on_outline * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
-        prior = self._smooth * (on_outline.sum() / 24)
-        return np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
+        counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (points > low).all(1) & (points < high).all(1)
+        vertices, outward, weights, depth, normal = vertices[counts], outward[counts], weights[counts], depth[counts], normal[counts] / length[counts, None]
+        along = np.column_stack([normal, (normal * outward[:, :2]).sum(1)])
+        rows = (weights[:, :, None] * along[:, None]).reshape(len(depth), -1)
+        on_outline = np.exp(-((depth / RIM) ** 2))
+        for _ in range(STEPS):
+            gap = (read(inside, shifted(vertices, outward, weights, shifts)[:, :2]) - depth).clip(-REACH, REACH)
+            trust = on_outline * (1 - (gap / REACH) ** 2)
+            if not trust.any():
+                break
+            weighted = rows * (trust * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
+            prior = self._smooth * (trust.sum() / 24)
+            shifts = shifts + np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
+        return shifts
+
+
+def shifted(vertices: np.ndarray, outward: np.ndarray, weights: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Vertices (N, 3) float32 with normals `outward` (N, 3) and skin weights (N, 24), as the bones shift in x and y and swell, (24, 3)."""
+    by = weights @ shifts.astype(np.float32)
+    moved = vertices + by[:, 2:] * outward
+    moved[:, :2] += by[:, :2]
+    return moved
 
 
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
@@ -99,7 +108,7 @@ def distance_inside(mask: np.ndarray) -> np.ndarray:
 
 
 def read(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """A picture (S, S, C) float32 of the crop at points (P, 2), crop frame, bilinear: (P, C)."""
+    """A picture (S, S) or (S, S, C) float32 of the crop at points (P, 2), crop frame, bilinear: (P,) or (P, C)."""
     half = len(picture) / 2
     pixels = (points * [half, -half] + half - 0.5).astype(np.float32)
     return cv2.remap(picture.astype(np.float32), pixels[None, :, 0], pixels[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
