@@ -43,7 +43,7 @@ def keep_memory() -> None:
 class Runtime:
     """See a crop once, descend on it many times.
 
-    engine : "float32"; "bfloat16" for the backbone and the field's second layer, while positions and the rest of the field stay float32 (an approximation: on held-out people the mesh moves by 0.6 mm on average);
+    engine : "float32"; "bfloat16" for the backbone and the field's second layer, while positions and the rest of the field stay float32 (an approximation: on held-out people the mesh moves by 0.9 mm on average);
     "onnxruntime", which runs the backbone in float32 on the CPU; "auto": on a CPU the fastest of them, measured once (see `engines`), on CUDA bfloat16 where it has that. But for bfloat16 the numbers are the network's own,
     up to rounding: batch norm is folded, the backbone's last layer and the field's first are one. pack: see `packed`.
     """
