@@ -64,7 +64,8 @@ def between_crops(vertices: np.ndarray, old: Crop, new: Crop) -> np.ndarray:
 def carried_along(vertices: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """The mesh (..., 3) moved as the landmarks around each vertex moved, from `before` to `after` (L, 4: x, y, depth, confidence), all in one crop frame.
 
-    Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the motion in depth, half is believed: the other half is the finder's noise.
+    Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the motion in depth, which the finder sees less surely, half is taken:
+    on real clips a mesh so carried needed fewer iterations than with all or none of it.
     """
     squared = ((vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)).clip(0) + NEAREST**2
     weights = np.minimum(before[:, 3], after[:, 3]) / squared**2

@@ -51,8 +51,8 @@ def test_a_mesh_beside_its_mask_is_brought_onto_it(body):
     aside = there + np.float32([0.05, -0.03, 0.2])
     mask = mask_of(body, there)
     found = Outline(body)(aside, mask)
-    assert overlap(body, found, mask) > overlap(body, aside, mask) + 0.3
-    assert np.abs((found - there)[:, :2]).mean() < 0.45 * np.abs((aside - there)[:, :2]).mean()
+    assert overlap(body, aside, mask) < 0.5 and overlap(body, found, mask) > 0.8
+    assert np.abs((found - there)[:, :2]).mean() < 0.4 * np.abs((aside - there)[:, :2]).mean()
     assert np.abs(found - aside)[:, 2].mean() < 0.2 * np.abs(found - aside)[:, :2].mean()  # it shifts in the picture's plane
 
 

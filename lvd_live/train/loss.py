@@ -15,8 +15,8 @@ class LossOptions:
 
     own_weight: what their term counts. underway: the share of them asked around where one iteration takes them. Spreads (log-uniform, half crops): near-surface points lie down to
     millimetres from it. Own starts must be far more often than near: where most are near, the best guess of a network in doubt is that the vertex already stands where it belongs, and
-    descent stops where it started. Those underway lie around the network's own guess instead, and say nothing about the truth: the best answer is one and the same place from all of
-    them, and descent goes there in a step.
+    descent stops where it started. Those underway lie around the network's own guess instead, and say less about the truth: the best answer is to be one and the same place from all
+    of them, where descent comes to rest.
     """
 
     uniform: int = 32
