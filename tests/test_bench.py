@@ -53,19 +53,24 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
         def round(self): ...
 
     monkeypatch.setattr(cli, "Paper", NoPaper)
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(Reference, "__call__", lambda self, plain=True: {"demo_loop_ms": 2000.0} | ({"plain_ms": 9000.0} if plain else {}))
     monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
     monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
-    assert cli.main(["--frames", "6", "--rounds", "2", "--device", "cpu", "--json", str(tmp_path / "b.json")]) == 0
+    assert cli.main(["--frames", "6", "--rounds", "2", "--device", "cpu", "--threads", "1", "2", "--json", str(tmp_path / "b.json")]) == 0
     results = json.loads((tmp_path / "b.json").read_text())
     assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
     for r in results:
         assert {"frame_ms", "demo_loop_ms", "plain_ms", "ratio_to_demo_loop", "fits_per_second"} <= r.keys()
         assert r["ratio_to_demo_loop"] == pytest.approx(r["demo_loop_ms"] / r["frame_ms"])
-    (best,) = [r for r in results if "roofline" in r]
+    assert [(r["threads"], r["preset"]) for r in results if r["variant"] == "eager float32"] == [(1, "live"), (1, "paper"), (2, "live"), (2, "paper")]
+    assert {1, 2} <= set(asked)
+    best, _ = [r for r in results if "roofline" in r]
     assert {"decode", "person", "crop", "features", "iteration", "uncertainty", "parameters", "draw", "record"} <= best["stages_ms"].keys()
     assert [r["stage"] for r in best["roofline"]] == ["features", "iteration", "uncertainty"] and 0 < best["roofline"][1]["fraction"] < 1
-    assert "| **frame**" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| **frame**" in out and "1 thread(s)" in out and "2 thread(s)" in out
 
 
 def test_the_paper_network_as_one_step_is_the_paper_network():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import statistics
 import sys
 from contextlib import ExitStack
@@ -66,8 +67,8 @@ def build(network: LVD, device: str, *, compiled: bool = False, **options) -> Ru
 class Live:
     """The `live` preset on a clip: one tracker for each variant, one round at a time."""
 
-    def __init__(self, device: str, args: argparse.Namespace, frames: list):
-        self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=args.threads)
+    def __init__(self, device: str, threads: int, args: argparse.Namespace, frames: list):
+        self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=threads)
         self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8) for name in variants(device, args.compiled)}
         network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine
@@ -127,6 +128,11 @@ class Paper:
             self.times[name].append(timed(fit, self.device))
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def peak_memory_mb() -> float | None:
     """Of this process, MiB; None where the system does not tell."""
     try:
@@ -159,14 +165,15 @@ def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], 
     return rows
 
 
-def measure(device: str, args: argparse.Namespace) -> list[dict]:
-    """One dictionary for each preset and variant on a device."""
+def measure(device: str, threads: int, args: argparse.Namespace) -> list[dict]:
+    """One dictionary for each preset and variant on a device, ours and the references on as many CPU threads."""
+    torch.set_num_threads(threads)
     frames, decoding = stages.decode(args.video, args.frames)
-    live, paper = Live(device, args, frames), Paper(device, args.compiled)
+    live, paper = Live(device, threads, args, frames), Paper(device, args.compiled)
     reference: list[dict[str, float]] = []
     with ExitStack() as stack:
-        published = stack.enter_context(Reference(device, args.threads))
-        kept = stack.enter_context(Reference(device, args.threads, kept=True)) if device == "cpu" else None
+        published = stack.enter_context(Reference(device, threads))
+        kept = stack.enter_context(Reference(device, threads, kept=True)) if device == "cpu" else None
         for each in filter(None, (published, kept)):
             for _ in range(2):  # whatever is made once, and the C library's first guesses
                 each(plain=False)
@@ -184,18 +191,20 @@ def measure(device: str, args: argparse.Namespace) -> list[dict]:
     for name, times in live.times.items():
         medians = {"decode": statistics.median(decoding), **{stage: statistics.median(values) for stage, values in times.items()}}
         mean = statistics.mean(times["iterations"])
-        result = {"device": device, "preset": "live", "variant": name, "threads": args.threads, "size": list(frames[0].picture.shape[1::-1]), "stages_ms": medians, "iterations": mean}
+        result = {"device": device, "preset": "live", "variant": name, "threads": threads, "size": list(frames[0].picture.shape[1::-1]), "stages_ms": medians, "iterations": mean}
         few = [ms for ms, k in zip(times["frame"], times["iterations"], strict=True) if k <= 2]
         result |= {"frame_ms": medians["frame"], "frame_of_2_iterations_ms": statistics.median(few) if few else None, "fits_per_second": 1000 / medians["frame"]}
         result["change_mm"] = live.change_mm(name)
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
-            result |= stages.live(frames, live.finder, live.trackers[name]) | stages.batched(live.trackers[name])
+            result |= stages.live(frames, live.finder, live.trackers[name])
+            torch.set_num_threads(threads)  # the live pipeline keeps to one
+            result |= stages.batched(live.trackers[name])
             result["roofline"] = rooflines(device, live, paper, medians, "bfloat16" if name == "bfloat16" else "float32")
         results.append(result)
     for name, times in paper.times.items():
         ms = statistics.median(times)
-        results.append({"device": device, "preset": "paper", "variant": name, "threads": args.threads, "frame_ms": ms, "fits_per_second": 1000 / ms, "change_mm": paper.change_mm[name]})
+        results.append({"device": device, "preset": "paper", "variant": name, "threads": threads, "frame_ms": ms, "fits_per_second": 1000 / ms, "change_mm": paper.change_mm[name]})
     for result in results:
         result |= common | {"ratio_to_demo_loop": common["demo_loop_ms"] / result["frame_ms"], "peak_memory_mb": peak_memory_mb()}
     return results
@@ -203,12 +212,12 @@ def measure(device: str, args: argparse.Namespace) -> list[dict]:
 
 def report(results: list[dict], args: argparse.Namespace) -> str:
     lines = []
-    for device in dict.fromkeys(r["device"] for r in results):
-        rows = [r for r in results if r["device"] == device]
+    for device, threads in dict.fromkeys((r["device"], r["threads"]) for r in results):
+        rows = [r for r in results if (r["device"], r["threads"]) == (device, threads)]
         live = [r for r in rows if r["preset"] == "live"]
         best = next(r for r in live if "roofline" in r)
         names = list(best["stages_ms"])
-        lines += [f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {args.threads} thread(s); milliseconds of a warm frame, medians", ""]
+        lines += [f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {threads} thread(s); milliseconds of a warm frame, medians", ""]
         lines += ["| stage | " + " | ".join(r["variant"] for r in live) + " |", "|---" * (len(live) + 1) + "|"]
         names.remove("iterations")
         lines += [f"| {'**frame** (person and fit)' if n == 'frame' else n} | " + " | ".join(f"{r['stages_ms'][n]:.2f}" if n in r["stages_ms"] else "" for r in live) + " |" for n in names]
@@ -236,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--video", type=Path, default=DEMO)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of frames, paper-size network and references")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", help="of the CPU, ours and the references': one measurement for each number (default: 1, and as many as there are cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), nargs="+", help="default: what is there")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the formula's N x N x 3 output (a second or more a round)")
@@ -246,14 +255,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--accuracy", type=Path, metavar="DATA", help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such as runs/data-held-out)")
     parser.add_argument("--people", type=int, default=256, help="of --accuracy")
     args = parser.parse_args(argv)
-    if min(args.frames, args.rounds, args.threads, args.people) < 1:
+    args.threads = args.threads or sorted({1, cores()})
+    if min(args.frames, args.rounds, args.people, *args.threads) < 1:
         raise UserError("--frames, --rounds, --threads and --people must be at least 1.")
     if args.device and "cuda" in args.device and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave --device out, or choose cpu.")
     for path in (args.json, args.scaling):
         if path is not None:
             check_writable(path)
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads[0])
     if args.scaling:
         from lvd_live.bench.scaling import draw_scaling
 
@@ -268,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
             args.json.write_text(json.dumps(results, indent=1))
         return 0
     devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
-    results = [result for device in devices for result in measure(device, args)]
+    results = [result for device in devices for threads in args.threads for result in measure(device, threads, args)]
     sys.stdout.write(report(results, args) + "\n")
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))
