@@ -6,7 +6,6 @@ import importlib.metadata
 import logging
 import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from lvd_live import __version__
+from lvd_live.body.height import parse_height
 from lvd_live.errors import UserError, run_cli
 from lvd_live.paths import DEMO, MODELS, RECORDINGS
 from lvd_live.session.files import check_writable, fresh_name, look_up
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
     fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
     fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
-    fit.add_argument("--evidence", choices=("all", "maps", "picture"), default="all", help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: %(default)s)")
+    fit.add_argument("--evidence", choices=("all", "maps", "picture"), help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: all)")
     fit.add_argument("--no-outline", action="store_true", help="leave the mesh where the network puts it: do not shift its limbs onto the mask's outline")
     fit.add_argument("--no-landmarks", action="store_true", help="the same as --evidence maps")
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
@@ -58,17 +58,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser
-
-
-def parse_height(text: str) -> float:
-    """A person's height in metres from "1.78", "1.78m", "178" or "178cm"; between 0.5 and 2.6 m."""
-    match = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*(m|cm)?\s*", text.lower())
-    if match:
-        value = float(match[1].replace(",", "."))
-        metres = value / 100 if match[2] == "cm" or (match[2] is None and value > 3) else value
-        if 0.5 <= metres <= 2.6:
-            return metres
-    raise argparse.ArgumentTypeError(f"{text!r} is no height of a person, such as 1.78 or 178cm")
 
 
 def parse_fov(text: str) -> float:
@@ -82,10 +71,10 @@ def parse_fov(text: str) -> float:
     return degrees
 
 
-def parse_iterations(text: str) -> int | None:
-    """None for "auto", else 1 to 8."""
+def parse_iterations(text: str) -> int | str:
+    """"auto", or 1 to 8."""
     if text == "auto":
-        return None
+        return text
     if text not in tuple("12345678"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to 8")
     return int(text)
@@ -168,7 +157,7 @@ def _open_window(options: argparse.Namespace) -> int:
 
         return stream(Tracker.load(**fixed, **chosen))
 
-    evidence = "maps" if options.no_landmarks else None if options.evidence == "all" else options.evidence
+    evidence = "maps" if options.no_landmarks else options.evidence
     given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence, "outline": False if options.no_outline else None}
     chosen = Input("camera", options.camera) if options.camera is not None else None
     with _streaming(options) as stream:
@@ -194,10 +183,11 @@ def _recording(options: argparse.Namespace, source, finder, tracker, meta: dict)
     if options.record is None:
         yield None
         return
+    from lvd_live.person.types import describe
     from lvd_live.session.measured import measure_session
     from lvd_live.session.recorder import Recorder
 
-    described = {"person": {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}, "tracker": tracker.describe(), **meta}
+    described = {"person": describe(finder), "tracker": tracker.describe(), **meta}
     recorder = Recorder(RECORDINGS, options.record, faces=tracker.faces, meta=described, fps=source.fps or 0.0)
     try:
         yield recorder
@@ -292,9 +282,9 @@ def _make_finder(name: str):
 def _make_tracker(options: argparse.Namespace):
     from lvd_live.tracker import Tracker
 
-    chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": options.iterations}
+    chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": None if options.iterations == "auto" else options.iterations}
     given = {name: value for name, value in chosen.items() if value is not None}
-    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence, engine=options.engine, uncertainty=8, outline=not options.no_outline, **given)
+    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence or "all", engine=options.engine, uncertainty=8, outline=not options.no_outline, **given)
 
 
 def _report(summary) -> None:

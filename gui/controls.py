@@ -88,13 +88,13 @@ class Controls(QScrollArea):
     def preset(self) -> str:
         return self.presets.currentText() or "live"
 
-    def choose(self, *, preset: str | None = None, height: float | None = None, iterations: int | None = None, evidence: str | None = None, outline: bool | None = None) -> None:
-        """Set what is given."""
+    def choose(self, *, preset: str | None = None, height: float | None = None, iterations: int | str | None = None, evidence: str | None = None, outline: bool | None = None) -> None:
+        """Set what is given. iterations: a number, or "auto"."""
         for box, index in ((self.presets, self.presets.findText(preset or "")), (self.evidence, self.evidence.findData(evidence))):
             if index >= 0:
                 box.setCurrentIndex(index)
         if iterations is not None:
-            self.iterations.setCurrentIndex(self.iterations.findData(iterations))
+            self.iterations.setCurrentIndex(self.iterations.findText(str(iterations)))
         if height is not None:
             self.height_m.setValue(height)
         if outline is not None:

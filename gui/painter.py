@@ -85,7 +85,7 @@ class Painter:
             self._level, self._filter = level, OneEuro(LEVELS[level]) if LEVELS[level] else None
         if self._filter is None:
             return vertices
-        if result.fit.cold:
+        if result.person.is_new or (result.fit.cold and self.pipeline.tracker.warm):  # without warm starts every fit is cold
             self._filter.reset()
         return self._filter(vertices, result.frame.timestamp_ns)
 

@@ -324,9 +324,9 @@ def load(path: Path, video: Path | None = None) -> tuple[Sequence | Session, Pat
     data = load_sequence(path)
     if not len(data):
         raise UserError(f"There is no frame in {path}.")
-    if video is None:  # a file names no place, only a video beside it
+    if video is None:  # a file names no place, only a video beside it, which may be its own overlay
         beside = path.parent / Path(str(data.meta.get("source", ""))).name
-        video = beside if beside.suffix.lower() in VIDEOS and beside.is_file() else None
+        video = beside if beside.suffix.lower() in VIDEOS and beside.is_file() and beside.name != data.meta.get("overlay") else None
     return data, video, path.stem
 
 

@@ -23,10 +23,12 @@ from gui.shading import View
 from gui.snapshot import write_snapshot
 from gui.space import SpaceView
 from gui.views import ColourBar, PictureView
+from lvd_live import __version__
 from lvd_live.errors import UserError
 from lvd_live.live import Pipeline
 from lvd_live.measuring import Measurer
 from lvd_live.paths import DEMO, RECORDINGS
+from lvd_live.person.types import describe
 
 if TYPE_CHECKING:
     from lvd_live.tracker import Tracker
@@ -69,6 +71,7 @@ class MainWindow(QMainWindow):
         self.view: View | None = None
         self.displayed, self.in_order = 0, True
         self._space_at, self._ticks, self._dropped = 0.0, 0, (0, 0.0)
+        self._told = None  # the tracker that knows what is chosen
         self._build()
         self.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
@@ -233,10 +236,14 @@ class MainWindow(QMainWindow):
         self._name_colours()
 
     def _apply_options(self) -> None:
+        """Tell the tracker what is chosen. A recording has one set of options: it ends where they change."""
         tracker = self.pipeline and self.pipeline.tracker
         if tracker:
+            before = tracker.describe()
             for name, value in self.controls.options.items():
                 setattr(tracker, name, value)
+            if self.recorder is not None and tracker.describe() != before:
+                self._stop_recording()
 
     def _apply_preset(self) -> None:
         if self.pipeline is not None:
@@ -295,9 +302,9 @@ class MainWindow(QMainWindow):
                 self._stop_recording()
             return
         try:
-            if not tracker:
+            if not tracker or self.pipeline.source is None:
                 raise UserError("There is nothing to record yet: choose a camera or a video first.")
-            meta = {"tracker": tracker.describe(), "source": self.input.title}
+            meta = {"person": describe(self.pipeline.finder), "tracker": tracker.describe(), "source": self.input.title, "version": __version__}
             self.recorder = Recorder(RECORDINGS, name or Path(self.input.title).stem.replace(" ", "-"), faces=tracker.faces, meta=meta, fps=self.pipeline.source.fps or 0.0)
         except UserError as error:
             self.actions_by_name["record"].setChecked(False)
@@ -315,7 +322,7 @@ class MainWindow(QMainWindow):
             with contextlib.suppress(UserError):  # the session is whole without
                 keep_measurements(path, found)
             with contextlib.suppress(RuntimeError):  # the window is gone
-                self.recorded.emit(recorder.problem or f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}.")
+                self.recorded.emit(recorder.problem or (f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}." if recorder.frames else "Nothing was recorded."))
 
         threading.Thread(target=finish, name="recorder's end").start()  # a slow disk must not hold the window; the program waits for it
 
@@ -370,6 +377,9 @@ class MainWindow(QMainWindow):
         if pipeline is None:
             self.status.setText("Nothing is open.")
             return
+        if pipeline.tracker is not self._told:  # a new one: what was chosen while it was made
+            self._told = pipeline.tracker
+            self._apply_options()
         self._warn(pipeline.problem or TROUBLE.get(pipeline.state, ""))
         if pipeline.notice:
             self.say(pipeline.notice)

@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lvd_live import __version__
+from lvd_live.body.height import parse_height
 from lvd_live.errors import UserError
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -234,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)')
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
-    parser.add_argument("--height", type=float, help="everybody's height in metres")
+    parser.add_argument("--height", type=parse_height, metavar="M", help="everybody's height, such as 1.78 or 178cm")
     parser.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
     args = parser.parse_args(argv)
     if min(args.jobs, args.batch) < 1:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.person.types import Person
+from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
 
 if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
@@ -113,7 +113,7 @@ class Pipeline:
     open_source, make_finder, make_tracker: called in the pipeline's threads, so that nothing waits for a camera or for models. live: the source is a camera. stills: its pictures have nothing to do
     with each other, each is a cold start.
     on_result: called in the fit's thread with every Result, in the order of the frames (a recorder); must be quick.
-    newest: the newest Frame captured, before anything else is known of it. tracker: once there is one. problem: the sentence why nothing comes any more, or "". notice: why the last `use` changed nothing, or "".
+    newest: the newest Frame captured, before anything else is known of it. finder, tracker: once there is one. problem: the sentence why nothing comes any more, or "". notice: why the last `use` changed nothing, or "".
     ended: the source has no more.
     paused: capture waits; `step` lets one frame pass.
     """
@@ -123,8 +123,10 @@ class Pipeline:
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.newest: Frame | None = None
         self.source = None
+        self.finder: PersonFinder | None = None
         self.tracker: Tracker | None = None
-        self.problem, self.notice, self.ended = "", "", False
+        self.notice, self.ended = "", False
+        self._failure = self._absence = ""  # why all ended; why the camera cannot be opened yet
         self._captured, self._found, self._fitted = Slot(live), Slot(False), Slot(True)
         self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
         self._forget = [threading.Event(), threading.Event()]  # finder, tracker
@@ -146,6 +148,10 @@ class Pipeline:
         """Go on with another tracker, made in the fit's thread; where that fails the old one stays, and `notice` says why."""
         self._make_tracker, self.notice = make_tracker, ""
         self._renew.set()
+
+    @property
+    def problem(self) -> str:
+        return self._failure or self._absence
 
     @property
     def paused(self) -> bool:
@@ -197,11 +203,11 @@ class Pipeline:
         try:
             work()
         except UserError as error:
-            self.problem = self.problem or str(error)
+            self._failure = self._failure or str(error)
         except Exception as error:
             log.exception("the %s thread failed", threading.current_thread().name)
-            self.problem = self.problem or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
-        if self.problem:
+            self._failure = self._failure or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
+        if self._failure:
             for slot in (self._captured, self._found):
                 slot.close()
 
@@ -229,16 +235,17 @@ class Pipeline:
         while True:
             try:
                 source = self._open_source()
-                self.problem = ""
+                self._absence = ""
                 return source
             except UserError as error:
                 if not self.live or self._stop.is_set():
                     raise
-                self.problem = str(error)
+                self._absence = str(error)
                 self._stop.wait(RETRY_S)
 
     def _find(self) -> None:
         finder, shape = self._make_finder(), None
+        self.finder = finder
         while not self._stop.is_set():
             self._found.wait_free()
             item = self._captured.take()

@@ -34,7 +34,7 @@ class Measurer:
     def offer(self, fit: Fit | None) -> None:
         """Quick: one mesh a second is kept."""
         now = time.monotonic()
-        if self.on and fit is not None and not fit.cold and now - self._kept_at >= EVERY_S:
+        if self.on and fit is not None and not (fit.cold and self.tracker.warm) and now - self._kept_at >= EVERY_S:
             self._meshes.append(fit)
             self._kept_at = now
             self._fresh.set()

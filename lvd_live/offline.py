@@ -19,6 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lvd_live import draw
 from lvd_live.errors import UserError
+from lvd_live.person.types import describe
 from lvd_live.session.files import check_writable, write_whole
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter
@@ -165,8 +166,9 @@ class _Run:
         self.video: VideoWriter | None = None
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
-        person = {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}
-        described = {"person": person, "tracker": tracker.describe(), **meta}
+        described = {"person": describe(finder), "tracker": tracker.describe(), **meta}
+        if overlay is not None:
+            described["overlay"] = Path(overlay).name
         n_vertices = int(self.faces.max()) + 1  # a closed mesh uses every vertex
         self.writer = SequenceWriter(output, self.faces, n_vertices, described, self.fps)
 

@@ -151,6 +151,9 @@ class Tracker:
             self.reset()
             return None
         self._crop, self._vertices, self._landmarks = crop, descent.vertices, landmarks
+        if start is None:
+            self._spread = None
+            self._align.reset()
         if shared:
             self._spread[:, shared.targets] = shared.spread
         else:
@@ -160,8 +163,6 @@ class Tracker:
         dense = self.runtime.dense(known)[0]
         vertices = np.ascontiguousarray(dense[:, :3])
         if self.outline:
-            if start is None:
-                self._align.reset()
             (left, top), (right, bottom) = crop.to_unit([[-0.5, -0.5], [frame.picture.shape[1] - 0.5, frame.picture.shape[0] - 0.5]])
             vertices = self._align(vertices, mask, (left, bottom, right, top))
             clock.lap("outline")
@@ -218,7 +219,7 @@ class Tracker:
             moved = carried_along(moved, before, landmarks[0])
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
 
-    def _descend(self, folded: torch.Tensor, start: torch.Tensor | None):
+    def _descend(self, folded: Folded, start: torch.Tensor | None):
         if self.iterations is not None:
             return self.runtime.descend(folded, start, iterations=self.iterations)
         most = COLD_ITERATIONS if start is None else WARM_ITERATIONS

@@ -66,12 +66,14 @@ def test_a_damaged_memory_is_made_anew(text, network, cache, monkeypatch):
 
 
 def test_impossible_times_are_measured_again(network, cache, monkeypatch):
-    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    measured = []
+    monkeypatch.setattr(engines, "measure", lambda network, make: measured.append(network) or {"float32": 2.0})
     engines.fastest(network, None)
     known = json.loads(cache.read_text())
     for bad in ({}, {"abacus": 1.0}, {"float32": -1.0}, {"float32": float("nan")}):
         cache.write_text(json.dumps(dict.fromkeys(known, bad)))
         assert engines.fastest(network, None) == "float32"
+    assert len(measured) == 5
 
 
 def test_a_cache_that_cannot_be_written_costs_a_measurement(network, cache, monkeypatch):

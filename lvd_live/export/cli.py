@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lvd_live.body.height import parse_height
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, export
 
@@ -33,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mesh", choices=("fitted", "regularised"), help="the mesh as tracked, or the skinned body (default: what the format is for)")
     parser.add_argument("--origin", choices=("floor", "camera"), default="floor", help="on the floor under the first frame, or at the camera (default: %(default)s)")
     parser.add_argument("--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)")
-    parser.add_argument("--height", metavar="M", type=float, help="the person's height in metres: scales everything")
+    parser.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything")
     return parser
 
 

@@ -55,3 +55,8 @@ class PersonFinder(Protocol):
 
     def reset(self) -> None:
         """Forget the person followed; the next picture is searched afresh."""
+
+
+def describe(finder: PersonFinder) -> dict:
+    """What a file should remember of a finder: JSON values."""
+    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}

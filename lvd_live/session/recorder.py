@@ -110,12 +110,13 @@ class Recorder:
         except Exception as error:  # a mistake in the program costs the rest of the recording, not the run
             log.exception("the recorder stopped")
             self.problem = f"Recording stopped because of a mistake in the program ({type(error).__name__}: {error})."
-        lost = self._abandon_queue()
+        self._abandon_queue()
         while not self._try_flush() and not self._stop.wait(RETRY_S):
             pass
         if not self._try_flush():
-            lost += self._writer.waiting
             self.problem = self.problem or "The last frames could not be written."
+        with self._lock:
+            lost = self.frames - self._writer.row  # taken, and not on the disk
         if lost:
             self.problem += f" The last {lost} frames are lost."
         try:
@@ -145,13 +146,10 @@ class Recorder:
             self.problem = self.problem or str(error)
             return False
 
-    def _abandon_queue(self) -> int:
-        """Empty the queue; returns how many frames were in it."""
-        count = 0
+    def _abandon_queue(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                count += self._queue.get_nowait() is not None
-        return count
+                self._queue.get_nowait()
 
 
 class _Writer:

@@ -63,7 +63,6 @@ class SafeNpz:
         try:
             self._zip = zipfile.ZipFile(self._file)
             infos = self._check_directory()
-            self._specs = specs
             for name, spec in specs.items():
                 if name in infos:
                     self.members[name] = self._check_member(name, infos[name], spec)

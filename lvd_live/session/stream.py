@@ -66,10 +66,9 @@ class VmcSender:
             why = reason(error) if isinstance(error, OSError) else "it is no name of a computer"
             raise UserError(f"Cannot send motion to {address[0]}: {why}; check --vmc HOST:PORT.") from error
         self._socket.setblocking(False)
-        self._betas, self._seen = np.zeros(self._fitter.n_betas, np.float32), []
-        self._origin: np.ndarray | None = None
         self._start = time.monotonic()
-        self._slot, self._ready, self._closed = None, threading.Condition(), False
+        self._ready, self._closed = threading.Condition(), False
+        self.forget()
         self._thread = threading.Thread(target=self._run, name="vmc", daemon=True)
         self._thread.start()
 
@@ -84,6 +83,11 @@ class VmcSender:
         with self._ready:
             self._slot = np.array(vertices, np.float32)
             self._ready.notify()
+
+    def forget(self) -> None:
+        """What comes may be another person, or of another size: learn shape and floor anew."""
+        with self._ready:
+            self._slot, self._betas, self._seen, self._origin = None, np.zeros(self._fitter.n_betas, np.float32), [], None
 
     def close(self) -> None:
         """Send what is waiting, and end."""
@@ -128,7 +132,8 @@ class VmcSender:
 
 
 def follow(tracker, sender: VmcSender):
-    """The tracker, which from now on sends each fit that it makes."""
+    """The tracker, which from now on sends each fit that it makes; the sender learns shape and floor anew."""
+    sender.forget()
     step = tracker.step
 
     def step_and_send(*arguments, **options):

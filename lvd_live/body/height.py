@@ -1,0 +1,15 @@
+"""A person's height, as people write it."""
+
+import argparse
+import re
+
+
+def parse_height(text: str) -> float:
+    """A person's height in metres from "1.78", "1.78m", "178" or "178cm"; between 0.5 and 2.6 m."""
+    match = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*(m|cm)?\s*", text.lower())
+    if match:
+        value = float(match[1].replace(",", "."))
+        metres = value / 100 if match[2] == "cm" or (match[2] is None and value > 3) else value
+        if 0.5 <= metres <= 2.6:
+            return metres
+    raise argparse.ArgumentTypeError(f"{text!r} is no height of a person, such as 1.78 or 178cm")
