@@ -226,6 +226,8 @@ def test_options_of_the_command_line_are_what_the_controls_show(window):
     assert window.controls.options == {"iterations": 2, "evidence": "maps", "height": 1.75, "warm": True, "outline": False, "uncertainty": 8}
     window.controls.choose(height=None)  # not given: as it is
     assert window.controls.options["height"] == 1.75
+    window.controls.choose(iterations="auto", evidence="all")
+    assert window.controls.options["iterations"] is None and window.controls.options["evidence"] == "all"
 
 
 def test_another_network_comes_without_another_source(qtbot, window, camera):
@@ -245,6 +247,9 @@ def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):
     window.open(Input("camera", "97"))
     qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
     assert "No camera 97" in window.banner.text()
+    qtbot.waitUntil(lambda: window.pipeline.tracker is not None, timeout=FIRST_MESH_MS)
+    window.actions_by_name["record"].trigger()
+    assert window.recorder is None and not window.actions_by_name["record"].isChecked()
     window.actions_by_name["demo"].trigger()
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
     window._tell()

@@ -1,5 +1,6 @@
 """The offline job, the review of a result and the browser of recordings, with stand-ins for finder and tracker."""
 
+import json
 import time
 
 import numpy as np
@@ -150,6 +151,12 @@ def test_a_sequence_without_its_video_shows_the_mesh_alone(app, video, tmp_path)
     dialog, results = run_job(app, video, tmp_path)
     wait(app, lambda: not dialog.running)
     assert load(results[0][0])[1] == video  # found beside it, by the name in the meta
+    with np.load(results[0][0]) as file:
+        arrays = dict(file)
+    arrays["meta"] = np.array(json.dumps(json.loads(str(arrays["meta"])) | {"overlay": video.name}))
+    drawn = results[0][0].with_name("drawn.npz")
+    np.savez(drawn, **arrays)
+    assert load(drawn)[1] is None  # what lies there under the source's name is the overlay
     video.unlink()
     review = Review(*load(results[0][0]))
     wait(app, lambda: review.shown is not None)

@@ -62,6 +62,24 @@ def pipeline(source, *, live, tracker=None, finder=None, stills=False):
     return made, results
 
 
+def test_a_camera_that_opens_late_does_not_hide_why_nothing_comes():
+    opened = threading.Event()
+
+    def open_late():
+        opened.wait(5)
+        return Source(5)
+
+    def no_finder():
+        raise UserError("There is no finder.")
+
+    p = Pipeline(open_late, no_finder, Tracker, live=True)
+    wait_until(lambda: p.state == "failed")
+    opened.set()
+    wait_until(lambda: p.source is not None)
+    assert p.problem == "There is no finder." and p.state == "failed"
+    p.close()
+
+
 def test_every_frame_of_a_file_in_order():
     source = Source(40)
     p, results = pipeline(source, live=False, tracker=Tracker(0.001))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -219,6 +220,20 @@ def test_a_disk_without_any_room_is_tried_again_until_the_end(tmp_path, monkeypa
     recorder.stop()
     assert recorder.problem and len(segments.list_segments(recorder.path)) == written + 1
     assert len(open_session(recorder.path)) == recorder.frames
+
+
+def test_every_frame_that_was_taken_is_written_or_counted_as_lost(tmp_path, monkeypatch):
+    take = module._Writer.take
+
+    def fail(self, picture, landmarks, fit, marks):
+        if marks["frame_index"] == 5:
+            raise UserError("The video broke.")
+        take(self, picture, landmarks, fit, marks)
+
+    monkeypatch.setattr(module._Writer, "take", fail)
+    recorder = record(tmp_path, 10)
+    lost = int(re.search(r"last (\d+) frames are lost", recorder.problem)[1])
+    assert recorder.frames == len(open_session(recorder.path)) == 5 and lost >= 1 and recorder.dropped == lost
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root can make a small disk")

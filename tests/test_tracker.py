@@ -201,6 +201,10 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
     half_crop = fits[0].vertices[:, 2].mean() * fits[0].crop.half / fits[0].intrinsics[0, 0]
     assert fits[0].vertex_std == pytest.approx(0.01 * half_crop, rel=0.05)
     assert np.unique(fits[-1].vertex_std.round(5)).size == RENEWED
+    Spreading.asked.clear()
+    tracker.warm = False
+    tracker.step(frame(8), person_at((320, 240), 180))
+    assert len(Spreading.asked[0]) == 6890  # a cold start's mesh has nothing to do with the last one's
     tracker.uncertainty = 0
     assert not tracker.step(frame(9), person_at((320, 240), 180)).vertex_std.any()
 

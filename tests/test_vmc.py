@@ -153,6 +153,18 @@ def test_following_a_tracker(body, receiver):
         assert len(receive(receiver, 1)) == 1
 
 
+def test_another_tracker_is_another_person(body, receiver):
+    vertices, _ = posed(body, LEARNING)
+    with VmcSender(receiver.getsockname(), body) as sender:
+        for mesh in vertices:
+            sender._packets(mesh)
+        tall, floor = sender._betas.copy(), sender._origin.copy()
+        follow(type("Tracker", (), {"step": None})(), sender)
+        for mesh in 0.75 * vertices:
+            sender._packets(mesh)
+    assert np.abs(sender._betas - tall).max() > 0.1 and np.abs(sender._origin - floor).max() > 0.1
+
+
 def test_messages_as_python_osc_reads_them():
     data = osc("/VMC/Ext/Bone/Pos", "LeftHand", 0.5, -1.25, 3)
     message = OscMessage(data)
