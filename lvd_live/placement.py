@@ -47,13 +47,6 @@ def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float 
     return np.concatenate([(vertices[..., :2] * scale + shift) * d, d], -1)
 
 
-def to_crop(points: np.ndarray, crop: Crop, camera: Camera, distance: float) -> np.ndarray:
-    """The inverse of `to_metres`."""
-    d = points[..., 2:]
-    pixels = points[..., :2] / d * camera.focal + camera.centre
-    return np.concatenate([crop.to_unit(pixels), camera.focal / crop.half * (1 - d / distance)], -1)
-
-
 def between_crops(vertices: np.ndarray, old: Crop, new: Crop) -> np.ndarray:
     """The same mesh (..., 3) in another crop's frame."""
     k = old.half / new.half

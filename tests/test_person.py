@@ -255,13 +255,11 @@ def test_missing_and_damaged_networks_are_told_in_a_sentence(models, tmp_path, c
         (tmp_path / "pose_landmarks_full.onnx").write_bytes(damaged)
         with pytest.raises(UserError, match="is damaged"):
             BlazePoseFinder(tmp_path)
-    with pytest.raises(UserError, match="variant"):
-        BlazePoseFinder(models, variant="heavy")
     assert capfd.readouterr().err == ""
 
 
 def test_the_provider_is_told_and_nothing_is_printed(models, capfd):
-    finder = BlazePoseFinder(models, variant="lite")
+    finder = BlazePoseFinder(models)
     assert finder.provider in ("cpu", "cuda")
     if finder.provider == "cpu":
         with pytest.raises(UserError, match="CUDA"):

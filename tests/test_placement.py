@@ -6,7 +6,7 @@ import pytest
 from lvd_live.body.model import BodyModel
 from lvd_live.draw import project
 from lvd_live.person.crop import Crop
-from lvd_live.placement import Camera, between_crops, carried_along, skeleton_length, to_crop, to_metres
+from lvd_live.placement import Camera, between_crops, carried_along, skeleton_length, to_metres
 from lvd_live.paths import MODELS
 
 CROP = Crop(np.array([420.0, 210.5]), 155.0)
@@ -15,6 +15,13 @@ CAMERA = Camera.of_picture(640, 480, 60)
 
 def mesh(seed=0):
     return np.random.default_rng(seed).uniform(-0.9, 0.9, (500, 3))
+
+
+def to_crop(points: np.ndarray, crop: Crop, camera: Camera, distance: float) -> np.ndarray:
+    """The inverse of `to_metres`."""
+    d = points[..., 2:]
+    pixels = points[..., :2] / d * camera.focal + camera.centre
+    return np.concatenate([crop.to_unit(pixels), camera.focal / crop.half * (1 - d / distance)], -1)
 
 
 def test_field_of_view_spans_the_longer_side():

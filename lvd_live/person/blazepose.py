@@ -23,7 +23,6 @@ from .types import Features, Person
 
 log = logging.getLogger(__name__)
 
-VARIANTS = ("lite", "full")
 MIN_PRESENCE = 0.5          # below it the landmark network sees nobody
 TILE_SIDES = (0.5, 0.25)    # of the picture's longer side: the zooms of a search, for a person far away
 TILES_PER_PICTURE = 2       # in a search that goes on over several pictures, so that an empty room stays cheap
@@ -33,7 +32,7 @@ JUMP = 0.35                 # of the region's side: a faster move of its centre 
 _HEATMAP_RADIUS = 3         # pixels of the 64 x 64 heat maps
 _NUM_LANDMARKS = 33
 _OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")
-_FEATURES = {"full": ("model_1/model/add_10/add", "Relu6__134:0")}    # of the landmark network: (48, 32, 32), (288, 8, 8)
+_FEATURES = ("model_1/model/add_10/add", "Relu6__134:0")    # of the landmark network: (48, 32, 32), (288, 8, 8)
 
 
 class Observation(NamedTuple):
@@ -44,32 +43,28 @@ class Observation(NamedTuple):
     presence   float 0..1: probability that the region shows a person.
     mask       (128, 128) float32 0..1: probability of the person on the region's grid.
     world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the picture's axes.
-    features   the network's feature maps on the region's grid; None of "lite", whose maps have other shapes.
+    features   the network's feature maps on the region's grid.
     """
 
     landmarks: np.ndarray
     presence: float
     mask: np.ndarray
     world: np.ndarray
-    features: Features | None
+    features: Features
 
 
 class BlazePoseFinder:
     """A PersonFinder on BlazePose's detector and landmark networks.
 
-    models_dir  folder with pose_detector.onnx and pose_landmarks_<variant>.onnx.
-    variant     "full", or "lite" (faster, blurrier limbs).
+    models_dir  folder with pose_detector.onnx and pose_landmarks_full.onnx.
     providers   "auto", "cuda" or "cpu"; `provider` says which one runs.
     threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
     Raises UserError when a network file is missing or damaged.
     """
 
-    def __init__(self, models_dir: str | Path, variant: str = "full", providers: str = "auto", threads: int = 1):
-        if variant not in VARIANTS:
-            raise UserError(f"There is no BlazePose variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
+    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1):
         folder = Path(models_dir)
-        self._features = _FEATURES.get(variant, ())
-        self._landmarks = open_network(folder / f"pose_landmarks_{variant}.onnx", providers=providers, threads=threads, also=self._features)
+        self._landmarks = open_network(folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES)
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -98,14 +93,14 @@ class BlazePoseFinder:
         """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
-        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *self._features], {"input_1": cv2.dnn.blobFromImage(pixels)})
+        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *_FEATURES], {"input_1": cv2.dnn.blobFromImage(pixels)})
         points = points.reshape(39, 5)
         points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
         points[:, 3:] = _sigmoid(points[:, 3:])
         mask = _inside_picture(mask[0, :, :, 0], roi, picture.shape)
-        features = Features(*(m[0] for m in maps)) if maps else None
+        features = Features(*(m[0] for m in maps))
         return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:

@@ -145,13 +145,15 @@ class Rearranged:
             dimension.dim_value = size
 
 
-def rearrange_networks(source: Path, out: Path) -> None:
-    """Rearrange the networks of one folder into another. UserError where one is missing, or is not an original."""
-    for name in ("pose_landmarks_full.onnx", "pose_landmarks_lite.onnx"):
-        try:
-            model = onnx.load(source / name)
-        except Exception as error:    # onnx raises protobuf's errors, too
-            raise UserError(f"{source / name} cannot be read as an ONNX network ({type(error).__name__}).") from error
-        if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
-            raise UserError(f"{source / name} is not the original network: that takes a picture of (1, 256, 256, 3).")
-        write_whole(out / name, Rearranged(model).model.SerializeToString())
+NAME = "pose_landmarks_full.onnx"
+
+
+def rearrange_network(source: Path, out: Path) -> None:
+    """Rearrange the landmark network of one folder into another. UserError where it is missing, or is not the original."""
+    try:
+        model = onnx.load(source / NAME)
+    except Exception as error:    # onnx raises protobuf's errors, too
+        raise UserError(f"{source / NAME} cannot be read as an ONNX network ({type(error).__name__}).") from error
+    if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
+        raise UserError(f"{source / NAME} is not the original network: that takes a picture of (1, 256, 256, 3).")
+    write_whole(out / NAME, Rearranged(model).model.SerializeToString())

@@ -38,11 +38,8 @@ class CameraSource:
     Raises UserError when the camera cannot be opened at first; later losses are waited out, and told by `state`.
     """
 
-    def __init__(
-        self, index_or_url: int | str, *, size: tuple[int, int] | None = None, fps: float | None = None, timeout_ms: int = TIMEOUT_MS
-    ):
+    def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS):
         self._address = int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url
-        self._wanted = (size, fps)
         self._timeout_ms = timeout_ms
         capture = self._open()
         picture = self._read(capture) if capture is not None else None
@@ -145,12 +142,6 @@ class CameraSource:
                 return None
             if not capture.isOpened():
                 return None
-            size, fps = self._wanted
-            if size is not None:
-                capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-                capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-            if fps is not None:
-                capture.set(cv2.CAP_PROP_FPS, fps)
             return capture
 
     @staticmethod

@@ -84,9 +84,9 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, or --finder DIR.")
     try:
         if args.finder:
-            from lvd_live.person.rearrange import rearrange_networks
+            from lvd_live.person.rearrange import rearrange_network
 
-            rearrange_networks(args.finder, args.models / "blazepose")
+            rearrange_network(args.finder, args.models / "blazepose")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
         if args.landmarks_from:
