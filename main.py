@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
     out.add_argument("--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C")
     out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
-    out.add_argument("--benchmark", metavar="SECONDS", type=float, help="with --camera: close the window after so long, and print fits a second, latency and drops")
+    out.add_argument("--benchmark", metavar="SECONDS", type=parse_seconds, help="with --camera: close the window after so long, and print fits a second, latency and drops")
     out.add_argument("--vmc", metavar="HOST:PORT", nargs="?", const="", type=parse_vmc, help="also stream the motion by the VMC protocol (without an address: to 127.0.0.1:39539)")
     fit = parser.add_argument_group("fit")
     fit.add_argument("--body", metavar="FILE", type=Path, help="another body file, such as your SMPL .npz or .pkl (default: the bundled open body)")
@@ -71,6 +71,17 @@ def parse_fov(text: str) -> float:
     return degrees
 
 
+def parse_seconds(text: str) -> float:
+    """More than 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
 def parse_iterations(text: str) -> int | str:
     """"auto", or 1 to 8."""
     if text == "auto":
@@ -94,8 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the main job; returns the exit status (0 done, 1 nobody found, 130 interrupted). Raises UserError."""
     options = make_parser().parse_args(argv)
     _set_up(options.verbose)
+    if options.camera is not None and not options.camera.strip():
+        raise UserError("--camera needs a number, such as 0, or the address of a stream.")
     if _wants_window(options):
         return _open_window(options)
+    if options.benchmark is not None:
+        raise UserError("--benchmark measures the window: use it with --camera, where there is a display, and without an output.")
     if not (options.camera or options.video or options.images or options.demo):
         raise UserError("There is no display for the window: choose --camera, --video, --images or --demo to run without one (--help lists the options).")
     if options.demo:
@@ -150,6 +165,9 @@ def _open_window(options: argparse.Namespace) -> int:
     from gui.app import run
     from gui.inputs import Input
 
+    weights = MODELS / "weights" / f"{options.preset}.safetensors"
+    if not weights.is_file():
+        raise UserError(f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset.")
     fixed = {name: value for name, value in {"body": options.body, "fov_degrees": options.fov, "engine": options.engine}.items() if value is not None}
 
     def load(**chosen):
@@ -210,7 +228,7 @@ def _set_up(verbose: bool) -> None:
 
 def _source_name(options: argparse.Namespace) -> str:
     if options.camera is not None:
-        return f"camera {options.camera}" if options.camera.isdigit() else "camera stream"  # a URL may hold a password
+        return f"camera {options.camera}" if options.camera.isdecimal() else "camera stream"  # a URL may hold a password
     return (options.video or options.images).name
 
 
@@ -263,7 +281,7 @@ def _open_source(options: argparse.Namespace):
     from lvd_live import sources
 
     if options.camera is not None:
-        return sources.CameraSource(int(options.camera) if options.camera.isdigit() else options.camera)
+        return sources.CameraSource(int(options.camera) if options.camera.isdecimal() else options.camera)
     if options.images is not None:
         return sources.ImageSource(options.images)
     return sources.VideoSource(options.video)

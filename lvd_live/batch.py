@@ -37,10 +37,16 @@ class Job:
     output: Path
     options: tuple[tuple[str, object], ...] = ()
 
+    @property
+    def made_of(self) -> dict:
+        """What the sequence depends on: JSON values."""
+        there = self.clip.stat()
+        return {"bytes": there.st_size, "modified_ns": there.st_mtime_ns, "options": {name: str(value) for name, value in self.options}}
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a clip. problem: "", or the sentence why there is no whole sequence."""
+    """What became of a clip. problem: "", or the sentence why the sequence is not there, not whole, or empty."""
 
     clip: Path
     frames: int = 0
@@ -76,29 +82,29 @@ def _track(job: Job, engine: Callable[[], tuple], progress: bool | Callable[[int
         finder.reset()
         tracker.reset()
         with VideoSource(job.clip) as source:
-            summary = process(source, finder, tracker, output=job.output, progress=progress, meta={"source": job.clip.name, "version": __version__})
+            summary = process(source, finder, tracker, output=job.output, progress=progress, meta={"source": job.clip.name, "version": __version__, "made_of": job.made_of})
     except UserError as error:
         return Outcome(job.clip, problem=str(error))
     except Exception as error:
         return Outcome(job.clip, problem=f"The program failed on it ({type(error).__name__}: {error}).")
     if summary.interrupted:
         raise KeyboardInterrupt
-    problem = "" if summary.tracked else "Nobody was found." if not summary.rejected else "Somebody was seen, but the mesh did not settle."
+    problem = (source.damaged or "") if summary.tracked else "Nobody was found." if not summary.rejected else "Somebody was seen, but the mesh did not settle."
     return Outcome(job.clip, summary.frames, summary.tracked, summary.seconds, problem)
 
 
 def finished(job: Job) -> Outcome | None:
-    """What an earlier run made of the clip, or None where it did not finish it."""
+    """What an earlier run made of the clip with the same options, or None where it did not finish it."""
     from lvd_live.session.sequence import load_sequence
 
     try:
         sequence = load_sequence(job.output)
     except UserError:
         return None
-    if sequence.meta.get("ending") != "complete":
+    if sequence.meta.get("ending") != "complete" or sequence.meta.get("made_of") != job.made_of:
         return None
     tracked, seconds = int(sequence.tracked.sum()), sequence.meta.get("seconds")
-    return Outcome(job.clip, len(sequence.tracked), tracked, seconds if isinstance(seconds, float) else 0.0, "" if tracked else "Nobody was found.", before=True)
+    return Outcome(job.clip, len(sequence.tracked), tracked, seconds if isinstance(seconds, float) else 0.0, str(sequence.meta.get("damaged") or "") if tracked else "Nobody was found.", before=True)
 
 
 def run_processes(jobs: list[Job], count: int, work: Callable[[Job], Outcome] = track) -> Iterator[Outcome]:
@@ -229,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
     """The `batch` tool: 0 where every clip has its sequence, 1 where some have not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m lvd_live batch", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="clips, also in folders of its own")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there and whole are kept")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="N clips side by side in one process, one step of the network (2 iterations) for all of them: for a GPU")
     parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)')

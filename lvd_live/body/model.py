@@ -53,6 +53,9 @@ class BodyModel(nn.Module):
         parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
         if not ((parents >= 0) & (parents < np.arange(1, 24))).all() or weights.min() < -1e-3 or np.abs(weights.sum(1) - 1).max() > 1e-2:
             raise UserError(f"{path} is not a body in SMPL's layout: its joints are no tree, or its skin weights do not sum to 1.")
+        height = float(np.ptp(arrays["v_template"][:, 1]))
+        if not 0.05 < height < 5:
+            raise UserError(f"{path} is {height:g} m tall: a body file is in metres.")
         return cls(arrays)
 
     def shaped(self, betas: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,7 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         SafeNpz(path, {}).__exit__()  # looks at the directory: names, sizes, ratios
     except UserError as error:
-        raise UserError(f"{path} is not a body file that can be read{str(error).removeprefix(f'Cannot use {path}')}") from error
+        raise UserError(f"{path} is not a body file that can be read{str(error).removeprefix(f'Cannot use {path}').removeprefix(f'Cannot open {path}')}") from error
     with zipfile.ZipFile(path) as file:
         for name in set(names) & {member.removesuffix(".npy") for member in file.namelist()}:
             with file.open(f"{name}.npy") as member:

@@ -15,6 +15,7 @@ from lvd_live.errors import UserError
 from lvd_live.evaluate.curve import plot
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
+from lvd_live.session.files import check_writable, write_whole
 from lvd_live.tracker import Tracker
 
 HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(8)
@@ -43,6 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if not (args.report or args.real or args.synthetic or args.curve or args.uncertainty):
         raise UserError("Say what to measure: --report, --real DIR, --synthetic, --uncertainty or --curve.")
+    if args.count < 1:
+        raise UserError("--count must be at least 1.")
+    if args.sheet:
+        if args.sheet.suffix.lower() != ".png":
+            raise UserError(f"Cannot write {args.sheet}: its name must end in .png.")
+        check_writable(args.sheet)
     if args.real and not args.real.is_dir():
         raise UserError(f"There is no folder {args.real} to measure on.")
     lines: list[str] = []
@@ -134,7 +141,7 @@ def real(args: argparse.Namespace) -> list[str]:
         if tracker.evidence != evidence:
             break  # the preset takes none
     if args.sheet and pictures:
-        cv2.imwrite(str(args.sheet), draw.contact_sheet(pictures, columns=8)[..., ::-1])
+        write_whole(args.sheet, cv2.imencode(".png", draw.contact_sheet(pictures, columns=8)[..., ::-1])[1].tobytes())
     return lines
 
 

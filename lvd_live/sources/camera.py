@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -104,13 +105,13 @@ class CameraSource:
             picture = self._read(capture) if capture is not None else None
             if picture is not None:
                 if self._connection != "running":
-                    log.info("Camera %s is back.", self._address)
+                    log.info("Camera %s is back.", _public(self._address))
                 attempt, self._connection = 0, "running"
                 self._put(picture)
                 continue
             if self._connection == "running":
                 self._connection = "reconnecting"
-                log.warning("Camera %s sends no pictures; reconnecting.", self._address)
+                log.warning("Camera %s sends no pictures; reconnecting.", _public(self._address))
             _release(capture)
             self._stop.wait(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
             attempt += 1
@@ -164,4 +165,9 @@ def _release(capture: cv2.VideoCapture | None) -> None:
 def _cannot_open(address: int | str) -> str:
     if isinstance(address, int):
         return f"No camera {address} could be opened: plug one in, close other programs that use it, or choose another number."
-    return f"The stream {address} sends no pictures: check the address and that its sender is running."
+    return f"The stream {_public(address)} sends no pictures: check the address and that its sender is running."
+
+
+def _public(address: int | str) -> int | str:
+    """Without the name and the password that a stream's address may hold."""
+    return re.sub(r"//[^/@]*@", "//", address) if isinstance(address, str) else address

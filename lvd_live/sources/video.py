@@ -61,17 +61,17 @@ class VideoSource:
         self.close()
         self.damaged = None
         self._container = _open(self.path)
-        index, last_ns, unreadable = 0, -1, 0
+        index, last_ns, longest_ns, unreadable = 0, -1, 0, 0
         for decoded in self._decoded():
             if decoded is None:
                 unreadable += 1
                 continue
             time_ns = self._time_ns(decoded, index, last_ns)
-            last_ns = time_ns
+            longest_ns, last_ns = max(longest_ns, time_ns - last_ns) if index else 0, time_ns
             yield Frame(_upright_picture(decoded), index, time_ns, self.path.name)
             index += 1
         if self._container is not None:    # not closed half-way
-            self._report_damage(index, unreadable)
+            self._report_damage(index, unreadable, last_ns + longest_ns)
 
     def frames_from(self, timestamp_ns: int) -> Iterator[Frame]:
         """The frames at or after `timestamp_ns`, to half a millisecond; sought, so that their index is unknown and -1. Raises UserError."""
@@ -128,9 +128,13 @@ class VideoSource:
             time_ns -= self.start_ns
         return max(time_ns, last_ns + 1)
 
-    def _report_damage(self, decoded: int, unreadable: int) -> None:
-        missing = (self.frame_count or 0) - decoded
-        short = missing > max(_MISSING_TOLERATED, 0.02 * (self.frame_count or 0))
+    def _report_damage(self, decoded: int, unreadable: int, end_ns: int) -> None:
+        """end_ns: when the last picture gave way, at the latest. A file that counts its pictures is held to the count, another to its duration: its rate may vary."""
+        count, seconds = self._stream.frames, self._seconds()
+        if count:
+            short = count - decoded > max(_MISSING_TOLERATED, 0.02 * count)
+        else:
+            short = seconds - end_ns / _NS > max(_MISSING_TOLERATED / (self.fps or 30.0), 0.02 * seconds)
         if decoded == 0:
             raise UserError(f"Not one picture of {self.path} can be decoded: the video is damaged, or made with an unknown codec.")
         if unreadable or short:
@@ -144,11 +148,14 @@ class VideoSource:
             return stream.frames
         if not self.fps:
             return None
+        return round(self._seconds() * self.fps) or None
+
+    def _seconds(self) -> float:
+        """How long the file says that it is; 0 where it does not."""
+        stream = self._stream
         if stream.duration and stream.time_base:
-            return round(float(stream.duration * stream.time_base) * self.fps)
-        if self._container.duration:
-            return round(self._container.duration / av.time_base * self.fps)
-        return None
+            return float(stream.duration * stream.time_base)
+        return (self._container.duration or 0) / av.time_base
 
     def _upright_size(self) -> tuple[int, int]:
         """From the first frame, because only it knows the rotation."""
@@ -156,8 +163,8 @@ class VideoSource:
         first = next((frame for frame in self._decoded() if frame is not None), None)
         if first is None:
             return context.width, context.height
-        quarter_turns = round(first.rotation / 90) % 4
-        return (first.height, first.width) if quarter_turns % 2 else (first.width, first.height)
+        (_, b), _ = _display_matrix(first)
+        return (first.height, first.width) if b else (first.width, first.height)
 
 
 def _open(path: Path) -> av.container.InputContainer:
@@ -194,5 +201,17 @@ def _is_text(container: av.container.InputContainer) -> bool:
 def _upright_picture(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8 RGB, whatever the pixel format, turned as the frame's display matrix says."""
     picture = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90) % 4    # counter-clockwise, as np.rot90 turns
-    return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
+    (a, b), (c, d) = _display_matrix(frame)
+    if b:
+        picture = picture.transpose(1, 0, 2)
+    return np.ascontiguousarray(picture[:: b or d, :: a or c])
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(a, b), (c, d), each 1, 0 or -1: a pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift. One that is no quarter turn or mirror image is ignored, as players do."""
+    told = frame.side_data.get("DISPLAYMATRIX")
+    if told is not None and len(raw := bytes(told)) >= 36:
+        a, b, _, c, d = np.frombuffer(raw, np.int32, 5) / 65536
+        if np.isclose(abs(a * d - b * c), 1, atol=0.1) and np.isclose(sorted(map(abs, (a, b, c, d))), (0, 0, 1, 1), atol=0.1).all():
+            return (round(a), round(b)), (round(c), round(d))
+    return (1, 0), (0, 1)

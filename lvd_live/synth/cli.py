@@ -11,6 +11,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
+from lvd_live.session.files import check_writable
 from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
 
 
@@ -44,7 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.people < 1 or args.shards < 1 or args.workers < 1 or args.size < 32:
+        raise UserError("--people, --shards and --workers must be at least 1, --size at least 32.")
     if args.sheet:
+        if args.sheet.suffix.lower() != ".png":
+            raise UserError(f"Cannot write {args.sheet}: its name must end in .png.")
+        check_writable(args.sheet)
         arrays = ShardMaker(args.models, args.size, seed=args.seed).make(0, identities=args.people)
         chosen = np.arange(args.people).repeat(2) * POSES + np.tile([0, POSES // 2], args.people)
         if not cv2.imwrite(str(args.sheet), contact_sheet({k: v[chosen] for k, v in arrays.items()})[..., ::-1]):

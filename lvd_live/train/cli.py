@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
-    if any(pixels % 32 or pixels < 32 for _, pixels in sizes) or (args.hours is not None and args.hours <= 0):
+    if any(pixels % 32 or pixels < 32 for _, pixels in sizes) or (args.hours is not None and not 0 < args.hours < float("inf")):
         raise UserError("--sizes must be multiples of 32 pixels, and --hours more than 0.")
     if args.start_from:
         if args.baseline:
