@@ -123,6 +123,10 @@ def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(batch, "track", lambda job: tracked.append(job.clip.name) or Outcome(job.clip, problem="again"))
     assert batch.main(arguments) == 1 and tracked == ["broken.mp4"]
     assert "done before" in capsys.readouterr().out
+    assert batch.main([*arguments, "--height", "150"]) == 1 and "person.mp4" in tracked  # other options: made anew
+    (tmp_path / "in" / "person.mp4").touch()
+    tracked.clear()
+    assert batch.main(arguments) == 1 and "person.mp4" in tracked  # another clip: made anew
     shutil.rmtree(tmp_path / "out")
     assert finished(Job(tmp_path / "in" / "person.mp4", sequence)) is None
 

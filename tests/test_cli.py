@@ -85,6 +85,12 @@ def one_sentence(err):
         (["--demo", "--iterations", "many"], "from 1 to 8"),
         (["--demo", "--preset", "huge"], "invalid choice"),
         (["--demo", "--person", "me"], "invalid choice"),
+        (["--camera", ""], "needs a number"),
+        (["--camera", "0", "--benchmark", "nan"], "no number of seconds"),
+        (["--camera", "0", "--benchmark", "-5"], "(no number of seconds|expected one argument)"),
+        (["--video", "a.mp4", "--benchmark", "5"], "measures the window"),
+        (["--camera", "rtsp://me:secret@127.0.0.1:9/x", "--output", "x.npz"], "stream rtsp://127.0.0.1:9/x sends no pictures"),
+        (["--camera", "²", "--output", "x.npz"], "stream ² sends"),
     ],
 )
 def test_bad_options(run, arguments, words):

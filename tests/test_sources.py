@@ -91,8 +91,11 @@ def test_grey_video_becomes_rgb(tmp_path):
     assert picture.shape == (48, 64, 3) and np.ptp(picture.astype(int), axis=2).max() <= 1
 
 
-@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)])
-def test_rotation_in_the_header_is_applied(tmp_path, matrix, turns):
+TURNED = [((0, 1, -1, 0), lambda p: np.rot90(p, -1)), ((0, -1, 1, 0), np.rot90), ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]), ((-1, 0, 0, 1), lambda p: p[:, ::-1]), ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)), ((0, 0, 0, 0), lambda p: p)]
+
+
+@pytest.mark.parametrize(("matrix", "turn"), TURNED)
+def test_rotation_in_the_header_is_applied(tmp_path, matrix, turn):
     """The display matrix is written into the file by hand: (0, 1, -1, 0) means shown a quarter turn clockwise."""
     path = write_video(tmp_path / "phone.mp4", pictures(3))
     data = bytearray(path.read_bytes())
@@ -102,9 +105,23 @@ def test_rotation_in_the_header_is_applied(tmp_path, matrix, turns):
     path.write_bytes(data)
     with VideoSource(path) as source:
         picture = next(iter(source)).picture
-        expected = np.rot90(pictures(1)[0], turns)
+        expected = turn(pictures(1)[0])
         assert picture.shape == expected.shape and source.size == expected.shape[1::-1]
     assert np.abs(picture.astype(int) - expected).mean() < 8
+
+
+def test_a_video_of_a_varying_rate_is_not_called_damaged(tmp_path, caplog):
+    path = tmp_path / "slow.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pts, shot in zip(np.cumsum([0, 1, 9, 2, 8] * 6), pictures(30), strict=True):
+            frame = av.VideoFrame.from_ndarray(shot, format="rgb24")
+            frame.pts = int(pts)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with VideoSource(path) as source:
+        assert len(list(source)) == 30 and source.damaged is None and "damaged" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4"])
