@@ -9,7 +9,6 @@ import torch
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS, chain_transforms, rotation_between
 from lvd_live.errors import UserError
-from lvd_live.paths import MODELS
 
 FILE = Path(__file__).parent.parent / "models" / "body" / "lvd_body.npz"
 BASE = FILE.parent.parent / "synth" / "base.npz"
@@ -207,7 +206,7 @@ def test_missing_and_broken_files(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.0, 1000.0])
 def test_a_body_that_is_not_in_metres_is_refused(tmp_path, scale):
-    with np.load(MODELS / "body" / "lvd_body.npz") as file:
+    with np.load(FILE) as file:
         arrays = dict(file)
     np.savez(tmp_path / "body.npz", **arrays | {"v_template": arrays["v_template"] * np.float32(scale)})
     with pytest.raises(UserError, match="in metres"):
