@@ -72,6 +72,7 @@ class MainWindow(QMainWindow):
         self.displayed, self.in_order = 0, True
         self._space_at, self._ticks, self._dropped = 0.0, 0, (0, 0.0)
         self._told = None  # the tracker that knows what is chosen
+        self._browser = None  # of the recordings, once it was asked for
         self._build()
         self.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
@@ -204,7 +205,11 @@ class MainWindow(QMainWindow):
     def _browse(self) -> None:
         from gui.browser import Browser
 
-        Browser(RECORDINGS, self).show()
+        if self._browser is None:
+            self._browser = Browser(RECORDINGS, self)
+        self._browser.refresh()
+        self._browser.show()
+        self._browser.raise_()
 
     def _tracker_as_chosen(self) -> Callable[[], Tracker]:
         return partial(self._make_tracker, preset=self.controls.preset, **self.controls.options)

@@ -387,6 +387,12 @@ def test_every_vertex_belongs_to_a_part():
     assert len(PART_COLOURS) == len(BODY_PARTS) and set(part_index(labels)) == set(range(len(BODY_PARTS)))
 
 
+def test_the_recordings_have_one_browser(window):
+    for _ in range(2):
+        window.actions_by_name["recordings"].trigger()
+    assert window._browser.isVisible() and len(window.findChildren(type(window._browser))) == 1
+
+
 def test_nothing_to_keep(window, tmp_path):
     assert window.snapshot(tmp_path) is None
     window.actions_by_name["record"].trigger()
