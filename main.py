@@ -62,10 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse_fov(text: str) -> float:
     """Degrees, between 5 and 150."""
-    try:
-        degrees = float(text)
-    except ValueError:
-        degrees = math.nan
+    degrees = _number(text)
     if not 5 <= degrees <= 150:
         raise argparse.ArgumentTypeError(f"{text!r} is no field of view between 5 and 150 degrees")
     return degrees
@@ -73,13 +70,18 @@ def parse_fov(text: str) -> float:
 
 def parse_seconds(text: str) -> float:
     """More than 0."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    seconds = _number(text)
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds
+
+
+def _number(text: str) -> float:
+    """NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def parse_iterations(text: str) -> int | str:
@@ -246,9 +248,7 @@ def _check_outputs(options: argparse.Namespace, output: Path) -> None:
     for path, suffixes in wanted:
         if path is None:
             continue
-        if path.suffix.lower() not in suffixes:
-            raise UserError(f"Cannot write {path}: its name must end in {' or '.join(suffixes)}.")
-        check_writable(path)
+        check_writable(path, suffixes)
         there = look_up(path)
         if there is None:
             continue

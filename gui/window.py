@@ -307,7 +307,7 @@ class MainWindow(QMainWindow):
                 self._stop_recording()
             return
         try:
-            if not tracker or self.pipeline.source is None:
+            if not tracker or self.pipeline.source is None or self.pipeline.finder is None:
                 raise UserError("There is nothing to record yet: choose a camera or a video first.")
             meta = {"person": describe(self.pipeline.finder), "tracker": tracker.describe(), "source": self.input.title, "version": __version__}
             self.recorder = Recorder(RECORDINGS, name or Path(self.input.title).stem.replace(" ", "-"), faces=tracker.faces, meta=meta, fps=self.pipeline.source.fps or 0.0)

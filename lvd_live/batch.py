@@ -46,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a clip. problem: "", or the sentence why the sequence is not there, not whole, or empty."""
+    """What became of a clip. problem: "", or the sentence why the sequence is not there, not of a whole clip, or empty."""
 
     clip: Path
     frames: int = 0
@@ -232,7 +232,7 @@ def table(outcomes: list[Outcome], folder: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The `batch` tool: 0 where every clip has its sequence, 1 where some have not, 130 after Ctrl-C."""
+    """The `batch` tool: 0 where every clip is whole and has its sequence, with somebody in it, 1 where some are or have not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m lvd_live batch", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="clips, also in folders of its own")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept")

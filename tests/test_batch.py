@@ -16,6 +16,7 @@ from lvd_live.batch import Job, Outcome, find_jobs, finished, run_processes, run
 from lvd_live.errors import UserError
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
+from tests.fakes import FakeFinder, FakeTracker
 
 
 def work(job: Job) -> Outcome:
@@ -137,3 +138,16 @@ def test_mistakes_take_a_sentence(tmp_path, arguments, says):
         batch.main([str(tmp_path / "none"), "--out", str(tmp_path), *arguments])
     with pytest.raises(UserError, match="no clips"):
         batch.main([str(tmp_path), "--out", str(tmp_path / "out")])
+
+
+def test_a_clip_that_is_cut_short_says_so_now_and_later(tmp_path):
+    path = tmp_path / "cut.mkv"
+    writer = VideoWriter(path, 25, (64, 48))
+    for i in range(60):
+        writer.write(np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8), None)
+    writer.close()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    job = Job(path, tmp_path / "cut.mkv.npz")
+    outcome = batch._track(job, lambda: (FakeFinder(), FakeTracker()))
+    assert outcome.tracked and "cut short or damaged" in outcome.problem
+    assert finished(job).problem == outcome.problem

@@ -47,9 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
-        if args.sheet.suffix.lower() != ".png":
-            raise UserError(f"Cannot write {args.sheet}: its name must end in .png.")
-        check_writable(args.sheet)
+        check_writable(args.sheet, (".png",))
     if args.real and not args.real.is_dir():
         raise UserError(f"There is no folder {args.real} to measure on.")
     lines: list[str] = []

@@ -33,13 +33,15 @@ def look_up(path: str | os.PathLike) -> os.stat_result | None:
         raise UserError(f"{os.fspath(path)!r} cannot be a file's name: check it for stray characters.") from None
 
 
-def check_writable(path: str | os.PathLike) -> Path:
+def check_writable(path: str | os.PathLike, suffixes: tuple[str, ...] = ()) -> Path:
     """Find out now, by trying, whether a file could be written at `path`; nothing is left behind.
 
-    Returns `path` as a Path. Raises UserError (exit code 2) when `path` is a folder or a file that may not be
-    replaced, or when its folder does not exist or takes no new files.
+    Returns `path` as a Path. Raises UserError (exit code 2) when its name ends in none of `suffixes`, where they are
+    given, when it is a folder or a file that may not be replaced, or when its folder does not exist or takes no new files.
     """
     path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UserError(f"Cannot write {path}: its name must end in {' or '.join(suffixes)}.")
     parent = path.absolute().parent
     there, around = look_up(path), look_up(parent)
     if there and stat.S_ISDIR(there.st_mode):

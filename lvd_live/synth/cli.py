@@ -48,9 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.people < 1 or args.shards < 1 or args.workers < 1 or args.size < 32:
         raise UserError("--people, --shards and --workers must be at least 1, --size at least 32.")
     if args.sheet:
-        if args.sheet.suffix.lower() != ".png":
-            raise UserError(f"Cannot write {args.sheet}: its name must end in .png.")
-        check_writable(args.sheet)
+        check_writable(args.sheet, (".png",))
         arrays = ShardMaker(args.models, args.size, seed=args.seed).make(0, identities=args.people)
         chosen = np.arange(args.people).repeat(2) * POSES + np.tile([0, POSES // 2], args.people)
         if not cv2.imwrite(str(args.sheet), contact_sheet({k: v[chosen] for k, v in arrays.items()})[..., ::-1]):
