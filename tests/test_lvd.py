@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lvd_live.errors import UserError
 from lvd_live.lvd import packed
 from lvd_live.lvd.descent import descend, descend_plainly
-from lvd_live.lvd.field import Field, FoldedField, Seen, sample
+from lvd_live.lvd.field import Field, FoldedField, Seen, each_its_own, sample
 from lvd_live.lvd.hourglass import upsample
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
 from lvd_live.lvd.evidence import region_in_crop
@@ -219,7 +219,33 @@ def test_a_runtime_sees_what_the_network_sees(preset, engine, packs, monkeypatch
             plain = FoldedField(network.field).prepare(seen)
         folded = runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy() if told else None, tuple(m.numpy() for m in maps) if told else None)
         assert folded.size == plain.size
-        torch.testing.assert_close(folded.rows, plain.rows, atol=2e-5, rtol=1e-4)
+        everything = torch.arange(plain.rows.shape[:2].numel(), dtype=torch.int32)
+        with torch.inference_mode():
+            table = folded.table(everything)
+        torch.testing.assert_close(table, plain.rows.flatten(0, 1), atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_deferred_map_is_made_where_vertices_look():
+    if not packed.available(torch.device("cpu")):
+        pytest.skip("this PyTorch has no oneDNN for this processor")
+    network, (picture, mask, _, _) = with_statistics("paper")
+    runtime = Runtime(network, device="cpu", engine="float32")
+    everything, folded = (runtime.see(picture.numpy(), mask.numpy()) for _ in range(2))
+    everything.table(torch.arange(everything.rows.shape[:2].numel(), dtype=torch.int32))
+    corner = torch.full((2, 60, 3), 0.8) + 0.02 * torch.rand(2, 60, 3)
+    corner[1] *= -1
+    torch.testing.assert_close(runtime.field.diagonal(corner, folded), runtime.field.diagonal(corner, everything), atol=TIGHT, rtol=0)
+    there = folded.made[:, :-4].unflatten(1, (folded.size + 2, -1))[:, 1:-1, 1:-1].flatten(1)
+    assert (1 <= there.sum(1)).all() and (there.sum(1) <= 9).all()
+    anywhere = torch.rand(2, 60, 3) * 2.4 - 1.2
+    torch.testing.assert_close(runtime.field.diagonal(anywhere, folded), runtime.field.diagonal(anywhere, everything), atol=TIGHT, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 8), (1, 1, 7, 8), (2, 1, 6, 8), (1, 3, 6, 8)])
+def test_every_vertex_has_its_own_head(shape):
+    weight, hidden = torch.randn(shape[2], 3, shape[3]), torch.randn(shape)
+    torch.testing.assert_close(each_its_own(weight, hidden), (weight * hidden[..., None, :]).sum(-1))
 
 
 def test_half_precision_stays_near():

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.errors import UserError
 from lvd_live.lvd.field import Field, Seen
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
@@ -19,6 +20,7 @@ from lvd_live.paths import MODELS
 from lvd_live.train import ablations
 from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
+from lvd_live.train.cli import importance_of, read_body
 from lvd_live.train.loop import Average, Options, train
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.optimiser import MuonAdamW, as_matrix
@@ -71,19 +73,29 @@ class Oracle(Field):
 @pytest.mark.parametrize("clip", [None, 0.288])
 def test_only_the_truth_costs_nothing(clip):
     vertices = torch.rand(2, K, 3) - 0.5
-    seen, area = Seen(torch.zeros(2, 4, 8, 8)), torch.ones(K)
+    seen, importance = Seen(torch.zeros(2, 4, 8, 8)), torch.ones(K)
     for field, free in ((Oracle(vertices, clip), True), (Oracle(vertices + 0.05, clip), False)):
-        everyone, itself = descent_loss(field, seen, vertices, area, 0.288, LossOptions(targets=K, own=64))
+        everyone, itself = descent_loss(field, seen, vertices, importance, 0.288, LossOptions(targets=K, own=64))
         assert (float(everyone) < 1e-6) == free and (float(itself) < 1e-6) == free
 
 
-def test_area_weighs_the_loss():
+@pytest.mark.parametrize("preset", ["live", "paper"])
+def test_hands_feet_and_head_neither_vanish_nor_rule(preset):
+    body, served = read_body(MODELS), PRESETS[preset].vertices
+    importance = importance_of(body, served).numpy()
+    assert importance.shape == (served,) and importance.mean() == pytest.approx(1, abs=1e-5) and 0.1 < importance.min() and importance.max() < 6
+    labels = body["part_labels"] if served == len(body["part_labels"]) else body["part_labels"][body["control"]]
+    ends = np.isin(labels, [JOINT[j] for part in ("hands", "feet", "head") for j in BODY_PARTS[part]])
+    assert 0.25 < importance[ends].sum() / importance.sum() < 0.5
+
+
+def test_importance_weighs_the_loss():
     vertices = torch.rand(1, K, 3)
     wrong = vertices.clone()
     wrong[:, :10] += 0.1
-    area = torch.ones(K)
-    area[:10] = 0
-    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, area, 0.288, LossOptions())
+    importance = torch.ones(K)
+    importance[:10] = 0
+    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, importance, 0.288, LossOptions())
     assert float(everyone) < 1e-6 and float(itself) < 1e-6
 
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from lvd_live.bench import roofline, stages
-from lvd_live.bench.reference import ITERATIONS, Reference, timed
+from lvd_live.bench.reference import HALF_CROP_MM, ITERATIONS, Reference, paper_network, timed
 from lvd_live.body.fit import BodyFitter
 from lvd_live.errors import UserError
 from lvd_live.lvd import packed
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.step import Step
 from lvd_live.lvd.weights import load_network
@@ -30,9 +30,6 @@ from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.session.files import check_writable
 from lvd_live.tracker import Tracker
-
-HALF_CROP_MM = 1024  # as published: a body of 1.72 m is 1.68 half crops tall
-
 
 def variants(device: str, compiled: bool = False) -> dict[str, dict]:
     """Options of `build` by name. What a user gets by default, the fastest of them, is called by its engine."""
@@ -99,11 +96,10 @@ class Live:
 
 
 class Paper:
-    """The `paper` preset, random weights: a picture seen, and as many iterations as the published demo's, from a point."""
+    """The `paper` preset, untrained: a picture seen, and as many iterations as the published demo's, from a point."""
 
     def __init__(self, device: str, compiled: bool = False):
-        torch.manual_seed(0)
-        network = LVD(PRESETS["paper"]).eval()
+        network = paper_network()
         self.device, rng = device, np.random.default_rng(0)
         self.picture, self.mask = rng.integers(0, 255, (1, 256, 256, 3), np.uint8), np.full((1, 256, 256), 255, np.uint8)
         self.runtimes = {name: build(network, device, **options) for name, options in variants(device, compiled).items()}
@@ -221,7 +217,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
         lines += ["| stage | " + " | ".join(r["variant"] for r in live) + " |", "|---" * (len(live) + 1) + "|"]
         names.remove("iterations")
         lines += [f"| {'**frame** (person and fit)' if n == 'frame' else n} | " + " | ".join(f"{r['stages_ms'][n]:.2f}" if n in r["stages_ms"] else "" for r in live) + " |" for n in names]
-        lines += ["", "| preset | variant | frame, ms | fits/s | times faster than the demo's loop | mesh moved, mm (paper: of random weights) |", "|---|---|---|---|---|---|"]
+        lines += ["", "| preset | variant | frame, ms | fits/s | times faster than the demo's loop | mesh moved, mm (paper: untrained) |", "|---|---|---|---|---|---|"]
         lines += [f"| {r['preset']} | {r['variant']} | {r['frame_ms']:.1f} | {r['fits_per_second']:.1f} | {r['ratio_to_demo_loop']:.1f} | {r['change_mm']:.3f} |" for r in rows]
         few = best["frame_of_2_iterations_ms"]
         lines += ["", f"{best['iterations']:.2f} iterations a frame" + (f"; frames of at most 2: {few:.1f} ms, {best['demo_loop_ms'] / few:.0f} times faster than the demo's loop." if few else ".")]

@@ -6,6 +6,7 @@ vertex i for vertex i alone, the diagonal. `FoldedField` answers the diagonal wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,27 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is known of a crop. features (B, C, H, W); whole (B, G): the picture as a whole, or None; landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None."""
+class Deferred:
+    """A map (B, D, S, S) of which a pixel is made when somebody looks at it: a person covers a fifth of the crop. parts, each (B, C_i, S, S), channels last; layer: (P, ΣC_i) -> (P, D), a pixel's parts as its feature."""
 
-    features: torch.Tensor
+    parts: tuple[torch.Tensor, ...]
+    layer: Callable[[torch.Tensor], torch.Tensor]
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of one of the parts."""
+        return self.parts[0].shape
+
+    def pixels(self, index: torch.Tensor) -> torch.Tensor:
+        """Those of `index` (P,), counted row by row, picture by picture: (P, D)."""
+        return self.layer(torch.cat([part.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, index) for part in self.parts], 1))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a crop. features (B, C, H, W), or how to make them; whole (B, G): the picture as a whole, or None; landmarks (B, L, 4: x, y, depth, confidence; crop frame), or None."""
+
+    features: torch.Tensor | Deferred
     whole: torch.Tensor | None = None
     landmarks: torch.Tensor | None = None
 
@@ -94,21 +112,47 @@ class Field(nn.Module):
             return self.displacement(out, points)
 
 
+def each_its_own(weight: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Every vertex's head on its own hidden vectors: weight (N, 3, hidden), hidden (B, M, N, hidden) -> (B, M, N, 3)."""
+    B, M, N, H = hidden.shape
+    if B * M > 1 or N % 2:
+        return torch.einsum("nch,bmnh->bmnc", weight, hidden)
+    pairs = weight.view(N // 2, 6, H) @ hidden.view(N // 2, 2, H).mT  # half of it is not wanted, and it takes half the time of N products of a matrix and a vector
+    return pairs.view(N // 2, 2, 3, 2).diagonal(dim1=1, dim2=3).mT.reshape(1, 1, N, 3)
+
+
 @dataclass(frozen=True)
 class Folded:
     """A crop prepared for descent: the first layer already applied to all that does not depend on the point.
 
     rows (B, (S+2)² + 4, hidden) float32: that layer's map, S × S with a border of zeros, row by row; then the layer's slope along x, y and z, and its bias.
     corner, affine (B, 1, 4) int32: which rows, all pictures' one below the other, are the four pixels of the map's first corner, and the last four of the picture.
+    map, made: where the map is deferred, it and which rows (B, (S+2)² + 4) bool are there already.
     """
 
     rows: torch.Tensor
     corner: torch.Tensor
     affine: torch.Tensor
     size: int
+    map: Deferred | None = None
+    made: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def table(self, index: torch.Tensor) -> torch.Tensor:
+        """All pictures' rows, (R, hidden), those of `index` (any shape, int32) made."""
+        rows = self.rows.flatten(0, 1)
+        if self.map is not None:
+            asked = torch.zeros_like(self.made)
+            asked.flatten()[index.flatten()] = True
+            picture, row = torch.nonzero(asked & ~self.made, as_tuple=True)
+            self.made.logical_or_(asked)
+            if len(row):
+                side = self.size + 2
+                pixel = (picture * self.size + row // side - 1) * self.size + row % side - 1
+                rows.index_copy_(0, picture * self.rows.shape[1] + row, self.map.pixels(pixel).float())
+        return rows
 
 
 class FoldedField(nn.Module):
@@ -139,7 +183,7 @@ class FoldedField(nn.Module):
     def prepare(self, seen: Seen) -> Folded:
         """Once per picture. seen.features: square."""
         table = seen.features if self.w_features is None else F.conv2d(seen.features, self.w_features[..., None, None].to(seen.features.dtype))
-        B, C, S, _ = table.shape
+        (B, _, S, _), later = table.shape, isinstance(table, Deferred)
         slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
         if self.w_whole is not None:
             bias = bias + (seen.whole.float() @ self.w_whole)[:, None]
@@ -148,14 +192,19 @@ class FoldedField(nn.Module):
             w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
             slope = slope - F.pad(w_xy, (0, 0, 0, 1))
             bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
-        rows = slope.new_empty(B, (S + 2) ** 2 + 4, C)
-        grid = rows[:, :-4].view(B, S + 2, S + 2, C)
-        grid[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
+        rows = slope.new_empty(B, (S + 2) ** 2 + 4, len(self.b1))
+        grid = rows[:, :-4].view(B, S + 2, S + 2, -1)
+        if not later:
+            grid[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
         for edge in (grid[:, 0], grid[:, -1], grid[:, :, 0], grid[:, :, -1]):
             edge.zero_()
         rows[:, -4:-1], rows[:, -1:] = slope, bias
         place = torch.arange(B * rows.shape[1], dtype=torch.int32, device=rows.device).view(B, 1, -1)
-        return Folded(rows, torch.cat([place[..., :2], place[..., S + 2 : S + 4]], -1), place[..., -4:], S)
+        corner = torch.cat([place[..., :2], place[..., S + 2 : S + 4]], -1)
+        if not later:
+            return Folded(rows, corner, place[..., -4:], S)
+        inside = torch.zeros(B, S, S, dtype=torch.bool, device=rows.device)
+        return Folded(rows, corner, place[..., -4:], S, table, F.pad(F.pad(inside, (1, 1, 1, 1), value=True).flatten(1), (0, 4), value=True))
 
     def first(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """The first layer, before its ReLU, at points (B, M, 3): (B·M, hidden) float32. The map, bilinear and zero outside, and slope · point + bias: a weighted sum of eight rows."""
@@ -166,18 +215,18 @@ class FoldedField(nn.Module):
         share = torch.stack([1 - high_share, high_share], -1)  # (B, M, xy, low or high)
         index = torch.cat([folded.corner + (low[..., 1:] * side + low[..., :1]), folded.affine.expand(-1, points.shape[1], -1)], -1)
         weights = torch.cat([(share[..., 1, :, None] * share[..., 0, None, :]).flatten(2), points, torch.ones_like(points[..., :1])], -1)
-        return F.embedding_bag(index.flatten(0, 1), folded.rows.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum")
+        return F.embedding_bag(index.flatten(0, 1), folded.table(index), per_sample_weights=weights.flatten(0, 1), mode="sum")
 
     def hidden(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """Points (B, M, 3) -> (B, M, hidden) float32."""
-        x = F.relu(self.first(points, folded), inplace=True)
-        return self.layer2(x.to(self.dtype)).float().unflatten(0, points.shape[:2])
+        x = F.relu(self.first(points, folded).to(self.dtype), inplace=True)
+        return self.layer2(x).float().unflatten(0, points.shape[:2])
 
     def diagonal(self, points: torch.Tensor, folded: Folded, targets: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Points (B, N, 3) -> Δ (B, N, 3). With `targets`, T of the N vertices, and M points for each of them: (B, M·T, 3) -> (B, M·T, 3)."""
         weight, bias = self.w_head[targets], self.b_head[targets]
         hidden = self.hidden(points, folded).unflatten(1, (-1, len(weight)))
-        out = torch.einsum("nch,bmnh->bmnc", weight, hidden) + bias
+        out = each_its_own(weight, hidden) + bias
         return self.displacement(out.flatten(1, 2), points)
 
     def diagonal_from_point(self, point: torch.Tensor, folded: Folded) -> torch.Tensor:

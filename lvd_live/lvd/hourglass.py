@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lvd_live.lvd.field import Deferred
 from lvd_live.lvd.pyramid import pointwise, then
 
 
@@ -105,28 +106,35 @@ class StackedHourglass(nn.Module):
 
 
 class Absorbed(nn.Module):
-    """A stack of hourglasses and a linear map (D, stacks·width) of its features. Each stack's tail is linear after its ReLU: what leaves it, and what goes back, is one 1×1 convolution each."""
+    """A stack of hourglasses and a linear map (D, stacks·width) of its features. Each stack's tail is linear after its ReLU: what leaves it, and what goes back, is one 1×1 convolution each.
+
+    last: all that leaves, as one layer from every stack's tail (stacks·width) to D; where `deferred` is set, it is left to whoever looks at a pixel.
+    """
 
     stride, whole = StackedHourglass.stride, 0
 
     def __init__(self, stacked: StackedHourglass, weight: torch.Tensor):
         super().__init__()
-        self.channels = len(weight)
+        self.channels, self.deferred = len(weight), False
         self.stem, self.evidence, self.hourglasses, self.tails = stacked.stem, stacked.evidence, stacked.hourglasses, stacked.tails
-        self.outputs = nn.ModuleList(then(output, part) for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True))
+        outputs = [then(output, part) for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True)]
+        self.last = nn.Linear(weight.shape[1], len(weight))
+        self.last.weight, self.last.bias = nn.Parameter(torch.cat([o.weight.flatten(1) for o in outputs], 1)), nn.Parameter(sum(o.bias for o in outputs))
         self.backs = nn.ModuleList()
         for output, from_features, from_output in zip(stacked.outputs, stacked.back_features, stacked.back_outputs):
             through = then(output, from_output.weight.detach().flatten(1))
             merged = [(a + b).detach() for a, b in ((from_features.weight, through.weight), (from_features.bias + from_output.bias, through.bias))]
             self.backs.append(pointwise(merged[0].flatten(1), merged[1]))
 
-    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
-        x, seen = self.stem(picture), None
+    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor | Deferred, None]:
+        x = self.stem(picture)
         if self.evidence is not None and evidence is not None:
             x = x + self.evidence(evidence)
-        for i, (hourglass, tail, output) in enumerate(zip(self.hourglasses, self.tails, self.outputs, strict=True)):
-            y = tail(hourglass(x))
-            seen = output(y, plus=seen)
+        tails = []
+        for i, (hourglass, tail) in enumerate(zip(self.hourglasses, self.tails, strict=True)):
+            tails.append(tail(hourglass(x)))
             if i < len(self.backs):
-                x = self.backs[i](y, plus=x)
-        return seen, None
+                x = self.backs[i](tails[-1], plus=x)
+        if self.deferred:
+            return Deferred(tuple(tails), self.last), None
+        return F.conv2d(torch.cat(tails, 1), self.last.weight[..., None, None], self.last.bias), None

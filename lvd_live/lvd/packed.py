@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.hourglass import NormReLU
+from lvd_live.lvd.hourglass import Absorbed, NormReLU
 from lvd_live.lvd.pyramid import Block
 
 mkldnn = torch.ops.mkldnn
@@ -90,6 +90,8 @@ def pack(module: nn.Module) -> nn.Module:
         return Linear(module, relu=False)
     for name, child in module.named_children():
         setattr(module, name, pack(child))
+    if isinstance(module, Absorbed):
+        module.deferred = True  # a CPU gains by every pixel that nobody looks at
     if isinstance(module, nn.Sequential):
         return nn.Sequential(*_with_relu([layer for layer in module if not isinstance(layer, nn.Identity)]))
     return module

@@ -20,7 +20,7 @@ from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import draw_batch
-from lvd_live.train.cli import areas_of, read_body
+from lvd_live.train.cli import importance_of, read_body
 from lvd_live.train.loop import DESCENT, Options, Run, begin_at_the_mean, train
 
 TIMED = 6  # steps, to learn what one costs
@@ -59,7 +59,7 @@ class Blindfolded(Shards):
         return {key: np.zeros_like(value) if key in self.hidden else value for key, value in super().rows(*args).items()}
 
 
-def try_one(change: Change, preset: Preset, make: Callable[[Preset], LVD], folders: tuple[Path, Path], area: torch.Tensor, out: Path, seconds: float) -> dict[str, str]:
+def try_one(change: Change, preset: Preset, make: Callable[[Preset], LVD], folders: tuple[Path, Path], importance: torch.Tensor, out: Path, seconds: float) -> dict[str, str]:
     """Train from scratch for so many CPU seconds; the last rows of validation.csv by evidence."""
     options = Options(clip=preset.clip)
     options = replace(options, **change.options, variation=replace(options.variation, **change.variation))
@@ -68,7 +68,7 @@ def try_one(change: Change, preset: Preset, make: Callable[[Preset], LVD], folde
     shards.refresh()
     shards.maps = shards.maps[: max(1, round(change.share * len(shards.maps)))]
     torch.manual_seed(options.seed)
-    trial = Run(make(preset), make(preset), area, options, torch.device("cpu"), DESCENT)
+    trial = Run(make(preset), make(preset), importance, options, torch.device("cpu"), DESCENT)
     rng, size = np.random.default_rng(0), options.size_at(0)
     for i in range(2 * TIMED):
         if i == TIMED:
@@ -78,7 +78,7 @@ def try_one(change: Change, preset: Preset, make: Callable[[Preset], LVD], folde
     network, average = make(preset), make(preset)
     begin_at_the_mean(network, shards, [])
     shards.refresh = lambda: len(shards.maps)  # no more join
-    train(network, average, shards, held_out, area, out, replace(options, steps=steps, validate_every=steps), device=torch.device("cpu"), workers=[])
+    train(network, average, shards, held_out, importance, out, replace(options, steps=steps, validate_every=steps), device=torch.device("cpu"), workers=[])
     return results(out)
 
 
@@ -105,11 +105,11 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     body = read_body(MODELS)
     control = [torch.from_numpy(body[k].astype(np.float32)) for k in ("control", "control_columns", "control_mix")]
-    preset, area = PRESETS["live"], areas_of(body, PRESETS["live"].vertices)
+    preset, importance = PRESETS["live"], importance_of(body, PRESETS["live"].vertices)
     lines = [f"Each from scratch, {args.seconds:.0f} CPU seconds, one change at a time. V2V in mm after 6 iterations on 512 held-out people, aligned at the mean of the control vertices, by what the network is told.", "", "| change | samples | all | maps | picture |", "|---|---|---|---|---|"]
     for name, change in CHANGES.items():
         out = args.out / name.replace(" ", "-").replace("'", "")
-        found = results(out) if (out / "validation.csv").exists() else try_one(change, preset, lambda p: LVD(p, *control), folders, area, out, args.seconds)
+        found = results(out) if (out / "validation.csv").exists() else try_one(change, preset, lambda p: LVD(p, *control), folders, importance, out, args.seconds)
         lines.append(f"| {name} | {int(found['samples']):,} | {found['all']} | {found['maps']} | {found['picture']} |")
         (args.out / "ablations.md").write_text("\n".join(lines) + "\n")
     sys.stdout.write("\n".join(lines) + "\n")

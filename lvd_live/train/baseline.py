@@ -91,12 +91,12 @@ def from_six(six: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
 
 
-def learn_to_regress(network: Regressor, batch: Batch, area: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+def learn_to_regress(network: Regressor, batch: Batch, importance: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms: (parameters, vertices), the latter in half crops as in `descent_loss`. The root's rotation has its say through the vertices: the crop may have been turned."""
     vertices, rotations, betas = network(network_input(batch.picture, batch.mask), batch.landmarks)
     pose = (rotations[:, 1:] - axis_angle_to_matrix(batch.pose)[:, 1:]).abs().mean()
     shape = (betas - batch.betas).abs().mean()
-    return POSE_WEIGHT * pose + SHAPE_WEIGHT * shape, ((vertices - batch.vertices).abs() * area[:, None]).mean()
+    return POSE_WEIGHT * pose + SHAPE_WEIGHT * shape, ((vertices - batch.vertices).abs() * importance[:, None]).mean()
 
 
 @torch.no_grad()

@@ -65,16 +65,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned. loss(network, batch, area, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
+    """What is learned. loss(network, batch, importance, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
 
     loss: Callable[[nn.Module, Batch, torch.Tensor, Options], tuple[torch.Tensor, torch.Tensor]]
     validate: Callable[[nn.Module, Shards, int], dict[str, list[float]]]
 
 
-def learn_to_descend(network: LVD, batch: Batch, area: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+def learn_to_descend(network: LVD, batch: Batch, importance: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """The two terms of `descent_loss`, weighted."""
     seen = network.see(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
-    everyone, own = descent_loss(network.field, seen, batch.vertices, area, options.clip, options.loss)
+    everyone, own = descent_loss(network.field, seen, batch.vertices, importance, options.clip, options.loss)
     return everyone, options.loss.own_weight * own
 
 
@@ -99,14 +99,14 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, area: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
+def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, importance: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
     """Train `network` for `task`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
     Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    run = Run(network, average_network, area, options, device, task)
+    run = Run(network, average_network, importance, options, device, task)
     run.resume(out / "checkpoint.pt")
     wait_for_shards(shards, workers)
     drawer = ThreadPoolExecutor(options.drawers)
@@ -147,10 +147,10 @@ def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_o
 class Run:
     """What a run consists of, and where it stands: step, samples, hours."""
 
-    def __init__(self, network: nn.Module, average_network: nn.Module, area: torch.Tensor, options: Options, device: torch.device, task: Task):
+    def __init__(self, network: nn.Module, average_network: nn.Module, importance: torch.Tensor, options: Options, device: torch.device, task: Task):
         self.network, self.average_network, self.options, self.device, self.task = network, average_network, options, device, task
         network.to(device, memory_format=torch.channels_last).train()
-        self.area = area.to(device)
+        self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
         self.step = self.samples = 0
@@ -178,7 +178,7 @@ class Run:
         """One step on a batch; the two terms of its loss."""
         self.optimiser.set_rate(self.rate)
         with torch.autocast(self.device.type, torch.bfloat16):
-            first, second = self.task.loss(self.network, batch.to(self.device), self.area, self.options)
+            first, second = self.task.loss(self.network, batch.to(self.device), self.importance, self.options)
         self.optimiser.zero_grad()
         (first + second).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -41,10 +41,10 @@ def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor
     return (target - start).clamp(-clip, clip) if field.clip is None else field.squash(target - start)
 
 
-def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
+def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, importance: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms, in crop units: (Eq. 5, own neighbourhood).
 
-    seen: the crops, vertices (B, K, 3) the truth, area (K,) the surface that each one stands for, mean 1: fingers and faces count by their size. Displacements are clipped component-wise at `clip`.
+    seen: the crops, vertices (B, K, 3) the truth, importance (K,): what each counts, mean 1. Displacements are clipped component-wise at `clip`.
 
     Eq. 5: from points x_i, uniform in the volume or near the surface, to a random subset of vertices, an unbiased estimate of the sum over all of them.
     Own: vertex j starts a random distance from where it belongs, sometimes together with all others (as a whole mesh that is late), and asks the diagonal alone, as descent does; some do so
@@ -58,7 +58,7 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
     points = torch.cat([anywhere, near], 1)
     targets = torch.randint(K, (options.targets,), device=device)
     wanted = clipped_displacement(field, vertices[:, None, targets], points[:, :, None], clip)
-    everyone = ((field(points, seen, targets) - wanted).abs() * area[targets][:, None]).mean()
+    everyone = ((field(points, seen, targets) - wanted).abs() * importance[targets][:, None]).mean()
 
     own = torch.randint(K, (options.own,), device=device)
     there = vertices[:, own]
@@ -69,4 +69,4 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, area: torch.T
         arrived = start[:, underway] + field.diagonal(start[:, underway], seen, own[underway])
     start[:, underway] = arrived + torch.randn_like(arrived) * log_uniform((B, arrived.shape[1], 1), options.underway_spread, device)
     error = field.diagonal(start, seen, own) - clipped_displacement(field, there, start, clip)
-    return everyone, (error.abs() * area[own, None]).mean()
+    return everyone, (error.abs() * importance[own, None]).mean()
