@@ -41,6 +41,7 @@ def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: in
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")    # two pools of threads that wait by spinning starve each other
     options.log_severity_level = _SILENT
     ort.set_default_logger_severity(_SILENT)    # without a GPU the CUDA provider complains there and not in the session's log
     try:
