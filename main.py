@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 
 from lvd_live import __version__
 from lvd_live.body.height import parse_height
-from lvd_live.errors import UserError, run_cli
+from lvd_live.errors import Parser, UserError, run_cli
 from lvd_live.paths import DEMO, MODELS, RECORDINGS
 from lvd_live.session.files import check_writable, fresh_name, look_up
 
@@ -23,14 +23,9 @@ BLAZEPOSE = MODELS / "blazepose"
 MEDIAPIPE = MODELS / "mediapipe" / "pose_landmarker_full.task"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The options of the main job."""
-    parser = _Parser(prog="main.py", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="main.py", description=__doc__)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", metavar="N|URL", help="track from a camera: in the window, or without a display until Ctrl-C")
     source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")

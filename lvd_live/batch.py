@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import importlib
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from lvd_live import __version__
 from lvd_live.body.height import parse_height
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
 DIED = "The process that worked on it died (out of memory?); it runs again next time."
@@ -233,7 +232,7 @@ def table(outcomes: list[Outcome], folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The `batch` tool: 0 where every clip is whole and has its sequence, with somebody in it, 1 where some are or have not, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live batch", description=__doc__)
+    parser = Parser(prog="python -m lvd_live batch", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="clips, also in folders of its own")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")

@@ -1,5 +1,6 @@
 """Errors that a user can cause, each told in one sentence that says what is wrong and what to do."""
 
+import argparse
 import sys
 from typing import Callable, Sequence
 
@@ -13,6 +14,16 @@ class UserError(Exception):
     def __init__(self, message: str, *, exit_code: int = 2):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line of which a mistake is one sentence. Options are not guessed from their first letters."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str):
+        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
 
 
 def run_cli(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:

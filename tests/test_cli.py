@@ -295,6 +295,13 @@ def test_tools_table(capsys):
     assert all(name in out for name in tools.TOOLS)
 
 
+@pytest.mark.parametrize("tool", tools.TOOLS)
+def test_a_wrong_option_of_any_tool_is_one_sentence(tool, capsys):
+    assert run_cli(tools.main, [tool, "somewhere", "--no-such-option"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "--help" in err and "usage" not in err
+
+
 @pytest.mark.parametrize("when", ["import", "call"])
 def test_a_tool_without_its_packages_is_told_in_a_sentence(tmp_path, monkeypatch, when):
     late = "import no_such_package"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ import main
 from gui.app import application
 from gui.inputs import Input, camera_names
 from gui.job import JobDialog
+from gui.painter import Painter
 from gui.review import Review, load
 from gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
 from gui.window import MainWindow
@@ -28,7 +30,7 @@ from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.errors import UserError
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import BlazePoseFinder
-from lvd_live.session.library import list_sessions
+from lvd_live.session.library import list_sessions, open_session
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
 from lvd_live.tracker import Tracker
@@ -240,6 +242,50 @@ def test_another_network_comes_without_another_source(qtbot, window, camera):
     qtbot.waitUntil(lambda: pipeline.tracker is not tracker, timeout=SOON_MS)
     more(qtbot, window)
     assert window.pipeline is pipeline
+
+
+def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camera):
+    asked, loaded = threading.Event(), threading.Event()
+
+    def load(**options):
+        tracker = Tracker.load(**options)
+        asked.set()
+        loaded.wait(10)
+        return tracker
+
+    window = make_window(make_tracker=load)
+    window.open(Input("camera", camera.url))
+    qtbot.waitUntil(asked.is_set, timeout=FIRST_MESH_MS)
+    window.controls.height_m.setValue(1.93)
+    window.controls.warm.setChecked(False)
+    loaded.set()
+    qtbot.waitUntil(lambda: fitted(window), timeout=SOON_MS)
+    qtbot.waitUntil(lambda: (window.pipeline.tracker.height, window.pipeline.tracker.warm) == (1.93, False), timeout=SOON_MS)
+
+
+def test_a_recording_ends_where_the_options_change(qtbot, window, camera, tmp_path):
+    window.open(Input("camera", camera.url))
+    qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.recorder.frames > 4, timeout=SOON_MS)
+    window.controls.opacity.setValue(20)  # how it looks is no option of the fit
+    assert window.recorder is not None
+    window.controls.height_m.setValue(1.9)
+    assert window.recorder is None and not window.actions_by_name["record"].isChecked()
+    qtbot.waitUntil(lambda: [s.whole for s in list_sessions(tmp_path / "recordings")] == [True], timeout=SOON_MS)
+    assert open_session(list_sessions(tmp_path / "recordings")[0].path).meta["tracker"]["height"] is None
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_smoothing_without_warm_starts(warm):
+    """Then every fit is cold, and none begins the filter anew; with them, a cold fit does."""
+    painter, rng = object.__new__(Painter), np.random.default_rng(0)
+    painter.pipeline, painter._level, painter._filter = SimpleNamespace(tracker=SimpleNamespace(warm=warm)), "off", None
+    meshes = rng.normal(0, 0.01, (40, 50, 3)).astype(np.float32) + [0, 0, 3]
+    result = lambda i: SimpleNamespace(person=SimpleNamespace(is_new=False), fit=SimpleNamespace(cold=True), frame=SimpleNamespace(timestamp_ns=i * 33_000_000))
+    shown = np.stack([painter._smooth(mesh, result(i), "high") for i, mesh in enumerate(meshes)])
+    ratio = np.diff(shown, axis=0).std() / np.diff(meshes, axis=0).std()
+    assert ratio == pytest.approx(1) if warm else ratio < 0.5
 
 
 def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):

@@ -20,7 +20,7 @@ import torch
 from lvd_live.bench import roofline, stages
 from lvd_live.bench.reference import HALF_CROP_MM, ITERATIONS, Reference, paper_network, timed
 from lvd_live.body.fit import BodyFitter
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.lvd import packed
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime import Runtime
@@ -237,7 +237,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The `bench` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live bench", description=__doc__)
+    parser = Parser(prog="python -m lvd_live bench", description=__doc__)
     parser.add_argument("--video", type=Path, default=DEMO)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of frames, paper-size network and references")

@@ -34,7 +34,7 @@ def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarra
         raise UserError(f"There is no body file {path}; give --body the path of a body .npz, or restore models/ from the repository.") from None
     except UserError:
         raise
-    except pickle.UnpicklingError as error:
+    except _Refused as error:
         raise UserError(f"{path} is not a body file that can be read: {error}.") from None
     except OSError as error:
         raise UserError(f"{path} is not a body file that can be read: {reason(error)}.") from None
@@ -66,6 +66,10 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         return {name: file[name] for name in names if name in file}
 
 
+class _Refused(pickle.UnpicklingError):
+    """The pickle is sound, and no body."""
+
+
 class _Plain:
     """Stands for an object of a class that is not loaded; keeps its attributes."""
 
@@ -94,7 +98,7 @@ def _reconstructor(kind, _base, _state):
 
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("it encodes text in a way that body files do not")
+        raise _Refused("it encodes text in a way that body files do not")
     return text.encode("latin1")
 
 
@@ -113,14 +117,14 @@ class _Unpickler(pickle.Unpickler):
             return _SparseByColumn
         if module.startswith("scipy.sparse") and name in ("csr_matrix", "csr_array"):
             return _SparseByRow
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no body file needs, so it was not loaded")
+        raise _Refused(f"it names {module}.{name}, which no body file needs, so it was not loaded")
 
 
 def _read_pickle(path: Path) -> dict:
     with open(path, "rb") as file:
         found = _Unpickler(file, encoding="latin1").load()
     if not isinstance(found, dict):
-        raise pickle.UnpicklingError("it holds no table of arrays")
+        raise _Refused("it holds no table of arrays")
     return found
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lvd_live import draw
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate.curve import plot
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
@@ -24,7 +24,7 @@ TOLD = {"all": "landmarks and feature maps given", "maps": "feature maps given, 
 
 def main(argv: list[str] | None = None) -> int:
     """The `evaluate` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live evaluate", description=__doc__)
+    parser = Parser(prog="python -m lvd_live evaluate", description=__doc__)
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of clips and pictures with one person each")
     parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
     parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")

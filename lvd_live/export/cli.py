@@ -11,18 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lvd_live.body.height import parse_height
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.export import FORMATS, export
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
 
 
 def make_parser() -> argparse.ArgumentParser:
     formats = "\n".join(f"  {name:<16} {kind.title}" for name, kind in FORMATS.items())
-    parser = _Parser(prog="python -m lvd_live export", description=__doc__, epilog=f"formats:\n{formats}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog="python -m lvd_live export", description=__doc__, epilog=f"formats:\n{formats}", formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", metavar="IN", type=Path, help="a sequence (.npz) or a session's folder")
     parser.add_argument("--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ def write(motion: Motion, path: Path) -> None:
         raise UserError(f"Could not write {path}: {reason(error)}.", exit_code=1) from error
     except Exception as error:
         if type(error).__module__.startswith("pxr"):
-            raise UserError(f"Could not write {path}: USD refused it.", exit_code=1) from error
+            free = shutil.disk_usage(path.absolute().parent).free >> 20
+            raise UserError(f"Could not write {path}: USD could not save it; its disk has {free} MiB left.", exit_code=1) from error
         raise
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Repairing a session after a crash: what is whole is kept and put in order, what is not is set aside and named."""
 
-import argparse
 import contextlib
 import json
 import logging
@@ -14,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.session import segments
 from lvd_live.session.files import look_up, part_name, reason, sync_folder
 from lvd_live.session.library import WHOLE, check_order
@@ -230,7 +229,7 @@ def _rewrap(path: Path, part: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The tool: exit status 0 whole, 3 repaired, 1 unusable."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live recover", description="Repair a recorded session after a crash, and say what was lost. Exit status: 0 whole, 3 repaired, 1 unusable.")
+    parser = Parser(prog="python -m lvd_live recover", description="Repair a recorded session after a crash, and say what was lost. Exit status: 0 whole, 3 repaired, 1 unusable.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the session's folder")
     report = recover(parser.parse_args(argv).folder)
     for sentence in (*report.done, *report.lost, report.kept):

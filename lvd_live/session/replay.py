@@ -4,7 +4,6 @@ The stored fit of a live session was made from the camera's own pictures, the ne
 provider and machine see the same pictures and differ by nothing: `--write` keeps one, as an exact float32 sequence, for the next to be compared with.
 """
 
-import argparse
 import logging
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.session.library import Session, open_session
 from lvd_live.session.sequence import load_sequence
@@ -78,7 +77,7 @@ def replay(session: Session, finder, tracker, output: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The tool. Raises UserError."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live replay", description="Track a session's video again and say how far the new meshes are from the stored ones.")
+    parser = Parser(prog="python -m lvd_live replay", description="Track a session's video again and say how far the new meshes are from the stored ones.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the session's folder")
     parser.add_argument("--write", action="store_true", help=f"keep the new meshes as {KEPT} in the session's folder; later replays are compared with them too")
     parser.add_argument("--body", type=Path, metavar="FILE", help="the body file, where the session was recorded with another than the bundled one")

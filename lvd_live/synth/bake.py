@@ -18,7 +18,7 @@ import torch
 from lvd_live.body.control import choose_control, fit_upsampling
 from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.synth.motion import Motion, bake_poses
 
@@ -72,7 +72,7 @@ def bake_landmarks(models: Path, data: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on")
     parser.add_argument("--finder", type=Path, metavar="DIR", help="folder with BlazePose's landmark networks, which are rearranged for onnxruntime")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.session.files import check_writable
 from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
@@ -34,7 +33,7 @@ def contact_sheet(arrays: dict[str, np.ndarray], columns: int = 8) -> np.ndarray
 
 def main(argv: list[str] | None = None) -> int:
     """The `synth` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live synth", description=__doc__)
+    parser = Parser(prog="python -m lvd_live synth", description=__doc__)
     parser.add_argument("--out", type=Path, help="folder for shards; those already there are kept")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of --people people instead (PNG)")
     parser.add_argument("--people", type=int, default=8, help="people on the sheet, two pictures of each")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.lvd.network import LVD, PRESETS, Preset
 from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.paths import MODELS
@@ -91,7 +90,7 @@ def results(out: Path) -> dict[str, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """The `ablate` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live ablate", description=__doc__)
+    parser = Parser(prog="python -m lvd_live ablate", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("runs/data"), help="shards, made by `train`; those held out lie beside them")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"), help="a folder per trial, and ablations.md; a trial that is there is not repeated")
     parser.add_argument("--seconds", type=float, default=480, help="CPU seconds a trial")

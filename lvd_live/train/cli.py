@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import zipfile
 from dataclasses import replace
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
@@ -62,7 +61,7 @@ def importance_of(body: dict[str, np.ndarray], served: int) -> torch.Tensor:
 
 def main(argv: list[str] | None = None) -> int:
     """The `train` tool."""
-    parser = argparse.ArgumentParser(prog="python -m lvd_live train", description=__doc__)
+    parser = Parser(prog="python -m lvd_live train", description=__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
     parser.add_argument("--baseline", action="store_true", help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder with the body and what synthetic people are made of")
