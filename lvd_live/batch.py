@@ -23,6 +23,7 @@ from tqdm import tqdm
 from lvd_live import __version__
 from lvd_live.body.height import parse_height
 from lvd_live.errors import Parser, UserError
+from lvd_live.threads import keep_to
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
 DIED = "The process that worked on it died (out of memory?); it runs again next time."
@@ -147,11 +148,7 @@ def run_processes(jobs: list[Job], count: int, work: Callable[[Job], Outcome] = 
 def _one_thread() -> None:
     """A process's start: Ctrl-C counts while it works on a clip, and every library keeps to one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import cv2
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    keep_to(1)
 
 
 def _interruptible(work: Callable[[Job], Outcome], job: Job) -> Outcome:

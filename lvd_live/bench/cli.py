@@ -29,6 +29,7 @@ from lvd_live.lvd.weights import load_network
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.session.files import check_writable
+from lvd_live.threads import keep_to
 from lvd_live.tracker import Tracker
 
 def variants(device: str, compiled: bool = False) -> dict[str, dict]:
@@ -163,7 +164,7 @@ def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], 
 
 def measure(device: str, threads: int, args: argparse.Namespace) -> list[dict]:
     """One dictionary for each preset and variant on a device, ours and the references on as many CPU threads."""
-    torch.set_num_threads(threads)
+    keep_to(threads)
     frames, decoding = stages.decode(args.video, args.frames)
     live, paper = Live(device, threads, args, frames), Paper(device, args.compiled)
     reference: list[dict[str, float]] = []
@@ -194,7 +195,7 @@ def measure(device: str, threads: int, args: argparse.Namespace) -> list[dict]:
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
             result |= stages.live(frames, live.finder, live.trackers[name])
-            torch.set_num_threads(threads)  # the live pipeline keeps to one
+            keep_to(threads)  # the live pipeline keeps to one
             result |= stages.batched(live.trackers[name])
             result["roofline"] = rooflines(device, live, paper, medians, "bfloat16" if name == "bfloat16" else "float32")
         results.append(result)
@@ -259,7 +260,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in (args.json, args.scaling):
         if path is not None:
             check_writable(path)
-    torch.set_num_threads(args.threads[0])
+    keep_to(args.threads[0])
     if args.scaling:
         from lvd_live.bench.scaling import draw_scaling
 

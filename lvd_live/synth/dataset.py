@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.threads import keep_to
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +141,7 @@ def start_workers(out: Path, models: Path, size: int, shards: int, workers: int,
 def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
     os.nice(5)
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: one thread a worker
-    import torch
-
-    torch.set_num_threads(1)
+    keep_to(1)
     try:
         make_shards(out, models, size, indices, seed=seed)
     except UserError as error:
