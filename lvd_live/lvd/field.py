@@ -184,15 +184,8 @@ class FoldedField(nn.Module):
         """Once per picture. seen.features: square."""
         table = seen.features if self.w_features is None else F.conv2d(seen.features, self.w_features[..., None, None].to(seen.features.dtype))
         (B, _, S, _), later = table.shape, isinstance(table, Deferred)
-        slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
-        if self.w_whole is not None:
-            bias = bias + (seen.whole.float() @ self.w_whole)[:, None]
-        if self.w_landmarks is not None and seen.landmarks is not None:
-            place, confidence = seen.landmarks[..., :3].float(), seen.landmarks[..., 3].float()
-            w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
-            slope = slope - F.pad(w_xy, (0, 0, 0, 1))
-            bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
-        rows = slope.new_empty(B, (S + 2) ** 2 + 4, len(self.b1))
+        slope, bias = self.affine(seen, B)
+        rows = slope.new_empty(B, (S + 2) ** 2 + 4, slope.shape[2])
         grid = rows[:, :-4].view(B, S + 2, S + 2, -1)
         if not later:
             grid[:, 1:-1, 1:-1] = table.permute(0, 2, 3, 1)
@@ -201,10 +194,23 @@ class FoldedField(nn.Module):
         rows[:, -4:-1], rows[:, -1:] = slope, bias
         place = torch.arange(B * rows.shape[1], dtype=torch.int32, device=rows.device).view(B, 1, -1)
         corner = torch.cat([place[..., :2], place[..., S + 2 : S + 4]], -1)
-        if not later:
-            return Folded(rows, corner, place[..., -4:], S)
-        inside = torch.zeros(B, S, S, dtype=torch.bool, device=rows.device)
-        return Folded(rows, corner, place[..., -4:], S, table, F.pad(F.pad(inside, (1, 1, 1, 1), value=True).flatten(1), (0, 4), value=True))
+        made = None
+        if later:
+            made = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
+            made[:, :-4].view(B, S + 2, S + 2)[:, 1:-1, 1:-1] = False
+        return Folded(rows, corner, place[..., -4:], S, table if later else None, made)
+
+    def affine(self, seen: Seen, B: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the first layer makes of the point, the whole and the landmarks: slope (B, 3, hidden) and bias (B, 1, hidden)."""
+        slope, bias = self.w_point.expand(B, -1, -1), self.b1.expand(B, 1, -1)
+        if self.w_whole is not None:
+            bias = bias + (seen.whole.float() @ self.w_whole)[:, None]
+        if self.w_landmarks is not None and seen.landmarks is not None:
+            place, confidence = seen.landmarks[..., :3].float(), seen.landmarks[..., 3].float()
+            w_xy = torch.einsum("bl,lch->bch", confidence, self.w_landmarks[:, :2])
+            slope = slope - F.pad(w_xy, (0, 0, 0, 1))
+            bias = bias + torch.einsum("bl,blc,lch->bh", confidence, place, self.w_landmarks[:, :3])[:, None] + (confidence @ self.w_landmarks[:, 3])[:, None]
+        return slope, bias
 
     def first(self, points: torch.Tensor, folded: Folded) -> torch.Tensor:
         """The first layer, before its ReLU, at points (B, M, 3): (B·M, hidden) float32. The map, bilinear and zero outside, and slope · point + bias: a weighted sum of eight rows."""
