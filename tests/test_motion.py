@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
-from lvd_live.synth.motion import MIRROR, Motion, cmu_name, mirrored, retarget, sitting, with_posed_arms, without_heading
+from lvd_live.synth.motion import MIRROR, Motion, cmu_name, mirrored, retarget, sitting, standing, with_posed_arms, without_heading
 from lvd_live.paths import MODELS
 
 POSES = MODELS / "synth" / "poses.npz"
@@ -113,3 +113,21 @@ def test_sitting_and_webcam_poses(body):
     height = joints[:, 20, 1] - joints[:, 16, 1]
     assert (height > 0.2).any() and (height < -0.2).any()  # overhead, and hanging
     assert (joints[:, 20, 2] > 0.2).any()  # in front
+
+
+def test_people_stand_on_straight_legs(body):
+    rng = np.random.default_rng(0)
+    stood = np.stack([standing(np.zeros((24, 3), np.float32), rng) for _ in range(60)]).astype(np.float32)
+    _, joints = body(torch.zeros(60, 20), torch.from_numpy(stood))
+    joints = joints.numpy()
+    for hip, knee, ankle, foot in ((1, 4, 7, 10), (2, 5, 8, 11)):
+        thigh, shin = joints[:, knee] - joints[:, hip], joints[:, ankle] - joints[:, knee]
+        angle = np.degrees(np.arccos((thigh * shin).sum(1) / np.linalg.norm(thigh, axis=1) / np.linalg.norm(shin, axis=1)))
+        assert np.median(angle) < 6 and angle.max() < 45
+        assert np.abs(joints[:, foot, 1] - joints[:, ankle, 1] + 0.05).mean() < 0.03  # soles are level
+    assert (joints[:, 0, 1] - joints[:, [7, 8], 1].mean(1) > 0.7).all()
+
+
+def test_only_people_to_learn_from_stand_on_purpose():
+    train, test = Motion.load(POSES, held_out=False), Motion.load(POSES, held_out=True)
+    assert train.standing > 0 and test.standing == 0
