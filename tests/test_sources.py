@@ -17,6 +17,7 @@ from lvd_live.errors import UserError
 from lvd_live.session import files
 from lvd_live.session.files import check_writable, fresh_name
 from lvd_live.session.sequence import load_sequence
+from lvd_live.paths import DEMO
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
 from lvd_live.sources.images import read_picture
 
@@ -368,3 +369,20 @@ def test_no_camera_is_one_sentence_and_silence(capfd):
         CameraSource("http://127.0.0.1:9/none.mjpg", timeout_ms=500)
     written = capfd.readouterr()
     assert written.err == "" and written.out == ""
+
+
+def test_frames_are_freed_one_by_one(tmp_path):
+    """Without waiting for Python to look for cycles: a picture is megabytes."""
+    import gc
+
+    with VideoSource(DEMO) as source:
+        frames = iter(source)
+        next(frames)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                next(frames)
+            assert gc.collect() < 10
+        finally:
+            gc.enable()

@@ -37,6 +37,7 @@ class VideoSource:
         self.path = Path(path)
         self.start_ns = 0
         self.damaged: str | None = None
+        self._matrix: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._container = _open(self.path)
         stream = self._stream
         rate = stream.average_rate or stream.guessed_rate
@@ -68,7 +69,7 @@ class VideoSource:
                 continue
             time_ns = self._time_ns(decoded, index, last_ns)
             longest_ns, last_ns = max(longest_ns, time_ns - last_ns) if index else 0, time_ns
-            yield Frame(_upright_picture(decoded), index, time_ns, self.path.name)
+            yield Frame(self._upright_picture(decoded), index, time_ns, self.path.name)
             index += 1
         if self._container is not None:    # not closed half-way
             self._report_damage(index, unreadable, last_ns + longest_ns)
@@ -90,7 +91,7 @@ class VideoSource:
                 break    # landed too late: then from the beginning
             sought = True
             if time_ns >= after_ns:
-                yield Frame(_upright_picture(decoded), -1, time_ns, self.path.name)
+                yield Frame(self._upright_picture(decoded), -1, time_ns, self.path.name)
         if not sought:
             yield from (frame for frame in self if frame.timestamp_ns >= after_ns)
 
@@ -116,6 +117,15 @@ class VideoSource:
                 return
             except av.error.FFmpegError:
                 yield None
+
+    def _upright_picture(self, frame: av.VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, whatever the pixel format, turned as the first frame's display matrix says: a frame that was asked for its own lives until Python looks for cycles."""
+        if self._matrix is None:
+            self._matrix = _display_matrix(frame)
+        picture, ((a, b), (c, d)) = frame.to_ndarray(format="rgb24"), self._matrix
+        if b:
+            picture = picture.transpose(1, 0, 2)
+        return np.ascontiguousarray(picture[:: b or d, :: a or c])
 
     def _time_ns(self, frame: av.VideoFrame, index: int, last_ns: int) -> int:
         """Nanoseconds since the first frame, exact where the frame has a timestamp; always later than the one before."""
@@ -196,15 +206,6 @@ def _open(path: Path) -> av.container.InputContainer:
 def _is_text(container: av.container.InputContainer) -> bool:
     """ffmpeg shows a text file as a video of its letters."""
     return container.format.name == "tty"
-
-
-def _upright_picture(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, whatever the pixel format, turned as the frame's display matrix says."""
-    picture = frame.to_ndarray(format="rgb24")
-    (a, b), (c, d) = _display_matrix(frame)
-    if b:
-        picture = picture.transpose(1, 0, 2)
-    return np.ascontiguousarray(picture[:: b or d, :: a or c])
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
