@@ -1,6 +1,7 @@
 """Video files, still pictures and live streams, whole and broken."""
 
 import errno
+import gc
 import logging
 import struct
 import threading
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
+from lvd_live.paths import DEMO
 from lvd_live.session import files
 from lvd_live.session.files import check_writable, fresh_name
 from lvd_live.session.sequence import load_sequence
-from lvd_live.paths import DEMO
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
 from lvd_live.sources.images import read_picture
 
@@ -371,10 +372,8 @@ def test_no_camera_is_one_sentence_and_silence(capfd):
     assert written.err == "" and written.out == ""
 
 
-def test_frames_are_freed_one_by_one(tmp_path):
+def test_frames_are_freed_one_by_one():
     """Without waiting for Python to look for cycles: a picture is megabytes."""
-    import gc
-
     with VideoSource(DEMO) as source:
         frames = iter(source)
         next(frames)

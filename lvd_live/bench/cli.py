@@ -32,6 +32,7 @@ from lvd_live.session.files import check_writable
 from lvd_live.threads import keep_to
 from lvd_live.tracker import Tracker
 
+
 def variants(device: str, compiled: bool = False) -> dict[str, dict]:
     """Options of `build` by name. What a user gets by default, the fastest of them, is called by its engine."""
     named = {"eager float32": {"engine": "float32", "pack": False}}

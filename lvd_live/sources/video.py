@@ -37,7 +37,7 @@ class VideoSource:
         self.path = Path(path)
         self.start_ns = 0
         self.damaged: str | None = None
-        self._matrix: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._matrix = (1, 0), (0, 1)
         self._container = _open(self.path)
         stream = self._stream
         rate = stream.average_rate or stream.guessed_rate
@@ -120,8 +120,6 @@ class VideoSource:
 
     def _upright_picture(self, frame: av.VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB, whatever the pixel format, turned as the first frame's display matrix says: a frame that was asked for its own lives until Python looks for cycles."""
-        if self._matrix is None:
-            self._matrix = _display_matrix(frame)
         picture, ((a, b), (c, d)) = frame.to_ndarray(format="rgb24"), self._matrix
         if b:
             picture = picture.transpose(1, 0, 2)
@@ -173,7 +171,7 @@ class VideoSource:
         first = next((frame for frame in self._decoded() if frame is not None), None)
         if first is None:
             return context.width, context.height
-        (_, b), _ = _display_matrix(first)
+        self._matrix = (_, b), _ = _display_matrix(first)
         return (first.height, first.width) if b else (first.width, first.height)
 
 
