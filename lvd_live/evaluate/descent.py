@@ -10,6 +10,7 @@ from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.descent import descend
 from lvd_live.lvd.field import FoldedField, Seen
 from lvd_live.lvd.network import EVIDENCE, LANDMARKS, LVD, Maps, network_input
+from lvd_live.lvd.packed import has_bfloat16
 from lvd_live.synth.dataset import Shards
 
 COUNT = 512  # people
@@ -24,7 +25,7 @@ def validate_descent(network: LVD, held_out: Shards, size: int, iterations: int 
         points = None if sight.landmarks is None else torch.from_numpy(sight.landmarks[:, list(LANDMARKS)]).to(device)
         maps = None if sight.maps is None else Maps(*(torch.from_numpy(m) for m in sight.maps)).to(device)
         picture = network_input(torch.from_numpy(sight.picture).to(device), torch.from_numpy(sight.mask).to(device))
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             seen = network.see(picture, points, maps)
         folded = field.prepare(Seen(seen.features.float(), seen.whole, seen.landmarks))
         v, out = torch.zeros(len(picture), 3, device=device), []

@@ -91,16 +91,16 @@ class Motion:
         size = np.sqrt([len(g) for g in groups])
         return cls(pose, groups, size / size.sum(), 0.0 if held_out else STANDING)
 
-    def sample(self, rng: np.random.Generator) -> np.ndarray:
-        """One pose (24, 3) axis-angle with the heading taken out of the root: a bank pose, a sitting, standing or webcam pose, jittered; mirrored half of the time."""
-        kind = rng.random()
+    def sample(self, rng: np.random.Generator, *, upright: bool = False) -> np.ndarray:
+        """One pose (24, 3) axis-angle with the heading taken out of the root: a bank pose, a sitting, standing or webcam pose, jittered; mirrored half of the time. upright: one of those before a webcam, sitting or with posed arms."""
+        kind = rng.random() * (SEATED_OR_ARMS if upright else 1)
         group = self.groups[rng.choice(len(self.groups), p=self.probability)]
         pose = self.pose[rng.choice(group)].copy()
         pose[0] = without_heading(pose[0])
         if kind < 0.12:
             pose = sitting(pose, rng)
-        elif kind < 0.40:
-            pose = with_posed_arms(pose, rng, calm=rng.random() < 0.6)
+        elif kind < SEATED_OR_ARMS:
+            pose = with_posed_arms(pose, rng, calm=upright or rng.random() < 0.6)
         elif kind < 0.46:
             pose = bent(pose, rng)
         elif kind < 0.46 + self.standing:
@@ -114,6 +114,7 @@ class Motion:
 
 
 STANDING = 0.12
+SEATED_OR_ARMS = 0.40
 JITTER = 0.10  # radians
 LOOSE = np.array([0.3, 1, 1, 0.7, 1, 1, 0.7, 1, 1, 0.5, 0.6, 0.6, 1, 0.5, 0.5, 1, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1, 1], np.float32)
 MIRROR = np.array([JOINT[n.replace("left", "~").replace("right", "left").replace("~", "right")] for n in JOINT])

@@ -14,6 +14,8 @@ from lvd_live.person.crop import crop_for_box
 from lvd_live.synth.motion import Motion
 
 HELD_OUT_BODIES = 0.1  # of the population's end: never trained on
+WEBCAMS = 0.25  # share of the pictures that a webcam takes
+CLOSEST = 0.35  # metres: nothing comes nearer to the lens
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class View:
 
 
 class People:
-    """Draws bodies, poses and views. models : the folder with body/ and synth/. held_out : identities and clips that training never sees."""
+    """Draws bodies, poses and views. models : the folder with body/ and synth/. held_out : identities and clips that training never sees; webcams cut none of these, so that they stay the people they were.
+
+    webcams : the share of views that are `before_webcam`; may be set.
+    """
 
     def __init__(self, models: Path, *, held_out: bool = False):
         self.body = BodyModel.load(models / "body" / "lvd_body.npz")
@@ -47,6 +52,7 @@ class People:
         split = round(len(population) * (1 - HELD_OUT_BODIES))
         self.population = population[split:] if held_out else population[:split]
         self.to_landmarks = self.body.landmarks.numpy()
+        self.webcams = 0.0 if held_out else WEBCAMS
 
     def shape(self, rng: np.random.Generator) -> np.ndarray:
         """Shape coefficients (20,): between two people of the population, and a little beyond."""
@@ -56,29 +62,31 @@ class People:
 
     def views(self, betas: np.ndarray, rng: np.random.Generator, count: int) -> list[View]:
         """`count` poses and cameras of one body."""
-        poses = np.stack([self.motion.sample(rng) for _ in range(count)]).astype(np.float32)
+        webcam = rng.random(count) < self.webcams if self.webcams else np.zeros(count, bool)
+        poses = np.stack([self.motion.sample(rng, upright=w) for w in webcam]).astype(np.float32)
         with torch.no_grad():
             rest = self.body.shaped(torch.from_numpy(betas)[None])
             joints = (self.body.J_regressor @ rest).expand(count, -1, -1)
             bones = self.body.transforms(axis_angle_to_matrix(torch.from_numpy(poses)), joints)
             bones[..., 3] -= joints[:, :1]  # the pelvis at the origin
             vertices = self.body.skin(rest, bones)
-        return [self._view(betas, *parts, rng) for parts in zip(poses, bones.numpy(), vertices.numpy(), strict=True)]
+        return [self._view(betas, *parts, rng) for parts in zip(poses, bones.numpy(), vertices.numpy(), webcam, strict=True)]
 
-    def _view(self, betas: np.ndarray, pose: np.ndarray, bones: np.ndarray, body: np.ndarray, rng: np.random.Generator) -> View:
-        yaw = rng.normal(0, 0.6) if rng.random() < 0.55 else rng.uniform(-np.pi, np.pi)
+    def _view(self, betas: np.ndarray, pose: np.ndarray, bones: np.ndarray, body: np.ndarray, webcam: bool, rng: np.random.Generator) -> View:
+        yaw = rng.normal(0, 0.6) if webcam or rng.random() < 0.55 else rng.uniform(-np.pi, np.pi)
         elevation = np.clip(rng.normal(0.08, 0.22) if rng.random() < 0.8 else rng.uniform(-0.52, 1.05), -0.6, 1.1)
         roll = np.clip(rng.normal(0, 0.09) if rng.random() < 0.8 else rng.uniform(-0.35, 0.35), -0.4, 0.4)
         R = (Rotation.from_euler("z", roll) * Rotation.from_euler("x", elevation) * Rotation.from_euler("y", yaw)).as_matrix()
-        depth = float(np.exp(rng.uniform(np.log(1.0), np.log(6.0))))
-        t = np.array([*rng.normal(0, 0.13, 2) * depth, -depth])
-        camera = body @ R.T + t
-        if -camera[:, 2].max() < 0.35:  # a hand almost in the lens: step back
-            t = t * (1 + (0.35 + camera[:, 2].max()) / depth)
-            camera = body @ R.T + t
+        turned = body @ R.T
+        if webcam:
+            t, cut = before_webcam(turned, self.to_landmarks @ turned, rng)
+        else:
+            t, cut = before_camera(turned, rng), None
+        camera = turned + t
         uv = camera[:, :2] / -camera[:, 2:]
         points = self.to_landmarks @ uv
-        cut = cut_by_picture(uv, points, rng)
+        if cut is None:
+            cut = cut_by_picture(uv, points, rng)
         visible = np.clip(uv, cut[:2], cut[2:])
         box = np.stack([visible.min(0), visible.max(0)]) * [1, -1]
         size = (box[1] - box[0])[0], (box[0] - box[1])[1]
@@ -95,6 +103,29 @@ class People:
         in_camera = R @ bones
         in_camera[..., 3] += t
         return View(betas, pose, R, t, in_camera, focal, offset, vertices, self.to_landmarks @ vertices, np.concatenate([(cut[:2] - centre) / half, (cut[2:] - centre) / half]))
+
+
+def before_camera(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Where a camera that is aimed at the hips has them: t (3,), camera frame, 1 to 6 m away. body (N, 3): the pelvis at the origin, turned as the camera sees it."""
+    depth = float(np.exp(rng.uniform(np.log(1.0), np.log(6.0))))
+    t = np.array([*rng.normal(0, 0.13, 2) * depth, -depth])
+    nearest = depth - body[:, 2].max()
+    return t if nearest >= CLOSEST else t * (1 + (CLOSEST - nearest) / depth)  # a hand almost in the lens: step back
+
+
+def before_webcam(body: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Where a webcam or a phone has the pelvis, t (3,), and the edges of its picture (4,) as of `cut_by_picture`: the head is in the picture, which ends where its angle of view ends, and the optical axis is at its middle.
+
+    body (N, 3), landmarks (33, 3): the pelvis at the origin, turned as the camera sees it.
+    """
+    depth = max(float(np.exp(rng.uniform(np.log(0.5), np.log(2.5)))), CLOSEST + body[:, 2].max())
+    longer = np.tan(np.radians(rng.uniform(50, 85)) / 2)
+    size = np.array([1, rng.choice([9 / 16, 3 / 4])]) * longer
+    size = size[::-1] if rng.random() < 0.2 else size
+    face = landmarks[:11].mean(0)
+    at = size * (rng.normal(0, 0.25), rng.uniform(-0.1, 0.7))  # where the picture shows it
+    t = np.array([*(at * (depth - face[2]) - face[:2]), -depth])
+    return t, np.concatenate([-size, size])
 
 
 def to_crop_frame(camera: np.ndarray, focal: float, offset: np.ndarray, depth: float) -> np.ndarray:

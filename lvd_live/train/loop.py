@@ -19,6 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from lvd_live.lvd.network import LVD, network_input
+from lvd_live.lvd.packed import has_bfloat16
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
@@ -175,9 +176,9 @@ class Run:
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
     def learn(self, batch: Batch) -> tuple[float, float]:
-        """One step on a batch; the two terms of its loss."""
+        """One step on a batch, in bfloat16 where the device multiplies that faster; the two terms of its loss."""
         self.optimiser.set_rate(self.rate)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
             first, second = self.task.loss(self.network, batch.to(self.device), self.importance, self.options)
         self.optimiser.zero_grad()
         (first + second).backward()
