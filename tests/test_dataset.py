@@ -5,8 +5,9 @@ import pytest
 
 from lvd_live.errors import UserError
 from lvd_live.synth.cli import contact_sheet
+from lvd_live.synth import dataset
 from lvd_live.synth.dataset import POSES, ShardMaker, make_shards
-from lvd_live.synth.people import cut_by_picture
+from lvd_live.synth.people import CLOSEST, People, cut_by_picture
 from lvd_live.paths import MODELS
 
 SIZE = 96
@@ -65,8 +66,6 @@ def test_masks_look_like_the_person(shard):
 
 
 def test_held_out_people_are_others(maker):
-    from lvd_live.synth.people import People
-
     others = People(MODELS, held_out=True)
     assert not {tuple(b) for b in others.population} & {tuple(b) for b in maker.people.population}
 
@@ -78,6 +77,47 @@ def test_edges_cut_what_they_say():
     landmarks[[11, 12], 1], landmarks[[23, 24], 1], landmarks[[25, 26], 1] = 0.6, 0.0, -0.5
     kept = np.array([((uv > c[:2]) & (uv < c[2:])).all(1).mean() for c in (cut_by_picture(uv, landmarks, rng) for _ in range(400))])
     assert 0.6 < (kept == 1).mean() < 0.9 and kept.min() > 0.1
+
+
+def views_of(people, count=200):
+    rng = np.random.default_rng(0)
+    return [v for _ in range(count // POSES + 1) for v in people.views(people.shape(rng), rng, POSES)]
+
+
+def test_a_webcam_has_its_axis_in_the_middle_of_its_picture():
+    views = views_of(People(MODELS, webcams=1.0))
+    for v in views:
+        middle, size = (v.cut[:2] + v.cut[2:]) / 2, (v.cut[2:] - v.cut[:2]) / 2
+        np.testing.assert_allclose(middle, v.offset, atol=1e-6)
+        assert 50 < 2 * np.degrees(np.arctan(size.max() / v.focal)) < 85  # the angle of view across the longer side
+    inside = np.array([((v.landmarks[:11, :2] > v.cut[:2]) & (v.landmarks[:11, :2] < v.cut[2:])).all(1).mean() for v in views])
+    knees = np.array([(v.landmarks[[25, 26], 1] > v.cut[1]).mean() for v in views])
+    assert inside.mean() > 0.9 and 0.1 < knees.mean() < 0.6  # faces are in the picture, most knees below it
+    assert min(-v.t[2] * (1 - v.vertices[:, 2].max() / v.focal) for v in views) > CLOSEST - 0.001
+
+
+def test_held_out_people_stand_before_no_webcam():
+    trained, held_out = (np.mean([np.allclose((v.cut[:2] + v.cut[2:]) / 2, v.offset, atol=1e-6) for v in views_of(People(MODELS, held_out=h))]) for h in (False, True))
+    assert 0.15 < trained < 0.35 and held_out == 0
+
+
+def test_a_worker_whose_program_was_killed_stops(tmp_path, monkeypatch):
+    class Gone:
+        def is_alive(self):
+            return False
+
+    class Maker:
+        def __init__(self, *_, **__):
+            pass
+
+        def make(self, index):
+            return {"betas": np.zeros((1, 20))}
+
+    monkeypatch.setattr(dataset, "ShardMaker", Maker)
+    make_shards(tmp_path / "alone", MODELS, SIZE, range(2))
+    monkeypatch.setattr(dataset.multiprocessing, "parent_process", Gone)
+    make_shards(tmp_path / "orphan", MODELS, SIZE, range(2))
+    assert len(list((tmp_path / "alone").iterdir())) == 2 and not (tmp_path / "orphan").exists()
 
 
 def test_shards_already_there_are_kept(tmp_path):

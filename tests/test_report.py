@@ -10,7 +10,7 @@ import torch
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.evaluate import cli, experiments
+from lvd_live.evaluate import cli, experiments, webcam
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.steadiness import jerk, lag
 from lvd_live.paths import MODELS
@@ -55,6 +55,11 @@ def the_truth(sight):
     return [torch.from_numpy(sight.rows["vertices"].astype(np.float32))]
 
 
+def the_truth_for_ever(sight):
+    """The same after each iteration."""
+    return the_truth(sight) * experiments.ITERATIONS
+
+
 def test_distance_to_a_surface():
     ball = trimesh.creation.icosphere(4)
     rng = np.random.default_rng(0)
@@ -96,6 +101,25 @@ def test_pictures_of_one_person_are_measured_together(folder):
     assert np.abs(together.found - together.true).mean() < np.abs(single.found - single.true).mean()
     with pytest.raises(ValueError):
         experiments.shapes(noisy, BodyFitter(body), [replace(sight, rows={**sight.rows, "betas": np.random.default_rng(0).normal(size=sight.rows["betas"].shape)}) for sight in sights(opened(folder), 64, count=48)], pictures=2)
+
+
+def test_before_a_webcam_a_lean_is_told_from_none(folder):
+    """The truth does not lean; turned by 10° toward the camera it leans by 10° more, and what is shown is off by less than all of it."""
+    body, shards = BodyModel.load(MODELS / "body" / "lvd_body.npz"), opened(folder)
+    upright = [s for s in sights(shards, 64, count=32) if (webcam.lean(s.truth, body).abs() < 60).all()]
+    found = webcam.measure(the_truth_for_ever, body, upright)
+    assert max(np.abs(v).max() for v in found.values()) < 0.2
+
+    c, s = np.cos(np.radians(10)), np.sin(np.radians(10))
+    turn = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]], dtype=torch.float32)
+
+    class Turned:
+        def __init__(self, sight):
+            self.rows, self.truth, self.millimetres = sight.rows, sight.truth, lambda mesh: sight.millimetres(mesh) @ turn.T
+
+    leaning = webcam.measure(the_truth_for_ever, body, map(Turned, upright))
+    np.testing.assert_allclose(leaning["lean"], 10, atol=0.2)
+    assert (leaning["all"] > 20).all() and (leaning["shown"] > 5).all()
 
 
 def test_mask_noise_covers_its_share():

@@ -21,9 +21,9 @@ from lvd_live.train import ablations
 from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.cli import importance_of, read_body
-from lvd_live.train.loop import Average, Options, train
+from lvd_live.train.loop import Average, Options, Run, Task, train
 from lvd_live.train.loss import LossOptions, descent_loss
-from lvd_live.train.optimiser import MuonAdamW, as_matrix
+from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix
 
 K = 40
 STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, no_maps=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
@@ -162,6 +162,37 @@ def test_a_kernel_steps_in_all_directions_alike():
         torch.testing.assert_close(steps[name], torch.full_like(steps[name], -0.1), atol=1e-3, rtol=0)
     optimiser.zero_grad()
     assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_muon_steps_as_the_library_does(bfloat16, monkeypatch):
+    """In float32 up to the library's bfloat16, and in bfloat16 alike."""
+    monkeypatch.setattr("lvd_live.train.optimiser.has_bfloat16", lambda device: bfloat16)
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(p) for p in torch.randn(1, 24, 40).expand(2, -1, -1).clone())
+    before = ours.detach().clone()
+    pair = Muon([ours], lr=0.01, weight_decay=0.1), torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        ours.grad = torch.randn(24, 40)
+        theirs.grad = ours.grad.clone()
+        for optimiser in pair:
+            optimiser.step()
+    moved = (theirs.detach() - before).abs().mean()
+    assert (ours - theirs).abs().max() < (0.001 if bfloat16 else 0.1) * moved
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_bfloat16_only_where_it_is_fast(data, monkeypatch, fast):
+    monkeypatch.setattr("lvd_live.train.loop.has_bfloat16", lambda device: fast)
+
+    def loss(network, batch, importance, options):
+        out = network(torch.ones(1, 3))
+        assert out.dtype == (torch.bfloat16 if fast else torch.float32)
+        return out.float().sum(), out.float().square().sum()
+
+    network, average = nn.Linear(3, 2), nn.Linear(3, 2)
+    trial = Run(network, average, torch.ones(K), Options(), torch.device("cpu"), Task(loss, None))
+    trial.learn(draw_batch(Shards.open(data), np.random.default_rng(0), 2, 32, STILL))
 
 
 def run(data, out, steps, **changes):

@@ -19,6 +19,7 @@ from lvd_live.session.files import check_writable, write_whole
 from lvd_live.tracker import Tracker
 
 HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(8)
+WEBCAM, WEBCAM_SHARDS = Path("runs/data-webcam"), range(2)
 TOLD = {"all": "landmarks and feature maps given", "maps": "feature maps given, no landmarks", "picture": "picture and mask alone"}
 
 
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m lvd_live evaluate", description=__doc__)
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of clips and pictures with one person each")
     parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
+    parser.add_argument("--webcam", type=Path, metavar="DIR", nargs="?", const=WEBCAM, help="held-out synthetic people before a webcam; made in DIR if they are not there")
     parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")
     parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
     parser.add_argument("--report", type=Path, metavar="DIR", nargs="?", const=Path("report"), help="the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)")
@@ -42,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not (args.report or args.real or args.synthetic or args.curve or args.uncertainty):
-        raise UserError("Say what to measure: --report, --real DIR, --synthetic, --uncertainty or --curve.")
+    if not (args.report or args.real or args.synthetic or args.webcam or args.curve or args.uncertainty):
+        raise UserError("Say what to measure: --report, --real DIR, --synthetic, --webcam, --uncertainty or --curve.")
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
@@ -55,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         plot(*args.curve)
     if args.synthetic:
         lines += synthetic(args)
+    if args.webcam:
+        lines += webcam(args)
     if args.uncertainty:
         lines += uncertainty(args)
     if args.report:
@@ -66,12 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def held_out(args: argparse.Namespace):
-    """The tracker and the held-out people, made if they are not there."""
+def held_out(args: argparse.Namespace, folder: Path | None = None, indices: range = HELD_OUT_SHARDS, webcams: float | None = None):
+    """The tracker and the held-out people, made if they are not there. webcams: see `people.People`."""
     from lvd_live.synth.dataset import Shards, make_shards
 
-    folder = args.synthetic or HELD_OUT
-    make_shards(folder, args.models, 192, HELD_OUT_SHARDS, held_out=True)
+    folder = folder or args.synthetic or HELD_OUT
+    make_shards(folder, args.models, 192, indices, held_out=True, webcams=webcams)
     with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as body:
         return Tracker.load(args.preset, weights=args.weights), Shards.open(folder, (body["control_columns"].astype(int), body["control_mix"]))
 
@@ -81,6 +85,13 @@ def synthetic(args: argparse.Namespace) -> list[str]:
 
     tracker, shards = held_out(args)
     return ["## Held-out synthetic people", "", *report(tracker.runtime, tracker.body, args.models, shards, args.count, args.evidence), ""]
+
+
+def webcam(args: argparse.Namespace) -> list[str]:
+    from lvd_live.evaluate.webcam import report
+
+    tracker, shards = held_out(args, args.webcam, WEBCAM_SHARDS, webcams=1.0)
+    return ["## Before a webcam", "", *report(tracker.runtime, tracker.body, shards, args.count, args.evidence), ""]
 
 
 def paper_report(args: argparse.Namespace) -> None:

@@ -36,9 +36,9 @@ OCCLUDED = 0.18  # share of pictures with something in front of the person
 
 
 class ShardMaker:
-    """Makes shards: bodies, clothes, poses, light and BlazePose's opinion. models : the folder with the baked material."""
+    """Makes shards: bodies, clothes, poses, light and BlazePose's opinion. models : the folder with the baked material. webcams : see `people.People`."""
 
-    def __init__(self, models: Path, size: int, *, seed: int = 0, held_out: bool = False):
+    def __init__(self, models: Path, size: int, *, seed: int = 0, held_out: bool = False, webcams: float | None = None):
         from lvd_live.person.blazepose import BlazePoseFinder
         from lvd_live.synth.dressed import BaseMesh
         from lvd_live.synth.people import People
@@ -46,7 +46,7 @@ class ShardMaker:
         from lvd_live.synth.wardrobe import Wardrobe
 
         self.size, self.seed = size, seed + (1 << 20) * held_out
-        self.people = People(models, held_out=held_out)
+        self.people = People(models, held_out=held_out, webcams=webcams)
         self.wardrobe = Wardrobe.load(models / "synth" / "wardrobe.npz")
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as arrays:
             self.base = BaseMesh.from_arrays(arrays)
@@ -115,12 +115,14 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
     part.replace(path)
 
 
-def make_shards(out: Path, models: Path, size: int, indices: range, *, seed: int = 0, held_out: bool = False) -> None:
-    """Make those shards of `indices` that are not there yet."""
-    missing = [i for i in indices if not shard_path(out, i).exists()]
+def make_shards(out: Path, models: Path, size: int, indices: range, *, seed: int = 0, held_out: bool = False, webcams: float | None = None) -> None:
+    """Make those shards of `indices` that are not there yet. In a process of its own: as long as the one that started it lives."""
+    missing, parent = [i for i in indices if not shard_path(out, i).exists()], multiprocessing.parent_process()
     if missing:
-        maker = ShardMaker(models, size, seed=seed, held_out=held_out)
+        maker = ShardMaker(models, size, seed=seed, held_out=held_out, webcams=webcams)
         for i in missing:
+            if parent is not None and not parent.is_alive():
+                return  # it was killed and could not say so
             write_shard(shard_path(out, i), maker.make(i))
 
 
@@ -131,6 +133,8 @@ def shard_path(folder: Path, index: int) -> Path:
 
 def start_workers(out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0) -> list[multiprocessing.Process]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th. They end with the program that started them."""
+    for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True) for k in range(workers)]
     for process in processes:
@@ -140,7 +144,6 @@ def start_workers(out: Path, models: Path, size: int, shards: int, workers: int,
 
 def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
     os.nice(5)
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: one thread a worker
     keep_to(1)
     try:
         make_shards(out, models, size, indices, seed=seed)

@@ -39,12 +39,11 @@ class View:
 
 
 class People:
-    """Draws bodies, poses and views. models : the folder with body/ and synth/. held_out : identities and clips that training never sees; webcams cut none of these, so that they stay the people they were.
-
-    webcams : the share of views that are `before_webcam`; may be set.
+    """Draws bodies, poses and views. models : the folder with body/ and synth/. held_out : identities and clips that training never sees. webcams : the share of views that are
+    `before_webcam`; by default WEBCAMS, and none of the held-out, so that their figures can be compared.
     """
 
-    def __init__(self, models: Path, *, held_out: bool = False):
+    def __init__(self, models: Path, *, held_out: bool = False, webcams: float | None = None):
         self.body = BodyModel.load(models / "body" / "lvd_body.npz")
         self.motion = Motion.load(models / "synth" / "poses.npz", held_out=held_out)
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as base:
@@ -52,7 +51,7 @@ class People:
         split = round(len(population) * (1 - HELD_OUT_BODIES))
         self.population = population[split:] if held_out else population[:split]
         self.to_landmarks = self.body.landmarks.numpy()
-        self.webcams = 0.0 if held_out else WEBCAMS
+        self.webcams = webcams if webcams is not None else 0.0 if held_out else WEBCAMS
 
     def shape(self, rng: np.random.Generator) -> np.ndarray:
         """Shape coefficients (20,): between two people of the population, and a little beyond."""
