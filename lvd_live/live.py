@@ -21,7 +21,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
-from lvd_live.threads import keep_to
+from lvd_live.threads import beside_the_finder, keep_to
 
 if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
     from lvd_live.tracker import Fit, Tracker
@@ -266,7 +266,7 @@ class Pipeline:
         self._found.close()
 
     def _fit(self) -> None:
-        keep_to(1)  # the person is found on the other core
+        keep_to(beside_the_finder())
         self.tracker, shape = self._make_tracker(), None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
             if self._renew.is_set():

@@ -24,7 +24,7 @@ from lvd_live.session.files import check_writable, write_whole
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter
 from lvd_live.session.video import VideoWriter
-from lvd_live.threads import keep_to
+from lvd_live.threads import beside_the_finder, keep_to
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def ahead(source: Iterable, find: Callable) -> Iterator[tuple]:
     if not hasattr(source, "frame_count"):
         yield from ((frame, find(frame)) for frame in source)
         return
-    keep_to(1)  # the other core finds the person
+    keep_to(beside_the_finder())
     ready: queue.Queue = queue.Queue(AHEAD)
     stopped = threading.Event()
 

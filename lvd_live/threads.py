@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
+MOST = 4  # a network this small gains little from more
+
+
+def beside_the_finder() -> int:
+    """How many threads the fit may take while another finds the person: half of the processor's, so that decoding and drawing have theirs, too. One where there are two cores."""
+    return min(MOST, max(1, (os.cpu_count() or 1) // 2))
+
 
 def keep_to(count: int = 1) -> None:
-    """Let PyTorch and OpenCV work with so many threads. One where person and fit overlap: a library's second thread would wait for a core that the other has."""
+    """Let PyTorch work with so many threads, and OpenCV with one: on pictures of a crop's size its second would wait for a core that another thread has."""
     import cv2
     import torch  # here, because it takes a second to import
 
     torch.set_num_threads(count)
-    cv2.setNumThreads(count)
+    cv2.setNumThreads(1)

@@ -1,16 +1,20 @@
 """What runs the network is chosen by measurement, once, and remembered."""
 
 import json
+import os
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lvd_live.errors import UserError
-from lvd_live.lvd import engines, packed
+from lvd_live.lvd import engines, exported, packed
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.lvd.runtime import Runtime
+from lvd_live.person.onnx import make_session
+from lvd_live.threads import beside_the_finder, keep_to
 
 
 class Takes:
@@ -20,7 +24,7 @@ class Takes:
         self.ms = ms
 
     def see(self, *crop):
-        assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == beside_the_finder()
         time.sleep(self.ms / 1000)
 
 
@@ -104,6 +108,24 @@ def test_every_engine_can_be_measured_here(network, monkeypatch):
     times = engines.measure(network, lambda name: Runtime(network, device="cpu", engine=name))
     assert {"float32", "onnxruntime"} <= times.keys() and all(ms > 0 for ms in times.values())
     assert "bfloat16" in times or not packed.has_bfloat16(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 2), (8, 4), (64, 4)])
+def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert beside_the_finder() == threads
+
+
+def test_onnxruntime_takes_the_threads_that_pytorch_has(network, monkeypatch):
+    counts, before = [], torch.get_num_threads()
+    monkeypatch.setattr(exported, "make_session", lambda file, threads: counts.append(threads) or make_session(file, threads=threads))
+    try:
+        for count in (2, 1):
+            keep_to(count)
+            Runtime(network, device="cpu", engine="onnxruntime").see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8))
+    finally:
+        keep_to(before)
+    assert counts == [2, 1]
 
 
 def test_onnxruntime_is_for_the_cpu(network):

@@ -18,6 +18,7 @@ import torch
 
 from lvd_live.errors import UserError
 from lvd_live.session.files import write_whole
+from lvd_live.threads import beside_the_finder
 
 if TYPE_CHECKING:
     from lvd_live.lvd.network import LVD
@@ -36,7 +37,7 @@ def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
     """One of ENGINES. make: the network's runtime on the CPU by an engine's name."""
     path = platformdirs.user_cache_path("lvd_live") / "engines.json"
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
-    facts = repr((sorted(torch.cpu.get_capabilities().items()), torch.__version__, onnxruntime.__version__, network.preset.size, shapes))
+    facts = repr((sorted(torch.cpu.get_capabilities().items()), torch.__version__, onnxruntime.__version__, beside_the_finder(), network.preset.size, shapes))
     key = hashlib.sha256(facts.encode()).hexdigest()[:20]
     known = read(path)
     if key not in known:
@@ -49,14 +50,14 @@ def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
 
 
 def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
-    """Milliseconds, at best, that `Runtime.see` takes on one thread, by engine; those that do not work here are left out."""
+    """Milliseconds, at best, that `Runtime.see` takes beside the finder, by engine; those that do not work here are left out."""
     from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 
     size = min(SIZE, network.preset.size)
     maps = np.zeros((1, FINE_CHANNELS, 32, 32), np.uint8), np.zeros((1, COARSE_CHANNELS, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
     crop = np.full((1, size, size, 3), 100, np.uint8), np.full((1, size, size), 255, np.uint8), np.zeros((1, 33, 4), np.float32), maps
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(beside_the_finder())
     try:
         runtimes = {}
         for name in ENGINES:

@@ -13,7 +13,7 @@ from lvd_live.person.onnx import make_session
 
 
 class Exported(nn.Module):
-    """A backbone (see `network.Preset`), exported for each size of picture when the first one comes (a fifth of a second for `live`). On the CPU, one thread."""
+    """A backbone (see `network.Preset`), exported for each size of picture when the first one comes (a fifth of a second for `live`). On the CPU, on as many threads as PyTorch has then."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
@@ -26,7 +26,7 @@ class Exported(nn.Module):
         given = [x if x is not None else picture.new_zeros(B, C, S // stride, S // stride) for x, (C, stride) in zip((evidence, context), self.extra)]
         inputs = [picture, *given]
         if S not in self.sessions:
-            self.sessions[S] = make_session(self._export(inputs))
+            self.sessions[S] = make_session(self._export(inputs), threads=torch.get_num_threads())
         features, *whole = self.sessions[S].run(None, {f"x{i}": np.ascontiguousarray(x.numpy()) for i, x in enumerate(inputs)})
         return torch.from_numpy(features).permute(0, 3, 1, 2), torch.from_numpy(whole[0]) if whole else None
 
