@@ -1,6 +1,8 @@
 """The loss, the variation of samples, and a short run that is interrupted and goes on."""
 
 import csv
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +19,7 @@ from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
 from lvd_live.lvd.pyramid import Pyramid
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.paths import MODELS
-from lvd_live.train import ablations
+from lvd_live.train import ablations, cli
 from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.cli import importance_of, read_body
@@ -228,6 +230,17 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     assert last < 0.8 * first
     error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
     assert error[-1] < error[0]
+
+
+def test_a_run_that_is_told_to_end_does_what_ctrl_c_does(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "make_shards", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "train", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cli.main(["--data", str(data), "--out", str(tmp_path), "--workers", "0", "--start-from", str(MODELS / "weights" / "live.safetensors")])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_another_optimisers_checkpoint_is_refused_in_one_sentence(data, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     name = "baseline" if args.baseline else args.preset
     out = args.out or Path("runs") / name
     options = replace(Options(), steps=args.steps, hours=args.hours, batch=args.batch, rate=args.rate, sizes=sizes, drawers=args.drawers, validate_every=args.validate_every, seed=args.seed, clip=PRESETS[args.preset].clip or 0.288)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that is taken away saves like Ctrl-C
     upsample = None if network.columns is not None else (body["control_columns"].astype(int), body["control_mix"])  # a network that serves all vertices learns from all
     shards = Shards.open(args.data, upsample)
     if isinstance(network, LVD) and not args.start_from and network.preset.clip is not None:
