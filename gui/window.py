@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,18 +18,18 @@ from gui.controls import Controls
 from gui.inputs import PICTURES, VIDEOS, Input, camera_names
 from gui.painter import Painter
 from gui.plots import Plots
+from gui.recording import Recording
 from gui.shading import View
 from gui.snapshot import write_snapshot
 from gui.space import SpaceView
 from gui.views import ColourBar, PictureView
-from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.live import Pipeline
+from lvd_live.live import Pipeline, Result
 from lvd_live.measuring import Measurer
 from lvd_live.paths import DEMO, RECORDINGS
-from lvd_live.person.types import describe
 
 if TYPE_CHECKING:
+    from lvd_live.session.recorder import Recorder
     from lvd_live.tracker import Tracker
 
 SPACE_S = 1 / 15  # between two drawings of the 3D view
@@ -53,7 +52,6 @@ class MainWindow(QMainWindow):
     make_finder: called in the pipeline's thread. make_tracker: likewise, with keyword options of `Tracker.load`. record_soon: the name of a session to be recorded as soon as there are fits.
     """
 
-    recorded = Signal(str)
     painted = Signal(object)
 
     def __init__(self, make_finder: Callable, make_tracker: Callable[..., Tracker], *, settings: QSettings | None = None):
@@ -67,7 +65,7 @@ class MainWindow(QMainWindow):
         self.pipeline: Pipeline | None = None
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
-        self.recorder, self.record_soon = None, None
+        self.recording, self.record_soon = Recording(), None
         self.view: View | None = None
         self.displayed, self.in_order = 0, True
         self._space_at, self._ticks, self._dropped = 0.0, 0, (0, 0.0)
@@ -78,7 +76,7 @@ class MainWindow(QMainWindow):
         if (geometry := self.settings.value("geometry")) is not None:
             self.restoreGeometry(geometry)
         self._show_parts()
-        self.recorded.connect(self.say)
+        self.recording.ended.connect(self.say)
         self.painted.connect(self._show)
         self._clock = QTimer(self, interval=TICK_MS, timeout=self._tick)
         self._clock.start()
@@ -163,8 +161,7 @@ class MainWindow(QMainWindow):
 
     def stop(self, wait: bool = True) -> None:
         """End recording and pipeline. wait: until their threads have ended, or for about a second."""
-        if self.recorder is not None:
-            self._stop_recording()
+        self._stop_recording()
         parts = [part for part in (self.measurer, self.painter, self.pipeline) if part is not None]
         self.measurer = self.painter = self.pipeline = None
         if wait:
@@ -247,13 +244,12 @@ class MainWindow(QMainWindow):
             before = tracker.describe()
             for name, value in self.controls.options.items():
                 setattr(tracker, name, value)
-            if self.recorder is not None and tracker.describe() != before:
+            if tracker.describe() != before:
                 self._stop_recording()
 
     def _apply_preset(self) -> None:
         if self.pipeline is not None:
-            if self.recorder is not None:
-                self._stop_recording()
+            self._stop_recording()
             self.pipeline.use(self._tracker_as_chosen())
 
     def _show_parts(self) -> None:
@@ -290,46 +286,29 @@ class MainWindow(QMainWindow):
 
     # -- recording and snapshots
 
-    def _keep(self, result) -> None:
+    @property
+    def recorder(self) -> Recorder | None:
+        return self.recording.recorder
+
+    def _keep(self, result: Result) -> None:
         """In the fit's thread: hand the result to the recorder and to the measurer, if there are any."""
-        recorder, measurer = self.recorder, self.measurer
-        if recorder is not None:
-            recorder.add(result.frame, result.person, result.fit)
-        if measurer is not None:
+        self.recording.add(result)
+        if (measurer := self.measurer) is not None:
             measurer.offer(result.fit)
 
     def _record(self, on: bool, name: str = "") -> None:
-        from lvd_live.session.recorder import Recorder
-
-        tracker = self.pipeline and self.pipeline.tracker
         if not on:
-            if self.recorder is not None:
-                self._stop_recording()
+            self._stop_recording()
             return
         try:
-            if not tracker or self.pipeline.source is None or self.pipeline.finder is None:
-                raise UserError("There is nothing to record yet: choose a camera or a video first.")
-            meta = {"person": describe(self.pipeline.finder), "tracker": tracker.describe(), "source": self.input.title, "version": __version__}
-            self.recorder = Recorder(RECORDINGS, name or Path(self.input.title).stem.replace(" ", "-"), faces=tracker.faces, meta=meta, fps=self.pipeline.source.fps or 0.0)
+            self.recording.start(RECORDINGS, self.pipeline, self.input.title if self.input else "", name)
         except UserError as error:
             self.actions_by_name["record"].setChecked(False)
             self.say(str(error))
 
     def _stop_recording(self) -> None:
-        from lvd_live.session.measured import keep_measurements
-
-        recorder, self.recorder = self.recorder, None
-        found = self.measurer.latest if self.measurer is not None else {}
         self.actions_by_name["record"].setChecked(False)
-
-        def finish() -> None:
-            path = recorder.stop()
-            with contextlib.suppress(UserError):  # the session is whole without
-                keep_measurements(path, found)
-            with contextlib.suppress(RuntimeError):  # the window is gone
-                self.recorded.emit(recorder.problem or (f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}." if recorder.frames else "Nothing was recorded."))
-
-        threading.Thread(target=finish, name="recorder's end").start()  # a slow disk must not hold the window; the program waits for it
+        self.recording.stop(self.measurer)
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
         """Write what is seen; the PNG's path, None where there is nothing to write or it cannot be written."""
