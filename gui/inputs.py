@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
+
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
 from lvd_live.sources.images import SUFFIXES as PICTURES
 
@@ -36,6 +38,23 @@ class Input:
         if self.kind == "camera":
             return CameraSource(self.place)
         return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)
+
+
+def ask_for_camera(parent: QWidget) -> Input | None:
+    """A dialog; None where nothing is chosen, as with the others."""
+    names = camera_names()
+    text, chosen = QInputDialog.getItem(parent, "Camera", "A camera, or the address of a stream:", names or ["0"], 0, True)
+    return Input("camera", text.split(":")[0].strip() if text in names else text.strip()) if chosen and text.strip() else None
+
+
+def ask_for_video(parent: QWidget, title: str = "Video") -> Input | None:
+    path, _ = QFileDialog.getOpenFileName(parent, title, "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")
+    return Input("video", path) if path else None
+
+
+def ask_for_images(parent: QWidget) -> Input | None:
+    path = QFileDialog.getExistingDirectory(parent, "A folder of pictures")
+    return Input("images", path) if path else None
 
 
 @functools.cache

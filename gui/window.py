@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QSplitter, QToolBar, QVBoxLayout, QWidget
 
 from gui.controls import Controls
-from gui.inputs import PICTURES, VIDEOS, Input, camera_names
+from gui.inputs import PICTURES, Input, ask_for_camera, ask_for_images, ask_for_video
 from gui.painter import Painter
 from gui.plots import Plots
 from gui.recording import Recording
 from gui.shading import View
 from gui.snapshot import write_snapshot
 from gui.space import SpaceView
+from gui.status import TROUBLE, facts
 from gui.views import ColourBar, PictureView
 from lvd_live.errors import UserError
 from lvd_live.live import Pipeline, Result
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
 SPACE_S = 1 / 15  # between two drawings of the 3D view
 TICK_MS, SLOW_TICKS = 100, 3  # a plot is drawn in every tick; texts change in every third
-TROUBLE = {
-    "stalled": "The camera sends no pictures at the moment; waiting for it.",
-    "frozen": "The camera repeats one picture: it may have been unplugged.",
-    "reconnecting": "The camera is gone; trying to reach it again.",
-}
 KEYS = (
     ("Space", "pause, go on"), ("N", "one frame"), ("R", "forget person and mesh, start anew"), ("M", "mirror"), ("C", "next colours"), ("V", "record, stop recording"),
     ("S", "snapshot: PNG and OBJ"), ("D", "3D view on, off"), ("P", "plots on, off"), ("F", "3D view follows the person"), ("Home", "3D view from the front"), ("F11", "full screen"), ("F1", "this sheet"),
@@ -121,7 +117,7 @@ class MainWindow(QMainWindow):
         self.addToolBar(bar)
         self.actions_by_name: dict[str, QAction] = {}
         for name, text, key, act, toggles in (
-            ("camera", "Camera …", "", self._choose_camera, False), ("video", "Video …", "Ctrl+O", self._choose_video, False), ("images", "Images …", "", self._choose_images, False),
+            ("camera", "Camera …", "", partial(self._open_chosen, ask_for_camera), False), ("video", "Video …", "Ctrl+O", partial(self._open_chosen, ask_for_video), False), ("images", "Images …", "", partial(self._open_chosen, ask_for_images), False),
             ("demo", "Demo", "", lambda: self.open(Input("video", str(DEMO))), False), ("pause", "Pause", "Space", self._pause, True), ("step", "Step", "N", self._step, False),
             ("reset", "Reset", "R", self._reset, False), ("record", "Record", "V", self._record, True), ("snapshot", "Snapshot", "S", self.snapshot, False),
             ("process", "Process video …", "", self._choose_video_to_process, False), ("recordings", "Recordings …", "", self._browse, False),
@@ -169,27 +165,13 @@ class MainWindow(QMainWindow):
         else:  # a camera or a model that takes its time must not hold the window
             threading.Thread(target=_close, args=(parts,), name="closer", daemon=True).start()
 
-    def _choose_camera(self) -> None:
-        names = camera_names()
-        text, chosen = QInputDialog.getItem(self, "Camera", "A camera, or the address of a stream:", names or ["0"], 0, True)
-        if chosen and text.strip():
-            self.open(Input("camera", text.split(":")[0].strip() if text in names else text.strip()))
-
-    def _choose_video(self) -> None:
-        if path := self._ask_for_video("Video"):
-            self.open(Input("video", path))
+    def _open_chosen(self, ask: Callable[[QWidget], Input | None]) -> None:
+        if (chosen := ask(self)) is not None:
+            self.open(chosen)
 
     def _choose_video_to_process(self) -> None:
-        if path := self._ask_for_video("Process a video, every frame of it"):
-            self.process(Path(path))
-
-    def _ask_for_video(self, title: str) -> str:
-        return QFileDialog.getOpenFileName(self, title, "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")[0]
-
-    def _choose_images(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "A folder of pictures")
-        if path:
-            self.open(Input("images", path))
+        if (chosen := ask_for_video(self, "Process a video, every frame of it")) is not None:
+            self.process(Path(chosen.place))
 
     def process(self, video: Path) -> None:
         """Track every frame of a video, with a bar, and show the result; what is tracked live pauses meanwhile."""
@@ -385,26 +367,7 @@ class MainWindow(QMainWindow):
         self._dropped = pipeline.dropped, now
         lost = (pipeline.dropped - before) / (now - then) if then else 0.0
         self.plots.refresh(statistics.stages, fit.steps if fit else (), fits=statistics.fits_per_second, latency=latency, dropped=lost)
-        self.status.setText("  ·  ".join(self._facts(latency)))
-
-    def _facts(self, latency_ms: float) -> list[str]:
-        """The status line's parts."""
-        pipeline, view = self.pipeline, self.view
-        parts = [self.input.title, pipeline.state]
-        if pipeline.newest is not None:
-            height, width = pipeline.newest.picture.shape[:2]
-            parts.append(f"{width}×{height}")
-        if (tracker := pipeline.tracker) is not None:
-            parts += [tracker.runtime.provider, f"preset {tracker.runtime.network.preset.name}"]
-        if view is not None and (fit := view.of.fit) is not None:
-            parts += [f"tracked, {fit.iterations} iteration{'s' * (fit.iterations != 1)}"]
-        elif view is not None:
-            parts.append("lost: nobody found" if view.of.person is None else "lost: the mesh does not settle")
-        if pipeline.statistics.results:
-            parts += [f"{pipeline.statistics.fits_per_second:.1f} fits/s", f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
-        if self.recorder is not None:
-            parts.append(f"● recording {self.recorder.seconds:.0f} s, {self.recorder.dropped} dropped")
-        return parts
+        self.status.setText("  ·  ".join(facts(self.input.title, pipeline, view, latency, self.recorder)))
 
     def _measure(self) -> None:
         """Keep the measurer as it is chosen, and show what it found."""

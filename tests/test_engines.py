@@ -128,6 +128,16 @@ def test_onnxruntime_takes_the_threads_that_pytorch_has(network, monkeypatch):
     assert counts == [2, 1]
 
 
+def test_a_processor_without_bfloat16_says_so(network, monkeypatch):
+    def refuse(module):
+        raise RuntimeError("bf16 path needs the cpu support avx512bw")
+
+    monkeypatch.setattr(packed, "pack", refuse)
+    monkeypatch.setattr(packed, "available", lambda device: True)
+    with pytest.raises(UserError, match="choose another engine"):
+        Runtime(network, device="cpu", engine="bfloat16")
+
+
 def test_onnxruntime_is_for_the_cpu(network):
     with pytest.raises(UserError, match="CPU alone"):
         Runtime(network, device="meta", engine="onnxruntime")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -457,6 +458,29 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
     assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == ["Front", "Back", "camera 5", "camera stream"]
     monkeypatch.undo()
     camera_names()  # the next test sees this machine's
+
+
+def test_what_is_chosen_in_a_dialog_is_opened(window, monkeypatch):
+    opened = []
+    monkeypatch.setattr(window, "open", opened.append)
+    monkeypatch.setattr(gui.inputs, "camera_names", lambda: ["0: Front", "2: Back"])
+    for answer, chosen in ((("2: Back", True), Input("camera", "2")), ((" rtsp://there ", True), Input("camera", "rtsp://there")), (("0: Front", False), None), (("  ", True), None)):
+        monkeypatch.setattr(gui.inputs.QInputDialog, "getItem", lambda *_, answer=answer: answer)
+        window.actions_by_name["camera"].trigger()
+        assert opened == ([] if chosen is None else [chosen])
+        opened.clear()
+    for action, dialog, answer, chosen in (("video", "getOpenFileName", ("a.mp4", ""), Input("video", "a.mp4")), ("images", "getExistingDirectory", "folder", Input("images", "folder"))):
+        monkeypatch.setattr(gui.inputs.QFileDialog, dialog, lambda *_, answer=answer: answer)
+        window.actions_by_name[action].trigger()
+        monkeypatch.setattr(gui.inputs.QFileDialog, dialog, lambda *_, answer=answer: ("", "") if isinstance(answer, tuple) else "")
+        window.actions_by_name[action].trigger()  # and nothing is
+        assert opened == [chosen]
+        opened.clear()
+    processed = []
+    monkeypatch.setattr(window, "process", processed.append)
+    monkeypatch.setattr(gui.inputs.QFileDialog, "getOpenFileName", lambda *_: ("b.mp4", ""))
+    window.actions_by_name["process"].trigger()
+    assert processed == [Path("b.mp4")] and not opened
 
 
 @pytest.mark.parametrize("stated", [None, 3, {}, {"std": [0, 1]}, {"std": [0, 1], "error": [0]}, {"std": ["a"], "error": [1]}, {"std": [1, 0], "error": [0, 1]}, {"std": [0, float("nan")], "error": [0, 1]}, {"std": [], "error": []}])

@@ -30,7 +30,7 @@ def seen():
 
 def test_trackers_together_are_the_trackers_alone(seen):
     """Two sequences, the second one shorter and from later frames; warm frames take two iterations, the uncertainty goes round."""
-    first = Tracker.load("live", device="cpu", engine="float32", uncertainty=8)
+    first = Tracker.load("live", device="cpu", engine="float32", uncertainty=8, outline=False)  # each does that for itself, and it makes much of a rounding error
     parts = [seen[:6], seen[4:]]
     parts[1][0] = (parts[1][0][0], replace(parts[1][0][1], is_new=True))
     alone = []

@@ -33,7 +33,7 @@ def best(call: Callable[[], object], device: str, count: int = 5) -> float:
 @torch.inference_mode()
 def ceilings(device: str) -> Ceilings:
     gflops = {}
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16") if packed.has_bfloat16(torch.device(device)) else ("float32",):
         x = torch.randn(SIDE, SIDE, device=device, dtype=getattr(torch, precision))
         multiply = torch.nn.Linear(SIDE, SIDE, device=device, dtype=x.dtype)
         if packed.available(x.device):

@@ -71,9 +71,12 @@ class Runtime:
         self.field.layer2.to(self.field.dtype)
         if pack and packed.available(self.device):
             keep_memory()
-            if engine != "onnxruntime":
-                packed.pack(self.network.backbone)
-            self.field.layer2 = packed.pack(self.field.layer2)
+            try:
+                if engine != "onnxruntime":
+                    packed.pack(self.network.backbone)
+                self.field.layer2 = packed.pack(self.field.layer2)
+            except RuntimeError as error:
+                raise UserError(f"This processor does not run the network in {engine}: choose another engine.") from error
         if engine == "onnxruntime":
             self.network.backbone = Exported(self.network.backbone)
 
