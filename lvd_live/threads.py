@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-MOST = 4  # a network this small gains little from more
+MOST = 4  # a guess: more than two cores were never at hand
 
 
 def beside_the_finder() -> int:
