@@ -46,11 +46,11 @@ class Recording(QObject):
 
     def stop(self, measurer: Measurer | None) -> None:
         """End it, with the person's measurements. The files are finished in a thread of their own: a slow disk must not hold the window; the program waits for it."""
-        from lvd_live.session.measured import keep_measurements
-
         recorder, self.recorder = self.recorder, None
         if recorder is None:
             return
+        from lvd_live.session.measured import keep_measurements
+
         found = measurer.latest if measurer is not None else {}
 
         def finish() -> None:

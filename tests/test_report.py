@@ -104,7 +104,7 @@ def test_pictures_of_one_person_are_measured_together(folder):
 
 
 def test_before_a_webcam_a_lean_is_told_from_none(folder):
-    """The truth does not lean; turned by 10° toward the camera it leans by 10° more, and what is shown is off by less than all of it."""
+    """The truth does not lean; turned by 10° toward the camera it leans by 10° more, and is off by centimetres."""
     body, shards = BodyModel.load(MODELS / "body" / "lvd_body.npz"), opened(folder)
     upright = [s for s in sights(shards, 64, count=32) if (webcam.lean(s.truth, body).abs() < 60).all()]
     found = webcam.measure(the_truth_for_ever, body, upright)

@@ -113,7 +113,7 @@ def before_camera(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def before_webcam(body: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where a webcam or a phone has the pelvis, t (3,), and the edges of its picture (4,) as of `cut_by_picture`: the head is in the picture, which ends where its angle of view ends, and the optical axis is at its middle.
+    """Where a webcam or a phone has the pelvis, t (3,), and the edges of its picture (4,) as of `cut_by_picture`: the picture ends where its angle of view ends, the optical axis is at its middle, the face somewhere above that or a little below.
 
     body (N, 3), landmarks (33, 3): the pelvis at the origin, turned as the camera sees it.
     """

@@ -37,14 +37,14 @@ class Muon(torch.optim.Muon):
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            rate, momentum, fast = group["lr"], group["momentum"], has_bfloat16(group["params"][0].device)
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 memory = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
                 memory.lerp_(p.grad, 1 - momentum)
                 update = p.grad.lerp(memory, momentum)
-                update = orthogonal(update.bfloat16() if has_bfloat16(p.device) else update)
+                update = orthogonal(update.bfloat16() if fast else update)
                 p.mul_(1 - rate * group["weight_decay"]).add_(update, alpha=-rate * 0.2 * math.sqrt(max(p.shape)))
 
 
