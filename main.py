@@ -9,14 +9,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Sequence
 
 from lvd_live import __version__
 from lvd_live.body.height import parse_height
 from lvd_live.errors import Parser, UserError, run_cli
 from lvd_live.paths import DEMO, MODELS, RECORDINGS
-from lvd_live.session.files import check_writable, fresh_name, look_up
+from lvd_live.storage.files import check_writable, fresh_name, look_up
 
 BODY = MODELS / "body" / "lvd_body.npz"
 BLAZEPOSE = MODELS / "blazepose"
@@ -27,29 +27,94 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of the main job."""
     parser = Parser(prog="main.py", description=__doc__)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--camera", metavar="N|URL", help="track from a camera: in the window, or without a display until Ctrl-C")
+    source.add_argument(
+        "--camera", metavar="N|URL", help="track from a camera: in the window, or without a display until Ctrl-C"
+    )
     source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")
     source.add_argument("--images", metavar="DIR", type=Path, help="fit every picture in a folder, each on its own")
     source.add_argument("--demo", action="store_true", help="track the bundled clip; the results go to recordings/demo")
     out = parser.add_argument_group("output")
-    out.add_argument("--output", metavar="FILE.npz", type=Path, help="the mesh sequence (default: the input's name, in the current folder)")
-    out.add_argument("--overlay", metavar="FILE.mp4", type=Path, help="also write a video with the mesh drawn over the picture")
+    out.add_argument(
+        "--output",
+        metavar="FILE.npz",
+        type=Path,
+        help="the mesh sequence (default: the input's name, in the current folder)",
+    )
+    out.add_argument(
+        "--overlay", metavar="FILE.mp4", type=Path, help="also write a video with the mesh drawn over the picture"
+    )
     out.add_argument("--sheet", metavar="FILE.png", type=Path, help="also write a contact sheet of the run")
-    out.add_argument("--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C")
-    out.add_argument("--record", metavar="NAME", nargs="?", const="", help="also record a session, with the pictures, into recordings/<date-time>-NAME")
-    out.add_argument("--benchmark", metavar="SECONDS", type=parse_seconds, help="with --camera: close the window after so long, and print fits a second, latency and drops")
-    out.add_argument("--vmc", metavar="HOST:PORT", nargs="?", const="", type=parse_vmc, help="also stream the motion by the VMC protocol (without an address: to 127.0.0.1:39539)")
+    out.add_argument(
+        "--headless", action="store_true", help="no window: what a camera sees goes straight to --output, until Ctrl-C"
+    )
+    out.add_argument(
+        "--record",
+        metavar="NAME",
+        nargs="?",
+        const="",
+        help="also record a session, with the pictures, into recordings/<date-time>-NAME",
+    )
+    out.add_argument(
+        "--benchmark",
+        metavar="SECONDS",
+        type=parse_seconds,
+        help="with --camera: close the window after so long, and print fits a second, latency and drops",
+    )
+    out.add_argument(
+        "--vmc",
+        metavar="HOST:PORT",
+        nargs="?",
+        const="",
+        type=parse_vmc,
+        help="also stream the motion by the VMC protocol (without an address: to 127.0.0.1:39539)",
+    )
     fit = parser.add_argument_group("fit")
-    fit.add_argument("--body", metavar="FILE", type=Path, help="another body file, such as your SMPL .npz or .pkl (default: the bundled open body)")
+    fit.add_argument(
+        "--body",
+        metavar="FILE",
+        type=Path,
+        help="another body file, such as your SMPL .npz or .pkl (default: the bundled open body)",
+    )
     fit.add_argument("--preset", choices=("live", "paper"), default="live", help="the network (default: %(default)s)")
-    fit.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale")
-    fit.add_argument("--fov", metavar="DEGREES", type=parse_fov, help="the camera's field of view across the picture's longer side (default: 60)")
-    fit.add_argument("--evidence", choices=("all", "maps", "picture"), help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: all)")
-    fit.add_argument("--no-outline", action="store_true", help="leave the mesh where the network puts it: do not shift its limbs onto the mask's outline")
+    fit.add_argument(
+        "--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm; sets the scale"
+    )
+    fit.add_argument(
+        "--fov",
+        metavar="DEGREES",
+        type=parse_fov,
+        help="the camera's field of view across the picture's longer side (default: 60)",
+    )
+    fit.add_argument(
+        "--evidence",
+        dest="conditioning",
+        choices=("all", "maps", "picture"),
+        help="what the network is told of the person finder's opinion: landmarks and feature maps, feature maps alone, or nothing but the mask (default: all)",
+    )
+    fit.add_argument(
+        "--no-outline",
+        action="store_true",
+        help="leave the mesh where the network puts it: do not shift its limbs onto the mask's outline",
+    )
     fit.add_argument("--no-landmarks", action="store_true", help="the same as --evidence maps")
-    fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
-    fit.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
-    fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")
+    fit.add_argument(
+        "--iterations",
+        metavar="auto|1..8",
+        type=parse_iterations,
+        help="descent steps per frame (default: auto, as many as needed)",
+    )
+    fit.add_argument(
+        "--engine",
+        choices=("auto", "float32", "bfloat16", "onnxruntime"),
+        default="auto",
+        help="what runs the network on a CPU (default: the fastest here, measured once and remembered)",
+    )
+    fit.add_argument(
+        "--person",
+        choices=("blazepose", "mediapipe"),
+        default="blazepose",
+        help="who finds the person (default: %(default)s)",
+    )
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser
@@ -80,7 +145,7 @@ def _number(text: str) -> float:
 
 
 def parse_iterations(text: str) -> int | str:
-    """"auto", or 1 to 8."""
+    """ "auto", or 1 to 8."""
     if text == "auto":
         return text
     if text not in tuple("12345678"):
@@ -90,7 +155,7 @@ def parse_iterations(text: str) -> int | str:
 
 def parse_vmc(text: str) -> tuple[str, int]:
     """Host and port of a VMC receiver."""
-    from lvd_live.session.stream import DEFAULT, parse_address
+    from lvd_live.export.vmc import DEFAULT, parse_address
 
     try:
         return parse_address(text or DEFAULT)
@@ -107,16 +172,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if _wants_window(options):
         return _open_window(options)
     if options.benchmark is not None:
-        raise UserError("--benchmark measures the window: use it with --camera, where there is a display, and without an output.")
+        raise UserError(
+            "--benchmark measures the window: use it with --camera, where there is a display, and without an output."
+        )
     if not (options.camera or options.video or options.images or options.demo):
-        raise UserError("There is no display for the window: choose --camera, --video, --images or --demo to run without one (--help lists the options).")
+        raise UserError(
+            "There is no display for the window: choose --camera, --video, --images or --demo to run without one (--help lists the options)."
+        )
     if options.demo:
         options.video = DEMO
         folder = DEMO.with_suffix("")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"Cannot write the demo's results to {folder}: {(error.strerror or str(error)).lower()}.") from error
+            raise UserError(
+                f"Cannot write the demo's results to {folder}: {(error.strerror or str(error)).lower()}."
+            ) from error
         options.output = options.output or folder / "demo.npz"
         options.overlay = options.overlay or folder / "demo.mp4"
         options.sheet = options.sheet or folder / "demo.png"
@@ -125,8 +196,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.body is not None and not look_up(options.body):
         raise UserError(f"There is no body file {options.body}.")
     if options.record is not None and options.images is not None:
-        raise UserError("Pictures that have nothing to do with each other are no session: use --record with a camera or a video.")
-    from lvd_live import offline  # the heavy imports come after the cheap checks
+        raise UserError(
+            "Pictures that have nothing to do with each other are no session: use --record with a camera or a video."
+        )
+    from lvd_live.pipeline import offline
 
     meta = {"source": _source_name(options), "version": __version__, "versions": _versions()}
     with _open_source(options) as source:
@@ -149,9 +222,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _wants_window(options: argparse.Namespace) -> bool:
     """A camera, or nothing chosen at all, opens the window where there is a display; files are worked through without one."""
-    if options.headless or options.output or options.overlay or options.sheet or options.video or options.images or options.demo:
+    if (
+        options.headless
+        or options.output
+        or options.overlay
+        or options.sheet
+        or options.video
+        or options.images
+        or options.demo
+    ):
         return False
-    from gui.app import has_display
+    from lvd_live.gui.app import has_display
 
     return has_display()
 
@@ -159,24 +240,43 @@ def _wants_window(options: argparse.Namespace) -> bool:
 def _open_window(options: argparse.Namespace) -> int:
     from functools import partial
 
-    from gui.app import run
-    from gui.inputs import Input
+    from lvd_live.gui.app import run
+    from lvd_live.gui.inputs import Input
 
     weights = MODELS / "weights" / f"{options.preset}.safetensors"
     if not weights.is_file():
-        raise UserError(f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset.")
-    fixed = {name: value for name, value in {"body": options.body, "fov_degrees": options.fov, "engine": options.engine}.items() if value is not None}
+        raise UserError(
+            f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
+        )
+    fixed = {
+        name: value
+        for name, value in {"body": options.body, "fov_degrees": options.fov, "engine": options.engine}.items()
+        if value is not None
+    }
 
     def load(**chosen):
-        from lvd_live.tracker import Tracker  # behind the first pictures: torch takes its time to import
+        from lvd_live.tracking.tracker import Tracker  # behind the first pictures: torch takes its time to import
 
         return stream(Tracker.load(**fixed, **chosen))
 
-    evidence = "maps" if options.no_landmarks else options.evidence
-    given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence, "outline": False if options.no_outline else None}
+    conditioning = "maps" if options.no_landmarks else options.conditioning
+    given = {
+        "preset": options.preset,
+        "height": options.height,
+        "iterations": options.iterations,
+        "conditioning": conditioning,
+        "outline": False if options.no_outline else None,
+    }
     chosen = Input("camera", options.camera) if options.camera is not None else None
     with _streaming(options) as stream:
-        return run(chosen, partial(_make_finder, options.person), load, options=given, record=options.record, benchmark=options.benchmark)
+        return run(
+            chosen,
+            partial(_make_finder, options.person),
+            load,
+            options=given,
+            record=options.record,
+            benchmark=options.benchmark,
+        )
 
 
 @contextlib.contextmanager
@@ -186,7 +286,7 @@ def _streaming(options: argparse.Namespace):
         yield lambda tracker: tracker
         return
     from lvd_live.body.model import BodyModel
-    from lvd_live.session.stream import VmcSender, follow
+    from lvd_live.export.vmc import VmcSender, follow
 
     with VmcSender(options.vmc, BodyModel.load(options.body or BODY)) as sender:
         yield lambda tracker: follow(tracker, sender)
@@ -225,7 +325,9 @@ def _set_up(verbose: bool) -> None:
 
 def _source_name(options: argparse.Namespace) -> str:
     if options.camera is not None:
-        return f"camera {options.camera}" if options.camera.isdecimal() else "camera stream"  # a URL may hold a password
+        return (
+            f"camera {options.camera}" if options.camera.isdecimal() else "camera stream"
+        )  # a URL may hold a password
     return (options.video or options.images).name
 
 
@@ -293,11 +395,23 @@ def _make_finder(name: str):
 
 
 def _make_tracker(options: argparse.Namespace):
-    from lvd_live.tracker import Tracker
+    from lvd_live.tracking.tracker import Tracker
 
-    chosen = {"body": options.body, "fov_degrees": options.fov, "height": options.height, "iterations": None if options.iterations == "auto" else options.iterations}
+    chosen = {
+        "body": options.body,
+        "fov_degrees": options.fov,
+        "height": options.height,
+        "iterations": None if options.iterations == "auto" else options.iterations,
+    }
     given = {name: value for name, value in chosen.items() if value is not None}
-    return Tracker.load(preset=options.preset, evidence="maps" if options.no_landmarks else options.evidence or "all", engine=options.engine, uncertainty=8, outline=not options.no_outline, **given)
+    return Tracker.load(
+        preset=options.preset,
+        conditioning="maps" if options.no_landmarks else options.conditioning or "all",
+        engine=options.engine,
+        uncertainty=8,
+        outline=not options.no_outline,
+        **given,
+    )
 
 
 def _report(summary) -> None:
@@ -309,10 +423,17 @@ def _report(summary) -> None:
         print(sentence, file=sys.stderr)
     if not summary.tracked and not summary.interrupted:
         frames = f"in any of the {summary.frames} frames"
-        print(f"Somebody was seen, but the mesh did not settle {frames}." if summary.rejected else f"Nobody was found {frames}.", file=sys.stderr)
+        print(
+            f"Somebody was seen, but the mesh did not settle {frames}."
+            if summary.rejected
+            else f"Nobody was found {frames}.",
+            file=sys.stderr,
+        )
     if summary.frames:
         rate = summary.frames / summary.seconds if summary.seconds else 0.0
-        print(f"{summary.tracked} of {summary.frames} frames tracked in {summary.seconds:.1f} s ({rate:.1f} frames per second).")
+        print(
+            f"{summary.tracked} of {summary.frames} frames tracked in {summary.seconds:.1f} s ({rate:.1f} frames per second)."
+        )
     for label, path in (("sequence", summary.output), ("overlay", summary.overlay), ("contact sheet", summary.sheet)):
         if path is not None:
             print(f"{label + ':':<15}{path}")

@@ -10,7 +10,27 @@ from types import MappingProxyType
 from typing import Any
 
 SWITCH_S = 0.001  # between threads: with Python's own 5 ms, finder and tracker wait for each other
-DARK = {"Window": "#1f2329", "WindowText": "#d8dee9", "Base": "#2b303a", "AlternateBase": "#262b33", "Text": "#d8dee9", "Button": "#2b303a", "ButtonText": "#d8dee9", "ToolTipBase": "#2b303a", "ToolTipText": "#d8dee9", "BrightText": "#bf616a", "Highlight": "#5e81ac", "HighlightedText": "#ffffff", "Link": "#88c0d0", "PlaceholderText": "#7a8494", "Light": "#3b4252", "Midlight": "#343a46", "Mid": "#2b303a", "Dark": "#14161a", "Shadow": "#0b0c0e"}  # fmt: skip
+DARK = {
+    "Window": "#1f2329",
+    "WindowText": "#d8dee9",
+    "Base": "#2b303a",
+    "AlternateBase": "#262b33",
+    "Text": "#d8dee9",
+    "Button": "#2b303a",
+    "ButtonText": "#d8dee9",
+    "ToolTipBase": "#2b303a",
+    "ToolTipText": "#d8dee9",
+    "BrightText": "#bf616a",
+    "Highlight": "#5e81ac",
+    "HighlightedText": "#ffffff",
+    "Link": "#88c0d0",
+    "PlaceholderText": "#7a8494",
+    "Light": "#3b4252",
+    "Midlight": "#343a46",
+    "Mid": "#2b303a",
+    "Dark": "#14161a",
+    "Shadow": "#0b0c0e",
+}
 STYLE = """
 QToolBar { border: 0; spacing: 4px; padding: 4px; }
 QToolButton { padding: 4px 9px; border-radius: 4px; }
@@ -51,18 +71,28 @@ def application():
     return app
 
 
-def run(chosen, make_finder: Callable, make_tracker: Callable, *, options: Mapping[str, Any] = MappingProxyType({}), record: str | None = None, benchmark: float | None = None) -> int:
+def run(
+    chosen,
+    make_finder: Callable,
+    make_tracker: Callable,
+    *,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    record: str | None = None,
+    benchmark: float | None = None,
+) -> int:
     """Show the window, tracking from `chosen` (a `inputs.Input`, or None), until it is closed; Ctrl-C closes it, too.
 
     options: of `Controls.choose`. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(130))  # nothing is begun yet; an exception in the middle of Qt's imports would leave them half done
+        signal.signal(
+            number, lambda *_: os._exit(130)
+        )  # nothing is begun yet; an exception in the middle of Qt's imports would leave them half done
     sys.setswitchinterval(SWITCH_S)
     app = application()
     from PySide6.QtCore import QTimer
 
-    from gui.window import MainWindow
+    from lvd_live.gui.window import MainWindow
 
     window = MainWindow(make_finder, make_tracker)
     window.controls.choose(**options)
@@ -74,7 +104,7 @@ def run(chosen, make_finder: Callable, make_tracker: Callable, *, options: Mappi
         window.open(chosen)
     if benchmark is None:
         return app.exec()
-    from gui.benchmark import Benchmark
+    from lvd_live.gui.benchmark import Benchmark
 
     bench = Benchmark(window, benchmark)
     return app.exec() or bench.report()

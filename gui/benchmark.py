@@ -36,7 +36,9 @@ class Benchmark:
                 self.began = time.monotonic()
                 self._start = (window.displayed, window.pipeline.dropped, cpu_seconds(), resident_mb())
             elif time.monotonic() - self.opened > FIRST_MESH_S:
-                self.lines.append(f"There was no mesh within {FIRST_MESH_S:.0f} s. {window.pipeline.problem if window.pipeline else 'Nothing was opened: name a --camera.'}")
+                self.lines.append(
+                    f"There was no mesh within {FIRST_MESH_S:.0f} s. {window.pipeline.problem if window.pipeline else 'Nothing was opened: name a --camera.'}"
+                )
                 self.clock.stop()
                 window.close()
             return
@@ -52,15 +54,31 @@ class Benchmark:
         latencies = np.array(window.picture.latencies_ms or [np.nan])
         spent = {name: 100 * (now - cpu.get(name, 0.0)) / passed for name, now in cpu_seconds().items()}
         say = self.lines.append
-        say(f"displayed fits a second  {(window.displayed - displayed) / passed:.1f}{'' if window.in_order else ', OUT OF ORDER'}")
-        say(f"latency to the screen    median {np.median(latencies):.0f} ms, 95 % {np.percentile(latencies, 95):.0f} ms")
+        say(
+            f"displayed fits a second  {(window.displayed - displayed) / passed:.1f}{'' if window.in_order else ', OUT OF ORDER'}"
+        )
+        say(
+            f"latency to the screen    median {np.median(latencies):.0f} ms, 95 % {np.percentile(latencies, 95):.0f} ms"
+        )
         say(f"frames dropped           {window.pipeline.dropped - dropped}")
-        say("time by stage, ms        " + ", ".join(f"{name} {ms:.1f}" for name, ms in window.pipeline.statistics.stages.items()))
-        say("CPU by thread, % of one  " + ", ".join(f"{name} {share:.0f}" for name, share in sorted(spent.items(), key=lambda item: -item[1]) if share >= 0.5))
+        say(
+            "time by stage, ms        "
+            + ", ".join(f"{name} {ms:.1f}" for name, ms in window.pipeline.statistics.stages.items())
+        )
+        say(
+            "CPU by thread, % of one  "
+            + ", ".join(
+                f"{name} {share:.0f}"
+                for name, share in sorted(spent.items(), key=lambda item: -item[1])
+                if share >= 0.5
+            )
+        )
         if self.first_picture_s is not None:
             say(f"first picture            {self.first_picture_s:.1f} s after the program's start")
         if memory is not None:
-            say(f"memory                   {resident_mb():.0f} MB, {resident_mb() - memory:+.0f} MB since the first mesh")
+            say(
+                f"memory                   {resident_mb():.0f} MB, {resident_mb() - memory:+.0f} MB since the first mesh"
+            )
 
     def report(self) -> int:
         """Print; the exit status: 1 where there was nothing to measure."""
@@ -93,6 +111,8 @@ def cpu_seconds() -> dict[str, float]:
     spent: dict[str, float] = {}
     if hasattr(time, "pthread_getcpuclockid"):
         for thread in threading.enumerate():
-            spent[thread.name] = spent.get(thread.name, 0.0) + time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            spent[thread.name] = spent.get(thread.name, 0.0) + time.clock_gettime(
+                time.pthread_getcpuclockid(thread.ident)
+            )
         spent["others"] = time.process_time() - sum(spent.values())
     return spent

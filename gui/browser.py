@@ -8,12 +8,26 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QIcon, QPixmap
-from PySide6.QtWidgets import QAbstractItemView, QDialog, QFileDialog, QHBoxLayout, QHeaderView, QInputDialog, QLabel, QMessageBox, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QInputDialog,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
-from gui.job import time_text
-from gui.review import review
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, export
+from lvd_live.gui.job import time_text
+from lvd_live.gui.review import review
 from lvd_live.session import library
 
 COLUMNS = ("", "name", "recorded", "length", "frames", "dropped", "state")
@@ -43,7 +57,13 @@ class Browser(QDialog):
         self.hint = QLabel(wordWrap=True)
         row = QHBoxLayout()
         self.buttons: dict[str, QPushButton] = {}
-        for name, text, act in (("open", "Open", self.open_chosen), ("rename", "Rename …", self.rename_chosen), ("trash", "Move to trash", self.trash_chosen), ("export", "Export …", self.export_chosen), ("file", "Open a result …", self.open_file)):
+        for name, text, act in (
+            ("open", "Open", self.open_chosen),
+            ("rename", "Rename …", self.rename_chosen),
+            ("trash", "Move to trash", self.trash_chosen),
+            ("export", "Export …", self.export_chosen),
+            ("file", "Open a result …", self.open_file),
+        ):
             self.buttons[name] = QPushButton(text, autoDefault=False)
             self.buttons[name].clicked.connect(lambda checked=False, act=act: act())
             row.addWidget(self.buttons[name])
@@ -73,7 +93,17 @@ class Browser(QDialog):
                 thumbnail.setIcon(QIcon(QPixmap(str(info.thumbnail))))
             self.table.setItem(row, 0, thumbnail)
             state = "" if info.whole else "unfinished"
-            for column, text in enumerate((info.name, f"{info.started:%Y-%m-%d %H:%M}", time_text(info.seconds), str(info.frames), str(info.dropped), state), 1):
+            for column, text in enumerate(
+                (
+                    info.name,
+                    f"{info.started:%Y-%m-%d %H:%M}",
+                    time_text(info.seconds),
+                    str(info.frames),
+                    str(info.dropped),
+                    state,
+                ),
+                1,
+            ):
                 self.table.setItem(row, column, QTableWidgetItem(text))
         if self.sessions:
             self.table.selectRow(0)
@@ -99,7 +129,14 @@ class Browser(QDialog):
     def trash_chosen(self) -> None:
         if self.chosen is None:
             return
-        if QMessageBox.question(self, "Move to trash", f"Put the recording {self.chosen.name} ({time_text(self.chosen.seconds)}) into the trash?") == QMessageBox.StandardButton.Yes:
+        if (
+            QMessageBox.question(
+                self,
+                "Move to trash",
+                f"Put the recording {self.chosen.name} ({time_text(self.chosen.seconds)}) into the trash?",
+            )
+            == QMessageBox.StandardButton.Yes
+        ):
             self._try(library.move_to_trash, self.chosen.path)
             self.refresh()
 
@@ -116,11 +153,18 @@ class Browser(QDialog):
             path = Path(target) if kind.folder or Path(target).suffix else Path(target + kind.suffix)
             self._busy = True
             self._offer()
-            threading.Thread(target=self._export, args=(info.path, path, names[title]), name="export", daemon=True).start()
+            threading.Thread(
+                target=self._export, args=(info.path, path, names[title]), name="export", daemon=True
+            ).start()
 
     def _export(self, source: Path, target: Path, name: str) -> None:
         try:
-            done = export(source, target, format=name, progress=lambda frame, total: self.exporting.emit(f"Exporting: frame {frame + 1} of {total}", False))
+            done = export(
+                source,
+                target,
+                format=name,
+                progress=lambda frame, total: self.exporting.emit(f"Exporting: frame {frame + 1} of {total}", False),
+            )
             text = " ".join((f"Exported {done.frames} frames to {done.path}.", *done.notes))
         except UserError as error:
             text = str(error)
@@ -137,13 +181,24 @@ class Browser(QDialog):
         for name in ("open", "rename", "trash", "export"):
             self.buttons[name].setEnabled(self.chosen is not None and not (self._busy and name != "open"))
         unfinished = self.chosen is not None and not self.chosen.whole
-        about = f"It is being recorded, or was broken off: python -m lvd_live recover {self.chosen.path} repairs it." if unfinished else self._measurements()
-        self.hint.setText(about if self.sessions else f"There are no recordings in {self.root} yet: press Record while somebody is tracked.")
+        about = (
+            f"It is being recorded, or was broken off: python -m lvd_live recover {self.chosen.path} repairs it."
+            if unfinished
+            else self._measurements()
+        )
+        self.hint.setText(
+            about
+            if self.sessions
+            else f"There are no recordings in {self.root} yet: press Record while somebody is tracked."
+        )
 
     def _measurements(self) -> str:
         """Of the chosen session's person, a line."""
         found = {} if self.chosen is None else self.chosen.measurements
-        return ", ".join(f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "") for name, (cm, spread) in found.items())
+        return ", ".join(
+            f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "")
+            for name, (cm, spread) in found.items()
+        )
 
     def _try(self, act: Callable, *arguments):
         """What `act` returns; None, after a message, where it cannot be done."""

@@ -5,12 +5,22 @@ from __future__ import annotations
 import contextlib
 
 from PySide6.QtCore import QSettings, Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QScrollArea, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QScrollArea,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
-from gui.painter import Look
-from gui.shading import COLOURS
+from lvd_live.gui.painter import Look
+from lvd_live.gui.shading import COLOURS
 from lvd_live.paths import MODELS
-from lvd_live.smoothing import LEVELS
+from lvd_live.tracking.smoothing import LEVELS
 
 PERTURBATIONS = 8  # of Eq. 3, per vertex
 LEAST_HEIGHT = 0.5  # metres; a spin box below it says "not known"
@@ -24,21 +34,40 @@ class Controls(QScrollArea):
 
     def __init__(self):
         super().__init__(widgetResizable=True, horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.colour, self.smoothing, self.iterations, self.evidence, self.presets = (QComboBox() for _ in range(5))
+        self.colour, self.smoothing, self.iterations, self.conditioning, self.presets = (QComboBox() for _ in range(5))
         self.colour.addItems(COLOURS)
         for name, level in LEVELS.items():
-            self.smoothing.addItem(f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)" if level else name, name)
+            self.smoothing.addItem(
+                f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)" if level else name, name
+            )
         for number in (None, *range(1, 9)):
             self.iterations.addItem("auto" if number is None else str(number), number)
         for told, text in SEES.items():
-            self.evidence.addItem(text, told)
+            self.conditioning.addItem(text, told)
         for preset in ("live", "paper"):
             if (MODELS / "weights" / f"{preset}.safetensors").exists():
                 self.presets.addItem(preset)
         self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100, value=65)
-        self.height_m = QDoubleSpinBox(minimum=LEAST_HEIGHT - 0.01, maximum=2.6, singleStep=0.01, decimals=2, suffix=" m", specialValueText="not known")
-        self.mirror, self.warm, self.outline, self.uncertainty = QCheckBox("mirror"), QCheckBox("start from the last mesh"), QCheckBox("limbs onto the outline"), QCheckBox("estimate uncertainty")
-        self.space, self.follow, self.plots, self.measure = QCheckBox("3D view"), QCheckBox("3D view follows"), QCheckBox("plots"), QCheckBox("measure the person")
+        self.height_m = QDoubleSpinBox(
+            minimum=LEAST_HEIGHT - 0.01,
+            maximum=2.6,
+            singleStep=0.01,
+            decimals=2,
+            suffix=" m",
+            specialValueText="not known",
+        )
+        self.mirror, self.warm, self.outline, self.uncertainty = (
+            QCheckBox("mirror"),
+            QCheckBox("start from the last mesh"),
+            QCheckBox("limbs onto the outline"),
+            QCheckBox("estimate uncertainty"),
+        )
+        self.space, self.follow, self.plots, self.measure = (
+            QCheckBox("3D view"),
+            QCheckBox("3D view follows"),
+            QCheckBox("plots"),
+            QCheckBox("measure the person"),
+        )
         for box in (self.warm, self.outline, self.uncertainty, self.space, self.follow, self.plots, self.measure):
             box.setChecked(True)
         self.measurements = QLabel(objectName="measurements")
@@ -47,12 +76,29 @@ class Controls(QScrollArea):
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        rows = (("colours", self.colour), ("opacity", self.opacity), ("smoothing", self.smoothing), ("network", self.presets), ("iterations", self.iterations), ("network sees", self.evidence), ("height", self.height_m))
+        rows = (
+            ("colours", self.colour),
+            ("opacity", self.opacity),
+            ("smoothing", self.smoothing),
+            ("network", self.presets),
+            ("iterations", self.iterations),
+            ("network sees", self.conditioning),
+            ("height", self.height_m),
+        )
         for label, widget in rows:
             if isinstance(widget, QComboBox):
                 widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             form.addRow(label, widget)
-        for box in (self.mirror, self.warm, self.outline, self.uncertainty, self.space, self.follow, self.plots, self.measure):
+        for box in (
+            self.mirror,
+            self.warm,
+            self.outline,
+            self.uncertainty,
+            self.space,
+            self.follow,
+            self.plots,
+            self.measure,
+        ):
             form.addRow(box)
         inner = QWidget()
         layout = QVBoxLayout(inner)
@@ -63,9 +109,21 @@ class Controls(QScrollArea):
         self.setMinimumWidth(270)
 
     def _connect(self) -> None:
-        for signal in (self.colour.currentIndexChanged, self.smoothing.currentIndexChanged, self.opacity.valueChanged, self.mirror.toggled):
+        for signal in (
+            self.colour.currentIndexChanged,
+            self.smoothing.currentIndexChanged,
+            self.opacity.valueChanged,
+            self.mirror.toggled,
+        ):
             signal.connect(lambda *_: self.look_changed.emit())
-        for signal in (self.iterations.currentIndexChanged, self.evidence.currentIndexChanged, self.height_m.valueChanged, self.warm.toggled, self.outline.toggled, self.uncertainty.toggled):
+        for signal in (
+            self.iterations.currentIndexChanged,
+            self.conditioning.currentIndexChanged,
+            self.height_m.valueChanged,
+            self.warm.toggled,
+            self.outline.toggled,
+            self.uncertainty.toggled,
+        ):
             signal.connect(lambda *_: self.options_changed.emit())
         for signal in (self.space.toggled, self.follow.toggled, self.plots.toggled):
             signal.connect(lambda *_: self.shown_changed.emit())
@@ -74,23 +132,40 @@ class Controls(QScrollArea):
 
     @property
     def look(self) -> Look:
-        return Look(self.colour.currentText(), self.opacity.value() / 100, self.mirror.isChecked(), self.smoothing.currentData())
+        return Look(
+            self.colour.currentText(), self.opacity.value() / 100, self.mirror.isChecked(), self.smoothing.currentData()
+        )
 
     @property
     def options(self) -> dict:
         """Options of the Tracker that may be set between frames."""
         return {
-            "iterations": self.iterations.currentData(), "evidence": self.evidence.currentData(), "height": self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
-            "warm": self.warm.isChecked(), "outline": self.outline.isChecked(), "uncertainty": PERTURBATIONS if self.uncertainty.isChecked() else 0,
-        }  # fmt: skip
+            "iterations": self.iterations.currentData(),
+            "conditioning": self.conditioning.currentData(),
+            "height": self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
+            "warm": self.warm.isChecked(),
+            "outline": self.outline.isChecked(),
+            "uncertainty": PERTURBATIONS if self.uncertainty.isChecked() else 0,
+        }
 
     @property
     def preset(self) -> str:
         return self.presets.currentText() or "live"
 
-    def choose(self, *, preset: str | None = None, height: float | None = None, iterations: int | str | None = None, evidence: str | None = None, outline: bool | None = None) -> None:
+    def choose(
+        self,
+        *,
+        preset: str | None = None,
+        height: float | None = None,
+        iterations: int | str | None = None,
+        conditioning: str | None = None,
+        outline: bool | None = None,
+    ) -> None:
         """Set what is given. iterations: a number, or "auto"."""
-        for box, index in ((self.presets, self.presets.findText(preset or "")), (self.evidence, self.evidence.findData(evidence))):
+        for box, index in (
+            (self.presets, self.presets.findText(preset or "")),
+            (self.conditioning, self.conditioning.findData(conditioning)),
+        ):
             if index >= 0:
                 box.setCurrentIndex(index)
         if iterations is not None:
@@ -106,9 +181,21 @@ class Controls(QScrollArea):
     def _kept(self) -> dict:
         """Widgets whose state is remembered, by name."""
         return {
-            "colour": self.colour, "smoothing": self.smoothing, "iterations": self.iterations, "evidence": self.evidence, "opacity": self.opacity, "height": self.height_m, "mirror": self.mirror,
-            "warm": self.warm, "outline": self.outline, "uncertainty": self.uncertainty, "space": self.space, "follow": self.follow, "plots": self.plots, "measure": self.measure,
-        }  # fmt: skip
+            "colour": self.colour,
+            "smoothing": self.smoothing,
+            "iterations": self.iterations,
+            "conditioning": self.conditioning,
+            "opacity": self.opacity,
+            "height": self.height_m,
+            "mirror": self.mirror,
+            "warm": self.warm,
+            "outline": self.outline,
+            "uncertainty": self.uncertainty,
+            "space": self.space,
+            "follow": self.follow,
+            "plots": self.plots,
+            "measure": self.measure,
+        }
 
     def restore(self, settings: QSettings) -> None:
         for name, widget in self._kept().items():
@@ -125,4 +212,11 @@ class Controls(QScrollArea):
 
     def save(self, settings: QSettings) -> None:
         for name, widget in self._kept().items():
-            settings.setValue(name, widget.currentIndex() if isinstance(widget, QComboBox) else widget.isChecked() if isinstance(widget, QCheckBox) else widget.value())
+            settings.setValue(
+                name,
+                widget.currentIndex()
+                if isinstance(widget, QComboBox)
+                else widget.isChecked()
+                if isinstance(widget, QCheckBox)
+                else widget.value(),
+            )

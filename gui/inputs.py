@@ -11,7 +11,6 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
-from lvd_live.sources.images import SUFFIXES as PICTURES
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
@@ -31,7 +30,10 @@ class Input:
             return Path(self.place).name
         if not self.place.isdigit():
             return "camera stream"  # an address may hold a password
-        return next((text.partition(": ")[2] for text in known_cameras() if text.startswith(f"{self.place}: ")), f"camera {self.place}")
+        return next(
+            (text.partition(": ")[2] for text in known_cameras() if text.startswith(f"{self.place}: ")),
+            f"camera {self.place}",
+        )
 
     def open(self):
         """The source; UserError where there is none."""
@@ -43,12 +45,20 @@ class Input:
 def ask_for_camera(parent: QWidget) -> Input | None:
     """A dialog; None where nothing is chosen, as with the others."""
     names = camera_names()
-    text, chosen = QInputDialog.getItem(parent, "Camera", "A camera, or the address of a stream:", names or ["0"], 0, True)
-    return Input("camera", text.split(":")[0].strip() if text in names else text.strip()) if chosen and text.strip() else None
+    text, chosen = QInputDialog.getItem(
+        parent, "Camera", "A camera, or the address of a stream:", names or ["0"], 0, True
+    )
+    return (
+        Input("camera", text.split(":")[0].strip() if text in names else text.strip())
+        if chosen and text.strip()
+        else None
+    )
 
 
 def ask_for_video(parent: QWidget, title: str = "Video") -> Input | None:
-    path, _ = QFileDialog.getOpenFileName(parent, title, "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)")
+    path, _ = QFileDialog.getOpenFileName(
+        parent, title, "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)"
+    )
     return Input("video", path) if path else None
 
 
@@ -64,9 +74,12 @@ def known_cameras() -> tuple[str, ...]:
 
 
 def camera_names() -> list[str]:
-    """"number: name" of each camera, where the system tells."""
+    """ "number: name" of each camera, where the system tells."""
     known_cameras.cache_clear()
-    return [f"{number}: {name}" for number, name in (_linux_cameras() if sys.platform.startswith("linux") else _other_cameras())]
+    return [
+        f"{number}: {name}"
+        for number, name in (_linux_cameras() if sys.platform.startswith("linux") else _other_cameras())
+    ]
 
 
 def _linux_cameras() -> list[tuple[int, str]]:

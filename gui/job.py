@@ -10,11 +10,12 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from gui.review import review
-from lvd_live import __version__, offline
+from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.session.files import fresh_name
+from lvd_live.gui.review import review
+from lvd_live.pipeline import offline
 from lvd_live.sources import VideoSource
+from lvd_live.storage.files import fresh_name
 
 
 class Job(QObject):
@@ -51,7 +52,11 @@ class Job(QObject):
         summary = None
         try:
             summary = self._process()
-            kept = f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}." if summary.output else "Nothing was written."
+            kept = (
+                f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}."
+                if summary.output
+                else "Nothing was written."
+            )
             text = ("Stopped: " if summary.interrupted else "") + " ".join((kept, *summary.trouble))
         except UserError as error:
             text = str(error)
@@ -69,7 +74,14 @@ class Job(QObject):
             if self._cancel.is_set():
                 raise UserError("Stopped before the first frame: nothing was written.")
             output = fresh_name(self.folder / f"{self.video.stem}.npz")
-            return offline.process(source, finder, tracker, output=output, progress=self._progress, meta={"source": self.video.name, "version": __version__})
+            return offline.process(
+                source,
+                finder,
+                tracker,
+                output=output,
+                progress=self._progress,
+                meta={"source": self.video.name, "version": __version__},
+            )
 
     def _progress(self, done: int, total: int | None) -> bool:
         now = time.monotonic()
@@ -129,9 +141,13 @@ def time_text(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def process_video(parent: QWidget, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path) -> JobDialog:
+def process_video(
+    parent: QWidget, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path
+) -> JobDialog:
     """Track all of a video, into `folder`, and show the result."""
-    dialog = JobDialog(Job(video, make_finder, make_tracker, folder), lambda output, video: review(parent, output, video), parent)
+    dialog = JobDialog(
+        Job(video, make_finder, make_tracker, folder), lambda output, video: review(parent, output, video), parent
+    )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.show()
     return dialog

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gui.shading import PART_COLOURS, View, draw_over, part_index, scaled, shrink, top_for
-from lvd_live import draw
-from lvd_live.live import Pipeline, Result, Slot
-from lvd_live.smoothing import LEVELS, OneEuro
+from lvd_live import render
+from lvd_live.gui.shading import PART_COLOURS, View, draw_over, part_index, scaled, shrink, top_for
+from lvd_live.pipeline.live import Pipeline, Result, Slot
+from lvd_live.tracking.smoothing import LEVELS, OneEuro
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,25 @@ class Painter:
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         height, width = result.frame.picture.shape[:2]
-        return View(result, picture, vertices, tracker.faces, colours, None if fit is None else fit.intrinsics, (width, height), top_for(self._high))
+        return View(
+            result,
+            picture,
+            vertices,
+            tracker.faces,
+            colours,
+            None if fit is None else fit.intrinsics,
+            (width, height),
+            top_for(self._high),
+        )
 
     def _smooth(self, vertices: np.ndarray, result: Result, level: str) -> np.ndarray:
         if level != self._level:
             self._level, self._filter = level, OneEuro(LEVELS[level]) if LEVELS[level] else None
         if self._filter is None:
             return vertices
-        if result.person.is_new or (result.fit.cold and self.pipeline.tracker.warm):  # without warm starts every fit is cold
+        if result.person.is_new or (
+            result.fit.cold and self.pipeline.tracker.warm
+        ):  # without warm starts every fit is cold
             self._filter.reset()
         return self._filter(vertices, result.frame.timestamp_ns)
 
@@ -96,4 +107,4 @@ class Painter:
             return scaled(-vertices[:, 2], *np.percentile(-vertices[:, 2], (1, 99)))
         if mode == "body part":
             return PART_COLOURS[part_index(self.pipeline.tracker.shown_body.part_labels.numpy())]
-        return np.broadcast_to(np.uint8(draw.SKIN), vertices.shape)
+        return np.broadcast_to(np.uint8(render.SKIN), vertices.shape)

@@ -8,7 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
-SERIES = {"fits": ("fits a second", "#a3be8c"), "latency": ("latency, ms", "#ebcb8b"), "dropped": ("dropped a second", "#bf616a")}
+SERIES = {
+    "fits": ("fits a second", "#a3be8c"),
+    "latency": ("latency, ms", "#ebcb8b"),
+    "dropped": ("dropped a second", "#bf616a"),
+}
 REMEMBERED = 120  # values
 
 
@@ -39,7 +43,9 @@ class Plots(QWidget):
         self.convergence = _plot("step per iteration")
         self.convergence.setXRange(1, 8)
         layout.addWidget(self.convergence, 2)
-        self.descent = self.convergence.plot(pen=pg.mkPen("#88c0d0"), symbol="o", symbolSize=5, symbolBrush="#88c0d0", symbolPen=None)
+        self.descent = self.convergence.plot(
+            pen=pg.mkPen("#88c0d0"), symbol="o", symbolSize=5, symbolBrush="#88c0d0", symbolPen=None
+        )
         self.curves = {}
         for name, (title, colour) in SERIES.items():
             plot = _plot(title)
@@ -74,9 +80,20 @@ class Plots(QWidget):
             return
         ends = np.cumsum(list(self._stages.values()))
         brushes = [pg.mkBrush(STAGE_COLOURS[i % len(STAGE_COLOURS)]) for i in range(len(ends))]
-        self._bars.setOpts(x0=np.concatenate([[0], ends[:-1]]), y=np.zeros(len(ends)), width=list(self._stages.values()), height=0.5, brushes=brushes)
+        self._bars.setOpts(
+            x0=np.concatenate([[0], ends[:-1]]),
+            y=np.zeros(len(ends)),
+            width=list(self._stages.values()),
+            height=0.5,
+            brushes=brushes,
+        )
         self.stages.setXRange(0, max(float(ends[-1]) * 1.05, 1.0), padding=0)
-        self.legend.setText(" ".join(f"<span style='color:{STAGE_COLOURS[i % len(STAGE_COLOURS)]}'>■&nbsp;{name}&nbsp;{ms:.0f}</span>" for i, (name, ms) in enumerate(self._stages.items())))
+        self.legend.setText(
+            " ".join(
+                f"<span style='color:{STAGE_COLOURS[i % len(STAGE_COLOURS)]}'>■&nbsp;{name}&nbsp;{ms:.0f}</span>"
+                for i, (name, ms) in enumerate(self._stages.items())
+            )
+        )
 
 
 def _plot(title: str) -> pg.PlotWidget:

@@ -11,11 +11,11 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.live import Pipeline, Result
 from lvd_live.person.types import describe
+from lvd_live.pipeline.live import Pipeline, Result
 
 if TYPE_CHECKING:
-    from lvd_live.measuring import Measurer
+    from lvd_live.pipeline.measuring import Measurer
     from lvd_live.session.recorder import Recorder
 
 
@@ -30,13 +30,26 @@ class Recording(QObject):
 
     def start(self, root: Path, pipeline: Pipeline | None, title: str, name: str = "") -> None:
         """Record what `pipeline` tracks into a new folder in `root`, called by `name` or the input's title. UserError where there is nothing to record, or no place for it."""
-        from lvd_live.session.recorder import Recorder  # here, as below: what they need takes a second to import, and the window is to be there at once
+        from lvd_live.session.recorder import (
+            Recorder,
+        )  # here, as below: what they need takes a second to import, and the window is to be there at once
 
         tracker = pipeline and pipeline.tracker
         if not tracker or pipeline.source is None or pipeline.finder is None:
             raise UserError("There is nothing to record yet: choose a camera or a video first.")
-        meta = {"person": describe(pipeline.finder), "tracker": tracker.describe(), "source": title, "version": __version__}
-        self.recorder = Recorder(root, name or Path(title).stem.replace(" ", "-"), faces=tracker.faces, meta=meta, fps=pipeline.source.fps or 0.0)
+        meta = {
+            "person": describe(pipeline.finder),
+            "tracker": tracker.describe(),
+            "source": title,
+            "version": __version__,
+        }
+        self.recorder = Recorder(
+            root,
+            name or Path(title).stem.replace(" ", "-"),
+            faces=tracker.faces,
+            meta=meta,
+            fps=pipeline.source.fps or 0.0,
+        )
 
     def add(self, result: Result) -> None:
         """In the fit's thread."""
@@ -58,6 +71,13 @@ class Recording(QObject):
             with contextlib.suppress(UserError):  # the session is whole without
                 keep_measurements(path, found)
             with contextlib.suppress(RuntimeError):  # the window is gone
-                self.ended.emit(recorder.problem or (f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}." if recorder.frames else "Nothing was recorded."))
+                self.ended.emit(
+                    recorder.problem
+                    or (
+                        f"Recorded {recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped), into {path}."
+                        if recorder.frames
+                        else "Nothing was recorded."
+                    )
+                )
 
         threading.Thread(target=finish, name="recorder's end").start()

@@ -10,13 +10,24 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QMainWindow, QMessageBox, QPushButton, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QPushButton,
+    QSlider,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
-from gui.inputs import VIDEOS
-from gui.shading import MAX_SIDE, TOPS_MM, Calibration, View, draw_over, scaled, shrink, top_for
-from gui.space import SpaceView
-from gui.views import ColourBar, PictureView
 from lvd_live.errors import UserError
+from lvd_live.gui.inputs import VIDEOS
+from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Calibration, View, draw_over, scaled, shrink, top_for
+from lvd_live.gui.space import SpaceView
+from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.session.library import MATROSKA, Session, open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 from lvd_live.sources import VideoSource
@@ -54,7 +65,10 @@ class Pictures:
         if self._newest is None or self._newest.timestamp_ns > wanted + TOLERANCE_NS:
             return None
         picture, (width, height) = self._newest.picture, self._data.image_size[row]
-        if isinstance(self._data, Session) and picture.shape[:2] == (height + height % 2, width + width % 2):  # made even for the codec
+        if isinstance(self._data, Session) and picture.shape[:2] == (
+            height + height % 2,
+            width + width % 2,
+        ):  # made even for the codec
             picture = picture[:height, :width]
         return np.ascontiguousarray(picture) if picture.shape[:2] == (height, width) else None
 
@@ -85,7 +99,10 @@ class Reader(QObject):
         self._wanted: int | None = None
         self._news = threading.Condition()
         self._stop = False
-        self._threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__, daemon=True) for work in (self._draw_wanted, self._sum_up)]
+        self._threads = [
+            threading.Thread(target=self._guard, args=(work,), name=work.__name__, daemon=True)
+            for work in (self._draw_wanted, self._sum_up)
+        ]
 
     def start(self) -> None:
         """Begin, once the signals are connected."""
@@ -153,7 +170,11 @@ class Reader(QObject):
         means = np.full(len(self.data), np.nan)
         for first in range(0, len(means), ROWS_AT_A_TIME):
             rows = slice(first, first + ROWS_AT_A_TIME)
-            means[rows] = np.where(self.data.tracked[rows], self.calibration.error_mm(self.data.vertex_std[rows]).mean(1, dtype=np.float64), np.nan)
+            means[rows] = np.where(
+                self.data.tracked[rows],
+                self.calibration.error_mm(self.data.vertex_std[rows]).mean(1, dtype=np.float64),
+                np.nan,
+            )
             if self._stop:
                 return
             self.summed.emit(means.copy())
@@ -177,7 +198,9 @@ def gaps(data: Sequence | Session, seconds: np.ndarray) -> np.ndarray:
     if not isinstance(data, Session):
         return untracked
     lost = np.flatnonzero((data.missed[1:] > 0) | (data.dropped[1:] > 0)) + 1
-    return np.concatenate([untracked, np.column_stack([ends[lost - 1] - np.diff(seconds)[lost - 1] + pace, seconds[lost]])])
+    return np.concatenate(
+        [untracked, np.column_stack([ends[lost - 1] - np.diff(seconds)[lost - 1] + pace, seconds[lost]])]
+    )
 
 
 class Timeline(pg.PlotWidget):
@@ -196,15 +219,23 @@ class Timeline(pg.PlotWidget):
         self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames lost")
         self.getAxis("left").setWidth(AXIS)
         self._seconds = seconds
-        self._gaps = pg.BarGraphItem(x0=empty[:, 0], x1=empty[:, 1], y0=0, y1=1, brush=(191, 97, 106, 90), pen=None) if len(empty) else None
+        self._gaps = (
+            pg.BarGraphItem(x0=empty[:, 0], x1=empty[:, 1], y0=0, y1=1, brush=(191, 97, 106, 90), pen=None)
+            if len(empty)
+            else None
+        )
         if self._gaps is not None:
             self.addItem(self._gaps)
         self.curve = self.plot(pen=pg.mkPen("#88c0d0", width=2), connect="finite")
-        self.cursor = pg.InfiniteLine(0, movable=True, pen=pg.mkPen("#ebcb8b", width=2), bounds=(seconds[0], seconds[-1]))
+        self.cursor = pg.InfiniteLine(
+            0, movable=True, pen=pg.mkPen("#ebcb8b", width=2), bounds=(seconds[0], seconds[-1])
+        )
         self.addItem(self.cursor)
         self.setXRange(seconds[0], max(seconds[-1], 1e-3), padding=0)
         self.cursor.sigDragged.connect(lambda line: self.moved.emit(line.value()))
-        self.scene().sigMouseClicked.connect(lambda event: self.moved.emit(self.getPlotItem().vb.mapSceneToView(event.scenePos()).x()))
+        self.scene().sigMouseClicked.connect(
+            lambda event: self.moved.emit(self.getPlotItem().vb.mapSceneToView(event.scenePos()).x())
+        )
 
     def show_means(self, means: np.ndarray) -> None:
         """means (F,) mm, NaN where there is none."""
@@ -244,9 +275,14 @@ class Review(QMainWindow):
         self.timeline.moved.connect(self._go_to)
         self.play.toggled.connect(self._play)
         for key, act in (
-            ("Left", lambda: self.step(-1)), ("Right", lambda: self.step(1)), ("Shift+Left", lambda: self.step(-10)), ("Shift+Right", lambda: self.step(10)),
-            ("Home", lambda: self.slider.setValue(0)), ("End", lambda: self.slider.setValue(len(data) - 1)), ("Space", self.play.toggle),
-        ):  # fmt: skip
+            ("Left", lambda: self.step(-1)),
+            ("Right", lambda: self.step(1)),
+            ("Shift+Left", lambda: self.step(-10)),
+            ("Shift+Right", lambda: self.step(10)),
+            ("Home", lambda: self.slider.setValue(0)),
+            ("End", lambda: self.slider.setValue(len(data) - 1)),
+            ("Space", self.play.toggle),
+        ):
             QShortcut(QKeySequence(key), self, act)
         self._moved(0)
         QApplication.instance().aboutToQuit.connect(self.reader.close)
@@ -289,8 +325,14 @@ class Review(QMainWindow):
     def _moved(self, row: int) -> None:
         self.timeline.cursor.setValue(self.seconds[row])
         self.reader.want(row)
-        state = f"{self.what} {float(np.mean(self.reader.calibration.error_mm(self.data.vertex_std[row]))):.0f} mm on average, {self.data.iterations[row]} iterations" if self.data.tracked[row] else "nobody tracked"
-        self.label.setText(f"{self.seconds[row]:.2f} of {self.seconds[-1]:.2f} s  ·  frame {row + 1} of {len(self.data)}  ·  {state}")
+        state = (
+            f"{self.what} {float(np.mean(self.reader.calibration.error_mm(self.data.vertex_std[row]))):.0f} mm on average, {self.data.iterations[row]} iterations"
+            if self.data.tracked[row]
+            else "nobody tracked"
+        )
+        self.label.setText(
+            f"{self.seconds[row]:.2f} of {self.seconds[-1]:.2f} s  ·  frame {row + 1} of {len(self.data)}  ·  {state}"
+        )
 
     def _play(self, on: bool) -> None:
         self.play.setText("Pause" if on else "Play")
@@ -326,7 +368,11 @@ def load(path: Path, video: Path | None = None) -> tuple[Sequence | Session, Pat
         raise UserError(f"There is no frame in {path}.")
     if video is None:  # a file names no place, only a video beside it, which may be its own overlay
         beside = path.parent / Path(str(data.meta.get("source", ""))).name
-        video = beside if beside.suffix.lower() in VIDEOS and beside.is_file() and beside.name != data.meta.get("overlay") else None
+        video = (
+            beside
+            if beside.suffix.lower() in VIDEOS and beside.is_file() and beside.name != data.meta.get("overlay")
+            else None
+        )
     return data, video, path.stem
 
 

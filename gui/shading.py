@@ -9,13 +9,25 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
 
 COLOURS = ("uncertainty", "body part", "depth", "plain")
 TOPS_MM = (25, 50, 100, 150, 200, 300, 500)  # where the uncertainty's colours may end
 MAX_SIDE = 960  # of the picture shown, pixels: more costs time and shows nothing more
-PART_COLOURS = np.array([[94, 129, 172], [235, 203, 139], [163, 190, 140], [208, 135, 112], [191, 97, 106], [180, 142, 173], [136, 192, 208], [222, 222, 222]], np.uint8)
+PART_COLOURS = np.array(
+    [
+        [94, 129, 172],
+        [235, 203, 139],
+        [163, 190, 140],
+        [208, 135, 112],
+        [191, 97, 106],
+        [180, 142, 173],
+        [136, 192, 208],
+        [222, 222, 222],
+    ],
+    np.uint8,
+)
 COLOUR_MAP = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
 MOST_KNOTS = 10_000  # of a calibration that a file states
 
@@ -44,12 +56,20 @@ def shrink(picture: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), scale
 
 
-def draw_over(picture: np.ndarray, scale: float, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, intrinsics: np.ndarray, opacity: float) -> np.ndarray:
+def draw_over(
+    picture: np.ndarray,
+    scale: float,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colours: np.ndarray,
+    intrinsics: np.ndarray,
+    opacity: float,
+) -> np.ndarray:
     """The mesh over a shrunk picture; intrinsics of the picture before it was shrunk by `scale`."""
     K = intrinsics.copy()
     K[:2] *= scale
     K[:2, 2] += (scale - 1) / 2  # pixel centres on whole numbers
-    return draw.overlay(picture, vertices, faces, K, opacity, colours)
+    return render.overlay(picture, vertices, faces, K, opacity, colours)
 
 
 def part_index(labels: np.ndarray) -> np.ndarray:
@@ -91,5 +111,7 @@ def _curve(stated: Any) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         std, error = (np.asarray(stated[name], float) for name in ("std", "error"))
     except (TypeError, KeyError, ValueError):
         return None, None
-    sound = std.ndim == 1 and std.shape == error.shape and 0 < len(std) <= MOST_KNOTS and np.isfinite([std, error]).all()
+    sound = (
+        std.ndim == 1 and std.shape == error.shape and 0 < len(std) <= MOST_KNOTS and np.isfinite([std, error]).all()
+    )
     return (std, error) if sound and (np.diff(std) >= 0).all() and (np.diff(error) >= 0).all() else (None, None)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 
-from gui.shading import View
 from lvd_live.errors import UserError
+from lvd_live.gui.shading import View
 
 
 def write_snapshot(view: View, folder: Path) -> Path:
@@ -21,7 +21,9 @@ def write_snapshot(view: View, folder: Path) -> Path:
             number += 1
         png.write_bytes(cv2.imencode(".png", view.picture[..., ::-1])[1])
         if view.vertices is not None:
-            lines = [f"v {x:.5f} {y:.5f} {z:.5f}\n" for x, y, z in view.vertices * (1, -1, -1)]  # y up, z toward the viewer
+            lines = [
+                f"v {x:.5f} {y:.5f} {z:.5f}\n" for x, y, z in view.vertices * (1, -1, -1)
+            ]  # y up, z toward the viewer
             lines += [f"f {a} {b} {c}\n" for a, b, c in view.faces + 1]
             png.with_suffix(".obj").write_text("# metres, y up\n" + "".join(lines))
     except OSError as error:

@@ -10,8 +10,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from gui.shading import View
-from lvd_live import draw
+from lvd_live import render
+from lvd_live.gui.shading import View
 
 BACKGROUND, GRID, FRUSTUM = (26, 29, 34), (62, 68, 78), (235, 203, 139)
 FOV = 40.0  # degrees, upright
@@ -66,7 +66,9 @@ class SpaceView(QWidget):
         height, width = picture.shape[:2]
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(QRectF(self.rect()), QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888))
+        painter.drawImage(
+            QRectF(self.rect()), QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+        )
 
     def render_view(self, width: int, height: int) -> np.ndarray:
         """(height, width, 3) uint8 RGB."""
@@ -83,7 +85,9 @@ class SpaceView(QWidget):
             camera_is_nearer = np.linalg.norm(eye) < np.linalg.norm(eye - view.vertices.mean(0))
             if not camera_is_nearer:
                 draw_lines(picture, (camera - eye) @ R.T, K, FRUSTUM)
-            picture = draw.overlay(picture, (view.vertices - np.float32(eye)) @ np.float32(R.T), view.faces, K, 1.0, view.colours)
+            picture = render.overlay(
+                picture, (view.vertices - np.float32(eye)) @ np.float32(R.T), view.faces, K, 1.0, view.colours
+            )
             if camera_is_nearer:
                 draw_lines(picture, (camera - eye) @ R.T, K, FRUSTUM)
         return picture
@@ -98,7 +102,9 @@ class SpaceView(QWidget):
         if box[0, 2] < FAR_CAMERA:
             points = np.concatenate([points, frustum_lines(self.view.intrinsics, self.view.size).reshape(-1, 3)])
         middle = (points.min(0) + points.max(0)) / 2
-        distance = distance_to_see(points - middle, turned(self.azimuth, self.elevation), self.width() / max(self.height(), 1))
+        distance = distance_to_see(
+            points - middle, turned(self.azimuth, self.elevation), self.width() / max(self.height(), 1)
+        )
         calm = CALM if self._settled else 1.0
         self._middle = self._middle + calm * (middle - self._middle)
         self._distance += calm * (distance - self._distance)
@@ -175,5 +181,7 @@ def draw_lines(picture: np.ndarray, lines: np.ndarray, K: np.ndarray, colour: tu
         behind = near[:, 2] < NEAR
         t = (NEAR - near[behind, 2]) / (far[behind, 2] - near[behind, 2])
         near[behind] += t[:, None] * (far[behind] - near[behind])
-    pixels = [np.clip(16 * (K[[0, 1], [0, 1]] * p[:, :2] / p[:, 2:] + K[:2, 2]), -1e6, 1e6).astype(np.int32) for p in (a, b)]
+    pixels = [
+        np.clip(16 * (K[[0, 1], [0, 1]] * p[:, :2] / p[:, 2:] + K[:2, 2]), -1e6, 1e6).astype(np.int32) for p in (a, b)
+    ]
     cv2.polylines(picture, list(np.stack(pixels, 1)), False, colour, 1, cv2.LINE_AA, shift=4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gui.shading import View
-from lvd_live.live import Pipeline
+from lvd_live.gui.shading import View
+from lvd_live.pipeline.live import Pipeline
 
 if TYPE_CHECKING:
     from lvd_live.session.recorder import Recorder
@@ -30,7 +30,11 @@ def facts(title: str, pipeline: Pipeline, view: View | None, latency_ms: float, 
     elif view is not None:
         parts.append("lost: nobody found" if view.of.person is None else "lost: the mesh does not settle")
     if pipeline.statistics.results:
-        parts += [f"{pipeline.statistics.fits_per_second:.1f} fits/s", f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
+        parts += [
+            f"{pipeline.statistics.fits_per_second:.1f} fits/s",
+            f"{latency_ms:.0f} ms",
+            f"{pipeline.dropped} dropped",
+        ]
     if recorder is not None:
         parts.append(f"● recording {recorder.seconds:.0f} s, {recorder.dropped} dropped")
     return parts

@@ -10,8 +10,8 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QLinearGradient, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from gui.shading import COLOUR_MAP, PART_COLOURS
 from lvd_live.body.skeleton import BODY_PARTS
+from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
 
 
 class PictureView(QWidget):
@@ -41,13 +41,19 @@ class PictureView(QWidget):
             image = QImage(self.picture.data, width, height, 3 * width, QImage.Format.Format_RGB888)
             k = min(self.width() / width, self.height() / height)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(QRectF((self.width() - k * width) / 2, (self.height() - k * height) / 2, k * width, k * height), image)
+            painter.drawImage(
+                QRectF((self.width() - k * width) / 2, (self.height() - k * height) / 2, k * width, k * height), image
+            )
             if self._captured_ns is not None:
                 self.latencies_ms.append((time.monotonic_ns() - self._captured_ns) / 1e6)
                 self._captured_ns = None
         elif self.hint:
             painter.setPen(QColor("#9aa4b2"))
-            painter.drawText(self.rect().adjusted(24, 24, -24, -24), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.hint)
+            painter.drawText(
+                self.rect().adjusted(24, 24, -24, -24),
+                Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+                self.hint,
+            )
 
 
 class ColourBar(QWidget):
@@ -74,7 +80,11 @@ class ColourBar(QWidget):
             for i, name in enumerate(BODY_PARTS):
                 box = QRectF(bar.left() + i * width, bar.top(), width - 2, bar.height())
                 painter.fillRect(box, QColor(*map(int, PART_COLOURS[i])))
-                painter.drawText(QRectF(box.left(), below.top(), width, below.height()), Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, name)
+                painter.drawText(
+                    QRectF(box.left(), below.top(), width, below.height()),
+                    Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop,
+                    name,
+                )
         elif mode in ("uncertainty", "depth"):
             gradient = QLinearGradient(bar.left(), 0, bar.right(), 0)
             for stop in np.linspace(0, 1, 9):
@@ -83,6 +93,14 @@ class ColourBar(QWidget):
             if mode == "depth":
                 ends = ("far", "", "near")
             else:
-                ends = ("0 mm", "expected error" if calibrated else "spread, standard deviation", f"≥ {top} mm" if top else "")
-            for text, side in zip(ends, (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight), strict=True):
+                ends = (
+                    "0 mm",
+                    "expected error" if calibrated else "spread, standard deviation",
+                    f"≥ {top} mm" if top else "",
+                )
+            for text, side in zip(
+                ends,
+                (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight),
+                strict=True,
+            ):
                 painter.drawText(below, side | Qt.AlignmentFlag.AlignTop, text)

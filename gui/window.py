@@ -14,32 +14,46 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QSplitter, QToolBar, QVBoxLayout, QWidget
 
-from gui.controls import Controls
-from gui.inputs import PICTURES, Input, ask_for_camera, ask_for_images, ask_for_video
-from gui.painter import Painter
-from gui.plots import Plots
-from gui.recording import Recording
-from gui.shading import View
-from gui.snapshot import write_snapshot
-from gui.space import SpaceView
-from gui.status import TROUBLE, facts
-from gui.views import ColourBar, PictureView
 from lvd_live.errors import UserError
-from lvd_live.live import Pipeline, Result
-from lvd_live.measuring import Measurer
+from lvd_live.gui.controls import Controls
+from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
+from lvd_live.gui.painter import Painter
+from lvd_live.gui.plots import Plots
+from lvd_live.gui.recording import Recording
+from lvd_live.gui.shading import View
+from lvd_live.gui.snapshot import write_snapshot
+from lvd_live.gui.space import SpaceView
+from lvd_live.gui.status import TROUBLE, facts
+from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.paths import DEMO, RECORDINGS
+from lvd_live.pipeline.live import Pipeline, Result
+from lvd_live.pipeline.measuring import Measurer
+from lvd_live.sources.images import SUFFIXES as PICTURES
 
 if TYPE_CHECKING:
     from lvd_live.session.recorder import Recorder
-    from lvd_live.tracker import Tracker
+    from lvd_live.tracking.tracker import Tracker
 
 SPACE_S = 1 / 15  # between two drawings of the 3D view
 TICK_MS, SLOW_TICKS = 100, 3  # a plot is drawn in every tick; texts change in every third
 KEYS = (
-    ("Space", "pause, go on"), ("N", "one frame"), ("R", "forget person and mesh, start anew"), ("M", "mirror"), ("C", "next colours"), ("V", "record, stop recording"),
-    ("S", "snapshot: PNG and OBJ"), ("D", "3D view on, off"), ("P", "plots on, off"), ("F", "3D view follows the person"), ("Home", "3D view from the front"), ("F11", "full screen"), ("F1", "this sheet"),
-    ("Ctrl+O", "open a video"), ("Ctrl+Q", "quit"), ("3D view", "drag: turn · right drag: move · wheel: zoom"),
-)  # fmt: skip
+    ("Space", "pause, go on"),
+    ("N", "one frame"),
+    ("R", "forget person and mesh, start anew"),
+    ("M", "mirror"),
+    ("C", "next colours"),
+    ("V", "record, stop recording"),
+    ("S", "snapshot: PNG and OBJ"),
+    ("D", "3D view on, off"),
+    ("P", "plots on, off"),
+    ("F", "3D view follows the person"),
+    ("Home", "3D view from the front"),
+    ("F11", "full screen"),
+    ("F1", "this sheet"),
+    ("Ctrl+O", "open a video"),
+    ("Ctrl+Q", "quit"),
+    ("3D view", "drag: turn · right drag: move · wheel: zoom"),
+)
 
 
 class MainWindow(QMainWindow):
@@ -50,7 +64,9 @@ class MainWindow(QMainWindow):
 
     painted = Signal(object)
 
-    def __init__(self, make_finder: Callable, make_tracker: Callable[..., Tracker], *, settings: QSettings | None = None):
+    def __init__(
+        self, make_finder: Callable, make_tracker: Callable[..., Tracker], *, settings: QSettings | None = None
+    ):
         super().__init__()
         self.setWindowTitle("LVD Live")
         self.resize(1280, 760)
@@ -81,8 +97,16 @@ class MainWindow(QMainWindow):
 
     def _build(self) -> None:
         self.banner = QLabel(objectName="banner", wordWrap=True, visible=False, alignment=Qt.AlignmentFlag.AlignCenter)
-        self.picture, self.space, self.bar, self.plots, self.controls = PictureView(), SpaceView(), ColourBar(), Plots(), Controls()
-        self.picture.hint = "Choose a camera, or drop a video here.\n\nWithout either, the demo clip shows what this is about."
+        self.picture, self.space, self.bar, self.plots, self.controls = (
+            PictureView(),
+            SpaceView(),
+            ColourBar(),
+            Plots(),
+            Controls(),
+        )
+        self.picture.hint = (
+            "Choose a camera, or drop a video here.\n\nWithout either, the demo clip shows what this is about."
+        )
         views = QSplitter(Qt.Orientation.Horizontal)
         for widget, stretch in ((self.picture, 3), (self.space, 2)):
             views.addWidget(widget)
@@ -108,8 +132,11 @@ class MainWindow(QMainWindow):
         self.status = QLabel()
         self.statusBar().addWidget(self.status, 1)
         for signal, act in (
-            (self.controls.look_changed, self._apply_look), (self.controls.options_changed, self._apply_options), (self.controls.preset_changed, self._apply_preset), (self.controls.shown_changed, self._show_parts),
-        ):  # fmt: skip
+            (self.controls.look_changed, self._apply_look),
+            (self.controls.options_changed, self._apply_options),
+            (self.controls.preset_changed, self._apply_preset),
+            (self.controls.shown_changed, self._show_parts),
+        ):
             signal.connect(act)
 
     def _make_tools(self) -> None:
@@ -117,12 +144,20 @@ class MainWindow(QMainWindow):
         self.addToolBar(bar)
         self.actions_by_name: dict[str, QAction] = {}
         for name, text, key, act, toggles in (
-            ("camera", "Camera …", "", partial(self._open_chosen, ask_for_camera), False), ("video", "Video …", "Ctrl+O", partial(self._open_chosen, ask_for_video), False), ("images", "Images …", "", partial(self._open_chosen, ask_for_images), False),
-            ("demo", "Demo", "", lambda: self.open(Input("video", str(DEMO))), False), ("pause", "Pause", "Space", self._pause, True), ("step", "Step", "N", self._step, False),
-            ("reset", "Reset", "R", self._reset, False), ("record", "Record", "V", self._record, True), ("snapshot", "Snapshot", "S", self.snapshot, False),
-            ("process", "Process video …", "", self._choose_video_to_process, False), ("recordings", "Recordings …", "", self._browse, False),
-            ("fullscreen", "Full screen", "F11", self._full_screen, False), ("help", "Keys", "F1", self._help, False),
-        ):  # fmt: skip
+            ("camera", "Camera …", "", partial(self._open_chosen, ask_for_camera), False),
+            ("video", "Video …", "Ctrl+O", partial(self._open_chosen, ask_for_video), False),
+            ("images", "Images …", "", partial(self._open_chosen, ask_for_images), False),
+            ("demo", "Demo", "", lambda: self.open(Input("video", str(DEMO))), False),
+            ("pause", "Pause", "Space", self._pause, True),
+            ("step", "Step", "N", self._step, False),
+            ("reset", "Reset", "R", self._reset, False),
+            ("record", "Record", "V", self._record, True),
+            ("snapshot", "Snapshot", "S", self.snapshot, False),
+            ("process", "Process video …", "", self._choose_video_to_process, False),
+            ("recordings", "Recordings …", "", self._browse, False),
+            ("fullscreen", "Full screen", "F11", self._full_screen, False),
+            ("help", "Keys", "F1", self._help, False),
+        ):
             action = QAction(text, self, checkable=toggles)
             action.triggered.connect(act if toggles else (lambda checked=False, act=act: act()))
             if key:
@@ -132,9 +167,14 @@ class MainWindow(QMainWindow):
             self.actions_by_name[name] = action
         controls = self.controls
         for key, act in (
-            ("M", controls.mirror.toggle), ("C", controls.next_colours), ("D", controls.space.toggle), ("P", controls.plots.toggle), ("F", controls.follow.toggle),
-            ("Home", self.space.look_from_front), ("Ctrl+Q", self.close),
-        ):  # fmt: skip
+            ("M", controls.mirror.toggle),
+            ("C", controls.next_colours),
+            ("D", controls.space.toggle),
+            ("P", controls.plots.toggle),
+            ("F", controls.follow.toggle),
+            ("Home", self.space.look_from_front),
+            ("Ctrl+Q", self.close),
+        ):
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
             action.triggered.connect(lambda checked=False, act=act: act())
@@ -152,7 +192,14 @@ class MainWindow(QMainWindow):
         self.space.forget()
         self.space.show_view(None)
         self.actions_by_name["pause"].setChecked(False)
-        self.pipeline = Pipeline(chosen.open, self._make_finder, self._tracker_as_chosen(), live=chosen.kind == "camera", stills=chosen.kind == "images", on_result=self._keep)
+        self.pipeline = Pipeline(
+            chosen.open,
+            self._make_finder,
+            self._tracker_as_chosen(),
+            live=chosen.kind == "camera",
+            stills=chosen.kind == "images",
+            on_result=self._keep,
+        )
         self.painter = Painter(self.pipeline, self.controls.look, self.painted.emit)
 
     def stop(self, wait: bool = True) -> None:
@@ -175,14 +222,14 @@ class MainWindow(QMainWindow):
 
     def process(self, video: Path) -> None:
         """Track every frame of a video, with a bar, and show the result; what is tracked live pauses meanwhile."""
-        from gui.job import process_video
+        from lvd_live.gui.job import process_video
 
         if self.pipeline is not None and not self.pipeline.paused:
             self.actions_by_name["pause"].trigger()
         process_video(self, video, self._make_finder, self._tracker_as_chosen(), RECORDINGS)
 
     def _browse(self) -> None:
-        from gui.browser import Browser
+        from lvd_live.gui.browser import Browser
 
         if self._browser is None:
             self._browser = Browser(RECORDINGS, self)
@@ -204,7 +251,7 @@ class MainWindow(QMainWindow):
         if not url.isLocalFile():
             self.open(Input("camera", url.toString()))
         elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
-            from gui.review import review
+            from lvd_live.gui.review import review
 
             review(self, path)
         elif path.is_dir() or path.suffix.lower() in PICTURES:
@@ -241,7 +288,9 @@ class MainWindow(QMainWindow):
 
     def _name_colours(self) -> None:
         tracker = self.pipeline and self.pipeline.tracker
-        self.bar.show_mode(self.controls.look.colour, bool(tracker and tracker.calibration), self.view.top_mm if self.view else 0)
+        self.bar.show_mode(
+            self.controls.look.colour, bool(tracker and tracker.calibration), self.view.top_mm if self.view else 0
+        )
 
     def _pause(self, on: bool) -> None:
         if self.pipeline is not None:
@@ -366,7 +415,9 @@ class MainWindow(QMainWindow):
         (before, then), now = self._dropped, time.monotonic()
         self._dropped = pipeline.dropped, now
         lost = (pipeline.dropped - before) / (now - then) if then else 0.0
-        self.plots.refresh(statistics.stages, fit.steps if fit else (), fits=statistics.fits_per_second, latency=latency, dropped=lost)
+        self.plots.refresh(
+            statistics.stages, fit.steps if fit else (), fits=statistics.fits_per_second, latency=latency, dropped=lost
+        )
         self.status.setText("  ·  ".join(facts(self.input.title, pipeline, view, latency, self.recorder)))
 
     def _measure(self) -> None:
@@ -378,7 +429,10 @@ class MainWindow(QMainWindow):
             return
         self.measurer.tracker, self.measurer.on = tracker, self.controls.measure.isChecked()
         found = self.measurer.latest
-        rows = "".join(f"<tr><td>{name.replace('_', ' ')}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>" for name, m in found.items())
+        rows = "".join(
+            f"<tr><td>{name.replace('_', ' ')}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
+            for name, m in found.items()
+        )
         scale = "" if tracker.height else "<br><i>the scale is a guess: set the height</i>"
         self.controls.measurements.setText(f"<table>{rows}</table>{scale}" if found else "")
 

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from lvd_live import __version__
 from lvd_live.errors import UserError, run_cli
@@ -12,10 +12,13 @@ TOOLS = {
     "ablate": ("lvd_live.train.ablations", "train with one change at a time: what the error hangs on"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
     "bench": ("lvd_live.bench.cli", "time one frame, stage by stage"),
-    "batch": ("lvd_live.batch", "track many clips: all cores, or a Ray cluster"),
-    "export": ("lvd_live.export.cli", "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV"),
+    "batch": ("lvd_live.pipeline.batch", "track many clips: all cores, or a Ray cluster"),
+    "export": (
+        "lvd_live.export.cli",
+        "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV",
+    ),
     "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),
-    "replay": ("lvd_live.session.replay", "track a session's video again and compare"),
+    "replay": ("lvd_live.pipeline.replay", "track a session's video again and compare"),
     "bake": ("lvd_live.synth.bake", "make the body, poses and wardrobe that the models folder holds"),
     "synth": ("lvd_live.synth.cli", "make synthetic people: shards, or a sheet of samples to look at"),
 }
@@ -26,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:<10}{what}" for name, (_, what) in TOOLS.items())
-        sys.stdout.write(f"usage: python -m lvd_live TOOL [options]\n\n{lines}\n\nThe main job is main.py; python -m lvd_live TOOL --help says more.\n")
+        sys.stdout.write(
+            f"usage: python -m lvd_live TOOL [options]\n\n{lines}\n\nThe main job is main.py; python -m lvd_live TOOL --help says more.\n"
+        )
         return 0 if arguments else 2
     if arguments[0] == "--version":
         sys.stdout.write(f"lvd_live {__version__}\n")
@@ -40,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("lvd_live", ""):
             raise
-        raise UserError(f"The tool {tool} needs the package {error.name}, which is not installed: pip install -e .[train]") from error
+        raise UserError(
+            f"The tool {tool} needs the package {error.name}, which is not installed: pip install -e .[train]"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,20 @@
-"""Where the repository keeps what travels with it."""
+"""Where the models lie, and where recordings go: in a checkout beside the package, in an installed program inside it.
+
+An installed program never writes into its own folder: its recordings go to the user's documents.
+"""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import platformdirs
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = (PACKAGE.parent / "pyproject.toml").is_file() and (PACKAGE.parent / "models").is_dir()
+ROOT = PACKAGE.parent if CHECKOUT else PACKAGE
 MODELS = ROOT / "models"
-RECORDINGS = ROOT / "recordings"
-DEMO = RECORDINGS / "demo.mp4"
+DEMO = ROOT / "recordings" / "demo.mp4"
+RECORDINGS = ROOT / "recordings" if CHECKOUT else platformdirs.user_documents_path() / "LVD Live"
+
+
+def demo_folder() -> Path:
+    """Where the demo's results go: recordings/demo in a checkout, else lvd-live-demo in the current folder."""
+    return RECORDINGS / "demo" if CHECKOUT else Path("lvd-live-demo")

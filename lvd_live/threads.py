@@ -7,12 +7,12 @@ import os
 MOST = 4  # a guess: more than two cores were never at hand
 
 
-def beside_the_finder() -> int:
+def network_threads() -> int:
     """How many threads the fit may take while another finds the person: half of the processor's, so that decoding and drawing have theirs, too. One where there are two cores."""
     return min(MOST, max(1, (os.cpu_count() or 1) // 2))
 
 
-def keep_to(count: int = 1) -> None:
+def limit_threads(count: int = 1) -> None:
     """Let PyTorch work with so many threads, and OpenCV with one: on pictures of a crop's size its second would wait for a core that another thread has."""
     import cv2
     import torch  # here, because it takes a second to import

@@ -21,17 +21,25 @@ def other_arrays(components=20, seed=0):
         used = np.unique(base["faces"])
         template, dirs = base["v_template"][used].astype(float), base["shapedirs"][used].astype(float)
         weights = np.zeros((len(used), 24))
-        np.put_along_axis(weights, base["weights_index"][used].astype(int), base["weights_value"][used].astype(float), 1)
+        np.put_along_axis(
+            weights, base["weights_index"][used].astype(int), base["weights_value"][used].astype(float), 1
+        )
         joints, joint_dirs = base["J_template"].astype(float), base["J_shapedirs"].astype(float)
         faces = np.searchsorted(used, base["faces"])
     weights /= weights.sum(1, keepdims=True)
     mean = np.zeros(20)
     mean[:4] = [0.8, -0.6, 0.5, -0.4]
-    regressor = np.zeros((24, len(used)))  # least norm, from the vertices nearest to each joint, for the template and all components
+    regressor = np.zeros(
+        (24, len(used))
+    )  # least norm, from the vertices nearest to each joint, for the template and all components
     for j in range(24):
         near = np.argsort(((template - joints[j]) ** 2).sum(1))[:400]
-        rows = np.concatenate([template[near].T, dirs[near].transpose(1, 2, 0).reshape(-1, len(near)), 10 * np.ones((1, len(near)))])
-        regressor[j, near] = np.linalg.lstsq(rows, np.concatenate([joints[j], joint_dirs[j].reshape(-1), [10]]), rcond=1e-6)[0]
+        rows = np.concatenate(
+            [template[near].T, dirs[near].transpose(1, 2, 0).reshape(-1, len(near)), 10 * np.ones((1, len(near)))]
+        )
+        regressor[j, near] = np.linalg.lstsq(
+            rows, np.concatenate([joints[j], joint_dirs[j].reshape(-1), [10]]), rcond=1e-6
+        )[0]
     shaped, J = template + dirs @ mean, joints + joint_dirs @ mean
     G = np.tile(np.eye(3), (24, 1, 1))
     for side, x in (("left", 1), ("right", -1)):
@@ -48,10 +56,19 @@ def other_arrays(components=20, seed=0):
     order = np.random.default_rng(seed).permutation(len(used))
     back = np.argsort(order)
     arrays = {
-        "v_template": posed[order], "shapedirs": turned[order], "weights": weights[order], "J_regressor": regressor[:, order], "f": back[faces].astype(np.uint32),
-        "kintree_table": np.stack([np.append(2**32 - 1, np.array(BodyModel.load(MODELS / "body" / "lvd_body.npz").parents[1:])), np.arange(24)]).astype(np.uint32),
+        "v_template": posed[order],
+        "shapedirs": turned[order],
+        "weights": weights[order],
+        "J_regressor": regressor[:, order],
+        "f": back[faces].astype(np.uint32),
+        "kintree_table": np.stack(
+            [
+                np.append(2**32 - 1, np.array(BodyModel.load(MODELS / "body" / "lvd_body.npz").parents[1:])),
+                np.arange(24),
+            ]
+        ).astype(np.uint32),
         "posedirs": np.zeros((len(used), 3, 207), np.float32),
-    }  # fmt: skip
+    }
     return arrays, template[order]
 
 

@@ -13,7 +13,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and not os
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # without a display Qt would abort the whole run
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores Ctrl-C, and so would the programs that the tests interrupt
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a run in the background ignores Ctrl-C, and so would the programs that the tests interrupt
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,11 @@ class Camera:
                     while camera.mode != "close":
                         if camera.mode == "run":
                             jpeg = camera.jpegs[number % len(camera.jpegs)]
-                            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg + b"\r\n")
+                            self.wfile.write(
+                                b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                                + jpeg
+                                + b"\r\n"
+                            )
                             number += 1
                         due = max(due + 1 / camera.fps, time.monotonic() - 1)
                         time.sleep(max(due - time.monotonic(), 0))

@@ -14,12 +14,21 @@ SIZE = (96, 64)  # width, height
 
 def make_frame(index, size=SIZE, start_ns=5_000_000_000):
     """A picture whose shade tells its number."""
-    return Frame(np.full((size[1], size[0], 3), 16 + 2 * (index % 100), np.uint8), index, start_ns + round(index * 1e9 / FPS))
+    return Frame(
+        np.full((size[1], size[0], 3), 16 + 2 * (index % 100), np.uint8), index, start_ns + round(index * 1e9 / FPS)
+    )
 
 
 def make_fit(index):
     intrinsics = np.array([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]])
-    return FakeFit(SHAPE + np.float32([0.013 * index, 0, 0]), np.full(len(SHAPE), 0.001 * index, np.float32), intrinsics, 2, 0.001, index == 0)
+    return FakeFit(
+        SHAPE + np.float32([0.013 * index, 0, 0]),
+        np.full(len(SHAPE), 0.001 * index, np.float32),
+        intrinsics,
+        2,
+        0.001,
+        index == 0,
+    )
 
 
 def make_person(index):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvd_live import batch
-from lvd_live.batch import Job, Outcome, find_jobs, finished, run_processes, run_ray
 from lvd_live.errors import UserError
+from lvd_live.pipeline import batch
+from lvd_live.pipeline.batch import Job, Outcome, find_jobs, finished, run_processes, run_ray
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
 from tests.fakes import FakeFinder, FakeTracker
@@ -41,14 +41,16 @@ def test_a_process_that_dies_costs_its_clip_alone():
     names = ["a.mp4", "kills.mp4", "b.mp4", "c.mp4"]
     outcomes = {o.clip.name: o for o in run_processes(jobs(names), 2, work)}
     assert set(outcomes) == set(names)
-    assert "died" in outcomes["kills.mp4"].problem and all(outcomes[n].tracked == 9 and not outcomes[n].problem for n in names if n != "kills.mp4")
+    assert "died" in outcomes["kills.mp4"].problem and all(
+        outcomes[n].tracked == 9 and not outcomes[n].problem for n in names if n != "kills.mp4"
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
 def test_ctrl_c_reaches_the_processes_and_ends_all(tmp_path):
     program = f"""
 from pathlib import Path
-from lvd_live import batch
+from lvd_live.pipeline import batch
 from tests.test_batch import sleep
 if __name__ == "__main__":
     try:
@@ -59,7 +61,9 @@ if __name__ == "__main__":
     path = tmp_path / "program.py"
     path.write_text(program)
     root = Path(__file__).parent.parent
-    child = subprocess.Popen([sys.executable, path], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True)
+    child = subprocess.Popen(
+        [sys.executable, path], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True
+    )
     try:
         end = time.monotonic() + 50
         while not ((tmp_path / "a").exists() and (tmp_path / "b").exists()) and time.monotonic() < end:
@@ -74,7 +78,11 @@ def test_ray_does_the_same():
     pytest.importorskip("ray", reason="the package ray is not installed")
     names = ["a.mp4", "kills.mp4", "b.mp4"]
     outcomes = {o.clip.name: o for o in run_ray(jobs(names), "local", work)}
-    assert set(outcomes) == set(names) and "died" in outcomes["kills.mp4"].problem and all(outcomes[n].tracked == 9 for n in ("a.mp4", "b.mp4"))
+    assert (
+        set(outcomes) == set(names)
+        and "died" in outcomes["kills.mp4"].problem
+        and all(outcomes[n].tracked == 9 for n in ("a.mp4", "b.mp4"))
+    )
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
@@ -96,7 +104,11 @@ def test_clips_of_one_stem_do_not_meet_and_results_are_no_clips(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     found = find_jobs(tmp_path, tmp_path / "out", ())
-    assert [str(j.output.relative_to(tmp_path / "out")) for j in found] == ["sub/walk.mp4.npz", "walk.MOV.npz", "walk.mp4.npz"]
+    assert [str(j.output.relative_to(tmp_path / "out")) for j in found] == [
+        "sub/walk.mp4.npz",
+        "walk.MOV.npz",
+        "walk.mp4.npz",
+    ]
 
 
 def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):

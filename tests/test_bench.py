@@ -10,9 +10,9 @@ import torch
 from lvd_live.bench import cli, roofline, scaling, stages
 from lvd_live.bench.reference import Reference
 from lvd_live.errors import UserError
-from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.network import LVD, PRESETS
-from lvd_live.lvd.step import Step
+from lvd_live.lvd.runtime.graph_step import GraphStep
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.paths import DEMO, ROOT
 
 
@@ -26,8 +26,8 @@ def test_work_is_counted():
 
 def test_work_of_a_runtime_is_what_its_layers_need():
     runtime = Runtime(LVD(PRESETS["live"]), device="cpu", engine="float32", pack=False)
-    folded, v = scaling._seen(runtime), torch.zeros(1, 1723, 3)
-    gflop, _ = roofline.work(lambda: runtime.descend(folded, v, iterations=1))
+    prepared, v = scaling._seen(runtime), torch.zeros(1, 1723, 3)
+    gflop, _ = roofline.work(lambda: runtime.descend(prepared, v, iterations=1))
     assert gflop == pytest.approx(2 * 1723 * 256 * (256 + 3) / 1e9, rel=0.01)
 
 
@@ -55,20 +55,50 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli, "Paper", NoPaper)
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    monkeypatch.setattr(Reference, "__call__", lambda self, plain=True: {"demo_loop_ms": 2000.0} | ({"plain_ms": 9000.0} if plain else {}))
+    monkeypatch.setattr(
+        Reference,
+        "__call__",
+        lambda self, plain=True: {"demo_loop_ms": 2000.0} | ({"plain_ms": 9000.0} if plain else {}),
+    )
     monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
     monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
-    assert cli.main(["--frames", "6", "--rounds", "2", "--device", "cpu", "--threads", "1", "2", "--json", str(tmp_path / "b.json")]) == 0
+    assert (
+        cli.main(
+            [
+                "--frames",
+                "6",
+                "--rounds",
+                "2",
+                "--device",
+                "cpu",
+                "--threads",
+                "1",
+                "2",
+                "--json",
+                str(tmp_path / "b.json"),
+            ]
+        )
+        == 0
+    )
     results = json.loads((tmp_path / "b.json").read_text())
     assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
     for r in results:
         assert {"frame_ms", "demo_loop_ms", "plain_ms", "ratio_to_demo_loop", "fits_per_second"} <= r.keys()
         assert r["ratio_to_demo_loop"] == pytest.approx(r["demo_loop_ms"] / r["frame_ms"])
-    assert [(r["threads"], r["preset"]) for r in results if r["variant"] == "eager float32"] == [(1, "live"), (1, "paper"), (2, "live"), (2, "paper")]
+    assert [(r["threads"], r["preset"]) for r in results if r["variant"] == "eager float32"] == [
+        (1, "live"),
+        (1, "paper"),
+        (2, "live"),
+        (2, "paper"),
+    ]
     assert {1, 2} <= set(asked)
     best, _ = [r for r in results if "roofline" in r]
-    assert {"decode", "person", "crop", "features", "iteration", "uncertainty", "parameters", "draw", "record"} <= best["stages_ms"].keys()
-    assert [r["stage"] for r in best["roofline"]] == ["features", "iteration", "uncertainty"] and 0 < best["roofline"][1]["fraction"] < 1
+    assert {"decode", "person", "crop", "features", "iteration", "uncertainty", "parameters", "draw", "record"} <= best[
+        "stages_ms"
+    ].keys()
+    assert [r["stage"] for r in best["roofline"]] == ["features", "iteration", "uncertainty"] and 0 < best["roofline"][
+        1
+    ]["fraction"] < 1
     out = capsys.readouterr().out
     assert "| **frame**" in out and "1 thread(s)" in out and "2 thread(s)" in out
 
@@ -78,9 +108,15 @@ def test_the_paper_network_as_one_step_is_the_paper_network():
     paper = object.__new__(cli.Paper)
     network = LVD(replace(PRESETS["paper"], vertices=60, size=64)).eval()
     rng = np.random.default_rng(0)
-    paper.device, paper.picture, paper.mask = "cpu", rng.integers(0, 255, (1, 64, 64, 3), np.uint8), np.full((1, 64, 64), 255, np.uint8)
+    paper.device, paper.picture, paper.mask = (
+        "cpu",
+        rng.integers(0, 255, (1, 64, 64, 3), np.uint8),
+        np.full((1, 64, 64), 255, np.uint8),
+    )
     runtime = Runtime(network, device="cpu", engine="float32")
-    torch.testing.assert_close(paper.replay(Step(runtime, 1, iterations=cli.ITERATIONS)), paper.fit(runtime), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        paper.replay(GraphStep(runtime, 1, iterations=cli.ITERATIONS)), paper.fit(runtime), atol=1e-5, rtol=0
+    )
 
 
 def test_accuracy_of_every_variant_beside_the_plain_formula(capsys):
@@ -89,12 +125,18 @@ def test_accuracy_of_every_variant_beside_the_plain_formula(capsys):
     if not any(folder.glob("*.npy")):
         pytest.skip("there are no held-out people in runs/data-held-out")
     assert cli.main(["--accuracy", str(folder), "--people", "8"]) == 0
-    lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ") and "variant" not in line]
+    lines = [
+        line.split("|")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("| ") and "variant" not in line
+    ]
     figures = {cells[1].strip(): [float(c) for c in cells[2:5]] for cells in lines}
     plain = figures.pop("plain formula")
     assert plain[1] == 0 and 10 < plain[0] < 1000
     for name, (v2v, apart, worst) in figures.items():
-        assert 0 < worst < (10 if "bfloat16" in name else 0.05) and apart <= worst and abs(v2v - plain[0]) < apart + 0.02
+        assert (
+            0 < worst < (10 if "bfloat16" in name else 0.05) and apart <= worst and abs(v2v - plain[0]) < apart + 0.02
+        )
 
 
 def test_compiled_variants_where_they_are_asked_for(monkeypatch):
@@ -111,10 +153,11 @@ def test_compiled_variants_where_they_are_asked_for(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", Compiled)
     named = cli.variants("cpu", compiled=True)
-    assert named.keys() - cli.variants("cpu").keys() == {name for name in ("compiled float32", "compiled bfloat16") if name.split()[1] in named}
+    assert named.keys() - cli.variants("cpu").keys() == {
+        name for name in ("compiled float32", "compiled bfloat16") if name.split()[1] in named
+    }
     runtime = cli.build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
     assert runtime.network.backbone.calls == 1  # compiled before anything is timed
-
 
     def fails(*_):
         raise RuntimeError("no compiler")

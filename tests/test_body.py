@@ -27,13 +27,15 @@ def body():
 
 def people(count, seed=0):
     """Shapes and poses that training also draws from."""
-    from lvd_live.synth.motion import Motion
+    from lvd_live.synth.motion import PoseBank
 
     rng = np.random.default_rng(seed)
     with np.load(BASE, allow_pickle=False) as base:
         betas = base["betas"][rng.integers(len(base["betas"]), size=count)].astype(np.float32)
-    motion = Motion.load(BASE.with_name("poses.npz"), held_out=True)
-    return torch.from_numpy(betas), torch.from_numpy(np.stack([motion.sample(rng) for _ in range(count)]).astype(np.float32))
+    motion = PoseBank.load(BASE.with_name("poses.npz"), held_out=True)
+    return torch.from_numpy(betas), torch.from_numpy(
+        np.stack([motion.sample(rng) for _ in range(count)]).astype(np.float32)
+    )
 
 
 def test_counts_are_smpls(arrays):
@@ -136,8 +138,13 @@ def test_smplx_poses_the_same_file(arrays):
     smplx = pytest.importorskip("smplx", reason="the [smpl] extra is not installed")
     from smplx.utils import Struct
 
-    padded = {**arrays, "shapedirs": np.concatenate([arrays["shapedirs"], np.zeros((6890, 3, 280), np.float32)], 2)}  # smplx takes fewer than 300 components for 10
-    theirs = smplx.SMPL("", data_struct=Struct(**padded), num_betas=20, batch_size=4, vertex_ids={k: 0 for k in SMPLX_VERTEX_NAMES})
+    padded = {
+        **arrays,
+        "shapedirs": np.concatenate([arrays["shapedirs"], np.zeros((6890, 3, 280), np.float32)], 2),
+    }  # smplx takes fewer than 300 components for 10
+    theirs = smplx.SMPL(
+        "", data_struct=Struct(**padded), num_betas=20, batch_size=4, vertex_ids={k: 0 for k in SMPLX_VERTEX_NAMES}
+    )
     betas, pose = people(4)
     with torch.no_grad():
         expected = theirs(betas=betas, body_pose=pose[:, 1:].flatten(1), global_orient=pose[:, :1].flatten(1)).vertices
@@ -160,7 +167,9 @@ def test_control_vertices_carry_the_others(arrays, body):
     betas, pose = people(8, seed=3)
     with torch.no_grad():
         v = body(betas, pose)[0].numpy()
-    mixed = (v[:, arrays["control"]][:, arrays["control_columns"].astype(int)] * arrays["control_mix"][..., None]).sum(2)
+    mixed = (v[:, arrays["control"]][:, arrays["control_columns"].astype(int)] * arrays["control_mix"][..., None]).sum(
+        2
+    )
     error = np.linalg.norm(mixed - v, axis=-1) * 1000
     assert error.mean() < 1.0 and np.percentile(error, 99) < 6.0
     np.testing.assert_allclose(arrays["control_mix"].sum(1), 1, atol=1e-4)
@@ -170,12 +179,18 @@ def test_rotations():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50, 3))
     R = rotation_between(a, b)
-    np.testing.assert_allclose(np.einsum("nij,nj->ni", R, a) / np.linalg.norm(a, axis=1)[:, None], b / np.linalg.norm(b, axis=1)[:, None], atol=1e-9)
+    np.testing.assert_allclose(
+        np.einsum("nij,nj->ni", R, a) / np.linalg.norm(a, axis=1)[:, None],
+        b / np.linalg.norm(b, axis=1)[:, None],
+        atol=1e-9,
+    )
     np.testing.assert_allclose(R @ R.transpose(0, 2, 1), np.tile(np.eye(3), (50, 1, 1)), atol=1e-9)
     from scipy.spatial.transform import Rotation
 
     v = rng.normal(size=(20, 3))
-    np.testing.assert_allclose(axis_angle_to_matrix(torch.from_numpy(v)).numpy(), Rotation.from_rotvec(v).as_matrix(), atol=1e-9)
+    np.testing.assert_allclose(
+        axis_angle_to_matrix(torch.from_numpy(v)).numpy(), Rotation.from_rotvec(v).as_matrix(), atol=1e-9
+    )
     joints = rng.normal(size=(24, 3))
     identity = chain_transforms(np.tile(np.eye(3), (24, 1, 1)), joints)
     np.testing.assert_allclose(identity[:, :, 3], 0, atol=1e-12)
@@ -184,7 +199,12 @@ def test_rotations():
 
 @pytest.mark.parametrize(
     "change, word",
-    [({"weights": np.zeros((6890, 23), np.float32)}, "disagree"), ({"f": np.full((4, 3), 9999)}, "disagree"), ({"v_template": None}, "v_template"), ({"J_regressor": np.zeros(5)}, "J_regressor")],
+    [
+        ({"weights": np.zeros((6890, 23), np.float32)}, "disagree"),
+        ({"f": np.full((4, 3), 9999)}, "disagree"),
+        ({"v_template": None}, "v_template"),
+        ({"J_regressor": np.zeros(5)}, "J_regressor"),
+    ],
 )
 def test_other_files_are_refused(tmp_path, arrays, change, word):
     changed = {k: v for k, v in {**arrays, **change}.items() if v is not None}

@@ -57,7 +57,11 @@ def make_video(path, size=(64, 48), frames=4, codec="mpeg4"):
 
 
 def one_sentence(err):
-    lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "frame/s" not in line and "?frame" not in line]
+    lines = [
+        line
+        for line in err.replace("\r", "\n").splitlines()
+        if line.strip() and "frame/s" not in line and "?frame" not in line
+    ]
     assert len(lines) == 1 and lines[0].rstrip().endswith((".", ".)")), lines
     return lines[0]
 
@@ -89,7 +93,10 @@ def one_sentence(err):
         (["--camera", "0", "--benchmark", "nan"], "no number of seconds"),
         (["--camera", "0", "--benchmark", "-5"], "(no number of seconds|expected one argument)"),
         (["--video", "a.mp4", "--benchmark", "5"], "measures the window"),
-        (["--camera", "rtsp://me:secret@127.0.0.1:9/x", "--output", "x.npz"], "stream rtsp://127.0.0.1:9/x sends no pictures"),
+        (
+            ["--camera", "rtsp://me:secret@127.0.0.1:9/x", "--output", "x.npz"],
+            "stream rtsp://127.0.0.1:9/x sends no pictures",
+        ),
         (["--camera", "²", "--output", "x.npz"], "stream ² sends"),
     ],
 )
@@ -98,14 +105,18 @@ def test_bad_options(run, arguments, words):
     assert code == 2 and not out and re.search(words, one_sentence(err))
 
 
-@pytest.mark.parametrize("text, metres", [("1.78", 1.78), ("178", 1.78), ("178cm", 1.78), ("1,78 m", 1.78), ("52.5 CM", 0.525), ("2.6", 2.6)])
+@pytest.mark.parametrize(
+    "text, metres", [("1.78", 1.78), ("178", 1.78), ("178cm", 1.78), ("1,78 m", 1.78), ("52.5 CM", 0.525), ("2.6", 2.6)]
+)
 def test_heights_people_write(text, metres):
     assert program.parse_height(text) == pytest.approx(metres)
 
 
 def test_good_video_writes_what_it_says(run, tmp_path):
     make_video(tmp_path / "clip.mp4")
-    code, out, _ = run("--video", "clip.mp4", "--output", "out.npz", "--overlay", "o.mp4", "--sheet", "s.png", "--headless")
+    code, out, _ = run(
+        "--video", "clip.mp4", "--output", "out.npz", "--overlay", "o.mp4", "--sheet", "s.png", "--headless"
+    )
     assert code == 0 and "4 of 4 frames tracked" in out
     assert all(name in out and (tmp_path / name).stat().st_size > 500 for name in ("out.npz", "o.mp4", "s.png"))
     assert load_sequence("out.npz").meta["source"] == "clip.mp4"
@@ -135,7 +146,11 @@ def test_folder_of_pictures(run, tmp_path):
         cv2.imwrite(str(folder / name), np.full(shape, 128, np.uint8))
     code, _, _ = run("--images", folder)
     sequence = load_sequence("stills.npz")
-    assert code == 0 and sequence.image_size.tolist() == [[30, 20], [17, 31], [1, 1], [9, 9]] and sequence.meta["names"][3] == "4.png"
+    assert (
+        code == 0
+        and sequence.image_size.tolist() == [[30, 20], [17, 31], [1, 1], [9, 9]]
+        and sequence.meta["names"][3] == "4.png"
+    )
 
 
 def test_nobody_in_the_video(run, tmp_path):
@@ -203,7 +218,12 @@ def test_unwritable_outputs(run, tmp_path, arguments):
     (tmp_path / "folder.npz").mkdir()
     before = sorted(os.listdir(tmp_path))
     code, out, err = run("--video", "clip.mp4", *arguments)
-    assert code == 2 and not out and one_sentence(err).startswith("Cannot write") and sorted(os.listdir(tmp_path)) == before
+    assert (
+        code == 2
+        and not out
+        and one_sentence(err).startswith("Cannot write")
+        and sorted(os.listdir(tmp_path)) == before
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,7 +335,15 @@ def test_a_tool_without_its_packages_is_told_in_a_sentence(tmp_path, monkeypatch
 
 def command(*arguments, cwd, **options):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
 
 
 def test_the_real_program_says_its_version_and_its_mistakes(tmp_path):
@@ -369,14 +397,19 @@ program._make_tracker = lambda options: FakeTracker()
 sys.exit(run_cli(program.main, ["--video", "clip.mp4"]))
 """
     make_video(tmp_path / "clip.mp4", frames=400)
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for _ in range(5):
         process.stdout.readline()
     time.sleep(0.02)
     process.send_signal(kind)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Interrupted: the first" in err and "Traceback" not in err
-    assert 3 <= len(load_sequence(tmp_path / "clip.npz")) < 400 and sorted(os.listdir(tmp_path)) == ["clip.mp4", "clip.npz"]
+    assert 3 <= len(load_sequence(tmp_path / "clip.npz")) < 400 and sorted(os.listdir(tmp_path)) == [
+        "clip.mp4",
+        "clip.npz",
+    ]
 
 
 def test_a_folder_that_takes_no_files(run, tmp_path):

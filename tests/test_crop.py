@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lvd_live.person import Crop, Person, choose_crop, crop_for_box, follow, mask_box
-from lvd_live.person import affine
+from lvd_live.person import Crop, Person, affine, choose_crop, crop_for_box, mask_box, stay_or_move
 
 IDENTITY = np.eye(2, 3, dtype=np.float32)
 
@@ -75,9 +74,9 @@ def test_a_crop_far_from_the_picture_is_black():
 def test_mask_box_on_its_own_turned_grid():
     mask = np.zeros((64, 64), np.float32)
     mask[10:20, 30:50] = 0.9
-    mask[60, 2] = 0.9    # a speck
+    mask[60, 2] = 0.9  # a speck
     assert np.allclose(mask_box(mask, IDENTITY), [29.5, 9.5, 49.5, 19.5], atol=1e-4)
-    T_mask_from_picture = np.array([[0, 2, 1], [-2, 0, 60]], np.float32)    # a quarter turn, twice the size
+    T_mask_from_picture = np.array([[0, 2, 1], [-2, 0, 60]], np.float32)  # a quarter turn, twice the size
     corners = affine.apply(affine.invert(T_mask_from_picture), [[29.5, 9.5], [49.5, 19.5]])
     assert np.allclose(mask_box(mask, T_mask_from_picture), [*corners.min(0), *corners.max(0)], atol=1e-4)
     assert mask_box(np.zeros((8, 8), np.float32), IDENTITY) is None
@@ -105,7 +104,7 @@ def test_limbs_beyond_the_picture_widen_the_crop_up_to_a_limit():
     far = crop_for_box(box, np.array([[150.0, 2000.0, 0.1]]))
     assert far.half == pytest.approx(2 * 1.25 * 100)
     assert np.abs(far.to_unit(box.reshape(2, 2))).max() <= 1
-    assert far.centre[1] > 200    # it reaches for the limb
+    assert far.centre[1] > 200  # it reaches for the limb
     assert crop_for_box(box, np.array([[150.0, 2000.0, 0.1]]), min_visibility=0.5).half == pytest.approx(125)
 
 
@@ -136,7 +135,7 @@ def test_a_walking_person_is_followed_smoothly_and_stays_inside():
 def test_a_jump_a_new_person_and_a_fast_growth_move_the_crop_at_once():
     first = Crop(np.array([100.0, 100.0]), 50.0)
     far, grown = Crop(np.array([150.0, 100.0]), 50.0), Crop(np.array([100.0, 100.0]), 90.0)
-    assert follow(first, far) is far and follow(first, grown) is grown
+    assert stay_or_move(first, far) is far and stay_or_move(first, grown) is grown
     person = person_in_box(104, 53, 203, 251, is_new=True)
     old = choose_crop(person_in_box(100, 50, 200, 250), None)
     assert np.allclose(choose_crop(person, old).centre, [153, 151.5])

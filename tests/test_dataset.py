@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.synth.cli import contact_sheet
+from lvd_live.paths import MODELS
 from lvd_live.synth import dataset
+from lvd_live.synth.cli import contact_sheet
 from lvd_live.synth.dataset import POSES, ShardMaker, make_shards
 from lvd_live.synth.people import CLOSEST, People, cut_by_picture
-from lvd_live.paths import MODELS
 
 SIZE = 96
 
@@ -50,7 +50,10 @@ def test_the_mesh_lies_on_the_person(shard):
     """Visible vertices that fall inside the picture fall on the person's pixels or next to them."""
     on = []
     for alpha, vertices in zip(shard["alpha"], shard["vertices"].astype(float), strict=True):
-        x, y = ((vertices[:, 0] + 1) * SIZE / 2 - 0.5).round().astype(int), ((1 - vertices[:, 1]) * SIZE / 2 - 0.5).round().astype(int)
+        x, y = (
+            ((vertices[:, 0] + 1) * SIZE / 2 - 0.5).round().astype(int),
+            ((1 - vertices[:, 1]) * SIZE / 2 - 0.5).round().astype(int),
+        )
         near = np.zeros((SIZE + 4, SIZE + 4), bool)
         for dy in range(5):
             for dx in range(5):
@@ -61,7 +64,9 @@ def test_the_mesh_lies_on_the_person(shard):
 
 
 def test_masks_look_like_the_person(shard):
-    iou = [(a & m).sum() / max((a | m).sum(), 1) for a, m in zip(shard["alpha"] > 127, shard["mask"] > 127, strict=True)]
+    iou = [
+        (a & m).sum() / max((a | m).sum(), 1) for a, m in zip(shard["alpha"] > 127, shard["mask"] > 127, strict=True)
+    ]
     assert 0.85 < np.median(iou) < 0.999
 
 
@@ -75,7 +80,9 @@ def test_edges_cut_what_they_say():
     uv = rng.uniform(-1, 1, (500, 2)) * [0.4, 1]
     landmarks = np.zeros((33, 2))
     landmarks[[11, 12], 1], landmarks[[23, 24], 1], landmarks[[25, 26], 1] = 0.6, 0.0, -0.5
-    kept = np.array([((uv > c[:2]) & (uv < c[2:])).all(1).mean() for c in (cut_by_picture(uv, landmarks, rng) for _ in range(400))])
+    kept = np.array(
+        [((uv > c[:2]) & (uv < c[2:])).all(1).mean() for c in (cut_by_picture(uv, landmarks, rng) for _ in range(400))]
+    )
     assert 0.6 < (kept == 1).mean() < 0.9 and kept.min() > 0.1
 
 
@@ -90,14 +97,24 @@ def test_a_webcam_has_its_axis_in_the_middle_of_its_picture():
         middle, size = (v.cut[:2] + v.cut[2:]) / 2, (v.cut[2:] - v.cut[:2]) / 2
         np.testing.assert_allclose(middle, v.offset, atol=1e-6)
         assert 50 < 2 * np.degrees(np.arctan(size.max() / v.focal)) < 85  # the angle of view across the longer side
-    inside = np.array([((v.landmarks[:11, :2] > v.cut[:2]) & (v.landmarks[:11, :2] < v.cut[2:])).all(1).mean() for v in views])
+    inside = np.array(
+        [((v.landmarks[:11, :2] > v.cut[:2]) & (v.landmarks[:11, :2] < v.cut[2:])).all(1).mean() for v in views]
+    )
     knees = np.array([(v.landmarks[[25, 26], 1] > v.cut[1]).mean() for v in views])
     assert inside.mean() > 0.9 and 0.1 < knees.mean() < 0.6  # faces are in the picture, most knees below it
     assert min(-v.t[2] * (1 - v.vertices[:, 2].max() / v.focal) for v in views) > CLOSEST - 0.001
 
 
 def test_held_out_people_stand_before_no_webcam():
-    trained, held_out = (np.mean([np.allclose((v.cut[:2] + v.cut[2:]) / 2, v.offset, atol=1e-6) for v in views_of(People(MODELS, held_out=h))]) for h in (False, True))
+    trained, held_out = (
+        np.mean(
+            [
+                np.allclose((v.cut[:2] + v.cut[2:]) / 2, v.offset, atol=1e-6)
+                for v in views_of(People(MODELS, held_out=h))
+            ]
+        )
+        for h in (False, True)
+    )
     assert 0.15 < trained < 0.35 and held_out == 0
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from lvd_live.errors import UserError
-from lvd_live.lvd import engines, exported, packed
 from lvd_live.lvd.network import LVD, PRESETS
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.runtime import autoselect, onednn, onnx
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.person.onnx import make_session
-from lvd_live.threads import beside_the_finder, keep_to
+from lvd_live.threads import limit_threads, network_threads
 
 
 class Takes:
@@ -23,14 +23,14 @@ class Takes:
     def __init__(self, ms):
         self.ms = ms
 
-    def see(self, *crop):
-        assert torch.get_num_threads() == beside_the_finder()
+    def encode(self, *crop):
+        assert torch.get_num_threads() == network_threads()
         time.sleep(self.ms / 1000)
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines.platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(autoselect.platformdirs, "user_cache_path", lambda name: tmp_path / name)
     return tmp_path / "lvd_live" / "engines.json"
 
 
@@ -46,56 +46,60 @@ def test_the_fastest_that_works_is_taken(network, cache):
         return Takes({"float32": 40, "onnxruntime": 2}[name])
 
     threads = torch.get_num_threads()
-    assert engines.fastest(network, make) == "onnxruntime" and torch.get_num_threads() == threads
+    assert autoselect.fastest(network, make) == "onnxruntime" and torch.get_num_threads() == threads
     (times,) = json.loads(cache.read_text()).values()
     assert times.keys() == {"float32", "onnxruntime"} and times["float32"] >= 40
 
 
 def test_it_is_measured_once_for_each_network(network, cache, monkeypatch):
     measured = []
-    monkeypatch.setattr(engines, "measure", lambda network, make: measured.append(network) or {"float32": 2.0, "bfloat16": 1.0})
-    assert [engines.fastest(network, None) for _ in range(3)] == ["bfloat16"] * 3 and len(measured) == 1
+    monkeypatch.setattr(
+        autoselect, "measure", lambda network, make: measured.append(network) or {"float32": 2.0, "bfloat16": 1.0}
+    )
+    assert [autoselect.fastest(network, None) for _ in range(3)] == ["bfloat16"] * 3 and len(measured) == 1
     other = LVD(replace(PRESETS["live"], vertices=61))
-    assert engines.fastest(other, None) == "bfloat16" and measured == [network, other]
-    assert engines.fastest(network, None) == "bfloat16" and len(measured) == 2
+    assert autoselect.fastest(other, None) == "bfloat16" and measured == [network, other]
+    assert autoselect.fastest(network, None) == "bfloat16" and len(measured) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 60000, "[1, 2]", "{\"a\": 3}", "{\"a\": {\"bfloat16\": \"soon\"}}", "\x00\x01", "1" * 70000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 60000, "[1, 2]", '{"a": 3}', '{"a": {"bfloat16": "soon"}}', "\x00\x01", "1" * 70000]
+)
 def test_a_damaged_memory_is_made_anew(text, network, cache, monkeypatch):
-    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: {"float32": 2.0})
     cache.parent.mkdir()
     cache.write_text(text)
-    assert engines.fastest(network, None) == "float32"
-    assert [*engines.read(cache).values()] == [{"float32": 2.0}]
+    assert autoselect.fastest(network, None) == "float32"
+    assert [*autoselect.read(cache).values()] == [{"float32": 2.0}]
 
 
 def test_impossible_times_are_measured_again(network, cache, monkeypatch):
     measured = []
-    monkeypatch.setattr(engines, "measure", lambda network, make: measured.append(network) or {"float32": 2.0})
-    engines.fastest(network, None)
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: measured.append(network) or {"float32": 2.0})
+    autoselect.fastest(network, None)
     known = json.loads(cache.read_text())
     for bad in ({}, {"abacus": 1.0}, {"float32": -1.0}, {"float32": float("nan")}):
         cache.write_text(json.dumps(dict.fromkeys(known, bad)))
-        assert engines.fastest(network, None) == "float32"
+        assert autoselect.fastest(network, None) == "float32"
     assert len(measured) == 5
 
 
 def test_a_cache_that_cannot_be_written_costs_a_measurement(network, cache, monkeypatch):
-    monkeypatch.setattr(engines, "measure", lambda network, make: {"bfloat16": 2.0})
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: {"bfloat16": 2.0})
     cache.parent.write_text("a file where the folder should be")
-    assert engines.fastest(network, None) == "bfloat16"
+    assert autoselect.fastest(network, None) == "bfloat16"
 
 
 def test_the_memory_stays_small(cache, monkeypatch, network):
-    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0})
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: {"float32": 2.0})
     cache.parent.mkdir()
     cache.write_text(json.dumps({str(i): {"float32": 1.0} for i in range(40)}))
-    engines.fastest(network, None)
-    assert len(json.loads(cache.read_text())) == engines.KEPT
+    autoselect.fastest(network, None)
+    assert len(json.loads(cache.read_text())) == autoselect.KEPT
 
 
 def test_a_runtime_takes_what_was_measured(network, cache, monkeypatch):
-    monkeypatch.setattr(engines, "measure", lambda network, make: {"float32": 2.0, "onnxruntime": 1.0})
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: {"float32": 2.0, "onnxruntime": 1.0})
     runtime = Runtime(network, device="cpu")
     assert (runtime.engine, runtime.provider) == ("onnxruntime", "onnxruntime cpu float32")
     assert Runtime(network, device="cpu", engine="float32").provider == "torch cpu float32"
@@ -104,27 +108,31 @@ def test_a_runtime_takes_what_was_measured(network, cache, monkeypatch):
 
 
 def test_every_engine_can_be_measured_here(network, monkeypatch):
-    monkeypatch.setattr(engines, "SECONDS", 0.0)
-    times = engines.measure(network, lambda name: Runtime(network, device="cpu", engine=name))
+    monkeypatch.setattr(autoselect, "SECONDS", 0.0)
+    times = autoselect.measure(network, lambda name: Runtime(network, device="cpu", engine=name))
     assert {"float32", "onnxruntime"} <= times.keys() and all(ms > 0 for ms in times.values())
-    assert "bfloat16" in times or not packed.has_bfloat16(torch.device("cpu"))
+    assert "bfloat16" in times or not onednn.has_bfloat16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 2), (8, 4), (64, 4)])
 def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert beside_the_finder() == threads
+    assert network_threads() == threads
 
 
 def test_onnxruntime_takes_the_threads_that_pytorch_has(network, monkeypatch):
     counts, before = [], torch.get_num_threads()
-    monkeypatch.setattr(exported, "make_session", lambda file, threads: counts.append(threads) or make_session(file, threads=threads))
+    monkeypatch.setattr(
+        onnx, "make_session", lambda file, threads: counts.append(threads) or make_session(file, threads=threads)
+    )
     try:
         for count in (2, 1):
-            keep_to(count)
-            Runtime(network, device="cpu", engine="onnxruntime").see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8))
+            limit_threads(count)
+            Runtime(network, device="cpu", engine="onnxruntime").encode(
+                np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8)
+            )
     finally:
-        keep_to(before)
+        limit_threads(before)
     assert counts == [2, 1]
 
 
@@ -132,8 +140,8 @@ def test_a_processor_without_bfloat16_says_so(network, monkeypatch):
     def refuse(module):
         raise RuntimeError("bf16 path needs the cpu support avx512bw")
 
-    monkeypatch.setattr(packed, "pack", refuse)
-    monkeypatch.setattr(packed, "available", lambda device: True)
+    monkeypatch.setattr(onednn, "pack", refuse)
+    monkeypatch.setattr(onednn, "available", lambda device: True)
     with pytest.raises(UserError, match="choose another engine"):
         Runtime(network, device="cpu", engine="bfloat16")
 

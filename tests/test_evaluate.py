@@ -14,10 +14,10 @@ from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
 from lvd_live.evaluate.uncertainty import Pairs, calibrate
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.lvd.weights import annotate, load_network, save_weights
-from lvd_live.person.types import Person
-from lvd_live.synth.motion import Motion
-from lvd_live.synth.people import to_crop_frame
 from lvd_live.paths import MODELS
+from lvd_live.person.types import Person
+from lvd_live.synth.motion import PoseBank
+from lvd_live.synth.people import to_crop_frame
 
 
 def test_alignment_removes_a_shift_and_nothing_else():
@@ -36,14 +36,20 @@ def test_millimetres_undo_the_camera():
     rng = np.random.default_rng(0)
     camera = rng.normal(0, 0.4, (60, 3)) + [0.3, 0.1, -2.5]
     crop = to_crop_frame(camera, 2.2, np.array([0.1, -0.3]), 2.5)
-    back = to_millimetres(torch.from_numpy(crop)[None], torch.tensor([2.2]), torch.tensor([[0.1, -0.3]]), torch.tensor([2.5]))
+    back = to_millimetres(
+        torch.from_numpy(crop)[None], torch.tensor([2.2]), torch.tensor([[0.1, -0.3]]), torch.tensor([2.5])
+    )
     np.testing.assert_allclose(back[0].numpy(), 1000 * camera, atol=0.05)
 
 
 def test_iou():
     a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     a[:2], b[1:3] = True, True
-    assert silhouette_iou(a, b) == pytest.approx(1 / 3) and silhouette_iou(a, a) == 1 and silhouette_iou(a & False, b & False) == 0
+    assert (
+        silhouette_iou(a, b) == pytest.approx(1 / 3)
+        and silhouette_iou(a, a) == 1
+        and silhouette_iou(a & False, b & False) == 0
+    )
 
 
 def test_distance_is_a_share_of_the_height():
@@ -53,7 +59,10 @@ def test_distance_is_a_share_of_the_height():
 
 def test_joints_and_landmarks_are_in_one_order():
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    joints, landmarks = (body.J_regressor @ body.v_template)[JOINTS_OF_LIMBS], (body.landmarks @ body.v_template)[list(LIMBS)]
+    joints, landmarks = (
+        (body.J_regressor @ body.v_template)[JOINTS_OF_LIMBS],
+        (body.landmarks @ body.v_template)[list(LIMBS)],
+    )
     assert (joints - landmarks).norm(dim=1).max() < 0.1
 
 
@@ -66,12 +75,17 @@ def test_size_and_mask_of_a_person():
     assert person_height(person) == pytest.approx(320, rel=0.01)
     picture = mask_in_picture(person, (480, 640))
     rows, columns = np.nonzero(picture)
-    assert abs(rows.min() - 80) <= 2 and abs(rows.max() - 399) <= 2 and abs(columns.min() - 240) <= 2 and abs(columns.max() - 359) <= 2
+    assert (
+        abs(rows.min() - 80) <= 2
+        and abs(rows.max() - 399) <= 2
+        and abs(columns.min() - 240) <= 2
+        and abs(columns.max() - 359) <= 2
+    )
 
 
 def test_starts_fill_the_crop_and_differ():
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    motion = Motion.load(MODELS / "synth" / "poses.npz", held_out=True)
+    motion = PoseBank.load(MODELS / "synth" / "poses.npz", held_out=True)
     rng = np.random.default_rng(0)
     assert start_meshes(body, motion, "point", 3, rng).shape == (3, 3)
     tpose, random = (start_meshes(body, motion, kind, 3, rng) for kind in ("tpose", "random"))
@@ -85,7 +99,9 @@ def test_yaw():
         a = np.radians(degrees)
         return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
 
-    np.testing.assert_array_equal(yaw_of(np.stack([turn(d) for d in (0, 44, 46, 90, 181, -90, -10)])), [0, 0, 90, 90, 180, 270, 0])
+    np.testing.assert_array_equal(
+        yaw_of(np.stack([turn(d) for d in (0, 44, 46, 90, 181, -90, -10)])), [0, 0, 90, 90, 180, 270, 0]
+    )
 
 
 def test_only_photographs_are_inputs(tmp_path):
@@ -96,7 +112,11 @@ def test_only_photographs_are_inputs(tmp_path):
 
 
 def test_nothing_to_measure(tmp_path):
-    for arguments, word in (([], "what to measure"), (["--real", str(tmp_path / "none")], "no folder"), (["--real", str(tmp_path)], "no clips")):
+    for arguments, word in (
+        ([], "what to measure"),
+        (["--real", str(tmp_path / "none")], "no folder"),
+        (["--real", str(tmp_path)], "no clips"),
+    ):
         with pytest.raises(UserError, match=word):
             cli.main(arguments)
 
@@ -109,7 +129,7 @@ def test_a_picture_without_anybody(tmp_path, capsys):
 
 def test_learning_curve(tmp_path):
     table = tmp_path / "validation.csv"
-    table.write_text("samples,evidence,v2v_6\n1000,all,120\n1000,maps,150\n9000,all,70\n9000,maps,90\n")
+    table.write_text("samples,conditioning,v2v_6\n1000,all,120\n1000,maps,150\n9000,all,70\n9000,maps,90\n")
     assert cli.main(["--curve", str(table), str(tmp_path / "curve.png")]) == 0
     assert cv2.imread(str(tmp_path / "curve.png")).std() > 5
     with pytest.raises(UserError, match="validation.csv"):
@@ -128,7 +148,10 @@ def test_calibration_is_monotone_and_right_on_average():
     for low, high in ((0, 0.02), (0.02, 0.05)):
         chosen = (unseen.std > low) & (unseen.std < high)
         assert expected[chosen].mean() == pytest.approx(unseen.error[chosen].mean(), rel=0.05)
-    assert pairs.correlation() > 0.6 and abs(Pairs(std, rng.permutation(error.ravel()).reshape(error.shape)).correlation()) < 0.05
+    assert (
+        pairs.correlation() > 0.6
+        and abs(Pairs(std, rng.permutation(error.ravel()).reshape(error.shape)).correlation()) < 0.05
+    )
 
 
 def test_a_note_in_the_weight_file_leaves_the_weights_alone(tmp_path):

@@ -45,7 +45,9 @@ def sample(people, count, seed):
 
 def skinned(body, betas, pose, transl):
     with torch.no_grad():
-        return body(torch.as_tensor(betas)[None].expand(len(pose), -1), torch.as_tensor(pose), torch.as_tensor(transl))[0].numpy()
+        return body(torch.as_tensor(betas)[None].expand(len(pose), -1), torch.as_tensor(pose), torch.as_tensor(transl))[
+            0
+        ].numpy()
 
 
 def degrees_between(a, b):
@@ -83,13 +85,20 @@ def test_size_and_distance_are_one_to_a_camera(people, fitter):
     betas, pose, transl, vertices = sample(people, 12, 12)
     wrong = np.linspace(0.88, 1.15, 12, dtype=np.float32)
     rng = np.random.default_rng(0)
-    torn = vertices + (rng.random(vertices.shape[:2]) < 0.05)[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(np.float32)
+    torn = vertices + (rng.random(vertices.shape[:2]) < 0.05)[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(
+        np.float32
+    )
     for seen, near in ((vertices, 0.002), (torn, 0.03)):
         fitted = fitter.fit(seen * wrong[:, None, None], None, betas, camera=True)
         np.testing.assert_allclose(fitted.scale * wrong, 1, atol=near)
-        assert np.linalg.norm(fitted.transl - transl, axis=-1).max() < 5 * near and degrees_between(fitted.pose, pose).mean() < 1
+        assert (
+            np.linalg.norm(fitted.transl - transl, axis=-1).max() < 5 * near
+            and degrees_between(fitted.pose, pose).mean() < 1
+        )
     plain = fitter.fit(vertices, None, betas)
-    assert (plain.scale == 1).all() and np.linalg.norm(fitter.fit(vertices, None, betas, camera=True).transl - plain.transl, axis=-1).max() < 0.001
+    assert (plain.scale == 1).all() and np.linalg.norm(
+        fitter.fit(vertices, None, betas, camera=True).transl - plain.transl, axis=-1
+    ).max() < 0.001
 
 
 def test_outliers_do_not_pull(people, fitter):
@@ -110,24 +119,38 @@ def test_uncertain_vertices_count_less(people, fitter):
         return np.linalg.norm(skinned(people.body, fitted.betas, fitted.pose, fitted.transl) - vertices, axis=-1).mean()
 
     assert error(fitter.fit(noisy, std, betas)) < 0.65 * error(fitter.fit(noisy, None, betas))
-    assert np.array_equal(fitter.fit(noisy, np.zeros_like(std), betas).pose, fitter.fit(noisy, None, betas).pose)  # zeros: unknown
+    assert np.array_equal(
+        fitter.fit(noisy, np.zeros_like(std), betas).pose, fitter.fit(noisy, None, betas).pose
+    )  # zeros: unknown
 
 
 def test_a_poor_mesh_gives_a_sane_body(people, fitter):
     """Errors that whole limbs share, as a network makes them: the shape stays within what people are, and joints turn no further than they can."""
     betas, _, _, vertices = sample(people, 12, 22)
     rng = np.random.default_rng(2)
-    wave = np.sin(12 * vertices @ rng.normal(size=(3, 3)).astype(np.float32) + rng.uniform(0, 6, (12, 1, 3)).astype(np.float32))
+    wave = np.sin(
+        12 * vertices @ rng.normal(size=(3, 3)).astype(np.float32) + rng.uniform(0, 6, (12, 1, 3)).astype(np.float32)
+    )
     fitted = fitter.fit(vertices + 0.03 * wave.astype(np.float32))
     assert np.abs(fitted.betas - betas).max() < 2.5 and np.linalg.norm(fitted.betas) < 1.5 * np.linalg.norm(betas) + 2
-    assert np.degrees(np.linalg.norm(fitted.pose[:, [JOINT["left_foot"], JOINT["right_foot"], JOINT["spine3"]]], axis=-1)).max() < 90
+    assert (
+        np.degrees(
+            np.linalg.norm(fitted.pose[:, [JOINT["left_foot"], JOINT["right_foot"], JOINT["spine3"]]], axis=-1)
+        ).max()
+        < 90
+    )
 
 
 def test_few_frames_and_none(people, fitter):
     _, pose, _, vertices = sample(people, 1, 23)
     assert degrees_between(fitter.fit(vertices).pose, pose).max() < 2
     empty = fitter.fit(vertices[:0])
-    assert empty.pose.shape == (0, 24, 3) and empty.betas.shape == (20,) and not empty.betas.any() and empty.residual_mm.shape == (0,)
+    assert (
+        empty.pose.shape == (0, 24, 3)
+        and empty.betas.shape == (20,)
+        and not empty.betas.any()
+        and empty.residual_mm.shape == (0,)
+    )
 
 
 def test_pose_correctives_are_taken_into_account(people):
@@ -172,8 +195,14 @@ def test_the_mesh_is_carried_to_another_topology(people, matched):
     fitted = BodyFitter(other).fit(carry(vertices))
     assert fitted.residual_mm.mean() < 6
     with torch.no_grad():
-        ours = people.body(torch.as_tensor(betas)[None].expand(8, -1), torch.as_tensor(pose), torch.as_tensor(transl))[1].numpy()
-        theirs = other(torch.as_tensor(fitted.betas)[None].expand(8, -1), torch.as_tensor(fitted.pose), torch.as_tensor(fitted.transl))[1].numpy()
+        ours = people.body(torch.as_tensor(betas)[None].expand(8, -1), torch.as_tensor(pose), torch.as_tensor(transl))[
+            1
+        ].numpy()
+        theirs = other(
+            torch.as_tensor(fitted.betas)[None].expand(8, -1),
+            torch.as_tensor(fitted.pose),
+            torch.as_tensor(fitted.transl),
+        )[1].numpy()
     assert np.linalg.norm(ours - theirs, axis=-1).mean() < 0.015
 
 
@@ -184,14 +213,18 @@ def test_a_match_is_kept_and_a_damaged_one_made_anew(people, matched, tmp_path, 
     monkeypatch.setattr(Correspondence, "compute", classmethod(lambda cls, a, b: calls.append(1) or carry))
     for expected in (1, 1):
         found = Correspondence.between(people.body, other)
-        assert np.array_equal(found.corners, carry.corners) and np.array_equal(found.mix, carry.mix) and len(calls) == expected
+        assert (
+            np.array_equal(found.corners, carry.corners)
+            and np.array_equal(found.mix, carry.mix)
+            and len(calls) == expected
+        )
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
     assert np.array_equal(Correspondence.between(people.body, other).mix, carry.mix) and len(calls) == 2
 
 
 def test_tracker_carries_its_mesh(people, matched, tmp_path, monkeypatch):
-    from lvd_live.tracker import Tracker
+    from lvd_live.tracking.tracker import Tracker
 
     other, _, carry = matched
     np.savez(tmp_path / "smpl.npz", **other_arrays()[0])
@@ -231,7 +264,13 @@ def chumpy(monkeypatch):
 def test_smpl_pickles_are_read_without_running_them(tmp_path, chumpy, monkeypatch, protocol):
     arrays, _ = other_arrays()
     small = {k: v for k, v in arrays.items() if k != "posedirs"}  # protocol 0 would take a minute for it
-    data = {**small, "shapedirs": Ch(arrays["shapedirs"]), "J_regressor": scipy.sparse.csc_matrix(arrays["J_regressor"]), "bs_style": "lbs", "J": np.zeros((24, 3))}
+    data = {
+        **small,
+        "shapedirs": Ch(arrays["shapedirs"]),
+        "J_regressor": scipy.sparse.csc_matrix(arrays["J_regressor"]),
+        "bs_style": "lbs",
+        "J": np.zeros((24, 3)),
+    }
     (tmp_path / "SMPL.pkl").write_bytes(pickle.dumps(data, protocol))
     monkeypatch.delitem(sys.modules, "chumpy.ch")
     body = BodyModel.load(tmp_path / "SMPL.pkl")
@@ -251,10 +290,18 @@ class Runs:
 @pytest.mark.parametrize(
     "evil",
     [
-        Runs(pytest.fail, ("a pickle was run",)), Runs(eval, ("1/0",)), Runs(copyreg._reconstructor, (collections.Counter, object, None)), Runs(np.load, ("x",)), Runs(getattr, ("x", "upper")),
-        [1, 2], {"v_template": Runs(exec, ("1/0",))}, {"v_template": "text"}, {"v_template": np.array([{}], object)}, {"v_template": np.full((4, 3), np.nan)},
+        Runs(pytest.fail, ("a pickle was run",)),
+        Runs(eval, ("1/0",)),
+        Runs(copyreg._reconstructor, (collections.Counter, object, None)),
+        Runs(np.load, ("x",)),
+        Runs(getattr, ("x", "upper")),
+        [1, 2],
+        {"v_template": Runs(exec, ("1/0",))},
+        {"v_template": "text"},
+        {"v_template": np.array([{}], object)},
+        {"v_template": np.full((4, 3), np.nan)},
     ],
-)  # fmt: skip
+)
 def test_hostile_pickles_are_refused(tmp_path, evil):
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(evil, 2))
     with pytest.raises(UserError) as caught:
@@ -277,13 +324,19 @@ def test_damaged_pickles_are_refused(tmp_path):
             BodyModel.load(tmp_path / "broken.pkl")
 
 
-@pytest.mark.parametrize("wrong", [{"f": -1}, {"f": None}, {"kintree_table": 77}, {"kintree_table": -1}, {"weights": 0}, {"weights": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"f": -1}, {"f": None}, {"kintree_table": 77}, {"kintree_table": -1}, {"weights": 0}, {"weights": -1}]
+)
 def test_bodies_that_contradict_themselves_are_refused(tmp_path, wrong):
     """Each array of its right shape, its values times or instead something impossible."""
     with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as file:
         arrays = {k: file[k] for k in file}
     ((name, value),) = wrong.items()
-    arrays[name] = arrays[name][:0] if value is None else np.full(arrays[name].shape, value, np.int64 if name != "weights" else np.float32)
+    arrays[name] = (
+        arrays[name][:0]
+        if value is None
+        else np.full(arrays[name].shape, value, np.int64 if name != "weights" else np.float32)
+    )
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(UserError, match="SMPL's layout"):
         BodyModel.load(tmp_path / "wrong.npz")
@@ -304,7 +357,13 @@ def test_smpl_h_and_x_become_smpl(tmp_path, joints, fingers):
         weights[:, first + 13] = 0.5 * arrays["weights"][:, hand - 2]
         weights[:, hand - 2] *= 0.5
         regressor[first + 3] = arrays["J_regressor"][hand]
-    big = {**arrays, "weights": weights, "J_regressor": regressor, "kintree_table": np.stack([parents, np.arange(joints)]), "posedirs": np.zeros((6890, 3, 9 * (joints - 1)), np.float32)}
+    big = {
+        **arrays,
+        "weights": weights,
+        "J_regressor": regressor,
+        "kintree_table": np.stack([parents, np.arange(joints)]),
+        "posedirs": np.zeros((6890, 3, 9 * (joints - 1)), np.float32),
+    }
     big["shapedirs"] = np.concatenate([arrays["shapedirs"], np.zeros((6890, 3, 380), np.float32)], 2)
     np.savez(tmp_path / "big.npz", **big)
     body = BodyModel.load(tmp_path / "big.npz")

@@ -15,26 +15,26 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-import gui.app
-import gui.inputs
-import gui.window
+import lvd_live.gui.app
+import lvd_live.gui.inputs
+import lvd_live.gui.window
 import main
-from gui.app import application
-from gui.inputs import Input, camera_names
-from gui.job import JobDialog
-from gui.painter import Painter
-from gui.review import Review, load
-from gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
-from gui.window import MainWindow
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.errors import UserError
+from lvd_live.gui.app import application
+from lvd_live.gui.inputs import Input, camera_names
+from lvd_live.gui.job import JobDialog
+from lvd_live.gui.painter import Painter
+from lvd_live.gui.review import Review, load
+from lvd_live.gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
+from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import BlazePoseFinder
 from lvd_live.session.library import list_sessions, open_session
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
-from lvd_live.tracker import Tracker
+from lvd_live.tracking.tracker import Tracker
 from tests.fakes import FakeFinder
 from tests.mjpeg import Camera
 
@@ -63,7 +63,7 @@ def camera(pictures):
 
 @pytest.fixture
 def make_window(qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr(gui.window, "RECORDINGS", tmp_path / "recordings")
+    monkeypatch.setattr(lvd_live.gui.window, "RECORDINGS", tmp_path / "recordings")
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
 
     def make(make_finder=lambda: BlazePoseFinder(MODELS / "blazepose"), make_tracker=Tracker.load):
@@ -107,11 +107,25 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
     assert window.view.of.fit.vertex_std.any()
     window._tell()
-    for fact in ("camera stream", "running", window.pipeline.tracker.runtime.provider, "preset live", "tracked", "iteration", "fits/s", "ms", "dropped", "×"):
+    for fact in (
+        "camera stream",
+        "running",
+        window.pipeline.tracker.runtime.provider,
+        "preset live",
+        "tracked",
+        "iteration",
+        "fits/s",
+        "ms",
+        "dropped",
+        "×",
+    ):
         assert fact in window.status.text()
 
     tracker = window.pipeline.tracker
-    for control, option, value in ((controls.iterations, "iterations", 3), (controls.evidence, "evidence", "maps")):
+    for control, option, value in (
+        (controls.iterations, "iterations", 3),
+        (controls.conditioning, "conditioning", "maps"),
+    ):
         control.setCurrentIndex(control.findData(value))
         assert getattr(tracker, option) == value
     controls.warm.setChecked(False)
@@ -156,7 +170,11 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     replay = Review(*load(list_sessions(sessions)[0].path))
     replay.show()
     qtbot.waitUntil(lambda: replay.shown is not None, timeout=SOON_MS)
-    assert replay.shown.vertices.shape == (6890, 3) and replay.reader.calibration.known and "expected error" in replay.label.text()
+    assert (
+        replay.shown.vertices.shape == (6890, 3)
+        and replay.reader.calibration.known
+        and "expected error" in replay.label.text()
+    )
     replay.close()
 
     png = window.snapshot(tmp_path)
@@ -168,7 +186,11 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     seen, drawn = window.displayed, window.view
     controls.colour.setCurrentIndex(COLOURS.index("plain"))  # seen at once, though nothing new comes
     qtbot.waitUntil(lambda: window.view is not drawn, timeout=SOON_MS)
-    assert window.displayed == seen and window.view.of is drawn.of and not np.array_equal(window.view.colours, drawn.colours)
+    assert (
+        window.displayed == seen
+        and window.view.of is drawn.of
+        and not np.array_equal(window.view.colours, drawn.colours)
+    )
     window.actions_by_name["step"].trigger()
     qtbot.waitUntil(lambda: window.displayed > seen, timeout=SOON_MS)
     qtbot.wait(300)
@@ -196,10 +218,14 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
 
 def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp_path, monkeypatch, capsys):
     """main.py --camera URL, all the way."""
-    monkeypatch.setattr(gui.app, "has_display", lambda: True)
-    monkeypatch.setattr(gui.window, "RECORDINGS", tmp_path / "recordings")
-    monkeypatch.setattr(gui.window, "QSettings", lambda *names: QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat))
-    monkeypatch.setattr(gui.app.signal, "signal", lambda *given: None)
+    monkeypatch.setattr(lvd_live.gui.app, "has_display", lambda: True)
+    monkeypatch.setattr(lvd_live.gui.window, "RECORDINGS", tmp_path / "recordings")
+    monkeypatch.setattr(
+        lvd_live.gui.window,
+        "QSettings",
+        lambda *names: QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat),
+    )
+    monkeypatch.setattr(lvd_live.gui.app.signal, "signal", lambda *given: None)
     seen = {}
     close = MainWindow.closeEvent
 
@@ -212,11 +238,20 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
         close(window, event)
 
     monkeypatch.setattr(MainWindow, "closeEvent", look_before_closing)
-    assert main.main(["--camera", camera.url, "--benchmark", "1.5", "--height", "1.75", "--iterations", "2", "--record", "walk"]) == 0
+    assert (
+        main.main(
+            ["--camera", camera.url, "--benchmark", "1.5", "--height", "1.75", "--iterations", "2", "--record", "walk"]
+        )
+        == 0
+    )
     changed = np.abs(seen["bare"].astype(int) - seen["drawn"]).max(-1) > 20
     assert 0.01 < changed.mean() < 0.5  # the mesh lies on a part of the picture
     assert len(np.unique(seen["space"].reshape(-1, 3), axis=0)) > 100
-    colours = {seen["grabbed"].pixel(x, y) for x in range(0, seen["grabbed"].width(), 5) for y in range(0, seen["grabbed"].height(), 5)}
+    colours = {
+        seen["grabbed"].pixel(x, y)
+        for x in range(0, seen["grabbed"].width(), 5)
+        for y in range(0, seen["grabbed"].height(), 5)
+    }
     assert len(colours) > 100
     assert seen["height"] == 1.75 and seen["fit"].iterations == 2
     assert [s.name for s in list_sessions(tmp_path / "recordings")] == ["walk"]
@@ -225,12 +260,19 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
 
 
 def test_options_of_the_command_line_are_what_the_controls_show(window):
-    window.controls.choose(preset="live", height=1.75, iterations=2, evidence="maps", outline=False)
-    assert window.controls.options == {"iterations": 2, "evidence": "maps", "height": 1.75, "warm": True, "outline": False, "uncertainty": 8}
+    window.controls.choose(preset="live", height=1.75, iterations=2, conditioning="maps", outline=False)
+    assert window.controls.options == {
+        "iterations": 2,
+        "conditioning": "maps",
+        "height": 1.75,
+        "warm": True,
+        "outline": False,
+        "uncertainty": 8,
+    }
     window.controls.choose(height=None)  # not given: as it is
     assert window.controls.options["height"] == 1.75
-    window.controls.choose(iterations="auto", evidence="all")
-    assert window.controls.options["iterations"] is None and window.controls.options["evidence"] == "all"
+    window.controls.choose(iterations="auto", conditioning="all")
+    assert window.controls.options["iterations"] is None and window.controls.options["conditioning"] == "all"
 
 
 def test_another_network_comes_without_another_source(qtbot, window, camera):
@@ -261,7 +303,9 @@ def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camer
     window.controls.warm.setChecked(False)
     loaded.set()
     qtbot.waitUntil(lambda: fitted(window), timeout=SOON_MS)
-    qtbot.waitUntil(lambda: (window.pipeline.tracker.height, window.pipeline.tracker.warm) == (1.93, False), timeout=SOON_MS)
+    qtbot.waitUntil(
+        lambda: (window.pipeline.tracker.height, window.pipeline.tracker.warm) == (1.93, False), timeout=SOON_MS
+    )
 
 
 def test_a_recording_ends_where_the_options_change(qtbot, window, camera, tmp_path):
@@ -283,7 +327,11 @@ def test_smoothing_without_warm_starts(warm):
     painter, rng = object.__new__(Painter), np.random.default_rng(0)
     painter.pipeline, painter._level, painter._filter = SimpleNamespace(tracker=SimpleNamespace(warm=warm)), "off", None
     meshes = rng.normal(0, 0.01, (40, 50, 3)).astype(np.float32) + [0, 0, 3]
-    result = lambda i: SimpleNamespace(person=SimpleNamespace(is_new=False), fit=SimpleNamespace(cold=True), frame=SimpleNamespace(timestamp_ns=i * 33_000_000))
+    result = lambda i: SimpleNamespace(
+        person=SimpleNamespace(is_new=False),
+        fit=SimpleNamespace(cold=True),
+        frame=SimpleNamespace(timestamp_ns=i * 33_000_000),
+    )
     shown = np.stack([painter._smooth(mesh, result(i), "high") for i, mesh in enumerate(meshes)])
     ratio = np.diff(shown, axis=0).std() / np.diff(meshes, axis=0).std()
     assert ratio == pytest.approx(1) if warm else ratio < 0.5
@@ -307,7 +355,9 @@ def drop(window, path):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
     at = QPointF(QPoint(50, 50))
-    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+    window.dropEvent(
+        QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    )
 
 
 def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictures, tmp_path):
@@ -319,11 +369,18 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
     drop(window, video)
     dialog = window.findChild(JobDialog)
     qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=FIRST_MESH_MS)
-    qtbot.waitUntil(lambda: window.findChild(Review) is not None and window.findChild(Review).shown is not None, timeout=FIRST_MESH_MS)
+    qtbot.waitUntil(
+        lambda: window.findChild(Review) is not None and window.findChild(Review).shown is not None,
+        timeout=FIRST_MESH_MS,
+    )
     review = window.findChild(Review)
     review.slider.setValue(5)
     qtbot.waitUntil(lambda: review.shown.of == 5, timeout=SOON_MS)
-    assert review.shown.vertices is not None and review.space.view is review.shown and (tmp_path / "recordings" / "walk.npz").exists()
+    assert (
+        review.shown.vertices is not None
+        and review.space.view is review.shown
+        and (tmp_path / "recordings" / "walk.npz").exists()
+    )
     review.close()
 
 
@@ -333,7 +390,9 @@ def test_a_dropped_address_or_picture_is_opened(window, monkeypatch, tmp_path):
     data = QMimeData()
     data.setUrls([QUrl("rtsp://there/1")])
     at = QPointF(QPoint(50, 50))
-    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+    window.dropEvent(
+        QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    )
     drop(window, tmp_path / "me.jpg")
     assert opened == [Input("camera", "rtsp://there/1"), Input("images", str(tmp_path / "me.jpg"))]
 
@@ -392,11 +451,20 @@ def test_another_source_does_not_wait_for_the_last_one(qtbot, window):
     assert time.monotonic() - began < 0.1
 
 
-@pytest.mark.skipif(not gui.app.has_display() or sys.platform == "win32", reason="a process of its own needs a display for its window, and a polite signal")
+@pytest.mark.skipif(
+    not lvd_live.gui.app.has_display() or sys.platform == "win32",
+    reason="a process of its own needs a display for its window, and a polite signal",
+)
 @pytest.mark.parametrize("seconds", [1.5, 4.0])
 def test_a_signal_closes_the_window_while_models_load_or_later(camera, tmp_path, seconds):
     environment = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "main.py", "--camera", camera.url], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--camera", camera.url],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(seconds)
     process.terminate()
     _, said = process.communicate(timeout=10)
@@ -411,7 +479,12 @@ def test_choices_are_remembered(make_window, tmp_path):
     first.controls.space.setChecked(False)
     first.close()
     again = make_window()
-    assert (again.controls.colour.currentIndex(), again.controls.mirror.isChecked(), again.controls.height_m.value(), again.space.isVisible()) == (2, True, 1.71, False)
+    assert (
+        again.controls.colour.currentIndex(),
+        again.controls.mirror.isChecked(),
+        again.controls.height_m.value(),
+        again.space.isVisible(),
+    ) == (2, True, 1.71, False)
     again.settings.setValue("opacity", "rubbish")
     assert make_window().controls.opacity.value() == 65
     again.close()
@@ -420,12 +493,16 @@ def test_choices_are_remembered(make_window, tmp_path):
 def test_plots_and_controls_fit_into_800_pixels(qtbot, window):
     window.resize(1280, 800)
     QApplication.processEvents()
-    assert window.height() == 800 and window.plots.geometry().bottom() < 800 and window.plots.visibleRegion().boundingRect().height() == window.plots.height()
+    assert (
+        window.height() == 800
+        and window.plots.geometry().bottom() < 800
+        and window.plots.visibleRegion().boundingRect().height() == window.plots.height()
+    )
     assert window.controls.verticalScrollBar().maximum() == 0
 
 
 def test_the_window_does_not_wait_for_torch():
-    code = "import sys, gui.app, gui.window; assert 'torch' not in sys.modules, 'torch is imported before the window shows'"
+    code = "import sys, lvd_live.gui.app, lvd_live.gui.window; assert 'torch' not in sys.modules, 'torch is imported before the window shows'"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -453,9 +530,14 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
         node.mkdir()
         (node / "name").write_text(f"{name}\n")
         (node / "index").write_text(f"{index}\n")
-    monkeypatch.setattr(gui.inputs, "_V4L", tmp_path)
+    monkeypatch.setattr(lvd_live.gui.inputs, "_V4L", tmp_path)
     assert camera_names() == ["0: Front", "2: Back"]
-    assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == ["Front", "Back", "camera 5", "camera stream"]
+    assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == [
+        "Front",
+        "Back",
+        "camera 5",
+        "camera stream",
+    ]
     monkeypatch.undo()
     camera_names()  # the next test sees this machine's
 
@@ -463,27 +545,52 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
 def test_what_is_chosen_in_a_dialog_is_opened(window, monkeypatch):
     opened = []
     monkeypatch.setattr(window, "open", opened.append)
-    monkeypatch.setattr(gui.inputs, "camera_names", lambda: ["0: Front", "2: Back"])
-    for answer, chosen in ((("2: Back", True), Input("camera", "2")), ((" rtsp://there ", True), Input("camera", "rtsp://there")), (("0: Front", False), None), (("  ", True), None)):
-        monkeypatch.setattr(gui.inputs.QInputDialog, "getItem", lambda *_, answer=answer: answer)
+    monkeypatch.setattr(lvd_live.gui.inputs, "camera_names", lambda: ["0: Front", "2: Back"])
+    for answer, chosen in (
+        (("2: Back", True), Input("camera", "2")),
+        ((" rtsp://there ", True), Input("camera", "rtsp://there")),
+        (("0: Front", False), None),
+        (("  ", True), None),
+    ):
+        monkeypatch.setattr(lvd_live.gui.inputs.QInputDialog, "getItem", lambda *_, answer=answer: answer)
         window.actions_by_name["camera"].trigger()
         assert opened == ([] if chosen is None else [chosen])
         opened.clear()
-    for action, dialog, answer, chosen in (("video", "getOpenFileName", ("a.mp4", ""), Input("video", "a.mp4")), ("images", "getExistingDirectory", "folder", Input("images", "folder"))):
-        monkeypatch.setattr(gui.inputs.QFileDialog, dialog, lambda *_, answer=answer: answer)
+    for action, dialog, answer, chosen in (
+        ("video", "getOpenFileName", ("a.mp4", ""), Input("video", "a.mp4")),
+        ("images", "getExistingDirectory", "folder", Input("images", "folder")),
+    ):
+        monkeypatch.setattr(lvd_live.gui.inputs.QFileDialog, dialog, lambda *_, answer=answer: answer)
         window.actions_by_name[action].trigger()
-        monkeypatch.setattr(gui.inputs.QFileDialog, dialog, lambda *_, answer=answer: ("", "") if isinstance(answer, tuple) else "")
+        monkeypatch.setattr(
+            lvd_live.gui.inputs.QFileDialog,
+            dialog,
+            lambda *_, answer=answer: ("", "") if isinstance(answer, tuple) else "",
+        )
         window.actions_by_name[action].trigger()  # and nothing is
         assert opened == [chosen]
         opened.clear()
     processed = []
     monkeypatch.setattr(window, "process", processed.append)
-    monkeypatch.setattr(gui.inputs.QFileDialog, "getOpenFileName", lambda *_: ("b.mp4", ""))
+    monkeypatch.setattr(lvd_live.gui.inputs.QFileDialog, "getOpenFileName", lambda *_: ("b.mp4", ""))
     window.actions_by_name["process"].trigger()
     assert processed == [Path("b.mp4")] and not opened
 
 
-@pytest.mark.parametrize("stated", [None, 3, {}, {"std": [0, 1]}, {"std": [0, 1], "error": [0]}, {"std": ["a"], "error": [1]}, {"std": [1, 0], "error": [0, 1]}, {"std": [0, float("nan")], "error": [0, 1]}, {"std": [], "error": []}])
+@pytest.mark.parametrize(
+    "stated",
+    [
+        None,
+        3,
+        {},
+        {"std": [0, 1]},
+        {"std": [0, 1], "error": [0]},
+        {"std": ["a"], "error": [1]},
+        {"std": [1, 0], "error": [0, 1]},
+        {"std": [0, float("nan")], "error": [0, 1]},
+        {"std": [], "error": []},
+    ],
+)
 def test_a_file_may_state_any_calibration(stated):
     calibration = Calibration({"tracker": {"calibration": stated}})
     assert not calibration.known and calibration.error_mm(np.float32([0.02])) == pytest.approx(20)

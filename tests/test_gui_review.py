@@ -9,12 +9,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 
-from gui.app import application
-from gui.browser import Browser
-from gui.job import Job, JobDialog
-from gui.review import Pictures, Review, gaps, load
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, Exported
+from lvd_live.gui.app import application
+from lvd_live.gui.browser import Browser
+from lvd_live.gui.job import Job, JobDialog
+from lvd_live.gui.review import Pictures, Review, gaps, load
 from lvd_live.paths import DEMO
 from lvd_live.session import library
 from lvd_live.session.sequence import load_sequence
@@ -183,7 +183,11 @@ def test_the_browser_opens_renames_and_deletes(app, tmp_path, monkeypatch):
     folder = record(tmp_path, count=35).path
     opened = []
     browser = Browser(tmp_path, show_take=lambda parent, path: opened.append(path))
-    assert browser.table.item(0, 1).text() == "walk" and browser.table.item(0, 4).text() == "35" and not browser.table.item(0, 0).icon().isNull()
+    assert (
+        browser.table.item(0, 1).text() == "walk"
+        and browser.table.item(0, 4).text() == "35"
+        and not browser.table.item(0, 0).icon().isNull()
+    )
     browser.buttons["open"].click()
     assert opened == [folder]
     monkeypatch.setattr(QInputDialog, "getText", lambda *a, **k: ("run", True))
@@ -207,14 +211,17 @@ def test_an_empty_folder_of_recordings_says_so(app, tmp_path):
 def test_the_browser_exports_and_says_what_became_of_it(app, tmp_path, monkeypatch):
     record(tmp_path, count=35)
     browser = Browser(tmp_path)
+
     def export(source, target, *, format, progress):
         progress(0, 35)
         return Exported(target, 35, (f"{format} of {source.name}",))
 
-    monkeypatch.setattr("gui.browser.export", export)
+    monkeypatch.setattr("lvd_live.gui.browser.export", export)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS["glb"].title, True))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "walk"), ""))
     browser.buttons["export"].click()
     assert not browser.buttons["trash"].isEnabled() and browser.buttons["open"].isEnabled()
     wait(app, lambda: browser.buttons["trash"].isEnabled())
-    assert browser.hint.text() == f"Exported 35 frames to {tmp_path / 'walk.glb'}. glb of {browser.sessions[0].path.name}"
+    assert (
+        browser.hint.text() == f"Exported 35 frames to {tmp_path / 'walk.glb'}. glb of {browser.sessions[0].path.name}"
+    )

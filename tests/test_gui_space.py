@@ -5,9 +5,9 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from gui.app import application
-from gui.shading import View
-from gui.space import BACKGROUND, FOV, FRUSTUM, SpaceView, distance_to_see, draw_lines, frustum_lines, turned
+from lvd_live.gui.app import application
+from lvd_live.gui.shading import View
+from lvd_live.gui.space import BACKGROUND, FOV, FRUSTUM, SpaceView, distance_to_see, draw_lines, frustum_lines, turned
 from tests.fakes import FACES, SHAPE
 
 K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
@@ -82,7 +82,14 @@ def _moved(to):
     from PySide6.QtCore import QEvent, QPointF
     from PySide6.QtGui import QMouseEvent
 
-    return QMouseEvent(QEvent.Type.MouseMove, QPointF(to), QPointF(to), Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    return QMouseEvent(
+        QEvent.Type.MouseMove,
+        QPointF(to),
+        QPointF(to),
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
 
 
 def test_the_pyramid_opens_toward_the_scene():

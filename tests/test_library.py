@@ -25,8 +25,14 @@ def test_the_list_tells_what_is_there_newest_first(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "clip.mp4").write_bytes(b"x")
     first, second = list_sessions(tmp_path)
-    assert (first.path, first.name, first.frames, first.dropped, first.whole) == (new, "new", 39, 0, True) and first.seconds == pytest.approx(1.3)
-    assert second.path == old and second.started == datetime.datetime(2020, 2, 3, 3, 5, 6, tzinfo=datetime.timezone.utc)
+    assert (first.path, first.name, first.frames, first.dropped, first.whole) == (
+        new,
+        "new",
+        39,
+        0,
+        True,
+    ) and first.seconds == pytest.approx(1.3)
+    assert second.path == old and second.started == datetime.datetime(2020, 2, 3, 3, 5, 6, tzinfo=datetime.UTC)
     assert cv2.imread(str(first.thumbnail)).shape == (64, 96, 3)
     assert list_sessions(tmp_path / "none") == []
 
@@ -50,7 +56,10 @@ def test_renaming_changes_the_name_and_the_folder_and_overwrites_nothing(tmp_pat
     path = rename(path, "Tänze / 2")
     assert path.name == "2026-01-02_03-04-05-Tänze-2" and list_sessions(tmp_path)[-1].path.parent == tmp_path
     other = rename(other, "Tänze / 2")
-    assert other.name == "2026-01-02_03-04-05-Tänze-2-2" and open_session(path).name == open_session(other).name == "Tänze / 2"
+    assert (
+        other.name == "2026-01-02_03-04-05-Tänze-2-2"
+        and open_session(path).name == open_session(other).name == "Tänze / 2"
+    )
     assert rename(path, "Tänze / 2") == path and len(list_sessions(tmp_path)) == 2
     with pytest.raises(UserError, match="no recorded session"):
         rename(tmp_path, "x")

@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from lvd_live import live
 from lvd_live.errors import UserError
-from lvd_live.live import Pipeline, Slot
-from lvd_live.smoothing import LEVELS, OneEuro
+from lvd_live.pipeline import live
+from lvd_live.pipeline.live import Pipeline, Slot
+from lvd_live.tracking.smoothing import LEVELS, OneEuro
 from tests.fakes import FakeFinder, FakeFrame, FakeTracker
 
 
@@ -58,7 +58,14 @@ def wait_until(condition, seconds=5.0):
 
 def pipeline(source, *, live, tracker=None, finder=None, stills=False):
     results = []
-    made = Pipeline(lambda: source, lambda: finder or FakeFinder(), lambda: tracker or Tracker(), live=live, stills=stills, on_result=results.append)
+    made = Pipeline(
+        lambda: source,
+        lambda: finder or FakeFinder(),
+        lambda: tracker or Tracker(),
+        live=live,
+        stills=stills,
+        on_result=results.append,
+    )
     return made, results
 
 
@@ -123,7 +130,9 @@ def test_another_size_of_picture_is_another_scene():
     finder, tracker = FakeFinder(), Tracker()
     p, results = pipeline(Turning(), live=False, tracker=tracker, finder=finder)
     wait_until(lambda: len(results) == 9)
-    assert finder.resets == 2 and tracker.resets == 2 and [r.fit.cold for r in results] == [i in (0, 5) for i in range(9)]
+    assert (
+        finder.resets == 2 and tracker.resets == 2 and [r.fit.cold for r in results] == [i in (0, 5) for i in range(9)]
+    )
     p.close()
 
 
@@ -251,7 +260,10 @@ def test_a_slot_keeps_order_when_it_waits():
 def test_one_euro_smooths_what_stands_and_follows_what_moves():
     rng = np.random.default_rng(0)
     filters = {level: OneEuro(LEVELS[level]) for level in ("low", "high")}
-    still = {level: np.stack([f(rng.normal(0, 0.01, (200, 3)), i * 33_000_000) for i in range(90)])[30:] for level, f in filters.items()}
+    still = {
+        level: np.stack([f(rng.normal(0, 0.01, (200, 3)), i * 33_000_000) for i in range(90)])[30:]
+        for level, f in filters.items()
+    }
     assert still["high"].std() < 0.8 * still["low"].std() and still["low"].std() < 0.7 * 0.01
     for f in filters.values():
         f.reset()

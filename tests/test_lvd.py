@@ -10,28 +10,35 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvd_live.errors import UserError
-from lvd_live.lvd import packed
-from lvd_live.lvd.descent import descend, descend_plainly
-from lvd_live.lvd.field import Field, FoldedField, Seen, each_its_own, sample
-from lvd_live.lvd.hourglass import upsample
-from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, Maps, landmark_maps, network_input, warp_map
-from lvd_live.lvd.evidence import region_in_crop
-from lvd_live.lvd.runtime import Runtime
-from lvd_live.lvd.step import Step
+from lvd_live.lvd.backbones.hourglass import upsample
+from lvd_live.lvd.descent import descend, descend_reference
+from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.field import Field, sample
+from lvd_live.lvd.folded_field import FoldedField, per_vertex_head
+from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, AlignedFeatures, landmark_maps, network_input, warp_map
+from lvd_live.lvd.runtime import onednn
+from lvd_live.lvd.runtime.graph_step import GraphStep
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations, spread
 from lvd_live.lvd.weights import load_network, load_weights, save_weights
 from lvd_live.person.crop import Crop
 from lvd_live.person.roi import Roi
 from lvd_live.person.types import Person
+from lvd_live.tracking.conditioning import region_in_crop
 
 HEIGHT = 1.6  # of a body that fills the crop, half crops
 TIGHT = 1e-4 * HEIGHT
 
 
-@pytest.fixture(params=[(None, 0, 0), (0.288, 0, 0), (0.288, 7, 5)], ids=["published", "clipped", "clipped, told the whole and landmarks"])
+@pytest.fixture(
+    params=[(None, 0, 0), (0.288, 0, 0), (0.288, 7, 5)],
+    ids=["published", "clipped", "clipped, told the whole and landmarks"],
+)
 def field(request):
     torch.manual_seed(0)
-    field = Field(features=40, hidden=64, vertices=150, clip=request.param[0], whole=request.param[1], landmarks=request.param[2])
+    field = Field(
+        features=40, hidden=64, vertices=150, clip=request.param[0], whole=request.param[1], landmarks=request.param[2]
+    )
     with torch.no_grad():
         for p in field.parameters():
             p.add_(0.05 * torch.randn_like(p))
@@ -43,7 +50,9 @@ def points_and_map(batch=2, n=150, seed=1):
     g = torch.Generator().manual_seed(seed)
     landmarks = torch.rand(batch, 5, 4, generator=g)
     landmarks[0, 2, 3] = 0
-    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), Seen(torch.randn(batch, 40, 12, 12, generator=g), torch.randn(batch, 7, generator=g), landmarks)
+    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), CropFeatures(
+        torch.randn(batch, 40, 12, 12, generator=g), torch.randn(batch, 7, generator=g), landmarks
+    )
 
 
 def test_paper_preset_has_the_published_size():
@@ -51,19 +60,23 @@ def test_paper_preset_has_the_published_size():
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     assert millions == pytest.approx(25.84, abs=0.05)
     assert network.backbone.channels == 1024 and network.field.vertices == 6890
-    assert [tuple(layer.weight.shape) for layer in (network.field.layer1, network.field.layer2, network.field.head)] == [(512, 1027), (512, 512), (20670, 512)]
+    assert [
+        tuple(layer.weight.shape) for layer in (network.field.layer1, network.field.layer2, network.field.head)
+    ] == [(512, 1027), (512, 512), (20670, 512)]
     with torch.inference_mode():
-        assert network.see(torch.zeros(1, 4, 64, 64)).features.shape == (1, 1024, 32, 32)
+        assert network.encode(torch.zeros(1, 4, 64, 64)).features.shape == (1, 1024, 32, 32)
 
 
 @pytest.mark.parametrize("size", [128, 192, 256])
 def test_live_preset_shapes(size):
     network = LVD(PRESETS["live"]).eval()
     with torch.inference_mode():
-        features = network.see(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4)).features
+        features = network.encode(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4)).features
     assert features.shape == (1, network.backbone.channels, size // 4, size // 4)
     with torch.inference_mode():
-        torch.testing.assert_close(network.see(torch.zeros(1, 4, size, size)).features, features)  # no landmarks: maps of zeros
+        torch.testing.assert_close(
+            network.encode(torch.zeros(1, 4, size, size)).features, features
+        )  # no landmarks: maps of zeros
 
 
 def test_the_finders_maps_are_drawn_where_its_mask_is():
@@ -72,7 +85,14 @@ def test_the_finders_maps_are_drawn_where_its_mask_is():
     mask = np.zeros((64, 64), np.float32)
     mask[12:50, 20:41] = 1
     roi = Roi(210.0, 160.0, 190.0, 0.4)
-    person = Person(mask, roi.T_grid_from_picture(64), np.zeros((33, 3), np.float32), rng.normal(size=(33, 3)).astype(np.float32), 1.0, True)
+    person = Person(
+        mask,
+        roi.T_grid_from_picture(64),
+        np.zeros((33, 3), np.float32),
+        rng.normal(size=(33, 3)).astype(np.float32),
+        1.0,
+        True,
+    )
     crop = Crop(np.array([200.0, 170.0]), 130.0)
     region = torch.from_numpy(region_in_crop(person.T_mask_from_picture, 64, crop)[None])
     drawn = warp_map(torch.from_numpy(mask[None, None]), region, 96)[0, 0].numpy()
@@ -83,10 +103,16 @@ def test_maps_and_landmarks_reach_the_features():
     torch.manual_seed(0)
     network = LVD(PRESETS["live"]).eval()
     picture, landmarks = torch.zeros(1, 4, 64, 64), torch.rand(1, len(LANDMARKS), 4)
-    maps = Maps(torch.randint(0, 99, (1, 48, 32, 32), dtype=torch.uint8), torch.randint(0, 99, (1, 288, 8, 8), dtype=torch.uint8), torch.tensor([[[1.0, 0, 0], [0, -1, 0]]]))
+    maps = AlignedFeatures(
+        torch.randint(0, 99, (1, 48, 32, 32), dtype=torch.uint8),
+        torch.randint(0, 99, (1, 288, 8, 8), dtype=torch.uint8),
+        torch.tensor([[[1.0, 0, 0], [0, -1, 0]]]),
+    )
     with torch.inference_mode():
-        seen = [network.see(picture, l, m) for l, m in ((None, None), (landmarks, None), (None, maps), (landmarks, maps))]
-        nothing = network.see(picture, None, Maps(maps.fine * 0, maps.coarse * 0, maps.region))
+        seen = [
+            network.encode(picture, l, m) for l, m in ((None, None), (landmarks, None), (None, maps), (landmarks, maps))
+        ]
+        nothing = network.encode(picture, None, AlignedFeatures(maps.fine * 0, maps.coarse * 0, maps.region))
     torch.testing.assert_close(nothing.features, seen[0].features)
     for a, b in combinations(seen, 2):
         assert not torch.allclose(a.features, b.features, atol=1e-3) and not torch.equal(a.whole, b.whole)
@@ -99,7 +125,7 @@ class Still(FoldedField):
         torch.nn.Module.__init__(self)
         self.pull = pull
 
-    def diagonal(self, points, folded, targets):
+    def diagonal(self, points, prepared, targets):
         return -points * self.pull
 
 
@@ -122,50 +148,64 @@ def test_diagonal_of_all_queries(field):
     points, seen = points_and_map()
     everything = field(points, seen, torch.arange(150))
     assert everything.shape == (2, 150, 150, 3)
-    torch.testing.assert_close(field.diagonal(points, seen), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0)
+    torch.testing.assert_close(
+        field.diagonal(points, seen), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0
+    )
 
 
 def test_a_subset_of_targets(field):
     points, seen = points_and_map()
     some = torch.tensor([3, 77, 149, 3])
-    torch.testing.assert_close(field(points, seen, some), field(points, seen, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0)
-    torch.testing.assert_close(field.diagonal(points[:, some], seen, some), field.diagonal(points, seen)[:, some], atol=TIGHT, rtol=0)
+    torch.testing.assert_close(
+        field(points, seen, some), field(points, seen, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0
+    )
+    torch.testing.assert_close(
+        field.diagonal(points[:, some], seen, some), field.diagonal(points, seen)[:, some], atol=TIGHT, rtol=0
+    )
 
 
 def test_folding_is_exact_inside_and_outside_the_picture(field):
     points, seen = points_and_map()
     assert (points[..., :2].abs() > 1).any(-1).float().mean() > 0.2
-    folded = FoldedField(field)
-    torch.testing.assert_close(folded.diagonal(points, folded.prepare(seen)), field.diagonal(points, seen), atol=TIGHT, rtol=0)
+    prepared = FoldedField(field)
+    torch.testing.assert_close(
+        prepared.diagonal(points, prepared.prepare(seen)), field.diagonal(points, seen), atol=TIGHT, rtol=0
+    )
 
 
 def test_landmarks_without_confidence_are_no_landmarks():
     torch.manual_seed(0)
     field = Field(features=40, hidden=64, vertices=150, clip=0.288, landmarks=5)
     points, seen = points_and_map()
-    nothing = Seen(seen.features, None, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
-    torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, Seen(seen.features)))
-    assert (field.diagonal(points, Seen(seen.features, None, seen.landmarks)) - field.diagonal(points, nothing)).abs().max() > 0.01
+    nothing = CropFeatures(seen.features, None, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
+    torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, CropFeatures(seen.features)))
+    assert (
+        field.diagonal(points, CropFeatures(seen.features, None, seen.landmarks)) - field.diagonal(points, nothing)
+    ).abs().max() > 0.01
 
 
 def test_first_iteration_from_a_point(field):
     _, seen = points_and_map()
-    folded = FoldedField(field)
-    table = folded.prepare(seen)
+    prepared = FoldedField(field)
+    table = prepared.prepare(seen)
     start = torch.tensor([[0.1, -0.2, 0.05], [1.4, 0.0, 0.0]])
     everyone = start[:, None].expand(-1, 150, -1)
-    torch.testing.assert_close(folded.diagonal_from_point(start, table), folded.diagonal(everyone.contiguous(), table), atol=TIGHT, rtol=0)
+    torch.testing.assert_close(
+        prepared.diagonal_from_point(start, table), prepared.diagonal(everyone.contiguous(), table), atol=TIGHT, rtol=0
+    )
 
 
 @pytest.mark.parametrize("iterations", [1, 6])
 def test_descent_equals_the_plain_formula(field, iterations):
     _, seen = points_and_map()
-    folded = FoldedField(field)
+    prepared = FoldedField(field)
     start = torch.zeros(2, 3)
     with torch.inference_mode():
         relaxation = 1.0 + 0.1 * iterations
-        plain = descend_plainly(field, seen, start[:, None].expand(-1, 150, -1), iterations=iterations, relaxation=relaxation)
-        fast = descend(folded, folded.prepare(seen), start, iterations=iterations, relaxation=relaxation)
+        plain = descend_reference(
+            field, seen, start[:, None].expand(-1, 150, -1), iterations=iterations, relaxation=relaxation
+        )
+        fast = descend(prepared, prepared.prepare(seen), start, iterations=iterations, relaxation=relaxation)
     assert len(fast.steps) == iterations
     torch.testing.assert_close(fast.vertices, plain, atol=TIGHT, rtol=0)
 
@@ -174,18 +214,25 @@ def test_whole_paper_network_with_exact_rewrites():
     """At a small crop, with few vertices, so that the N×N formula fits a test."""
     torch.manual_seed(1)
     network = LVD(replace(PRESETS["paper"], vertices=60)).eval()
-    picture, mask = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8)
+    picture, mask = (
+        torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8),
+        torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8),
+    )
     with torch.inference_mode():
-        plain = descend_plainly(network.field, network.see(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5)
+        plain = descend_reference(
+            network.field, network.encode(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5
+        )
     runtime = Runtime(network, device="cpu", engine="float32")
-    fast = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
+    fast = runtime.descend(runtime.encode(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
     torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 64, 64), (2, 5, 6, 20), (1, 3, 32, 4)])
 def test_upsampling_is_bicubic(shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(upsample(x), F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        upsample(x), F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True), atol=1e-5, rtol=1e-5
+    )
     x.requires_grad_()
     upsample(x).sum().backward()
     assert torch.isfinite(x.grad).all()
@@ -195,12 +242,19 @@ def with_statistics(preset="live"):
     """A network whose batch norms have seen something, and what it is to look at: pictures, landmarks of 33, feature maps."""
     torch.manual_seed(0)
     network = LVD(replace(PRESETS[preset], vertices=60))
-    picture, mask = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8)
+    picture, mask = (
+        torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
+        torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8),
+    )
     landmarks = torch.rand(2, 33, 4)
-    maps = torch.randint(0, 99, (2, 48, 32, 32), dtype=torch.uint8), torch.randint(0, 99, (2, 288, 8, 8), dtype=torch.uint8), torch.tensor([[[1.0, 0.1, 0], [0, -1, 0.2]]] * 2)
+    maps = (
+        torch.randint(0, 99, (2, 48, 32, 32), dtype=torch.uint8),
+        torch.randint(0, 99, (2, 288, 8, 8), dtype=torch.uint8),
+        torch.tensor([[[1.0, 0.1, 0], [0, -1, 0.2]]] * 2),
+    )
     x = network_input(picture, mask)
     for _ in range(3):
-        network.see(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)], Maps(*maps))
+        network.encode(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)], AlignedFeatures(*maps))
     return network.eval(), (picture, mask, landmarks, maps)
 
 
@@ -208,52 +262,68 @@ def with_statistics(preset="live"):
 @pytest.mark.parametrize("engine, packs", [("float32", True), ("float32", False), ("onnxruntime", False)])
 def test_a_runtime_sees_what_the_network_sees(preset, engine, packs, monkeypatch):
     """Batch norm folded, the field's first layer absorbed by the backbone, layers packed (or not, as on other machines), or the backbone run by onnxruntime."""
-    if packs and not packed.available(torch.device("cpu")):
+    if packs and not onednn.available(torch.device("cpu")):
         pytest.skip("this PyTorch has no oneDNN for this processor")
-    monkeypatch.setattr(packed, "available", lambda device: packs)
+    monkeypatch.setattr(onednn, "available", lambda device: packs)
     network, (picture, mask, landmarks, maps) = with_statistics(preset)
     runtime = Runtime(network, device="cpu", engine=engine)
     for told in (False, True):
         with torch.inference_mode():
-            seen = network.see(network_input(picture, mask), landmarks[:, list(LANDMARKS)] if told else None, Maps(*maps) if told else None)
+            seen = network.encode(
+                network_input(picture, mask),
+                landmarks[:, list(LANDMARKS)] if told else None,
+                AlignedFeatures(*maps) if told else None,
+            )
             plain = FoldedField(network.field).prepare(seen)
-        folded = runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy() if told else None, tuple(m.numpy() for m in maps) if told else None)
-        assert folded.size == plain.size
+        prepared = runtime.encode(
+            picture.numpy(),
+            mask.numpy(),
+            landmarks.numpy() if told else None,
+            tuple(m.numpy() for m in maps) if told else None,
+        )
+        assert prepared.size == plain.size
         everything = torch.arange(plain.rows.shape[:2].numel(), dtype=torch.int32)
         with torch.inference_mode():
-            table = folded.table(everything)
+            table = prepared.table(everything)
         torch.testing.assert_close(table, plain.rows.flatten(0, 1), atol=2e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
 def test_a_deferred_map_is_made_where_vertices_look():
-    if not packed.available(torch.device("cpu")):
+    if not onednn.available(torch.device("cpu")):
         pytest.skip("this PyTorch has no oneDNN for this processor")
     network, (picture, mask, _, _) = with_statistics("paper")
     runtime = Runtime(network, device="cpu", engine="float32")
-    everything, folded = (runtime.see(picture.numpy(), mask.numpy()) for _ in range(2))
+    everything, prepared = (runtime.encode(picture.numpy(), mask.numpy()) for _ in range(2))
     everything.table(torch.arange(everything.rows.shape[:2].numel(), dtype=torch.int32))
     corner = torch.full((2, 60, 3), 0.8) + 0.02 * torch.rand(2, 60, 3)
     corner[1] *= -1
-    torch.testing.assert_close(runtime.field.diagonal(corner, folded), runtime.field.diagonal(corner, everything), atol=TIGHT, rtol=0)
-    there = folded.made[:, :-4].unflatten(1, (folded.size + 2, -1))[:, 1:-1, 1:-1].flatten(1)
+    torch.testing.assert_close(
+        runtime.field.diagonal(corner, prepared), runtime.field.diagonal(corner, everything), atol=TIGHT, rtol=0
+    )
+    there = prepared.made[:, :-4].unflatten(1, (prepared.size + 2, -1))[:, 1:-1, 1:-1].flatten(1)
     assert (1 <= there.sum(1)).all() and (there.sum(1) <= 9).all()
     anywhere = torch.rand(2, 60, 3) * 2.4 - 1.2
-    torch.testing.assert_close(runtime.field.diagonal(anywhere, folded), runtime.field.diagonal(anywhere, everything), atol=TIGHT, rtol=0)
+    torch.testing.assert_close(
+        runtime.field.diagonal(anywhere, prepared), runtime.field.diagonal(anywhere, everything), atol=TIGHT, rtol=0
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6, 8), (1, 1, 7, 8), (2, 1, 6, 8), (1, 3, 6, 8)])
 def test_every_vertex_has_its_own_head(shape):
     weight, hidden = torch.randn(shape[2], 3, shape[3]), torch.randn(shape)
-    torch.testing.assert_close(each_its_own(weight, hidden), (weight * hidden[..., None, :]).sum(-1))
+    torch.testing.assert_close(per_vertex_head(weight, hidden), (weight * hidden[..., None, :]).sum(-1))
 
 
 def test_half_precision_stays_near():
-    if not packed.has_bfloat16(torch.device("cpu")):
+    if not onednn.has_bfloat16(torch.device("cpu")):
         pytest.skip("this processor has no bfloat16")
     network, (picture, mask, landmarks, maps) = with_statistics()
     told = picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)
-    exact, rough = (runtime.descend(runtime.see(*told), None, iterations=4).vertices for runtime in (Runtime(network, device="cpu", engine=e) for e in ("float32", "bfloat16")))
+    exact, rough = (
+        runtime.descend(runtime.encode(*told), None, iterations=4).vertices
+        for runtime in (Runtime(network, device="cpu", engine=e) for e in ("float32", "bfloat16"))
+    )
     assert rough.dtype == torch.float32
     assert 0 < (exact - rough).norm(dim=-1).mean() < 0.01 * exact.std()
 
@@ -262,17 +332,37 @@ def test_half_precision_stays_near():
 def test_a_batch_is_its_pictures(engine):
     network, (picture, mask, landmarks, maps) = with_statistics()
     runtime = Runtime(network, device="cpu", engine=engine)
-    together = runtime.descend(runtime.see(picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)), None, iterations=4).vertices
+    together = runtime.descend(
+        runtime.encode(picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)),
+        None,
+        iterations=4,
+    ).vertices
     for i in range(2):
-        alone = runtime.see(picture[i : i + 1].numpy(), mask[i : i + 1].numpy(), landmarks[i : i + 1].numpy(), tuple(m[i : i + 1].numpy() for m in maps))
-        torch.testing.assert_close(runtime.descend(alone, None, iterations=4).vertices[0], together[i], atol=1e-5, rtol=0)
+        alone = runtime.encode(
+            picture[i : i + 1].numpy(),
+            mask[i : i + 1].numpy(),
+            landmarks[i : i + 1].numpy(),
+            tuple(m[i : i + 1].numpy() for m in maps),
+        )
+        torch.testing.assert_close(
+            runtime.descend(alone, None, iterations=4).vertices[0], together[i], atol=1e-5, rtol=0
+        )
 
 
 def told_to_a_step():
     network, (picture, mask, landmarks, maps) = with_statistics()
     network = replace_size(network)
-    given = {"picture": picture.numpy(), "mask": mask.numpy(), "landmarks": landmarks.numpy(), "maps": tuple(m.numpy() for m in maps)}
-    return Runtime(network, device="cpu", engine="float32"), given, np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32)
+    given = {
+        "picture": picture.numpy(),
+        "mask": mask.numpy(),
+        "landmarks": landmarks.numpy(),
+        "maps": tuple(m.numpy() for m in maps),
+    }
+    return (
+        Runtime(network, device="cpu", engine="float32"),
+        given,
+        np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32),
+    )
 
 
 def replace_size(network, size=64):
@@ -284,23 +374,30 @@ def test_a_step_is_what_its_parts_do():
     """Two sequences side by side, each warm from its own mesh: fit and uncertainty as of each alone."""
     runtime, given, start = told_to_a_step()
     some = np.arange(1, 60, 8)
-    vertices, u, steps = Step(runtime, 2, iterations=3, count=4, asked=len(some))(start=start, targets=some, **given)
+    vertices, u, steps = GraphStep(runtime, 2, iterations=3, count=4, asked=len(some))(
+        start=start, targets=some, **given
+    )
     offsets = perturbations(4, 60)
     for i in range(2):
-        alone = {name: tuple(m[i : i + 1] for m in value) if name == "maps" else value[i : i + 1] for name, value in given.items()}
-        folded = runtime.see(**alone)
-        fit = runtime.descend(folded, torch.from_numpy(start[i : i + 1]), iterations=3)
+        alone = {
+            name: tuple(m[i : i + 1] for m in value) if name == "maps" else value[i : i + 1]
+            for name, value in given.items()
+        }
+        prepared = runtime.encode(**alone)
+        fit = runtime.descend(prepared, torch.from_numpy(start[i : i + 1]), iterations=3)
         np.testing.assert_allclose(vertices[i], fit.vertices[0], atol=2e-5)
-        np.testing.assert_allclose(u[i], runtime.uncertainty(folded, fit.vertices, offsets, torch.from_numpy(some))[0], atol=2e-5)
+        np.testing.assert_allclose(
+            u[i], runtime.uncertainty(prepared, fit.vertices, offsets, torch.from_numpy(some))[0], atol=2e-5
+        )
         np.testing.assert_allclose(steps[i], fit.steps, atol=1e-5)
-    again = Step(runtime, 2, iterations=1)(start=vertices, targets=some[:0], **given)
+    again = GraphStep(runtime, 2, iterations=1)(start=vertices, targets=some[:0], **given)
     assert again[0].shape == vertices.shape and again[1].shape == (2, 0) and not np.allclose(again[0], vertices)
 
 
 def test_a_graph_could_hold_a_step():
     """It copies no constant to the device and reads nothing back: neither can be captured on CUDA."""
     runtime, given, start = told_to_a_step()
-    step, some = Step(runtime, 2, asked=8), np.arange(0, 60, 8)
+    step, some = GraphStep(runtime, 2, asked=8), np.arange(0, 60, 8)
     step(start=start, targets=some, **given)
     seen: set[str] = set()
 
@@ -317,10 +414,10 @@ def test_a_graph_could_hold_a_step():
 
 def test_a_vertex_that_is_no_number_spoils_no_other(field):
     points, seen = points_and_map()
-    folded = FoldedField(field)
-    good = folded.diagonal(points, folded.prepare(seen))
+    prepared = FoldedField(field)
+    good = prepared.diagonal(points, prepared.prepare(seen))
     points[0, 3], points[1, 7, 1] = float("nan"), float("inf")
-    bad = folded.diagonal(points, folded.prepare(seen))
+    bad = prepared.diagonal(points, prepared.prepare(seen))
     assert not torch.isfinite(bad[0, 3]).any()
     bad[0, 3], bad[1, 7] = good[0, 3], good[1, 7]
     torch.testing.assert_close(bad, good)
@@ -328,14 +425,14 @@ def test_a_vertex_that_is_no_number_spoils_no_other(field):
 
 def test_descent_stops_when_it_stands_still():
     field = Field(8, 16, 20, clip=0.288)
-    folded = FoldedField(field)
-    torch.nn.init.zeros_(folded.w_head)  # every vertex belongs at the depth that its bias says
-    folded.b_head.uniform_(-0.5, 0.5)[:, :2] = 0
-    table = folded.prepare(Seen(torch.zeros(1, 8, 4, 4)))
-    result = descend(folded, table, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
+    prepared = FoldedField(field)
+    torch.nn.init.zeros_(prepared.w_head)  # every vertex belongs at the depth that its bias says
+    prepared.b_head.uniform_(-0.5, 0.5)[:, :2] = 0
+    table = prepared.prepare(CropFeatures(torch.zeros(1, 8, 4, 4)))
+    result = descend(prepared, table, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
     assert 2 < len(result.steps) < 20 and result.steps[-1] < 1e-4
     assert list(result.steps) == sorted(result.steps, reverse=True)
-    torch.testing.assert_close(result.vertices[0], folded.b_head, atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.vertices[0], prepared.b_head, atol=1e-4, rtol=0)
     assert max(result.steps) <= 0.288 * 3**0.5
 
 
@@ -355,7 +452,9 @@ def test_landmark_maps_peak_where_the_landmark_is():
     maps = landmark_maps(landmarks, size)
     assert maps.shape == (1, 4, size, size) and not maps[0, [1, 3]].any()  # without confidence, nothing
     row, column = divmod(int(maps[0, 0].argmax()), size)
-    assert (2 * column + 1) / size - 1 == pytest.approx(0.5, abs=1.1 / size) and 1 - (2 * row + 1) / size == pytest.approx(0.25, abs=1.1 / size)
+    assert (2 * column + 1) / size - 1 == pytest.approx(0.5, abs=1.1 / size) and 1 - (
+        2 * row + 1
+    ) / size == pytest.approx(0.25, abs=1.1 / size)
     torch.testing.assert_close(maps[0, 2], -0.3 * maps[0, 0])
 
 
@@ -392,5 +491,5 @@ def test_numbers_survive_a_hostile_picture():
     torch.manual_seed(0)
     runtime = Runtime(LVD(replace(PRESETS["live"], vertices=60)), device="cpu", engine="float32")
     landmarks = np.full((1, 33, 4), 4.0, np.float32)
-    folded = runtime.see(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), landmarks)
-    assert torch.isfinite(runtime.descend(folded, None, iterations=8).vertices).all()
+    prepared = runtime.encode(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8), landmarks)
+    assert torch.isfinite(runtime.descend(prepared, None, iterations=8).vertices).all()

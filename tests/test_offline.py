@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.errors import UserError
-from lvd_live.offline import process
-from lvd_live.session import npz_stream
+from lvd_live.pipeline.offline import process
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
+from lvd_live.storage import npz_stream
 from tests.fakes import SHAPE, FakeFinder, FakeSource, FakeTracker
 
 
@@ -37,13 +37,20 @@ def test_a_whole_run_writes_sequence_overlay_and_sheet(tmp_path):
     summary = run(tmp_path, overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png", meta={"source": "x"})
     assert summary.exit_code == 0 and (summary.frames, summary.tracked) == (6, 6) and not summary.trouble
     sequence = load_sequence(summary.output)
-    assert np.allclose(sequence.vertices[4], SHAPE + [0.04, 0, 0]) and sequence.iterations.tolist() == [6, 2, 2, 2, 2, 2]
+    assert np.allclose(sequence.vertices[4], SHAPE + [0.04, 0, 0]) and sequence.iterations.tolist() == [
+        6,
+        2,
+        2,
+        2,
+        2,
+        2,
+    ]
     assert sequence.fps == 25 and sequence.timestamps_ns[5] == 200_000_000 and sequence.tracked.all()
     assert sequence.meta["tracker"] == {"preset": "fake"} and sequence.meta["person"]["provider"] == "fake"
     assert sequence.meta["source"] == "x" and sequence.meta["ending"] == "complete"
     frames = read_video(summary.overlay)
     assert len(frames) == 6 and frames[5][1] == pytest.approx(0.2)
-    mask = draw.silhouette(sequence.vertices[0], sequence.faces, sequence.intrinsics[0], (64, 48))
+    mask = render.silhouette(sequence.vertices[0], sequence.faces, sequence.intrinsics[0], (64, 48))
     changed = np.abs(frames[0][0].astype(int) - 90).max(-1) > 12
     assert (changed == mask).mean() > 0.95
     assert cv2.imread(str(summary.sheet)).shape[2] == 3
@@ -60,8 +67,14 @@ def test_frames_without_a_person_are_zeros_and_start_afresh_after(tmp_path):
 
 
 def test_a_video_without_anybody_is_finished_and_exits_with_1(tmp_path):
-    summary = run(tmp_path, finder=FakeFinder(missing=range(6)), overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png")
-    assert summary.exit_code == 1 and not load_sequence(summary.output).tracked.any() and len(read_video(summary.overlay)) == 6
+    summary = run(
+        tmp_path, finder=FakeFinder(missing=range(6)), overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png"
+    )
+    assert (
+        summary.exit_code == 1
+        and not load_sequence(summary.output).tracked.any()
+        and len(read_video(summary.overlay)) == 6
+    )
 
 
 def test_nan_never_leaves_the_tracker(tmp_path):
@@ -99,7 +112,11 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
 
 def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path):
     summary = run(tmp_path, FakeSource(stop=0), overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png")
-    assert summary.exit_code == 130 and summary.output is summary.overlay is summary.sheet is None and not os.listdir(tmp_path)
+    assert (
+        summary.exit_code == 130
+        and summary.output is summary.overlay is summary.sheet is None
+        and not os.listdir(tmp_path)
+    )
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
@@ -159,9 +176,13 @@ def test_unwritable_outputs_are_found_before_the_first_frame(tmp_path):
 def test_pictures_are_each_a_cold_start_with_a_camera_of_their_own(tmp_path):
     tracker, finder = FakeTracker(), FakeFinder()
     source = FakeSource(sizes=((64, 48), (31, 77), (1, 1)))
-    summary = run(tmp_path, source, finder, tracker, independent=True, overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png")
+    summary = run(
+        tmp_path, source, finder, tracker, independent=True, overlay=tmp_path / "clip.mp4", sheet=tmp_path / "clip.png"
+    )
     sequence = load_sequence(summary.output)
-    assert (sequence.iterations == 6).all() and finder.resets == tracker.resets == 6 and len(sequence.meta["names"]) == 6
+    assert (
+        (sequence.iterations == 6).all() and finder.resets == tracker.resets == 6 and len(sequence.meta["names"]) == 6
+    )
     with np.load(summary.output) as file:
         assert file["image_size"].tolist()[1] == [31, 77] and file["intrinsics"].shape == (6, 3, 3)
     frames = read_video(summary.overlay)
@@ -174,7 +195,7 @@ def test_a_very_large_picture_is_drawn_small_and_in_register(tmp_path):
     sequence = load_sequence(summary.output)
     frame = read_video(summary.overlay)[0][0]
     assert frame.shape == (1080, 1920, 3) and sequence.image_size[0].tolist() == [7680, 4320]
-    mask = draw.silhouette(sequence.vertices[0], sequence.faces, sequence.intrinsics[0], (7680, 4320))[2::4, 2::4]
+    mask = render.silhouette(sequence.vertices[0], sequence.faces, sequence.intrinsics[0], (7680, 4320))[2::4, 2::4]
     changed = np.abs(frame.astype(int) - 90).max(-1) > 12
     assert (changed == mask).mean() > 0.99
 
@@ -226,7 +247,10 @@ def test_an_overlay_on_a_full_disk_is_told(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = sys.platform == "linux" and os.geteuid() == 0
-    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode:
+    if (
+        not mounted
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode
+    ):
         pytest.skip("no small disk can be mounted here")
     try:
         rng = np.random.default_rng(0)
@@ -241,7 +265,7 @@ def test_an_overlay_on_a_full_disk_is_told(tmp_path):
 
 def test_looking_ahead_changes_nothing_but_the_time():
     """Frames come in order, a slow finder and a slow caller work at the same time, an error comes after the frames before it."""
-    from lvd_live.offline import ahead
+    from lvd_live.pipeline.offline import ahead
 
     def find(frame):
         time.sleep(0.05)
@@ -257,7 +281,7 @@ def test_looking_ahead_changes_nothing_but_the_time():
 
 
 def test_leaving_early_ends_the_thread_that_looks_ahead():
-    from lvd_live.offline import ahead
+    from lvd_live.pipeline.offline import ahead
 
     found = ahead(FakeSource(count=1000), lambda frame: None)
     next(found)

@@ -6,10 +6,10 @@ import torch
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
-from lvd_live.draw import vertex_normals
 from lvd_live.evaluate.metrics import silhouette_iou
-from lvd_live.outline import Outline, distance_inside, drawn_in_crop, read
 from lvd_live.paths import MODELS
+from lvd_live.render import vertex_normals
+from lvd_live.tracking.silhouette_fit import SilhouetteFit, distance_inside, drawn_in_crop, read
 
 SIZE = 128
 
@@ -50,18 +50,22 @@ def test_a_mesh_beside_its_mask_is_brought_onto_it(body):
     there = posed(body)
     aside = there + np.float32([0.05, -0.03, 0.2])
     mask = mask_of(body, there)
-    found = Outline(body)(aside, mask)
+    found = SilhouetteFit(body)(aside, mask)
     assert overlap(body, aside, mask) < 0.5 and overlap(body, found, mask) > 0.8
     assert np.abs((found - there)[:, :2]).mean() < 0.4 * np.abs((aside - there)[:, :2]).mean()
-    assert np.abs(found - aside)[:, 2].mean() < 0.2 * np.abs(found - aside)[:, :2].mean()  # it shifts in the picture's plane
+    assert (
+        np.abs(found - aside)[:, 2].mean() < 0.2 * np.abs(found - aside)[:, :2].mean()
+    )  # it shifts in the picture's plane
 
 
 def test_one_arm_moves_alone(body):
     there, other = posed(body), posed(body, left_shoulder=-0.8)
     mask = mask_of(body, there)
-    found = Outline(body)(other, mask)
+    found = SilhouetteFit(body)(other, mask)
     moved = np.abs(found - other)[:, :2].max(1)
-    legs = np.isin(body.part_labels.numpy(), [JOINT["left_knee"], JOINT["right_knee"], JOINT["left_ankle"], JOINT["right_ankle"]])
+    legs = np.isin(
+        body.part_labels.numpy(), [JOINT["left_knee"], JOINT["right_knee"], JOINT["left_ankle"], JOINT["right_ankle"]]
+    )
     assert overlap(body, found, mask) > overlap(body, other, mask) + 0.02
     assert moved[legs].max() < 0.2 * moved.max()
 
@@ -71,13 +75,17 @@ def test_wide_clothes_shift_nothing(body):
 
     there = posed(body)
     wide = cv2.dilate(mask_of(body, there), np.ones((7, 7)))
-    assert np.abs(Outline(body)(there, wide) - there)[:, :2].mean() < 0.25 * 0.047  # half crops: the mask is 0.047 wider on either side
+    assert (
+        np.abs(SilhouetteFit(body)(there, wide) - there)[:, :2].mean() < 0.25 * 0.047
+    )  # half crops: the mask is 0.047 wider on either side
 
 
 def test_a_thin_mesh_fills_its_mask_in_part(body):
     there = posed(body)
-    mask = mask_of(body, there + 0.02 * np.float32([1, 1, 0]) * vertex_normals(there, body.faces.numpy().astype(np.int32)))
-    found = Outline(body)(there, mask)
+    mask = mask_of(
+        body, there + 0.02 * np.float32([1, 1, 0]) * vertex_normals(there, body.faces.numpy().astype(np.int32))
+    )
+    found = SilhouetteFit(body)(there, mask)
     torso = body.part_labels.numpy() == JOINT["spine2"]
     before, after, full = ((m > 0).sum() for m in (mask_of(body, there), mask_of(body, found), mask))
     assert 0.2 < (after - before) / (full - before) < 0.9
@@ -91,7 +99,7 @@ def test_what_lies_beyond_the_picture_is_not_pulled_in(body):
     cut = mask.copy()
     cut[SIZE // 2 + 10 :] = 0  # the picture ends below the hips
     bottom = -20 / SIZE
-    known, unknown = Outline(body)(there, cut, (-1, bottom, 1, 1)), Outline(body)(there, cut)
+    known, unknown = SilhouetteFit(body)(there, cut, (-1, bottom, 1, 1)), SilhouetteFit(body)(there, cut)
     feet = there[:, 1] < -0.7
     assert np.abs(known - there)[feet].mean() < 0.01
     assert np.abs(known - there).mean() <= np.abs(unknown - there).mean()
@@ -99,7 +107,7 @@ def test_what_lies_beyond_the_picture_is_not_pulled_in(body):
 
 def test_shifts_go_on_from_the_last_frame_until_forgotten(body):
     there = posed(body)
-    aside, mask, outline = there + np.float32([0.04, 0, 0]), mask_of(body, there), Outline(body)
+    aside, mask, outline = there + np.float32([0.04, 0, 0]), mask_of(body, there), SilhouetteFit(body)
     first = outline(aside, mask)
     for _ in range(4):
         again = outline(aside, mask)
@@ -110,4 +118,4 @@ def test_shifts_go_on_from_the_last_frame_until_forgotten(body):
 
 def test_an_empty_mask_shifts_nothing(body):
     there = posed(body)
-    np.testing.assert_array_equal(Outline(body)(there, np.zeros((SIZE, SIZE), np.uint8)), there)
+    np.testing.assert_array_equal(SilhouetteFit(body)(there, np.zeros((SIZE, SIZE), np.uint8)), there)

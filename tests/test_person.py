@@ -125,7 +125,9 @@ def test_overlapping_detections_are_averaged_by_their_scores():
         boxes[i, [0, 4, 6]] -= anchors[i, 0] * 224
         scores[i] = logit
     first, second = decode(boxes, scores, anchors, roi_of_picture(224, 224))
-    assert first.box[[0, 2]] == pytest.approx([52 - 15 - 0.5, 52 + 15 - 0.5], abs=1e-3) and first.points[0, 0] == pytest.approx(51.5, abs=1e-3)
+    assert first.box[[0, 2]] == pytest.approx([52 - 15 - 0.5, 52 + 15 - 0.5], abs=1e-3) and first.points[
+        0, 0
+    ] == pytest.approx(51.5, abs=1e-3)
     assert second.box[0] == pytest.approx(164.5, abs=1e-3) and first.score > second.score
 
 
@@ -144,19 +146,19 @@ def test_landmarks_and_world_axes(finder, shared):
     back = finder.find(eval_picture(shared, "octopus__frames_0004.png"))
     for person in (front, back):
         assert person.landmarks.shape == person.world.shape == (33, 3)
-        assert person.world[0, 1] < -0.4 and person.world[27, 1] > 0.5    # y down
+        assert person.world[0, 1] < -0.4 and person.world[27, 1] > 0.5  # y down
         assert person.landmarks[0, 1] < person.landmarks[23, 1] < person.landmarks[27, 1]
         hips = person.world[[23, 24]].mean(0)
         assert np.abs(hips).max() < 0.05
-    assert front.world[0, 2] < -0.1 < 0.1 < back.world[0, 2]    # z away from the camera: the nose points at it, or away
-    assert front.world[11, 0] > 0 > back.world[11, 0]           # x right in the picture: the left shoulder
+    assert front.world[0, 2] < -0.1 < 0.1 < back.world[0, 2]  # z away from the camera: the nose points at it, or away
+    assert front.world[11, 0] > 0 > back.world[11, 0]  # x right in the picture: the left shoulder
 
 
 def test_a_turned_picture_gives_the_turned_person(finder, shared):
     picture = eval_picture(shared, "SiTH__images_005.png")
     roi = finder.detect(picture, roi_of_picture(*picture.shape[:2]))[0].roi
     upright = finder.observe(picture, roi)
-    turned = np.ascontiguousarray(np.rot90(picture, -1))    # a quarter turn clockwise: (x, y) -> (H - 1 - y, x)
+    turned = np.ascontiguousarray(np.rot90(picture, -1))  # a quarter turn clockwise: (x, y) -> (H - 1 - y, x)
     last = picture.shape[0] - 1
     seen = finder.observe(turned, Roi(last - roi.centre_y, roi.centre_x, roi.size, roi.rotation + np.pi / 2))
     expected = np.stack([last - upright.landmarks[:33, 1], upright.landmarks[:33, 0]], -1)
@@ -282,7 +284,12 @@ def test_parity_with_mediapipe(finder, shared):
     task = os.environ.get("LVD_LIVE_POSE_TASK")
     if not task:
         pytest.skip("LVD_LIVE_POSE_TASK does not name a pose_landmarker_full.task")
-    names = ["ECON__cloth_26d2e846349647ff04c536816e0e8ca1.jpg", "SiTH__images_005.png", "octopus__frames_0000.png", "SiTH__rgba_007.png"]
+    names = [
+        "ECON__cloth_26d2e846349647ff04c536816e0e8ca1.jpg",
+        "SiTH__images_005.png",
+        "octopus__frames_0000.png",
+        "SiTH__rgba_007.png",
+    ]
     oracle = MediaPipeFinder(task)
     for name in names:
         picture = eval_picture(shared, name)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lvd_live.body.model import BodyModel
-from lvd_live.draw import project
-from lvd_live.person.crop import Crop
-from lvd_live.placement import Camera, between_crops, carried_along, skeleton_length, to_metres
 from lvd_live.paths import MODELS
+from lvd_live.person.crop import Crop
+from lvd_live.render import project
+from lvd_live.tracking.camera import Camera, between_crops, carried_along, skeleton_length, to_metres
 
 CROP = Crop(np.array([420.0, 210.5]), 155.0)
 CAMERA = Camera.of_picture(640, 480, 60)
@@ -56,7 +56,9 @@ def test_nearer_is_toward_the_camera():
 def test_changing_the_crop_changes_nothing_in_the_world():
     other = Crop(np.array([380.0, 260.0]), 201.0)
     v = mesh()
-    np.testing.assert_allclose(to_metres(between_crops(v, CROP, other), other, CAMERA, 2.0), to_metres(v, CROP, CAMERA, 2.0), atol=1e-9)
+    np.testing.assert_allclose(
+        to_metres(between_crops(v, CROP, other), other, CAMERA, 2.0), to_metres(v, CROP, CAMERA, 2.0), atol=1e-9
+    )
     np.testing.assert_allclose(between_crops(between_crops(v, CROP, other), other, CROP), v, atol=1e-12)
 
 
@@ -64,7 +66,10 @@ def test_a_mesh_goes_where_its_landmarks_go():
     mesh = np.array([[[-0.5, 0.0, 0.1], [0.5, 0.2, -0.1]]], np.float32)  # a vertex at either of two landmarks
     before = np.array([[-0.5, 0.0, 0.1, 0.9], [0.5, 0.2, -0.1, 0.8]], np.float32)
     shift = np.array([0.1, -0.2, 0.3, 0.0], np.float32)
-    together, one = carried_along(mesh, before, before + shift), carried_along(mesh, before, before + shift * [[1], [0]])
+    together, one = (
+        carried_along(mesh, before, before + shift),
+        carried_along(mesh, before, before + shift * [[1], [0]]),
+    )
     np.testing.assert_allclose(together, mesh + [0.1, -0.2, 0.15], atol=1e-6)  # half of the motion in depth
     np.testing.assert_allclose(one, mesh + np.array([[[0.1, -0.2, 0.15], [0, 0, 0]]]), atol=1e-4)
     unseen = before * [1, 1, 1, 0]
@@ -78,7 +83,10 @@ def test_training_and_tracking_speak_of_the_same_frame():
 
     rng = np.random.default_rng(3)
     points = rng.normal(0, 0.4, (50, 3)) + [0.2, -0.1, 3.0]  # OpenCV camera frame
-    focal, offset = CAMERA.focal / CROP.half, np.array([CAMERA.centre[0] - CROP.centre[0], CROP.centre[1] - CAMERA.centre[1]]) / CROP.half
+    focal, offset = (
+        CAMERA.focal / CROP.half,
+        np.array([CAMERA.centre[0] - CROP.centre[0], CROP.centre[1] - CAMERA.centre[1]]) / CROP.half,
+    )
     gl = points * [1, -1, -1]
     crop = to_crop_frame(gl, focal, offset, 3.0)
     np.testing.assert_allclose(crop, to_crop(points, CROP, CAMERA, 3.0), atol=1e-5)

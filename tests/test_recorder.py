@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.session import live_video, recorder as module, segments
+from lvd_live.session import live_video, segments
+from lvd_live.session import recorder as module
 from lvd_live.session.library import open_session
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.recover import recover
@@ -24,16 +25,31 @@ from tests.recording import FPS, SIZE, make_fit, make_frame, make_person, record
 
 def test_what_is_recorded_is_read_back(tmp_path):
     recorder = record(tmp_path, 100, untracked={0, 41, 42})
-    assert (recorder.frames, recorder.dropped, recorder.problem) == (100, 0, "") and recorder.seconds == pytest.approx(3.3)
+    assert (recorder.frames, recorder.dropped, recorder.problem) == (100, 0, "") and recorder.seconds == pytest.approx(
+        3.3
+    )
     session = open_session(recorder.path)
-    assert len(session) == 100 and session.fps == FPS and session.meta == {"tracker": {"preset": "fake"}} and session.name == "walk"
+    assert (
+        len(session) == 100
+        and session.fps == FPS
+        and session.meta == {"tracker": {"preset": "fake"}}
+        and session.name == "walk"
+    )
     assert np.flatnonzero(~session.tracked).tolist() == [0, 41, 42] and (session.faces == FACES).all()
     assert session.timestamps_ns.tolist() == [make_frame(index).timestamp_ns for index in range(100)]
     for index in (1, 40, 43, 99):
         assert np.abs(session.vertices[index] - make_fit(index).vertices).max() <= 1e-4
         assert np.abs(session.vertex_std[index] - 0.001 * index).max() <= 2.51e-4
-    assert not session.vertices[41].any() and (session.intrinsics[40] == make_fit(40).intrinsics).all() and not session.intrinsics[41].any()
-    assert (session.landmarks[99] == 99).all() and session.image_size[7].tolist() == list(SIZE) and session.iterations[5] == 2
+    assert (
+        not session.vertices[41].any()
+        and (session.intrinsics[40] == make_fit(40).intrinsics).all()
+        and not session.intrinsics[41].any()
+    )
+    assert (
+        (session.landmarks[99] == 99).all()
+        and session.image_size[7].tolist() == list(SIZE)
+        and session.iterations[5] == 2
+    )
     assert recover(recorder.path).code == 0
 
 
@@ -49,10 +65,28 @@ def test_picture_and_mesh_share_a_clock(tmp_path):
 def test_the_arrays_behave_like_arrays(tmp_path):
     session = open_session(record(tmp_path, 50, untracked={3}).path)
     whole = np.asarray(session.vertices)
-    assert whole.shape == session.vertices.shape == (50, len(SHAPE), 3) and whole.dtype == session.vertices.dtype and len(session.vertices) == 50
-    for key in (5, -1, np.int64(7), slice(2, 30, 3), [1, 40, 3], session.tracked, (4, 2), (slice(None), 5, 2), (Ellipsis, 2), (session.tracked, slice(3))):
+    assert (
+        whole.shape == session.vertices.shape == (50, len(SHAPE), 3)
+        and whole.dtype == session.vertices.dtype
+        and len(session.vertices) == 50
+    )
+    for key in (
+        5,
+        -1,
+        np.int64(7),
+        slice(2, 30, 3),
+        [1, 40, 3],
+        session.tracked,
+        (4, 2),
+        (slice(None), 5, 2),
+        (Ellipsis, 2),
+        (session.tracked, slice(3)),
+    ):
         assert (session.vertices[key] == whole[key]).all() and session.vertices[key].shape == whole[key].shape
-    assert (np.stack(list(session.vertices)) == whole).all() and session.vertex_std[session.tracked].shape == (49, len(SHAPE))
+    assert (np.stack(list(session.vertices)) == whole).all() and session.vertex_std[session.tracked].shape == (
+        49,
+        len(SHAPE),
+    )
     with pytest.raises(IndexError):
         session.vertices[50]
 
@@ -88,7 +122,11 @@ def test_a_slow_disk_drops_frames_and_never_blocks(tmp_path, monkeypatch):
     recorder.add(make_frame(100), None, None)
     session = open_session(recorder.stop())
     assert longest < 0.2 and recorder.dropped >= 60 and recorder.frames + recorder.dropped == 101
-    assert session.dropped.sum() == recorder.dropped and session.dropped[-1] == 100 - session.frame_index[-2] - 1 and not session.missed.any()
+    assert (
+        session.dropped.sum() == recorder.dropped
+        and session.dropped[-1] == 100 - session.frame_index[-2] - 1
+        and not session.missed.any()
+    )
 
 
 def test_two_programs_started_at_once_have_folders_of_their_own(tmp_path):
@@ -99,7 +137,9 @@ def test_two_programs_started_at_once_have_folders_of_their_own(tmp_path):
     assert all(len(open_session(recorder.stop())) == 1 for recorder in recorders)
 
 
-@pytest.mark.parametrize("name", ["", "../../etc", "a/b\\c", "\N{SNOWMAN}" * 300, "Größe 1,78 m", "nul\0", "-", "é" * 200])
+@pytest.mark.parametrize(
+    "name", ["", "../../etc", "a/b\\c", "\N{SNOWMAN}" * 300, "Größe 1,78 m", "nul\0", "-", "é" * 200]
+)
 def test_any_name_gives_a_folder_in_its_place(tmp_path, name):
     recorder = record(tmp_path, 3, name)
     assert recorder.path.parent == tmp_path and open_session(recorder.path).name == name
@@ -116,7 +156,9 @@ def test_pictures_of_odd_and_changing_sizes(tmp_path):
     for index, size in enumerate([(63, 49), (63, 49), (40, 80), (63, 49)]):
         recorder.add(make_frame(index, size), None, None)
     session = open_session(recorder.stop())
-    assert not recorder.problem and [(row, frame.picture.shape) for row, frame in session.frames()] == [(row, (49, 63, 3)) for row in (0, 1, 3)]
+    assert not recorder.problem and [(row, frame.picture.shape) for row, frame in session.frames()] == [
+        (row, (49, 63, 3)) for row in (0, 1, 3)
+    ]
 
 
 def test_times_that_do_not_rise_are_put_in_order(tmp_path):
@@ -124,7 +166,11 @@ def test_times_that_do_not_rise_are_put_in_order(tmp_path):
     for index in (5, 6, 0, 1):
         recorder.add(make_frame(index), None, None)
     session = open_session(recorder.stop())
-    assert (np.diff(session.timestamps_ns) > 0).all() and (np.diff(session.video_ms) > 0).all() and len(list(session.frames())) == 4
+    assert (
+        (np.diff(session.timestamps_ns) > 0).all()
+        and (np.diff(session.video_ms) > 0).all()
+        and len(list(session.frames())) == 4
+    )
 
 
 def test_nan_and_giants_are_kept_out_or_kept_well(tmp_path):
@@ -135,7 +181,10 @@ def test_nan_and_giants_are_kept_out_or_kept_well(tmp_path):
         recorder.add(make_frame(index), make_person(index), fit)
     session = open_session(recorder.stop())
     assert session.tracked.tolist() == [False, True, True]
-    assert np.abs(session.vertices[1] - make_fit(1).vertices).max() <= 0.5001e-4 + 1e-6 and np.abs(session.vertices[2] - 20 * make_fit(2).vertices).max() < 1e-3
+    assert (
+        np.abs(session.vertices[1] - make_fit(1).vertices).max() <= 0.5001e-4 + 1e-6
+        and np.abs(session.vertices[2] - 20 * make_fit(2).vertices).max() < 1e-3
+    )
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
@@ -156,7 +205,10 @@ def test_little_room_ends_the_recording_before_the_disk_is_full(tmp_path, monkey
         time.sleep(0.002)
     recorder.stop()
     session = open_session(recorder.path)
-    assert recorder.problem.startswith("Recording stopped: less than 64 MB are free") and 15 < len(session) == recorder.frames < 200
+    assert (
+        recorder.problem.startswith("Recording stopped: less than 64 MB are free")
+        and 15 < len(session) == recorder.frames < 200
+    )
     assert segments.read_facts(recorder.path)["state"] == "stopped" and recover(recorder.path).code == 0
 
 
@@ -199,7 +251,10 @@ def test_a_full_disk_loses_nothing_that_was_taken(tmp_path, monkeypatch, room):
     Full(monkeypatch, room)
     recorder = record(tmp_path, 400)
     session = open_session(recorder.path)
-    assert recorder.problem.startswith("Recording stopped: the disk is full.") and 0 < len(session) == recorder.frames < 400
+    assert (
+        recorder.problem.startswith("Recording stopped: the disk is full.")
+        and 0 < len(session) == recorder.frames < 400
+    )
     assert len(list(session.frames())) == len(session) and recover(recorder.path).code == 0
     assert np.abs(session.vertices[-1] - make_fit(len(session) - 1).vertices).max() <= 1e-4
 
@@ -236,7 +291,10 @@ def test_every_frame_that_was_taken_is_written_or_counted_as_lost(tmp_path, monk
     assert recorder.frames == len(open_session(recorder.path)) == 5 and lost >= 1 and recorder.dropped == lost
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="only root can make a small disk")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"),
+    reason="only root can make a small disk",
+)
 def test_a_really_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -254,7 +312,10 @@ def test_a_really_full_disk(tmp_path):
                 break
         recorder.stop()
         session = open_session(recorder.path)
-        assert recorder.problem.startswith("Recording stopped: the disk is full.") and 0 < len(session) == recorder.frames < 300
+        assert (
+            recorder.problem.startswith("Recording stopped: the disk is full.")
+            and 0 < len(session) == recorder.frames < 300
+        )
         assert len(list(session.frames())) == len(session) and recover(recorder.path).code == 0
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -263,7 +324,11 @@ def test_a_really_full_disk(tmp_path):
 def test_the_video_is_one_that_players_read(tmp_path):
     with av.open(str(record(tmp_path, 60).path / "video.mkv")) as file:
         stream = file.streams.video[0]
-        assert file.duration == pytest.approx(2e6, rel=0.05) and stream.codec_context.name == "h264" and stream.pix_fmt == "yuv420p"
+        assert (
+            file.duration == pytest.approx(2e6, rel=0.05)
+            and stream.codec_context.name == "h264"
+            and stream.pix_fmt == "yuv420p"
+        )
         keys = [packet.pts for packet in file.demux(stream) if packet.is_keyframe and packet.pts is not None]
         assert max(np.diff(keys)) <= 510
 

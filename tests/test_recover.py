@@ -118,10 +118,16 @@ def test_spoilt_bytes_cost_no_more_than_their_file(walk, tmp_path, name, count):
         report = recover(path)
         session = open_session(path)
         assert report.code in (0, 3) and len(session) >= (90 if name == "session.json" else 90 - 16)
-        assert (np.asarray(session.vertices) == vertices[session.frame_index]).all() and session.meta == whole.meta and (session.faces == whole.faces).all()
+        assert (
+            (np.asarray(session.vertices) == vertices[session.frame_index]).all()
+            and session.meta == whole.meta
+            and (session.faces == whole.faces).all()
+        )
         assert session.missed.sum() == 90 - len(session) or session.frame_index[0] > 0
         if len(session) < 90:
-            assert any("frames" in sentence and "lost" in sentence for sentence in report.lost) and list((path / "damaged").iterdir())
+            assert any("frames" in sentence and "lost" in sentence for sentence in report.lost) and list(
+                (path / "damaged").iterdir()
+            )
         assert recover(path).code == 0
         shutil.rmtree(path)
 
@@ -140,7 +146,9 @@ def test_a_video_cut_anywhere(session, share):
     video = session / "video.mkv"
     video.write_bytes(video.read_bytes()[: int(share * video.stat().st_size)])
     report = recover(session)
-    assert report.code == 3 and any("picture" in sentence for sentence in report.lost) and len(open_session(session)) == 90
+    assert (
+        report.code == 3 and any("picture" in sentence for sentence in report.lost) and len(open_session(session)) == 90
+    )
     if share >= 0.5:
         pictures = list(open_session(session).frames())
         assert len(pictures) >= 90 * share - 15 and pictures[-1][1].index == len(pictures) - 1
@@ -161,7 +169,11 @@ def test_leftovers_of_a_crash_are_removed(session):
     for name in (".recording", ".session.77.part.json", "motion/.000006.77.part.npz"):
         (session / name).write_bytes(b"x" * 100)
     assert not list_sessions(session.parent)[0].whole
-    assert recover(session).code == 0 and not [path for path in session.rglob(".*")] and list_sessions(session.parent)[0].whole
+    assert (
+        recover(session).code == 0
+        and not [path for path in session.rglob(".*")]
+        and list_sessions(session.parent)[0].whole
+    )
 
 
 @pytest.mark.parametrize("what", ["no motion", "no segment that is whole", "nothing", "a file"])
@@ -184,7 +196,10 @@ def test_the_tool_says_what_it_did(session, capsys):
     (session / "motion" / "000001.npz").write_bytes(b"")
     assert run_cli(tools.main, ["recover", str(session)]) == 3
     out = capsys.readouterr().out
-    assert "16 frames between 0.50 and 1.07 s are lost." in out and "000001.npz is damaged and was moved to damaged." in out
+    assert (
+        "16 frames between 0.50 and 1.07 s are lost." in out
+        and "000001.npz is damaged and was moved to damaged." in out
+    )
 
 
 BAD_FACTS = {
@@ -228,11 +243,22 @@ T, K, N = 3, 2, 5
 
 def good_segment():
     columns = {name: np.zeros((T, *shape), dtype) for name, (shape, dtype) in segments.COLUMNS.items()}
-    columns |= {"tracked": np.array([True, False, True]), "timestamps_ns": np.arange(T), "video_ms": np.arange(T), "image_size": np.full((T, 2), 8, np.int32)}
+    columns |= {
+        "tracked": np.array([True, False, True]),
+        "timestamps_ns": np.arange(T),
+        "video_ms": np.arange(T),
+        "image_size": np.full((T, 2), 8, np.int32),
+    }
     return columns | {
-        "lvd_segment": np.int32(1), "session": np.array(b"{}"), "row": np.int64(0), "centre": np.zeros((K, 3)), "step": np.full(K, 1e-4),
-        "offsets": np.zeros((2, K, N, 3), np.uint8), "std": np.zeros((2, K, N), np.uint8), "faces": np.array([[0, 1, 2], [2, 3, 4]], np.int32),
-    }  # fmt: skip
+        "lvd_segment": np.int32(1),
+        "session": np.array(b"{}"),
+        "row": np.int64(0),
+        "centre": np.zeros((K, 3)),
+        "step": np.full(K, 1e-4),
+        "offsets": np.zeros((2, K, N, 3), np.uint8),
+        "std": np.zeros((2, K, N), np.uint8),
+        "faces": np.array([[0, 1, 2], [2, 3, 4]], np.int32),
+    }
 
 
 def changed(**arrays):
@@ -240,14 +266,19 @@ def changed(**arrays):
 
 
 def raw(**members):
-    return lambda path: hostile.archive(path, good_segment(), raw={f"{name}.npy": data for name, data in members.items()})
+    return lambda path: hostile.archive(
+        path, good_segment(), raw={f"{name}.npy": data for name, data in members.items()}
+    )
 
 
 HOSTILE_SEGMENTS = {
     "a newer schema": changed(lvd_segment=np.int32(2)),
     "times that fall": changed(timestamps_ns=np.array([0, 2, 1])),
     "more meshes than tracked rows": changed(tracked=np.zeros(T, bool)),
-    "no row": lambda path: hostile.archive(path, {name: array[:0] if array.ndim and len(array) in (T, K) else array for name, array in good_segment().items()}),
+    "no row": lambda path: hostile.archive(
+        path,
+        {name: array[:0] if array.ndim and len(array) in (T, K) else array for name, array in good_segment().items()},
+    ),
     "a negative row": changed(row=np.int64(-1)),
     "negative drops": changed(dropped=np.full(T, -1, np.int32)),
     "a picture of no size": changed(image_size=np.zeros((T, 2), np.int32)),
@@ -261,7 +292,9 @@ HOSTILE_SEGMENTS = {
     "floats for offsets": changed(offsets=np.zeros((K, N, 3), np.float32)),
     "a pickle": raw(session=hostile.npy(np.array(hostile.Evil(), object), allow_pickle=True)),
     "a header of 72 TiB": raw(offsets=hostile.header((2, K, 6_600_000_000_000, 3), "|u1")),
-    "a bomb": lambda path: hostile.archive(path, good_segment() | {"std": np.zeros((2, K, 60_000_000), np.uint8)}, compression=8),
+    "a bomb": lambda path: hostile.archive(
+        path, good_segment() | {"std": np.zeros((2, K, 60_000_000), np.uint8)}, compression=8
+    ),
     "a path for a name": lambda path: hostile.archive(path, good_segment(), raw={"../x.npy": hostile.npy(np.zeros(2))}),
     "a sequence": lambda path: hostile.archive(path),
     "cut": lambda path: path.write_bytes(hostile.archive(path, good_segment()).read_bytes()[:-30]),
@@ -278,7 +311,9 @@ def test_a_hostile_segment_is_refused_in_a_sentence(session, what):
     with pytest.raises(UserError) as caught:
         np.asarray(open_session(session).vertices)
     assert recover(session).code == 1
-    assert "\n" not in str(caught.value) and str(caught.value).endswith(".") and tracemalloc.get_traced_memory()[1] < 300e6
+    assert (
+        "\n" not in str(caught.value) and str(caught.value).endswith(".") and tracemalloc.get_traced_memory()[1] < 300e6
+    )
     tracemalloc.stop()
 
 
@@ -294,4 +329,6 @@ def test_pipes_and_strangers_in_the_folder_are_left_alone(session):
     (session / "motion" / "000099.npz").mkdir()
     if hasattr(os, "mkfifo"):
         os.mkfifo(session / "motion" / "000098.npz")
-    assert len(open_session(session)) == 90 and recover(session).code == 0 and (session / "motion" / "notes.txt").exists()
+    assert (
+        len(open_session(session)) == 90 and recover(session).code == 0 and (session / "motion" / "notes.txt").exists()
+    )

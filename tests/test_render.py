@@ -12,7 +12,11 @@ from lvd_live.synth.shaders import MATERIAL_COUNT
 from lvd_live.synth.wardrobe import Wardrobe
 
 SIZE = 128
-PLAIN = Light(np.float32([[0, 0, 1], [0, 1, 0]]), np.zeros((2, 3), np.float32), np.float32([[1, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]))
+PLAIN = Light(
+    np.float32([[0, 0, 1], [0, 1, 0]]),
+    np.zeros((2, 3), np.float32),
+    np.float32([[1, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +39,15 @@ def quad(corners, joint=0):
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.uint32)
     materials = np.zeros((MATERIAL_COUNT, 5, 4), np.float32)
     materials[0] = [[1, 1, 1, -1], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [9, -9, 9, 0]]
-    return DressedPerson(vertices, faces, 2, faces, materials, np.zeros((8, 4), np.float32), np.zeros((24, 3), np.float32))
+    return DressedPerson(
+        vertices, faces, 2, faces, materials, np.zeros((8, 4), np.float32), np.zeros((24, 3), np.float32)
+    )
 
 
 def square(x, y, half):
-    return np.array([[x - half, y - half, 0], [x + half, y - half, 0], [x + half, y + half, 0], [x - half, y + half, 0]])
+    return np.array(
+        [[x - half, y - half, 0], [x + half, y - half, 0], [x + half, y + half, 0], [x - half, y + half, 0]]
+    )
 
 
 def placed(translation):
@@ -90,7 +98,9 @@ def test_light_comes_from_its_direction(renderer):
     front = Light(np.float32([[0, 0, 1], [0, 1, 0]]), colours, np.zeros((4, 3), np.float32))
     behind = Light(np.float32([[0, 0, -1], [0, 1, 0]]), colours, np.zeros((4, 3), np.float32))
     with renderer.upload(quad(square(0, 0, 0.5))) as identity:
-        lit, dark = renderer.render([Shot(identity, placed([0, 0, -2.0]), 2.0, (0.0, 0.0), light) for light in (front, behind)])[:, SIZE // 2, SIZE // 2, :3]
+        lit, dark = renderer.render(
+            [Shot(identity, placed([0, 0, -2.0]), 2.0, (0.0, 0.0), light) for light in (front, behind)]
+        )[:, SIZE // 2, SIZE // 2, :3]
     np.testing.assert_allclose(lit, 255 * np.sqrt(colours[0]), atol=2)
     assert (dark == 0).all()
 
@@ -120,7 +130,15 @@ def test_a_dressed_person_is_drawn_and_repeatable(pytestconfig):
     person = dress_person(base, rng.normal(0, 1, 20), sample_outfit(wardrobe, rng))
     assert (person.vertices["weight"].sum(axis=1, dtype=int) == 255).all()
     with renderer, renderer.upload(person) as identity:
-        shots = [Shot(identity, placed([0, 0, -4.0]), 3.6, (0.0, 0.0), sample_light(np.random.default_rng(2), shadow_share=1.0))] * 2
+        shots = [
+            Shot(
+                identity,
+                placed([0, 0, -4.0]),
+                3.6,
+                (0.0, 0.0),
+                sample_light(np.random.default_rng(2), shadow_share=1.0),
+            )
+        ] * 2
         first, second = renderer.render(shots)
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(renderer.render(shots)[0], first)

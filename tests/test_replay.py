@@ -9,9 +9,9 @@ import main as program
 from lvd_live import __main__ as tools
 from lvd_live.errors import UserError, run_cli
 from lvd_live.paths import DEMO, MODELS
-from lvd_live.session import replay as module
+from lvd_live.pipeline import replay as module
+from lvd_live.pipeline.replay import SessionSource, compare, replay
 from lvd_live.session.library import list_sessions, open_session
-from lvd_live.session.replay import SessionSource, compare, replay
 from lvd_live.session.sequence import load_sequence
 from tests.fakes import FakeFinder, FakeTracker
 from tests.recording import record
@@ -31,7 +31,11 @@ def test_two_replays_are_the_same_to_the_last_bit(tmp_path):
     for name in ("a.npz", "b.npz"):
         replay(session, FakeFinder(missing={20}), Seeing(), tmp_path / name)
     a, b = (load_sequence(tmp_path / name) for name in ("a.npz", "b.npz"))
-    assert (a.vertices == b.vertices).all() and a.frame_index.tolist() == session.frame_index.tolist() and a.timestamps_ns.tolist() == session.timestamps_ns.tolist()
+    assert (
+        (a.vertices == b.vertices).all()
+        and a.frame_index.tolist() == session.frame_index.tolist()
+        and a.timestamps_ns.tolist() == session.timestamps_ns.tolist()
+    )
     same = compare(a.vertices, a.tracked, a.frame_index, b.vertices, b.tracked, b.frame_index)
     assert (same.both, same.one, same.mean, same.largest) == (38, 0, 0.0, 0.0)
     to_session = compare(session.vertices, session.tracked, session.frame_index, a.vertices, a.tracked, a.frame_index)
@@ -44,7 +48,12 @@ def test_a_known_distance_is_measured():
     b = a[1:] + np.float32([0.003, 0, 0.004])
     tracked = np.array([True, True, False, True])
     found = compare(a, tracked, np.array([5, 6, 8, 9]), b, np.ones(3, bool), np.array([6, 8, 9]))
-    assert (found.both, found.one) == (2, 1) and found.mean == pytest.approx(5, abs=1e-3) and found.largest == pytest.approx(5, abs=1e-2) and found.aligned < 1e-3
+    assert (
+        (found.both, found.one) == (2, 1)
+        and found.mean == pytest.approx(5, abs=1e-3)
+        and found.largest == pytest.approx(5, abs=1e-2)
+        and found.aligned < 1e-3
+    )
     assert "no frame" in str(compare(a, ~tracked, np.arange(4), a, tracked, np.arange(4)))
 
 
@@ -53,16 +62,32 @@ def test_the_tool_keeps_a_replay_and_the_next_reproduces_it(tmp_path, monkeypatc
     monkeypatch.setattr(module, "_as_recorded", lambda session, body: (FakeFinder(), FakeTracker()))
     assert run_cli(tools.main, ["replay", str(path), "--write"]) == 0
     out = capsys.readouterr().out
-    assert "against the recording" in out and "over 20 frames" in out and f"kept as {path / 'replay.npz'}" in out and "earlier" not in out
+    assert (
+        "against the recording" in out
+        and "over 20 frames" in out
+        and f"kept as {path / 'replay.npz'}" in out
+        and "earlier" not in out
+    )
     assert run_cli(tools.main, ["replay", str(path)]) == 0
     assert re.search(r"against replay.npz \(.*mean 0.000 mm .* largest 0.000", capsys.readouterr().out)
-    assert sorted(entry.name for entry in path.iterdir()) == ["motion", "replay.npz", "session.json", "thumbnail.jpg", "video.mkv"]
+    assert sorted(entry.name for entry in path.iterdir()) == [
+        "motion",
+        "replay.npz",
+        "session.json",
+        "thumbnail.jpg",
+        "video.mkv",
+    ]
 
 
 def test_what_cannot_be_replayed_is_told(tmp_path, capsys):
     path = record(tmp_path, 5).path
-    assert run_cli(tools.main, ["replay", str(path)]) == 2 and "does not say how it was tracked" in capsys.readouterr().err
-    assert run_cli(tools.main, ["replay", str(tmp_path / "none")]) == 2 and "no recorded session" in capsys.readouterr().err
+    assert (
+        run_cli(tools.main, ["replay", str(path)]) == 2 and "does not say how it was tracked" in capsys.readouterr().err
+    )
+    assert (
+        run_cli(tools.main, ["replay", str(tmp_path / "none")]) == 2
+        and "no recorded session" in capsys.readouterr().err
+    )
     (path / "video.mkv").unlink()
     with pytest.raises(UserError, match="holds no video"):
         replay(open_session(path), FakeFinder(), FakeTracker(), tmp_path / "x.npz")
@@ -74,17 +99,52 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "RECORDINGS", tmp_path / "recordings")
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
-    assert run_cli(program.main, ["--video", str(DEMO), "--output", "d.npz", "--headless", "--height", "1.6", "--iterations", "2", "--no-outline", "--record", "the demo"]) == 0
+    assert (
+        run_cli(
+            program.main,
+            [
+                "--video",
+                str(DEMO),
+                "--output",
+                "d.npz",
+                "--headless",
+                "--height",
+                "1.6",
+                "--iterations",
+                "2",
+                "--no-outline",
+                "--record",
+                "the demo",
+            ],
+        )
+        == 0
+    )
     assert "65 frames, 0 dropped" in capsys.readouterr().out
     (info,) = list_sessions(tmp_path / "recordings")
     session, sequence = open_session(info.path), load_sequence("d.npz")
     assert info.measurements["height"][0] == pytest.approx(160) and 60 < info.measurements["inseam"][0] < 90
-    assert info.name == "the demo" and info.frames == 65 and session.fps == sequence.fps and (session.timestamps_ns == sequence.timestamps_ns).all()
-    assert np.abs(np.asarray(session.vertices) - sequence.vertices).max() <= 1e-4 and (session.landmarks == sequence.landmarks).all()
-    assert session.meta["tracker"]["height"] == 1.6 and session.meta["person"]["finder"] == "BlazePoseFinder" and session.meta["source"] == "demo.mp4"
+    assert (
+        info.name == "the demo"
+        and info.frames == 65
+        and session.fps == sequence.fps
+        and (session.timestamps_ns == sequence.timestamps_ns).all()
+    )
+    assert (
+        np.abs(np.asarray(session.vertices) - sequence.vertices).max() <= 1e-4
+        and (session.landmarks == sequence.landmarks).all()
+    )
+    assert (
+        session.meta["tracker"]["height"] == 1.6
+        and session.meta["person"]["finder"] == "BlazePoseFinder"
+        and session.meta["source"] == "demo.mp4"
+    )
     finder, tracker = module._as_recorded(session, None)
     assert tracker.describe() == session.meta["tracker"] and finder.provider == session.meta["person"]["provider"]
-    assert not tracker.outline and not session.meta["tracker"].pop("outline") and not module._as_recorded(session, None)[1].outline  # nor where a session does not speak of it
+    assert (
+        not tracker.outline
+        and not session.meta["tracker"].pop("outline")
+        and not module._as_recorded(session, None)[1].outline
+    )  # nor where a session does not speak of it
     few = [frame for _, frame in zip(range(8), SessionSource(session))]
     assert few[0].picture.shape == (1280, 720, 3)
     fits = []
@@ -97,4 +157,6 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
 
 def test_pictures_are_no_session(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert run_cli(program.main, ["--images", str(tmp_path), "--record"]) == 2 and "no session" in capsys.readouterr().err
+    assert (
+        run_cli(program.main, ["--images", str(tmp_path), "--record"]) == 2 and "no session" in capsys.readouterr().err
+    )

@@ -14,9 +14,9 @@ from lvd_live.evaluate import cli, experiments, webcam
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.steadiness import jerk, lag
 from lvd_live.paths import MODELS
-from lvd_live.smoothing import Level, OneEuro
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.synth.people import People
+from lvd_live.tracking.smoothing import Level, OneEuro
 
 trimesh = pytest.importorskip("trimesh", reason="the report's plots and surface distances need the train extra")
 PEOPLE = 6
@@ -36,11 +36,26 @@ def folder(tmp_path_factory):
             for triangle in corners[::4]:
                 cv2.fillConvexPoly(alpha, triangle, 255)
             z = v.landmarks[:, 2] - v.landmarks[[23, 24], 2].mean()
-            rows.append({
-                "picture": np.repeat(alpha[..., None] // 2, 3, 2), "alpha": alpha, "mask": alpha, "landmarks": np.column_stack([v.landmarks[:, :2], z, np.ones(33)]).astype(np.float16), "truth": v.landmarks.astype(np.float16),
-                "fine": np.zeros((48, 32, 32), np.uint8), "coarse": np.zeros((288, 8, 8), np.uint8), "region": np.eye(2, 3, dtype=np.float32), "observed": np.bool_(True), "vertices": v.vertices[control].astype(np.float16),
-                "betas": v.betas, "pose": v.pose, "R": v.R.astype(np.float32), "t": v.t.astype(np.float32), "focal": np.float32(v.focal), "offset": v.offset.astype(np.float32),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "picture": np.repeat(alpha[..., None] // 2, 3, 2),
+                    "alpha": alpha,
+                    "mask": alpha,
+                    "landmarks": np.column_stack([v.landmarks[:, :2], z, np.ones(33)]).astype(np.float16),
+                    "truth": v.landmarks.astype(np.float16),
+                    "fine": np.zeros((48, 32, 32), np.uint8),
+                    "coarse": np.zeros((288, 8, 8), np.uint8),
+                    "region": np.eye(2, 3, dtype=np.float32),
+                    "observed": np.bool_(True),
+                    "vertices": v.vertices[control].astype(np.float16),
+                    "betas": v.betas,
+                    "pose": v.pose,
+                    "R": v.R.astype(np.float32),
+                    "t": v.t.astype(np.float32),
+                    "focal": np.float32(v.focal),
+                    "offset": v.offset.astype(np.float32),
+                }
+            )
         write_shard(out / f"{k:05d}.npy", {key: np.stack([r[key] for r in rows]) for key in rows[0]})
     return out
 
@@ -66,7 +81,9 @@ def test_distance_to_a_surface():
     direction = rng.normal(size=(200, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     far = rng.uniform(0.7, 1.5, 200)
-    found = experiments.distance_to_surface(direction * far[:, None], ball.vertices, ball.faces, experiments.incident_faces(ball.faces))
+    found = experiments.distance_to_surface(
+        direction * far[:, None], ball.vertices, ball.faces, experiments.incident_faces(ball.faces)
+    )
     np.testing.assert_allclose(found, np.abs(far - 1), atol=3e-3)
 
 
@@ -76,7 +93,11 @@ def test_the_truth_has_no_error_and_a_shift_is_none(folder):
     assert fits.v2v.shape == (8, 1) and fits.v2v.max() < 1e-2 and fits.v2s.max() < 1e-2 and fits.parts.max() < 1e-2
 
     def nearer(sight):  # every vertex 5 cm nearer along z, in half crops
-        return [v + torch.tensor([0, 0, 0.05]) * torch.from_numpy(sight.rows["focal"] / -sight.rows["t"][:, 2])[:, None, None] for v in the_truth(sight)]
+        return [
+            v
+            + torch.tensor([0, 0, 0.05]) * torch.from_numpy(sight.rows["focal"] / -sight.rows["t"][:, 2])[:, None, None]
+            for v in the_truth(sight)
+        ]
 
     near = experiments.accuracy(nearer, body, sights(shards, 64, count=8))
     assert 0 < near.v2v.max() < 45 and (near.v2s <= near.v2v[:, 0]).all()  # perspective alone is left
@@ -96,11 +117,24 @@ def test_pictures_of_one_person_are_measured_together(folder):
         return [v + 0.02 * torch.randn(len(v), 1, 3) * torch.randn(1, v.shape[1], 1) for v in the_truth(sight)]
 
     torch.manual_seed(0)
-    single, together = (experiments.shapes(noisy, BodyFitter(body), sights(opened(folder), 64, count=48), pictures=n) for n in (1, PEOPLE))
+    single, together = (
+        experiments.shapes(noisy, BodyFitter(body), sights(opened(folder), 64, count=48), pictures=n)
+        for n in (1, PEOPLE)
+    )
     assert len(together.found) == len(single.found) / PEOPLE
     assert np.abs(together.found - together.true).mean() < np.abs(single.found - single.true).mean()
     with pytest.raises(ValueError):
-        experiments.shapes(noisy, BodyFitter(body), [replace(sight, rows={**sight.rows, "betas": np.random.default_rng(0).normal(size=sight.rows["betas"].shape)}) for sight in sights(opened(folder), 64, count=48)], pictures=2)
+        experiments.shapes(
+            noisy,
+            BodyFitter(body),
+            [
+                replace(
+                    sight, rows={**sight.rows, "betas": np.random.default_rng(0).normal(size=sight.rows["betas"].shape)}
+                )
+                for sight in sights(opened(folder), 64, count=48)
+            ],
+            pictures=2,
+        )
 
 
 def test_before_a_webcam_a_lean_is_told_from_none(folder):
@@ -115,7 +149,11 @@ def test_before_a_webcam_a_lean_is_told_from_none(folder):
 
     class Turned:
         def __init__(self, sight):
-            self.rows, self.truth, self.millimetres = sight.rows, sight.truth, lambda mesh: sight.millimetres(mesh) @ turn.T
+            self.rows, self.truth, self.millimetres = (
+                sight.rows,
+                sight.truth,
+                lambda mesh: sight.millimetres(mesh) @ turn.T,
+            )
 
     leaning = webcam.measure(the_truth_for_ever, body, map(Turned, upright))
     np.testing.assert_allclose(leaning["lean"], 10, atol=0.2)
@@ -132,8 +170,12 @@ def test_mask_noise_covers_its_share():
 def test_jerk_and_lag():
     t = np.arange(120)
     path = np.stack([300 * np.sin(t / 9), 200 * np.cos(t / 7), t * 3.0], 1)[:, None].repeat(41, 1)
-    assert jerk(np.zeros((5, 2, 3))) == 0 and jerk((t[:5, None, None] ** 2) * np.ones((1, 2, 3))) == pytest.approx(2 * np.sqrt(3))
-    late = np.stack([300 * np.sin((t - 2.5) / 9), 200 * np.cos((t - 2.5) / 7), (t - 2.5) * 3.0], 1)[:, None].repeat(41, 1)
+    assert jerk(np.zeros((5, 2, 3))) == 0 and jerk((t[:5, None, None] ** 2) * np.ones((1, 2, 3))) == pytest.approx(
+        2 * np.sqrt(3)
+    )
+    late = np.stack([300 * np.sin((t - 2.5) / 9), 200 * np.cos((t - 2.5) / 7), (t - 2.5) * 3.0], 1)[:, None].repeat(
+        41, 1
+    )
     assert lag(late, path) == pytest.approx(2.5, abs=0.11) and lag(path, path) == 0
     smooth = OneEuro(Level((1.0, 0.0), (1.0, 0.0)))
     trailing = np.stack([smooth(p / 1000, int(i * 1e9 / 30)) for i, p in enumerate(path)]) * 1000
@@ -148,11 +190,18 @@ def test_the_whole_report(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lvd_live.evaluate.cli.HELD_OUT", folder)
     assert cli.main(["--report", str(tmp_path / "report"), "--count", "8"]) == 0
     text = (tmp_path / "report" / "report.md").read_text()
-    assert all(title in text for title in ("## Accuracy", "## Shape", "## Convergence", "## Robustness", "## Uncertainty"))
+    assert all(
+        title in text for title in ("## Accuracy", "## Shape", "## Convergence", "## Robustness", "## Uncertainty")
+    )
     for plot in ("second", "waist", "parts", "reliability"):
         assert cv2.imread(str(tmp_path / "report" / f"{plot}.png")).std() > 5
     rows = (tmp_path / "report" / "accuracy.csv").read_text().splitlines()
-    assert rows[0].startswith("method,0°") and len(rows) == 7 and "on the outline" in rows[4] and "true landmarks" in rows[5]
+    assert (
+        rows[0].startswith("method,0°")
+        and len(rows) == 7
+        and "on the outline" in rows[4]
+        and "true landmarks" in rows[5]
+    )
 
 
 def test_a_wrong_baseline_is_refused(folder, tmp_path, monkeypatch):

@@ -24,7 +24,9 @@ def test_the_table_names_every_model_and_nothing_else():
     models = ROOT / "models"
     named = set(re.findall(r"^\| `([^`]+)` \|", (models / "README.md").read_text(), re.M))
     if (ROOT / ".git").exists() and shutil.which("git"):
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=models, capture_output=True, text=True, check=True).stdout.split("\0")
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=models, capture_output=True, text=True, check=True
+        ).stdout.split("\0")
         there = {name for name in listed if name}
     else:
         there = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.session import npz_stream
 from lvd_live.session.sequence import SPECS, SequenceWriter, load_sequence
+from lvd_live.storage import npz_stream
 
 N = 12
 FACES = np.array([[0, 1, 2], [9, 10, 11]], np.int32)
@@ -28,7 +28,9 @@ def write_frames(writer, count, missing=(), start=0):
             continue
         vertices = np.full((N, 3), index + 0.5, np.float32)
         landmarks = np.full((33, 3), index, np.float32)
-        writer.append(vertices=vertices, vertex_std=np.full(N, 0.01), intrinsics=K, iterations=3, landmarks=landmarks, **common)
+        writer.append(
+            vertices=vertices, vertex_std=np.full(N, 0.01), intrinsics=K, iterations=3, landmarks=landmarks, **common
+        )
 
 
 def leftovers(folder, *expected):
@@ -46,7 +48,11 @@ def test_what_is_written_is_read_back(tmp_path):
     assert (sequence.vertices[:, 0, 0] == [0, 1.5, 0, 3.5, 4.5]).all() and sequence.vertices.dtype == np.float32
     assert isinstance(sequence.vertices, np.memmap)
     assert (sequence.faces == FACES).all() and sequence.timestamps_ns.tolist() == [33_000_000 * i for i in range(5)]
-    assert sequence.intrinsics.shape == (5, 3, 3) and (sequence.intrinsics == K).all() and (sequence.image_size == (640, 480)).all()
+    assert (
+        sequence.intrinsics.shape == (5, 3, 3)
+        and (sequence.intrinsics == K).all()
+        and (sequence.image_size == (640, 480)).all()
+    )
     assert sequence.meta == {"preset": "live", "name": "é", "ending": "complete"}
     assert leftovers(tmp_path) == ["clip.npz"]
 
@@ -60,7 +66,11 @@ def test_the_file_is_a_plain_npz_with_the_promised_keys(tmp_path):
         arrays = {name: file[name] for name in file}
     assert arrays.keys() == SPECS.keys()
     assert arrays["intrinsics"].shape == (3, 3) and arrays["image_size"].tolist() == [640, 480]
-    assert arrays["landmarks"].shape == (3, 33, 3) and arrays["vertex_std"].shape == (3, N) and arrays["tracked"].dtype == bool
+    assert (
+        arrays["landmarks"].shape == (3, 33, 3)
+        and arrays["vertex_std"].shape == (3, N)
+        and arrays["tracked"].dtype == bool
+    )
     assert json.loads(str(arrays["meta"])) == {} and arrays["lvd_schema"] == 1
 
 
@@ -70,7 +80,9 @@ def test_changing_pictures_keep_a_camera_per_frame(tmp_path, what):
     for index in range(3):
         size = (640 + index * (what == "size"), 480)
         intrinsics = K + np.diag([index * (what == "camera"), 0, 0])
-        writer.append(timestamp_ns=index, frame_index=index, image_size=size, vertices=np.ones((N, 3)), intrinsics=intrinsics)
+        writer.append(
+            timestamp_ns=index, frame_index=index, image_size=size, vertices=np.ones((N, 3)), intrinsics=intrinsics
+        )
     writer.close()
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as file:
         assert file["intrinsics"].shape == (3, 3, 3) and file["image_size"].shape == (3, 2)
@@ -92,12 +104,23 @@ def test_a_run_without_a_frame_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"vertices": np.full((N, 3), np.nan)}, {"vertex_std": np.full(N, np.inf)}, {"landmarks": np.full((33, 3), np.nan)}, {"vertices": np.ones((N + 1, 3))}],
+    [
+        {"vertices": np.full((N, 3), np.nan)},
+        {"vertex_std": np.full(N, np.inf)},
+        {"landmarks": np.full((33, 3), np.nan)},
+        {"vertices": np.ones((N + 1, 3))},
+    ],
 )
 def test_bad_numbers_and_shapes_never_reach_the_file(tmp_path, change):
     writer = SequenceWriter(tmp_path / "clip.npz", FACES, N, {})
     write_frames(writer, 2)
-    frame = {"vertices": np.ones((N, 3)), "intrinsics": K, "timestamp_ns": 0, "frame_index": 0, "image_size": (4, 4)} | change
+    frame = {
+        "vertices": np.ones((N, 3)),
+        "intrinsics": K,
+        "timestamp_ns": 0,
+        "frame_index": 0,
+        "image_size": (4, 4),
+    } | change
     with pytest.raises(ValueError):
         writer.append(**frame)
     writer.close()
@@ -139,7 +162,11 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_every_frame(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = sys.platform == "linux" and os.geteuid() == 0
-    mounted = mounted and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], capture_output=True).returncode == 0
+    mounted = (
+        mounted
+        and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], capture_output=True).returncode
+        == 0
+    )
     if not mounted:
         pytest.skip("no small disk can be mounted here; the next test feigns one")
     try:
@@ -147,7 +174,9 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_every_frame(tmp_path):
         writer = SequenceWriter(disk / "clip.npz", FACES, n, {})
         with pytest.raises(UserError, match="disk is full") as caught:
             for index in range(1000):
-                writer.append(timestamp_ns=0, frame_index=index, image_size=(4, 4), vertices=np.full((n, 3), index), intrinsics=K)
+                writer.append(
+                    timestamp_ns=0, frame_index=index, image_size=(4, 4), vertices=np.full((n, 3), index), intrinsics=K
+                )
         assert caught.value.exit_code == 1 and str(disk / "clip.npz") in str(caught.value)
         kept = writer.frames
         assert kept > 60

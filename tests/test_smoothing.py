@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lvd_live.smoothing import LEVELS, Level, OneEuro
+from lvd_live.tracking.smoothing import LEVELS, Level, OneEuro
 
 FRAME_NS = 40_000_000
 

@@ -16,11 +16,11 @@ import pytest
 
 from lvd_live.errors import UserError
 from lvd_live.paths import DEMO
-from lvd_live.session import files
-from lvd_live.session.files import check_writable, fresh_name
 from lvd_live.session.sequence import load_sequence
 from lvd_live.sources import CameraSource, ImageSource, VideoSource
 from lvd_live.sources.images import read_picture
+from lvd_live.storage import files
+from lvd_live.storage.files import check_writable, fresh_name
 
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -93,7 +93,14 @@ def test_grey_video_becomes_rgb(tmp_path):
     assert picture.shape == (48, 64, 3) and np.ptp(picture.astype(int), axis=2).max() <= 1
 
 
-TURNED = [((0, 1, -1, 0), lambda p: np.rot90(p, -1)), ((0, -1, 1, 0), np.rot90), ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]), ((-1, 0, 0, 1), lambda p: p[:, ::-1]), ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)), ((0, 0, 0, 0), lambda p: p)]
+TURNED = [
+    ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    ((0, -1, 1, 0), np.rot90),
+    ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+    ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+    ((0, 0, 0, 0), lambda p: p),
+]
 
 
 @pytest.mark.parametrize(("matrix", "turn"), TURNED)
@@ -150,8 +157,13 @@ def test_videos_that_cannot_be_opened(tmp_path):
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
     for name, says in {
-        "absent.mp4": "no file", "empty.mp4": "is empty", "text.mp4": "not a video", "no_index.mp4": "cut short",
-        "sound.wav": "holds no video", ".": "is a folder", "notes.txt": "video",
+        "absent.mp4": "no file",
+        "empty.mp4": "is empty",
+        "text.mp4": "not a video",
+        "no_index.mp4": "cut short",
+        "sound.wav": "holds no video",
+        ".": "is a folder",
+        "notes.txt": "video",
     }.items():
         with pytest.raises(UserError, match=says) as caught:
             VideoSource(tmp_path / name)
@@ -159,7 +171,7 @@ def test_videos_that_cannot_be_opened(tmp_path):
 
 
 def test_images_of_all_kinds(tmp_path, caplog):
-    base = np.full((20, 30, 3), (10, 20, 200), np.uint8)    # BGR: red
+    base = np.full((20, 30, 3), (10, 20, 200), np.uint8)  # BGR: red
     cv2.imwrite(str(tmp_path / "shot2.png"), base)
     cv2.imwrite(str(tmp_path / "shot10.jpg"), base)
     cv2.imwrite(str(tmp_path / "shot11.png"), np.full((20, 30), 77, np.uint8))
@@ -184,13 +196,13 @@ def test_images_of_all_kinds(tmp_path, caplog):
 
 def test_exif_orientation_is_respected(tmp_path):
     picture = np.zeros((40, 60, 3), np.uint8)
-    picture[:20, :20] = 255    # top left
+    picture[:20, :20] = 255  # top left
     data = cv2.imencode(".jpg", picture)[1].tobytes()
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + b"\0\0\0\0"
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     (tmp_path / "phone.jpg").write_bytes(data[:2] + segment + data[2:])
     shown = next(iter(ImageSource(tmp_path / "phone.jpg"))).picture
-    assert shown.shape == (60, 40, 3)    # orientation 6: shown a quarter turn clockwise
+    assert shown.shape == (60, 40, 3)  # orientation 6: shown a quarter turn clockwise
     assert shown[5, 35].min() > 200 and shown[5, 5].max() < 50
 
 
@@ -204,12 +216,14 @@ def with_exif(png: bytes, exif: bytes) -> bytes:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_orientation_beside_transparency(tmp_path, orientation, order):
     picture = np.random.default_rng(0).integers(0, 255, (4, 6, 4), dtype=np.uint8)
-    exif = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    exif = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(
+        f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0
+    )
     for name, channels in (("clear.png", 4), ("solid.png", 3)):
         picture[..., 3] = 255
         (tmp_path / name).write_bytes(with_exif(cv2.imencode(".png", picture[..., :channels])[1].tobytes(), exif))
     clear, solid = (read_picture(tmp_path / name) for name in ("clear.png", "solid.png"))
-    assert solid.shape == ((6, 4, 3) if orientation >= 5 else (4, 6, 3))    # OpenCV's own turn
+    assert solid.shape == ((6, 4, 3) if orientation >= 5 else (4, 6, 3))  # OpenCV's own turn
     assert (clear == solid).all() and clear.flags.c_contiguous
 
 
@@ -284,7 +298,11 @@ class MjpegServer:
                 if self.mode == "run":
                     picture = np.full((48, 64, 3), number % 200, np.uint8)
                     data = cv2.imencode(".jpg", picture)[1].tobytes()
-                    out.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+                    out.write(
+                        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+                        + data
+                        + b"\r\n"
+                    )
                     number += 1
                 time.sleep(0.02)
         except OSError:
@@ -345,7 +363,10 @@ def test_camera_reconnects_after_a_hang_up(server):
         assert wait_for(lambda: camera.state == "running", 6)
 
 
-@pytest.mark.parametrize("stated, fps", [(-1.0, None), (0.0, None), (float("inf"), None), (float("nan"), None), (90_000.0, None), (29.97, 29.97)])
+@pytest.mark.parametrize(
+    "stated, fps",
+    [(-1.0, None), (0.0, None), (float("inf"), None), (float("nan"), None), (90_000.0, None), (29.97, 29.97)],
+)
 def test_camera_fps_is_sensible_or_none(monkeypatch, stated, fps):
     class Capture:
         def get(self, _):

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from lvd_live import batch
 from lvd_live.lvd.network import LVD, PRESETS
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
+from lvd_live.pipeline import batch
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
-from lvd_live.together import Together
-from lvd_live.tracker import Tracker
+from lvd_live.tracking.solver import BatchedSolver
+from lvd_live.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def seen():
 
 def test_trackers_together_are_the_trackers_alone(seen):
     """Two sequences, the second one shorter and from later frames; warm frames take two iterations, the uncertainty goes round."""
-    first = Tracker.load("live", device="cpu", engine="float32", uncertainty=8, outline=False)  # each does that for itself, and it makes much of a rounding error
+    first = Tracker.load(
+        "live", device="cpu", engine="float32", uncertainty=8, outline=False
+    )  # each does that for itself, and it makes much of a rounding error
     parts = [seen[:6], seen[4:]]
     parts[1][0] = (parts[1][0][0], replace(parts[1][0][1], is_new=True))
     alone = []
@@ -43,7 +45,7 @@ def test_trackers_together_are_the_trackers_alone(seen):
         alone.append(fits)
     first.iterations = None
     first.reset()
-    together = Together(first.runtime, 3)
+    together = BatchedSolver(first.runtime, 3)
     ours = [[], []]
     everybody = threading.Barrier(2)
 
@@ -60,7 +62,9 @@ def test_trackers_together_are_the_trackers_alone(seen):
     for thread in threads:
         thread.join(60)
     for mine, theirs in zip(ours, alone, strict=True):
-        assert [fit.iterations for fit in mine] == [fit.iterations for fit in theirs] and [fit.cold for fit in mine] == [True] + [False] * (len(mine) - 1)
+        assert [fit.iterations for fit in mine] == [fit.iterations for fit in theirs] and [
+            fit.cold for fit in mine
+        ] == [True] + [False] * (len(mine) - 1)
         assert all("together" in fit.milliseconds for fit in mine[1:])
         for a, b in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(a.vertices, b.vertices, atol=2e-5)
@@ -71,7 +75,13 @@ def test_trackers_together_are_the_trackers_alone(seen):
 def ask(together, fill=0):
     K, S = len(together.runtime.network.control), together.runtime.size
     maps = np.zeros((1, 48, 32, 32), np.uint8), np.zeros((1, 288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
-    return together(start=torch.zeros(1, K, 3), picture=np.full((1, S, S, 3), fill, np.uint8), mask=np.full((1, S, S), 255, np.uint8), landmarks=np.zeros((1, 33, 4), np.float32), maps=maps)
+    return together(
+        start=torch.zeros(1, K, 3),
+        picture=np.full((1, S, S, 3), fill, np.uint8),
+        mask=np.full((1, S, S), 255, np.uint8),
+        landmarks=np.zeros((1, 33, 4), np.float32),
+        maps=maps,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,7 @@ def runtime():
 
 
 def test_who_leaves_is_not_waited_for(runtime):
-    together = Together(runtime, 2)
+    together = BatchedSolver(runtime, 2)
     asked = []
     with together.member():
         other = threading.Thread(target=lambda: asked.append(in_membership(together)))
@@ -97,7 +107,7 @@ def in_membership(together):
 
 
 def test_every_vertex_has_its_turn_and_a_failure_is_told(runtime, monkeypatch):
-    together = Together(runtime, 2)
+    together = BatchedSolver(runtime, 2)
     with together.member():
         turns = [ask(together).targets.numpy() for _ in range(8)]
         assert set(np.concatenate(turns)) == set(range(60)) and all(len(t) == 8 for t in turns)
@@ -117,10 +127,17 @@ def test_clips_side_by_side_have_their_sequences(tmp_path, seen, capsys):
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
     assert batch.main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--batch", "2"]) == 1
     table = capsys.readouterr().out
-    assert "| a.mp4 | 5 | 5 |" in table and "| b.mp4 | 3 | 3 |" in table and "| c.mp4 | 4 | 4 |" in table and "broken.mp4" in table
+    assert (
+        "| a.mp4 | 5 | 5 |" in table
+        and "| b.mp4 | 3 | 3 |" in table
+        and "| c.mp4 | 4 | 4 |" in table
+        and "broken.mp4" in table
+    )
     sequences = [load_sequence(tmp_path / "out" / f"{name}.mp4.npz") for name in "abc"]
     assert all(s.tracked.all() and list(s.iterations[1:]) == [2] * (len(s.tracked) - 1) for s in sequences)
-    assert np.abs(sequences[0].vertices[:3] - sequences[1].vertices[:3]).mean() < 0.01  # the same pictures, encoded apart
+    assert (
+        np.abs(sequences[0].vertices[:3] - sequences[1].vertices[:3]).mean() < 0.01
+    )  # the same pictures, encoded apart
 
 
 def test_stopping_ends_all_threads(tmp_path, seen, monkeypatch):

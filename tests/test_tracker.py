@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from lvd_live.body.model import BodyModel
-from lvd_live.draw import project
 from lvd_live.errors import UserError
 from lvd_live.lvd.descent import Descent
 from lvd_live.lvd.network import PRESETS
-from lvd_live.person.types import Person
-from lvd_live.placement import between_crops
-from lvd_live.sources import Frame
 from lvd_live.paths import MODELS
-from lvd_live.tracker import COLD_ITERATIONS, RENEWED, WARM_ITERATIONS, Tracker
+from lvd_live.person.types import Person
+from lvd_live.render import project
+from lvd_live.sources import Frame
+from lvd_live.tracking.camera import between_crops
+from lvd_live.tracking.tracker import COLD_ITERATIONS, RENEWED, WARM_ITERATIONS, Tracker
 
 WEIGHTS = MODELS / "weights" / "live.safetensors"
 
@@ -36,11 +36,15 @@ class KnowingRuntime:
         self.goal = (0.9 * v / v[:, 1].max())[None]
         self.starts, self.blind = [], False
 
-    def see(self, picture, mask, landmarks, maps):
-        assert picture.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64) and (landmarks is None or landmarks.shape == (1, 33, 4))
+    def encode(self, picture, mask, landmarks, maps):
+        assert (
+            picture.shape == (1, 64, 64, 3)
+            and mask.shape == (1, 64, 64)
+            and (landmarks is None or landmarks.shape == (1, 33, 4))
+        )
         return None
 
-    def descend(self, folded, start, *, iterations, tolerance=0.0):
+    def descend(self, prepared, start, *, iterations, tolerance=0.0):
         self.starts.append(start)
         v, steps = torch.zeros_like(self.goal) if start is None else start, []
         for _ in range(iterations):
@@ -60,7 +64,9 @@ def person_at(centre, half, is_new=False):
     mask = np.zeros((48, 64), np.float32)
     T = np.array([[0.1, 0, -0.45], [0, 0.1, -0.45]], np.float32)  # 640x480 -> 64x48
     x, y = np.array(centre) * 0.1 - 0.45
-    mask[max(0, round(y - half * 0.08)) : round(y + half * 0.08), max(0, round(x - half * 0.03)) : round(x + half * 0.03)] = 1
+    mask[
+        max(0, round(y - half * 0.08)) : round(y + half * 0.08), max(0, round(x - half * 0.03)) : round(x + half * 0.03)
+    ] = 1
     rng = np.random.default_rng(0)
     landmarks = np.column_stack([centre + half * rng.uniform(-0.25, 0.25, (33, 2)), np.ones(33)]).astype(np.float32)
     return Person(mask, T, landmarks, rng.normal(0, 0.3, (33, 3)).astype(np.float32), 1.0, is_new)
@@ -80,15 +86,19 @@ def test_first_frame_is_cold_the_next_warm(tracker):
     second = tracker.step(frame(1), person_at((322, 240), 180))
     assert first.cold and first.iterations <= COLD_ITERATIONS and tracker.runtime.starts[0] is None
     assert not second.cold and second.iterations <= WARM_ITERATIONS and second.iterations < first.iterations
-    assert first.vertices.shape == (6890, 3) and first.vertices.dtype == np.float32 and first.vertex_std.shape == (6890,)
+    assert (
+        first.vertices.shape == (6890, 3) and first.vertices.dtype == np.float32 and first.vertex_std.shape == (6890,)
+    )
 
 
 def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
-    tracker.evidence = "maps"  # no landmarks
+    tracker.conditioning = "maps"  # no landmarks
     first = tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
     second = tracker.step(frame(1), person_at((420, 250), 170))
     assert second.crop != first.crop
-    np.testing.assert_allclose(tracker.runtime.starts[1][0].numpy(), between_crops(first.crop_vertices, first.crop, second.crop), atol=1e-4)
+    np.testing.assert_allclose(
+        tracker.runtime.starts[1][0].numpy(), between_crops(first.crop_vertices, first.crop, second.crop), atol=1e-4
+    )
 
 
 def test_the_last_mesh_goes_along_with_the_landmarks(tracker):
@@ -132,15 +142,21 @@ def test_fixed_iterations_and_cold_starts(body):
 
 def test_height_sets_the_scale(body):
     person = person_at((320, 240), 180, is_new=True)
-    short, tall = (Tracker(KnowingRuntime(body), body, height=h, iterations=8).step(frame(), person) for h in (1.5, 1.95))
+    short, tall = (
+        Tracker(KnowingRuntime(body), body, height=h, iterations=8).step(frame(), person) for h in (1.5, 1.95)
+    )
     np.testing.assert_allclose(tall.vertices / short.vertices, 1.95 / 1.5, rtol=1e-4)
     stature = np.ptp(tall.vertices[:, 1])
-    assert stature == pytest.approx(1.95, abs=0.06)  # a standing body, to what perspective and the skeleton's length leave
+    assert stature == pytest.approx(
+        1.95, abs=0.06
+    )  # a standing body, to what perspective and the skeleton's length leave
 
 
 def test_field_of_view_sets_the_distance(body):
     person = person_at((320, 240), 180, is_new=True)
-    near, far = (Tracker(KnowingRuntime(body), body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30))
+    near, far = (
+        Tracker(KnowingRuntime(body), body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30)
+    )
     assert far > 2 * near
 
 
@@ -148,7 +164,16 @@ def test_describe_is_json_and_complete(tracker):
     import json
 
     told = json.loads(json.dumps(tracker.describe(), allow_nan=False))
-    assert {"preset", "weights", "provider", "fov_degrees", "height", "evidence", "iterations", "warm_start"} <= told.keys()
+    assert {
+        "preset",
+        "weights",
+        "provider",
+        "fov_degrees",
+        "height",
+        "conditioning",
+        "iterations",
+        "warm_start",
+    } <= told.keys()
 
 
 def test_paper_preset_says_that_its_weights_are_missing():
@@ -163,10 +188,11 @@ def test_shipped_weights_track_the_demo_clip():
     from lvd_live.evaluate.real import score
     from lvd_live.person import BlazePoseFinder
 
-    result = score(MODELS.parent / "recordings" / "demo.mp4", BlazePoseFinder(MODELS / "blazepose"), Tracker.load("live"), None, [])
+    result = score(
+        MODELS.parent / "recordings" / "demo.mp4", BlazePoseFinder(MODELS / "blazepose"), Tracker.load("live"), None, []
+    )
     assert result.tracked == result.frames > 30
     assert result.iou > 0.78 and result.joints < 0.04 and result.iterations < 2.8
-
 
 
 def test_what_is_not_finite_is_no_fit(tracker):
@@ -189,7 +215,7 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
 
         asked = []
 
-        def uncertainty(self, folded, vertices, offsets, targets):
+        def uncertainty(self, prepared, vertices, offsets, targets):
             assert offsets.shape == (4, vertices.shape[1], 3)
             self.asked.append(targets)
             return torch.full((1, len(targets)), 0.01 * len(self.asked))
@@ -197,7 +223,9 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
     tracker = Tracker(Spreading(body), body, uncertainty=4)
     fits = [tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 0)) for i in range(RENEWED + 1)]
     first, *turns = Spreading.asked
-    assert len(first) == 6890 and sorted(torch.cat(turns).tolist()) == list(range(6890))  # all at once, then all in turns
+    assert len(first) == 6890 and sorted(torch.cat(turns).tolist()) == list(
+        range(6890)
+    )  # all at once, then all in turns
     half_crop = fits[0].vertices[:, 2].mean() * fits[0].crop.half / fits[0].intrinsics[0, 0]
     assert fits[0].vertex_std == pytest.approx(0.01 * half_crop, rel=0.05)
     assert np.unique(fits[-1].vertex_std.round(5)).size == RENEWED
@@ -211,5 +239,7 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
 
 def test_expected_error_follows_the_calibration(body):
     tracker = Tracker(KnowingRuntime(body), body, calibration={"std": [0.01, 0.03], "error": [0.02, 0.1]})
-    np.testing.assert_allclose(tracker.expected_error(np.float32([0, 0.01, 0.02, 0.5])), [0.02, 0.02, 0.06, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(
+        tracker.expected_error(np.float32([0, 0.01, 0.02, 0.5])), [0.02, 0.02, 0.06, 0.1], rtol=1e-6
+    )
     assert Tracker(KnowingRuntime(body), body).expected_error(np.zeros(3)) is None

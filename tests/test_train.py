@@ -14,37 +14,66 @@ from torch import nn
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.errors import UserError
-from lvd_live.lvd.field import Field, Seen
+from lvd_live.lvd.backbones.fpn import FPN
+from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.field import Field
 from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
-from lvd_live.lvd.pyramid import Pyramid
-from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.paths import MODELS
+from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train import ablations, cli
 from lvd_live.train.baseline import REGRESSION, Regressor, from_six
 from lvd_live.train.batches import Variation, draw_batch, vary
 from lvd_live.train.cli import importance_of, read_body
-from lvd_live.train.loop import Average, Options, Run, Task, train
+from lvd_live.train.loop import Average, Run, Task, TrainingOptions, train
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix
 
 K = 40
-STILL = Variation(shift=0, scale=0, roll=0, no_landmarks=0, no_maps=0, one_landmark=0, true_landmarks=0, true_mask=0, noise=0, depth_noise=0)
+STILL = Variation(
+    shift=0,
+    scale=0,
+    roll=0,
+    no_landmarks=0,
+    no_maps=0,
+    one_landmark=0,
+    true_landmarks=0,
+    true_mask=0,
+    noise=0,
+    depth_noise=0,
+)
 
 
 def fake_shard(rng, n=12, size=64):
     """Grey people: a blob whose place in the picture is where all its vertices are."""
     centre = rng.uniform(-0.4, 0.4, (n, 2))
     at = (2 * np.arange(size) + 1) / size - 1
-    blob = ((at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2 < 0.06).astype(np.uint8) * 255
-    vertices = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2) + 0.2 * np.random.default_rng(0).normal(size=(K, 3))
+    blob = (
+        (at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2 < 0.06
+    ).astype(np.uint8) * 255
+    vertices = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2) + 0.2 * np.random.default_rng(
+        0
+    ).normal(size=(K, 3))
     fine = np.zeros((n, 48, 32, 32), np.uint8)
     fine[:, 0] = blob[:, 1 :: size // 32, 1 :: size // 32]
     landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
     return {
-        "picture": np.repeat(blob[..., None], 3, 3), "alpha": blob, "mask": blob, "landmarks": landmarks.astype(np.float16), "truth": landmarks[..., :3].astype(np.float16),
-        "fine": fine, "coarse": np.zeros((n, 288, 8, 8), np.uint8), "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)), "observed": np.ones(n, bool), "vertices": vertices.astype(np.float16), "pose": np.zeros((n, 24, 3), np.float32), "betas": np.zeros((n, 20), np.float32), "focal": np.full(n, 2.5, np.float32), "offset": np.zeros((n, 2), np.float32),
-        "t": np.tile(np.float32([0, 0, -3]), (n, 1)), "R": np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)),
-    }  # fmt: skip
+        "picture": np.repeat(blob[..., None], 3, 3),
+        "alpha": blob,
+        "mask": blob,
+        "landmarks": landmarks.astype(np.float16),
+        "truth": landmarks[..., :3].astype(np.float16),
+        "fine": fine,
+        "coarse": np.zeros((n, 288, 8, 8), np.uint8),
+        "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)),
+        "observed": np.ones(n, bool),
+        "vertices": vertices.astype(np.float16),
+        "pose": np.zeros((n, 24, 3), np.float32),
+        "betas": np.zeros((n, 20), np.float32),
+        "focal": np.full(n, 2.5, np.float32),
+        "offset": np.zeros((n, 2), np.float32),
+        "t": np.tile(np.float32([0, 0, -3]), (n, 1)),
+        "R": np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)),
+    }
 
 
 @pytest.fixture
@@ -75,7 +104,7 @@ class Oracle(Field):
 @pytest.mark.parametrize("clip", [None, 0.288])
 def test_only_the_truth_costs_nothing(clip):
     vertices = torch.rand(2, K, 3) - 0.5
-    seen, importance = Seen(torch.zeros(2, 4, 8, 8)), torch.ones(K)
+    seen, importance = CropFeatures(torch.zeros(2, 4, 8, 8)), torch.ones(K)
     for field, free in ((Oracle(vertices, clip), True), (Oracle(vertices + 0.05, clip), False)):
         everyone, itself = descent_loss(field, seen, vertices, importance, 0.288, LossOptions(targets=K, own=64))
         assert (float(everyone) < 1e-6) == free and (float(itself) < 1e-6) == free
@@ -85,7 +114,12 @@ def test_only_the_truth_costs_nothing(clip):
 def test_hands_feet_and_head_neither_vanish_nor_rule(preset):
     body, served = read_body(MODELS), PRESETS[preset].vertices
     importance = importance_of(body, served).numpy()
-    assert importance.shape == (served,) and importance.mean() == pytest.approx(1, abs=1e-5) and 0.1 < importance.min() and importance.max() < 6
+    assert (
+        importance.shape == (served,)
+        and importance.mean() == pytest.approx(1, abs=1e-5)
+        and 0.1 < importance.min()
+        and importance.max() < 6
+    )
     labels = body["part_labels"] if served == len(body["part_labels"]) else body["part_labels"][body["control"]]
     ends = np.isin(labels, [JOINT[j] for part in ("hands", "feet", "head") for j in BODY_PARTS[part]])
     assert 0.25 < importance[ends].sum() / importance.sum() < 0.5
@@ -97,7 +131,9 @@ def test_importance_weighs_the_loss():
     wrong[:, :10] += 0.1
     importance = torch.ones(K)
     importance[:10] = 0
-    everyone, itself = descent_loss(Oracle(wrong, None), Seen(torch.zeros(1, 4, 8, 8)), vertices, importance, 0.288, LossOptions())
+    everyone, itself = descent_loss(
+        Oracle(wrong, None), CropFeatures(torch.zeros(1, 4, 8, 8)), vertices, importance, 0.288, LossOptions()
+    )
     assert float(everyone) < 1e-6 and float(itself) < 1e-6
 
 
@@ -113,7 +149,9 @@ def test_a_sample_moves_as_one():
         moved = warp_map(torch.from_numpy(fine[None]), torch.from_numpy(region[None]), 64)[0, 0].numpy()
         assert np.abs(moved - mask).mean() < 12
         assert picture.shape == (64, 64, 3) and landmarks.shape == (len(LANDMARKS), 4)
-        scale = np.linalg.norm(vertices[0] - vertices[1]) / np.linalg.norm((row["vertices"][0] - row["vertices"][1]).astype(float))
+        scale = np.linalg.norm(vertices[0] - vertices[1]) / np.linalg.norm(
+            (row["vertices"][0] - row["vertices"][1]).astype(float)
+        )
         spread = np.sqrt((mask > 127).sum() / (row["mask"] > 127).sum())
         assert scale == pytest.approx(spread, rel=0.05)
 
@@ -154,8 +192,15 @@ def test_the_average_lags_and_follows():
 def test_a_kernel_steps_in_all_directions_alike():
     """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not a copy; the head and single numbers are AdamW's."""
     network = nn.ModuleDict({"body": nn.Conv2d(6, 4, 3), "head": nn.Linear(4, 3)}).to(memory_format=torch.channels_last)
-    optimiser, before = MuonAdamW(network, rate=0.1, weight_decay=0.0), {name: p.detach().clone() for name, p in network.named_parameters()}
-    (100 * network["body"].weight[0].sum() + network["body"].weight.square().sum() + sum(p.sum() for name, p in network.named_parameters() if name != "body.weight")).backward()
+    optimiser, before = (
+        MuonAdamW(network, rate=0.1, weight_decay=0.0),
+        {name: p.detach().clone() for name, p in network.named_parameters()},
+    )
+    (
+        100 * network["body"].weight[0].sum()
+        + network["body"].weight.square().sum()
+        + sum(p.sum() for name, p in network.named_parameters() if name != "body.weight")
+    ).backward()
     optimiser.step()
     steps = {name: p.detach() - before[name] for name, p in network.named_parameters()}
     values = torch.linalg.svdvals(as_matrix(steps["body.weight"]))
@@ -173,7 +218,10 @@ def test_muon_steps_as_the_library_does(bfloat16, monkeypatch):
     torch.manual_seed(0)
     ours, theirs = (nn.Parameter(p) for p in torch.randn(1, 24, 40).expand(2, -1, -1).clone())
     before = ours.detach().clone()
-    pair = Muon([ours], lr=0.01, weight_decay=0.1), torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    pair = (
+        Muon([ours], lr=0.01, weight_decay=0.1),
+        torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
     for _ in range(3):
         ours.grad = torch.randn(24, 40)
         theirs.grad = ours.grad.clone()
@@ -193,7 +241,7 @@ def test_bfloat16_only_where_it_is_fast(data, monkeypatch, fast):
         return out.float().sum(), out.float().square().sum()
 
     network, average = nn.Linear(3, 2), nn.Linear(3, 2)
-    trial = Run(network, average, torch.ones(K), Options(), torch.device("cpu"), Task(loss, None))
+    trial = Run(network, average, torch.ones(K), TrainingOptions(), torch.device("cpu"), Task(loss, None))
     trial.learn(draw_batch(Shards.open(data), np.random.default_rng(0), 2, 32, STILL))
 
 
@@ -201,12 +249,35 @@ def run(data, out, steps, **changes):
     torch.manual_seed(0)
     preset = replace(PRESETS["live"], vertices=K)
     network, average = LVD(preset), LVD(preset)
-    network.backbone, average.backbone = (Pyramid(4, 2 * len(LANDMARKS) + 48, 288, width=16, whole=8, widths=(8, 8, 16, 16)) for _ in range(2))
+    network.backbone, average.backbone = (
+        FPN(4, 2 * len(LANDMARKS) + 48, 288, width=16, whole=8, widths=(8, 8, 16, 16)) for _ in range(2)
+    )
     network.field, average.field = (Field(16, 32, K, preset.clip, 8, len(LANDMARKS)) for _ in range(2))
     shards = Shards.open(data)
     small = LossOptions(uniform=8, near=8, targets=K, own=32)
-    options = Options(steps=steps, batch=8, warm_up=5, rate=4e-3, ema=0.9, sizes=((0.5, 32), (1.0, 64)), validate_every=40, save_every=10, loss=small, variation=STILL)
-    train(network, average, shards, shards, torch.ones(K), out, replace(options, **changes), device=torch.device("cpu"), workers=[])
+    options = TrainingOptions(
+        steps=steps,
+        batch=8,
+        warm_up=5,
+        rate=4e-3,
+        ema=0.9,
+        sizes=((0.5, 32), (1.0, 64)),
+        validate_every=40,
+        save_every=10,
+        loss=small,
+        variation=STILL,
+    )
+    train(
+        network,
+        average,
+        shards,
+        shards,
+        torch.ones(K),
+        out,
+        replace(options, **changes),
+        device=torch.device("cpu"),
+        workers=[],
+    )
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 
@@ -224,11 +295,11 @@ def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
             run(data, tmp_path / "run", 120)
     assert 50 <= torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] <= 55
     tables = run(data, tmp_path / "run", 120)
-    steps = [int(row["step"]) for row in tables["validation"] if row["evidence"] == "all"]
+    steps = [int(row["step"]) for row in tables["validation"] if row["conditioning"] == "all"]
     assert steps == [40, 80, 120] and int(tables["validation"][-1]["samples"]) == 960
     first, last = (float(tables["losses"][i]["second"]) for i in (0, -1))
     assert last < 0.8 * first
-    error = [float(row["v2v_6"]) for row in tables["validation"] if row["evidence"] == "all"]
+    error = [float(row["v2v_6"]) for row in tables["validation"] if row["conditioning"] == "all"]
     assert error[-1] < error[0]
 
 
@@ -238,7 +309,18 @@ def test_a_run_that_is_told_to_end_does_what_ctrl_c_does(data, tmp_path, monkeyp
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(KeyboardInterrupt):
-            cli.main(["--data", str(data), "--out", str(tmp_path), "--workers", "0", "--start-from", str(MODELS / "weights" / "live.safetensors")])
+            cli.main(
+                [
+                    "--data",
+                    str(data),
+                    "--out",
+                    str(tmp_path),
+                    "--workers",
+                    "0",
+                    "--start-from",
+                    str(MODELS / "weights" / "live.safetensors"),
+                ]
+            )
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -252,21 +334,35 @@ def test_another_optimisers_checkpoint_is_refused_in_one_sentence(data, tmp_path
 
 
 def test_an_ablation_trains_blindfolded_on_a_share(data, tmp_path, monkeypatch):
-    preset = replace(PRESETS["live"], vertices=K, backbone=partial(Pyramid, width=16, whole=8, widths=(8, 8, 16, 16)), hidden=32)
+    preset = replace(
+        PRESETS["live"], vertices=K, backbone=partial(FPN, width=16, whole=8, widths=(8, 8, 16, 16)), hidden=32
+    )
     seen = []
-    monkeypatch.setattr("lvd_live.train.loop.draw_batch", lambda shards, *rest: seen.append(draw_batch(shards, *rest)) or seen[-1])
+    monkeypatch.setattr(
+        "lvd_live.train.loop.draw_batch", lambda shards, *rest: seen.append(draw_batch(shards, *rest)) or seen[-1]
+    )
     small = {"loss": LossOptions(uniform=8, near=8, targets=K, own=32), "batch": 8, "sizes": ((1.0, 32),)}
     change = ablations.Change(options=small, hidden=("fine", "coarse"), share=0.1)
     found = ablations.try_one(change, preset, LVD, (data, data), torch.ones(K), tmp_path, 1.0)
-    assert set(found) == {"samples", "all", "maps", "picture"} and int(found["samples"]) >= 8 and found == ablations.results(tmp_path)
-    assert seen and not any(batch.maps.fine.any() or batch.maps.coarse.any() for batch in seen) and any(batch.landmarks.any() for batch in seen)
+    assert (
+        set(found) == {"samples", "all", "maps", "picture"}
+        and int(found["samples"]) >= 8
+        and found == ablations.results(tmp_path)
+    )
+    assert (
+        seen
+        and not any(batch.maps.fine.any() or batch.maps.coarse.any() for batch in seen)
+        and any(batch.landmarks.any() for batch in seen)
+    )
     with pytest.raises(UserError):
         ablations.main(["--seconds", "0"])
 
 
 def baseline():
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    return Regressor(body, torch.arange(0, 6890, 173)[:K], torch.zeros(6890, 8, dtype=torch.long), torch.full((6890, 8), 0.125))
+    return Regressor(
+        body, torch.arange(0, 6890, 173)[:K], torch.zeros(6890, 8, dtype=torch.long), torch.full((6890, 8), 0.125)
+    )
 
 
 def test_six_numbers_make_a_rotation():
@@ -277,13 +373,39 @@ def test_six_numbers_make_a_rotation():
 
 def test_the_baseline_starts_as_an_upright_body_in_the_crop():
     vertices, rotations, betas = baseline().eval()(torch.zeros(2, 4, 64, 64))
-    assert vertices.shape == (2, K, 3) and vertices.abs().max() < 1.3 and vertices[..., 1].max() > 0.4 and vertices[..., 1].min() < -0.5
+    assert (
+        vertices.shape == (2, K, 3)
+        and vertices.abs().max() < 1.3
+        and vertices[..., 1].max() > 0.4
+        and vertices[..., 1].min() < -0.5
+    )
 
 
 def test_the_baseline_learns(data, tmp_path):
     torch.manual_seed(0)
-    options = Options(steps=60, batch=8, warm_up=5, rate=1e-3, ema=0.9, sizes=((1.0, 32),), validate_every=30, save_every=50, variation=STILL)
+    options = TrainingOptions(
+        steps=60,
+        batch=8,
+        warm_up=5,
+        rate=1e-3,
+        ema=0.9,
+        sizes=((1.0, 32),),
+        validate_every=30,
+        save_every=50,
+        variation=STILL,
+    )
     shards = Shards.open(data)
-    train(baseline(), baseline(), shards, shards, torch.ones(K), tmp_path, options, device=torch.device("cpu"), workers=[], task=REGRESSION)
-    rows = [r for r in csv.DictReader((tmp_path / "validation.csv").open()) if r["evidence"] == "picture"]
+    train(
+        baseline(),
+        baseline(),
+        shards,
+        shards,
+        torch.ones(K),
+        tmp_path,
+        options,
+        device=torch.device("cpu"),
+        workers=[],
+        task=REGRESSION,
+    )
+    rows = [r for r in csv.DictReader((tmp_path / "validation.csv").open()) if r["conditioning"] == "picture"]
     assert float(rows[-1]["v2v_1"]) < float(rows[0]["v2v_1"]) and int(rows[-1]["samples"]) == 480

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
+from lvd_live.export.vmc import LEARNING, PACKET, UNITY, VmcSender, bundles, follow, osc, parse_address
 from lvd_live.paths import MODELS
-from lvd_live.session.stream import LEARNING, PACKET, UNITY, VmcSender, bundles, follow, osc, parse_address
 from main import make_parser
 
 osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="python-osc is not installed")
@@ -52,7 +52,10 @@ def unity_joints(messages):
     told = {v[0]: (np.array(v[1:4]), Rotation.from_quat(v[4:8])) for a, v in messages if a == "/VMC/Ext/Bone/Pos"}
     parents = {"Spine": "Hips", "Chest": "Spine", "UpperChest": "Chest", "Neck": "UpperChest", "Head": "Neck"}
     for side in ("Left", "Right"):
-        for chain in (("Hips", "UpperLeg", "LowerLeg", "Foot", "Toes"), ("UpperChest", "Shoulder", "UpperArm", "LowerArm", "Hand")):
+        for chain in (
+            ("Hips", "UpperLeg", "LowerLeg", "Foot", "Toes"),
+            ("UpperChest", "Shoulder", "UpperArm", "LowerArm", "Hand"),
+        ):
             names = [chain[0]] + [side + bone for bone in chain[1:]]
             parents |= dict(zip(names[1:], names, strict=False))
     place = {"Hips": told["Hips"]}
@@ -72,7 +75,11 @@ def posed(body, frames, seed=0):
     pose = rng.normal(0, 0.25, (frames, 24, 3)).astype(np.float32)
     betas = rng.normal(0, 0.5, 20).astype(np.float32)
     with torch.no_grad():
-        v, j = body(torch.from_numpy(betas)[None].expand(frames, -1), torch.from_numpy(pose), torch.tensor([[0.3, 0.2, -3.0]]).expand(frames, -1))
+        v, j = body(
+            torch.from_numpy(betas)[None].expand(frames, -1),
+            torch.from_numpy(pose),
+            torch.tensor([[0.3, 0.2, -3.0]]).expand(frames, -1),
+        )
     return (v.numpy() @ CAMERA.T).astype(np.float32), j.numpy()
 
 
@@ -83,9 +90,20 @@ def test_bones_arrive_left_handed(body, receiver):
             sender.send(mesh)
             frames = receive(receiver, 1)
         messages = frames[0]
-    assert messages[0] == ("/VMC/Ext/OK", [1]) and messages[1][0] == "/VMC/Ext/T" and messages[2] == ("/VMC/Ext/Root/Pos", ["root", 0, 0, 0, 0, 0, 0, 1])
+    assert (
+        messages[0] == ("/VMC/Ext/OK", [1])
+        and messages[1][0] == "/VMC/Ext/T"
+        and messages[2] == ("/VMC/Ext/Root/Pos", ["root", 0, 0, 0, 0, 0, 0, 1])
+    )
     names = [v[0] for a, v in messages if a == "/VMC/Ext/Bone/Pos"]
-    assert len(names) == len(set(names)) == 22 and {"Hips", "LeftUpperLeg", "RightToes", "UpperChest", "LeftShoulder", "RightHand"} <= set(names)
+    assert len(names) == len(set(names)) == 22 and {
+        "Hips",
+        "LeftUpperLeg",
+        "RightToes",
+        "UpperChest",
+        "LeftShoulder",
+        "RightHand",
+    } <= set(names)
     found, expected = unity_joints(messages), joints[-1] @ MIRROR
     keep = ~np.isnan(found[:, 0])
     apart = (found - found[0])[keep] - (expected - expected[0])[keep]
@@ -168,7 +186,11 @@ def test_another_tracker_is_another_person(body, receiver):
 def test_messages_as_python_osc_reads_them():
     data = osc("/VMC/Ext/Bone/Pos", "LeftHand", 0.5, -1.25, 3)
     message = OscMessage(data)
-    assert message.address == "/VMC/Ext/Bone/Pos" and list(message.params) == ["LeftHand", 0.5, -1.25, 3] and len(data) % 4 == 0
+    assert (
+        message.address == "/VMC/Ext/Bone/Pos"
+        and list(message.params) == ["LeftHand", 0.5, -1.25, 3]
+        and len(data) % 4 == 0
+    )
     packets = bundles({f"Bone{i}": (np.zeros(3), np.array([0, 0, 0, 1.0])) for i in range(60)}, 1.5)
     assert len(packets) > 1 and all(len(p) <= PACKET for p in packets)
     assert sum(len(list(osc_bundle.OscBundle(p))) for p in packets) == 63
@@ -177,10 +199,16 @@ def test_messages_as_python_osc_reads_them():
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("127.0.0.1:39539", ("127.0.0.1", 39539)), ("39540", ("127.0.0.1", 39540)), (":39540", ("127.0.0.1", 39540)), ("192.168.1.7", ("192.168.1.7", 39539)),
-        ("192.168.1.7:5000", ("192.168.1.7", 5000)), ("studio-pc", ("studio-pc", 39539)), ("studio.local:4000", ("studio.local", 4000)), ("[::1]:4000", ("::1", 4000)),
+        ("127.0.0.1:39539", ("127.0.0.1", 39539)),
+        ("39540", ("127.0.0.1", 39540)),
+        (":39540", ("127.0.0.1", 39540)),
+        ("192.168.1.7", ("192.168.1.7", 39539)),
+        ("192.168.1.7:5000", ("192.168.1.7", 5000)),
+        ("studio-pc", ("studio-pc", 39539)),
+        ("studio.local:4000", ("studio.local", 4000)),
+        ("[::1]:4000", ("::1", 4000)),
     ],
-)  # fmt: skip
+)
 def test_addresses(text, expected):
     assert parse_address(text) == expected
 

@@ -48,7 +48,12 @@ def base_and_rest():
     index[:, 0] = [0, 1, 2, 3, 4, 5]
     index[:, 1:] = [[6, 7, 8]]
     metres = BASE / 10
-    base = {"v_template": metres, "weights_index": index, "weights_value": weights, "faces": np.array([[0, 2, 1], [0, 1, 3]])}
+    base = {
+        "v_template": metres,
+        "weights_index": index,
+        "weights_value": weights,
+        "faces": np.array([[0, 2, 1], [0, 1, 3]]),
+    }
     return base, {"a_pose": metres, "rest_to_tpose": np.tile(np.eye(3, dtype=np.float32), (6, 1, 1))}
 
 

@@ -12,9 +12,9 @@ from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.metrics import aligned_error
-from lvd_live.lvd.descent import descend_plainly
-from lvd_live.lvd.network import LANDMARKS, LVD, Maps, network_input
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.descent import descend_reference
+from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards
@@ -23,16 +23,28 @@ ITERATIONS = 6
 
 
 @torch.inference_mode()
-def plainly(network: LVD, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray, maps: tuple[np.ndarray, ...]) -> torch.Tensor:
-    """`descend_plainly` from the crop's centre, nothing rewritten, one picture at a time (its N × N × 3 output): vertices (B, K, 3)."""
-    told = torch.from_numpy(landmarks[:, list(LANDMARKS)]), Maps(*(torch.from_numpy(m) for m in maps))
-    seen = network.see(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), *told)
+def plainly(
+    network: LVD, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray, maps: tuple[np.ndarray, ...]
+) -> torch.Tensor:
+    """`descend_reference` from the crop's centre, nothing rewritten, one picture at a time (its N × N × 3 output): vertices (B, K, 3)."""
+    told = torch.from_numpy(landmarks[:, list(LANDMARKS)]), AlignedFeatures(*(torch.from_numpy(m) for m in maps))
+    seen = network.encode(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), *told)
     start = torch.zeros(1, len(network.control), 3)
-    parts = [type(seen)(*(None if x is None else x[i : i + 1] for x in (seen.features, seen.whole, seen.landmarks))) for i in range(len(picture))]
-    return torch.cat([descend_plainly(network.field, part, start, iterations=ITERATIONS, relaxation=network.preset.relaxation) for part in parts])
+    parts = [
+        type(seen)(*(None if x is None else x[i : i + 1] for x in (seen.features, seen.whole, seen.landmarks)))
+        for i in range(len(picture))
+    ]
+    return torch.cat(
+        [
+            descend_reference(network.field, part, start, iterations=ITERATIONS, relaxation=network.preset.relaxation)
+            for part in parts
+        ]
+    )
 
 
-def accuracy(network: LVD, body: BodyModel, shards: Shards, count: int, device: str = "cpu") -> dict[str, dict[str, float]]:
+def accuracy(
+    network: LVD, body: BodyModel, shards: Shards, count: int, device: str = "cpu"
+) -> dict[str, dict[str, float]]:
     """By variant (see `cli.variants`) and for the plain formula: `v2v_mm`, pelvis-aligned, and how far its meshes are from the plain formula's: `apart_mm`, the mean, and `worst_mm`, the mean of the person where it is largest."""
     if not shards.maps:
         raise UserError("There are no held-out people to measure on: `python -m lvd_live evaluate` makes them.")
@@ -41,16 +53,31 @@ def accuracy(network: LVD, body: BodyModel, shards: Shards, count: int, device: 
     errors: dict[str, list[np.ndarray]] = {}
     for sight in sights(shards, network.preset.size, count=count):
         meshes = {"plain formula": plainly(network, *sight.told)}
-        meshes |= {name: runtime.descend(runtime.see(*sight.told), None, iterations=ITERATIONS).vertices.cpu() for name, runtime in runtimes.items()}
+        meshes |= {
+            name: runtime.descend(runtime.encode(*sight.told), None, iterations=ITERATIONS).vertices.cpu()
+            for name, runtime in runtimes.items()
+        }
         dense = {name: sight.millimetres(network.dense(mesh).detach()) for name, mesh in meshes.items()}
         for name, mesh in dense.items():
             apart = (mesh - dense["plain formula"]).norm(dim=-1).mean(1)
-            errors.setdefault(name, []).append(np.stack([aligned_error(mesh, sight.truth, pelvis).mean(1).numpy(), apart.numpy()]))
+            errors.setdefault(name, []).append(
+                np.stack([aligned_error(mesh, sight.truth, pelvis).mean(1).numpy(), apart.numpy()])
+            )
     both = {name: np.concatenate(parts, 1) for name, parts in errors.items()}
-    return {name: {"people": e.shape[1], "v2v_mm": float(e[0].mean()), "apart_mm": float(e[1].mean()), "worst_mm": float(e[1].max())} for name, e in both.items()}
+    return {
+        name: {
+            "people": e.shape[1],
+            "v2v_mm": float(e[0].mean()),
+            "apart_mm": float(e[1].mean()),
+            "worst_mm": float(e[1].max()),
+        }
+        for name, e in both.items()
+    }
 
 
-def report(folder: Path, weights: Path | None, count: int, device: str = "cpu") -> tuple[str, dict[str, dict[str, float]]]:
+def report(
+    folder: Path, weights: Path | None, count: int, device: str = "cpu"
+) -> tuple[str, dict[str, dict[str, float]]]:
     """A table, and its figures."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder} of held-out people.")
@@ -60,6 +87,13 @@ def report(folder: Path, weights: Path | None, count: int, device: str = "cpu") 
         shards = Shards.open(folder, (arrays["control_columns"].astype(int), arrays["control_mix"]))
     shards.refresh()
     figures = accuracy(network, body, shards, count, device)
-    lines = [f"{next(iter(figures.values()))['people']} held-out synthetic people, {ITERATIONS} iterations from a point, {device}", "", "| variant | V2V, mm | from the plain formula's mesh, mm: mean | the person it moves most |", "|---|---|---|---|"]
-    lines += [f"| {name} | {f['v2v_mm']:.2f} | {f['apart_mm']:.4f} | {f['worst_mm']:.4f} |" for name, f in figures.items()]
+    lines = [
+        f"{next(iter(figures.values()))['people']} held-out synthetic people, {ITERATIONS} iterations from a point, {device}",
+        "",
+        "| variant | V2V, mm | from the plain formula's mesh, mm: mean | the person it moves most |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {f['v2v_mm']:.2f} | {f['apart_mm']:.4f} | {f['worst_mm']:.4f} |" for name, f in figures.items()
+    ]
     return "\n".join(lines), figures

@@ -21,16 +21,16 @@ from lvd_live.bench import roofline, stages
 from lvd_live.bench.reference import HALF_CROP_MM, ITERATIONS, Reference, paper_network, timed
 from lvd_live.body.fit import BodyFitter
 from lvd_live.errors import Parser, UserError
-from lvd_live.lvd import packed
 from lvd_live.lvd.network import LVD
-from lvd_live.lvd.runtime import Runtime
-from lvd_live.lvd.step import Step
+from lvd_live.lvd.runtime import onednn
+from lvd_live.lvd.runtime.graph_step import GraphStep
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
-from lvd_live.session.files import check_writable
-from lvd_live.threads import keep_to
-from lvd_live.tracker import Tracker
+from lvd_live.storage.files import check_writable
+from lvd_live.threads import limit_threads
+from lvd_live.tracking.tracker import Tracker
 
 
 def variants(device: str, compiled: bool = False) -> dict[str, dict]:
@@ -38,12 +38,16 @@ def variants(device: str, compiled: bool = False) -> dict[str, dict]:
     named = {"eager float32": {"engine": "float32", "pack": False}}
     if device == "cpu":
         named["onnxruntime"] = {"engine": "onnxruntime"}
-    if packed.available(torch.device(device)) or device == "cuda":
+    if onednn.available(torch.device(device)) or device == "cuda":
         named["float32"] = {"engine": "float32"}
-    if packed.has_bfloat16(torch.device(device)):
+    if onednn.has_bfloat16(torch.device(device)):
         named["bfloat16"] = {"engine": "bfloat16"}
     if compiled:
-        named |= {f"compiled {name}": {"engine": name, "pack": False, "compiled": True} for name in ("float32", "bfloat16") if name in named}
+        named |= {
+            f"compiled {name}": {"engine": name, "pack": False, "compiled": True}
+            for name in ("float32", "bfloat16")
+            if name in named
+        }
     return named
 
 
@@ -57,9 +61,11 @@ def build(network: LVD, device: str, *, compiled: bool = False, **options) -> Ru
         size = network.preset.size
         runtime.network.backbone = torch.compile(runtime.network.backbone)
         try:
-            runtime.see(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8))
+            runtime.encode(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8))
         except RuntimeError as error:  # which the compiler's errors all are
-            raise UserError(f"torch.compile does not work here ({str(error).splitlines()[0]}): install a C++ compiler, or leave --compiled out.") from None
+            raise UserError(
+                f"torch.compile does not work here ({str(error).splitlines()[0]}): install a C++ compiler, or leave --compiled out."
+            ) from None
     return runtime
 
 
@@ -68,13 +74,18 @@ class Live:
 
     def __init__(self, device: str, threads: int, args: argparse.Namespace, frames: list):
         self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=threads)
-        self.trackers = {name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8) for name in variants(device, args.compiled)}
+        self.trackers = {
+            name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8)
+            for name in variants(device, args.compiled)
+        }
         network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine
         self.best = chosen if chosen in self.trackers else "eager float32"
-        for (name, options), tracker in zip(variants(device, args.compiled).items(), self.trackers.values(), strict=True):
+        for (name, options), tracker in zip(
+            variants(device, args.compiled).items(), self.trackers.values(), strict=True
+        ):
             tracker.runtime = build(network, device, **options)
-            stages.follow(frames[:8], self.finder, tracker)  # warm up
+            stages.run_frames(frames[:8], self.finder, tracker)  # warm up
         self.fitter = BodyFitter(self.trackers[self.best].body)
         self.betas = np.zeros(self.fitter.n_betas, np.float32)
         self.times: dict[str, stages.Times] = {name: {} for name in self.trackers}
@@ -84,7 +95,7 @@ class Live:
         for name, tracker in self.trackers.items():
             self.finder.reset()
             tracker.reset()
-            times, done = stages.follow(frames, self.finder, tracker)
+            times, done = stages.run_frames(frames, self.finder, tracker)
             self.meshes[name] |= {frame.index: fit.vertices for frame, _, fit in done}
             if name == self.best:
                 times |= stages.after(done[:12], tracker, self.fitter, self.betas)
@@ -94,7 +105,15 @@ class Live:
     def change_mm(self, name: str) -> float:
         """How far the variant's meshes are from those of plain float32, on average."""
         reference = self.meshes["eager float32"]
-        return 1000 * float(np.mean([np.linalg.norm(mesh - reference[i], axis=-1).mean() for i, mesh in self.meshes[name].items() if i in reference]))
+        return 1000 * float(
+            np.mean(
+                [
+                    np.linalg.norm(mesh - reference[i], axis=-1).mean()
+                    for i, mesh in self.meshes[name].items()
+                    if i in reference
+                ]
+            )
+        )
 
 
 class Paper:
@@ -103,22 +122,35 @@ class Paper:
     def __init__(self, device: str, compiled: bool = False):
         network = paper_network()
         self.device, rng = device, np.random.default_rng(0)
-        self.picture, self.mask = rng.integers(0, 255, (1, 256, 256, 3), np.uint8), np.full((1, 256, 256), 255, np.uint8)
-        self.runtimes = {name: build(network, device, **options) for name, options in variants(device, compiled).items()}
+        self.picture, self.mask = (
+            rng.integers(0, 255, (1, 256, 256, 3), np.uint8),
+            np.full((1, 256, 256), 255, np.uint8),
+        )
+        self.runtimes = {
+            name: build(network, device, **options) for name, options in variants(device, compiled).items()
+        }
         self.fits = {name: functools.partial(self.fit, runtime) for name, runtime in self.runtimes.items()}
         if device == "cuda":
-            self.fits |= {f"{name}, graph": functools.partial(self.replay, Step(runtime, 1, iterations=ITERATIONS)) for name, runtime in self.runtimes.items()}
+            self.fits |= {
+                f"{name}, graph": functools.partial(self.replay, GraphStep(runtime, 1, iterations=ITERATIONS))
+                for name, runtime in self.runtimes.items()
+            }
         self.times: dict[str, list[float]] = {name: [] for name in self.fits}
         meshes = {name: fit() for name, fit in self.fits.items()}
-        self.change_mm = {name: HALF_CROP_MM * float((mesh - meshes["eager float32"]).norm(dim=-1).mean()) for name, mesh in meshes.items()}
+        self.change_mm = {
+            name: HALF_CROP_MM * float((mesh - meshes["eager float32"]).norm(dim=-1).mean())
+            for name, mesh in meshes.items()
+        }
 
     def fit(self, runtime: Runtime) -> torch.Tensor:
-        return runtime.descend(runtime.see(self.picture, self.mask), None, iterations=ITERATIONS).vertices
+        return runtime.descend(runtime.encode(self.picture, self.mask), None, iterations=ITERATIONS).vertices
 
-    def replay(self, step: Step) -> torch.Tensor:
-        """`fit` as one `Step`."""
+    def replay(self, step: GraphStep) -> torch.Tensor:
+        """`fit` as one `GraphStep`."""
         K = len(step.runtime.network.control)
-        vertices, *_ = step(start=np.zeros((1, K, 3), np.float32), targets=np.arange(0), picture=self.picture, mask=self.mask)
+        vertices, *_ = step(
+            start=np.zeros((1, K, 3), np.float32), targets=np.arange(0), picture=self.picture, mask=self.mask
+        )
         return torch.from_numpy(np.array(vertices)).to(self.device)
 
     def round(self) -> None:
@@ -147,25 +179,44 @@ def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], 
     size, vertices = runtime.size, len(runtime.network.control)
     told = np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8), np.zeros((1, 33, 4), np.float32)
     maps = np.zeros((1, 48, 32, 32), np.uint8), np.zeros((1, 288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
-    folded = runtime.see(*told, maps)
-    v, offsets, some = torch.zeros(1, vertices, 3, device=device), torch.zeros(8, vertices, 3, device=device), torch.arange(0, vertices, 8, device=device)
+    prepared = runtime.encode(*told, maps)
+    v, offsets, some = (
+        torch.zeros(1, vertices, 3, device=device),
+        torch.zeros(8, vertices, 3, device=device),
+        torch.arange(0, vertices, 8, device=device),
+    )
     rows = []
     for stage, timed_as, kind, call in (
-        ("features", "features", precision, lambda: runtime.see(*told, maps)),
-        ("iteration", "iteration", precision, lambda: runtime.descend(folded, v, iterations=1)),
-        ("uncertainty", "uncertainty", precision, lambda: runtime.uncertainty(folded, v, offsets, some)),
-        *((f"paper, {name}", name, name, lambda: paper.fit(paper.runtimes["eager float32"])) for name in paper.times if name in ("float32", "bfloat16")),
+        ("features", "features", precision, lambda: runtime.encode(*told, maps)),
+        ("iteration", "iteration", precision, lambda: runtime.descend(prepared, v, iterations=1)),
+        ("uncertainty", "uncertainty", precision, lambda: runtime.uncertainty(prepared, v, offsets, some)),
+        *(
+            (f"paper, {name}", name, name, lambda: paper.fit(paper.runtimes["eager float32"]))
+            for name in paper.times
+            if name in ("float32", "bfloat16")
+        ),
     ):
         gflop, gbyte = roofline.work(call)
         ms = statistics.median(paper.times[timed_as]) if stage.startswith("paper") else medians[timed_as]
         part = roofline.fraction(gflop, gbyte, ms, limits.gflops[kind], limits.gbytes)
-        rows.append({"stage": stage, "gflop": gflop, "gbyte": gbyte, "ms": ms, "gflops": gflop / ms * 1000, "ceiling_gflops": limits.gflops[kind], "ceiling_gbytes": limits.gbytes, "fraction": part})
+        rows.append(
+            {
+                "stage": stage,
+                "gflop": gflop,
+                "gbyte": gbyte,
+                "ms": ms,
+                "gflops": gflop / ms * 1000,
+                "ceiling_gflops": limits.gflops[kind],
+                "ceiling_gbytes": limits.gbytes,
+                "fraction": part,
+            }
+        )
     return rows
 
 
 def measure(device: str, threads: int, args: argparse.Namespace) -> list[dict]:
     """One dictionary for each preset and variant on a device, ours and the references on as many CPU threads."""
-    keep_to(threads)
+    limit_threads(threads)
     frames, decoding = stages.decode(args.video, args.frames)
     live, paper = Live(device, threads, args, frames), Paper(device, args.compiled)
     reference: list[dict[str, float]] = []
@@ -183,28 +234,60 @@ def measure(device: str, threads: int, args: argparse.Namespace) -> list[dict]:
                 figures["demo_loop_kept_ms"] = kept(plain=False)["demo_loop_ms"]
             reference.append(figures)
     if not live.times[live.best]:
-        raise UserError(f"Nobody can be followed in the first {len(frames)} frames of {args.video}, so there is nothing to time.")
+        raise UserError(
+            f"Nobody can be followed in the first {len(frames)} frames of {args.video}, so there is nothing to time."
+        )
     common = {name: statistics.median(figures[name] for figures in reference) for name in reference[0]}
     results = []
     for name, times in live.times.items():
-        medians = {"decode": statistics.median(decoding), **{stage: statistics.median(values) for stage, values in times.items()}}
+        medians = {
+            "decode": statistics.median(decoding),
+            **{stage: statistics.median(values) for stage, values in times.items()},
+        }
         mean = statistics.mean(times["iterations"])
-        result = {"device": device, "preset": "live", "variant": name, "threads": threads, "size": list(frames[0].picture.shape[1::-1]), "stages_ms": medians, "iterations": mean}
+        result = {
+            "device": device,
+            "preset": "live",
+            "variant": name,
+            "threads": threads,
+            "size": list(frames[0].picture.shape[1::-1]),
+            "stages_ms": medians,
+            "iterations": mean,
+        }
         few = [ms for ms, k in zip(times["frame"], times["iterations"], strict=True) if k <= 2]
-        result |= {"frame_ms": medians["frame"], "frame_of_2_iterations_ms": statistics.median(few) if few else None, "fits_per_second": 1000 / medians["frame"]}
+        result |= {
+            "frame_ms": medians["frame"],
+            "frame_of_2_iterations_ms": statistics.median(few) if few else None,
+            "fits_per_second": 1000 / medians["frame"],
+        }
         result["change_mm"] = live.change_mm(name)
         if name == live.best:
             result["sustained_fits_per_second"] = stages.sustained(args.video, live.finder, live.trackers[name])
             result |= stages.live(frames, live.finder, live.trackers[name])
-            keep_to(threads)  # the live pipeline keeps to one
+            limit_threads(threads)  # the live pipeline keeps to one
             result |= stages.batched(live.trackers[name])
-            result["roofline"] = rooflines(device, live, paper, medians, "bfloat16" if name == "bfloat16" else "float32")
+            result["roofline"] = rooflines(
+                device, live, paper, medians, "bfloat16" if name == "bfloat16" else "float32"
+            )
         results.append(result)
     for name, times in paper.times.items():
         ms = statistics.median(times)
-        results.append({"device": device, "preset": "paper", "variant": name, "threads": threads, "frame_ms": ms, "fits_per_second": 1000 / ms, "change_mm": paper.change_mm[name]})
+        results.append(
+            {
+                "device": device,
+                "preset": "paper",
+                "variant": name,
+                "threads": threads,
+                "frame_ms": ms,
+                "fits_per_second": 1000 / ms,
+                "change_mm": paper.change_mm[name],
+            }
+        )
     for result in results:
-        result |= common | {"ratio_to_demo_loop": common["demo_loop_ms"] / result["frame_ms"], "peak_memory_mb": peak_memory_mb()}
+        result |= common | {
+            "ratio_to_demo_loop": common["demo_loop_ms"] / result["frame_ms"],
+            "peak_memory_mb": peak_memory_mb(),
+        }
     return results
 
 
@@ -215,24 +298,68 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
         live = [r for r in rows if r["preset"] == "live"]
         best = next(r for r in live if "roofline" in r)
         names = list(best["stages_ms"])
-        lines += [f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {threads} thread(s); milliseconds of a warm frame, medians", ""]
+        lines += [
+            f"{args.video.name}, {best['size'][0]}x{best['size'][1]}, {device}, {threads} thread(s); milliseconds of a warm frame, medians",
+            "",
+        ]
         lines += ["| stage | " + " | ".join(r["variant"] for r in live) + " |", "|---" * (len(live) + 1) + "|"]
         names.remove("iterations")
-        lines += [f"| {'**frame** (person and fit)' if n == 'frame' else n} | " + " | ".join(f"{r['stages_ms'][n]:.2f}" if n in r["stages_ms"] else "" for r in live) + " |" for n in names]
-        lines += ["", "| preset | variant | frame, ms | fits/s | times faster than the demo's loop | mesh moved, mm (paper: untrained) |", "|---|---|---|---|---|---|"]
-        lines += [f"| {r['preset']} | {r['variant']} | {r['frame_ms']:.1f} | {r['fits_per_second']:.1f} | {r['ratio_to_demo_loop']:.1f} | {r['change_mm']:.3f} |" for r in rows]
+        lines += [
+            f"| {'**frame** (person and fit)' if n == 'frame' else n} | "
+            + " | ".join(f"{r['stages_ms'][n]:.2f}" if n in r["stages_ms"] else "" for r in live)
+            + " |"
+            for n in names
+        ]
+        lines += [
+            "",
+            "| preset | variant | frame, ms | fits/s | times faster than the demo's loop | mesh moved, mm (paper: untrained) |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {r['preset']} | {r['variant']} | {r['frame_ms']:.1f} | {r['fits_per_second']:.1f} | {r['ratio_to_demo_loop']:.1f} | {r['change_mm']:.3f} |"
+            for r in rows
+        ]
         few = best["frame_of_2_iterations_ms"]
-        lines += ["", f"{best['iterations']:.2f} iterations a frame" + (f"; frames of at most 2: {few:.1f} ms, {best['demo_loop_ms'] / few:.0f} times faster than the demo's loop." if few else ".")]
-        lines += [f"Sustained over the file, decode and person ahead of the fit: {best['sustained_fits_per_second']:.1f} fits a second."]
-        lines += [f"Live pipeline on a camera of 30 frames a second: {best['live_fits_per_second']:.1f} fits a second, {best['live_latency_ms']:.0f} ms from a frame to its fit."]
-        lines += [f"Eight sequences side by side, crops ready, 2 iterations: {best['batched_fits_per_second']:.0f} fits a second, {best['batched_fits_with_uncertainty_per_second']:.0f} with uncertainty (M = 8, an eighth of the vertices)."]
-        lines += [f"The paper's network, {ITERATIONS} iterations, as the published demo runs it: {best['demo_loop_ms']:.0f} ms" + (f" ({best['demo_loop_kept_ms']:.0f} with our memory setting)" if "demo_loop_kept_ms" in best else "") + "."]
+        lines += [
+            "",
+            f"{best['iterations']:.2f} iterations a frame"
+            + (
+                f"; frames of at most 2: {few:.1f} ms, {best['demo_loop_ms'] / few:.0f} times faster than the demo's loop."
+                if few
+                else "."
+            ),
+        ]
+        lines += [
+            f"Sustained over the file, decode and person ahead of the fit: {best['sustained_fits_per_second']:.1f} fits a second."
+        ]
+        lines += [
+            f"Live pipeline on a camera of 30 frames a second: {best['live_fits_per_second']:.1f} fits a second, {best['live_latency_ms']:.0f} ms from a frame to its fit."
+        ]
+        lines += [
+            f"Eight sequences side by side, crops ready, 2 iterations: {best['batched_fits_per_second']:.0f} fits a second, {best['batched_fits_with_uncertainty_per_second']:.0f} with uncertainty (M = 8, an eighth of the vertices)."
+        ]
+        lines += [
+            f"The paper's network, {ITERATIONS} iterations, as the published demo runs it: {best['demo_loop_ms']:.0f} ms"
+            + (f" ({best['demo_loop_kept_ms']:.0f} with our memory setting)" if "demo_loop_kept_ms" in best else "")
+            + "."
+        ]
         if "plain_ms" in best:
-            lines += [f"As the formula says, N x N x 3 output: {best['plain_ms']:.0f} ms (its output, 570 MB, fits into memory whole)."]
+            lines += [
+                f"As the formula says, N x N x 3 output: {best['plain_ms']:.0f} ms (its output, 570 MB, fits into memory whole)."
+            ]
         if best["peak_memory_mb"]:
-            lines += [f"Peak memory of the whole benchmark, both presets in every variant: {best['peak_memory_mb']:.0f} MiB."]
-        lines += ["", "| stage | GFLOP | MB | GFLOP/s | ceiling | GB/s ceiling | of the roofline |", "|---|---|---|---|---|---|---|"]
-        lines += [f"| {r['stage']} | {r['gflop']:.3f} | {1000 * r['gbyte']:.0f} | {r['gflops']:.0f} | {r['ceiling_gflops']:.0f} | {r['ceiling_gbytes']:.1f} | {r['fraction']:.0%} |" for r in best["roofline"]]
+            lines += [
+                f"Peak memory of the whole benchmark, both presets in every variant: {best['peak_memory_mb']:.0f} MiB."
+            ]
+        lines += [
+            "",
+            "| stage | GFLOP | MB | GFLOP/s | ceiling | GB/s ceiling | of the roofline |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {r['stage']} | {r['gflop']:.3f} | {1000 * r['gbyte']:.0f} | {r['gflops']:.0f} | {r['ceiling_gflops']:.0f} | {r['ceiling_gbytes']:.1f} | {r['fraction']:.0%} |"
+            for r in best["roofline"]
+        ]
         lines += [""]
     return "\n".join(lines)
 
@@ -242,15 +369,39 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m lvd_live bench", description=__doc__)
     parser.add_argument("--video", type=Path, default=DEMO)
     parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of frames, paper-size network and references")
-    parser.add_argument("--threads", type=int, nargs="+", help="of the CPU, ours and the references': one measurement for each number (default: 1, and as many as there are cores)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="interleaved rounds of frames, paper-size network and references"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        help="of the CPU, ours and the references': one measurement for each number (default: 1, and as many as there are cores)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), nargs="+", help="default: what is there")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the formula's N x N x 3 output (a second or more a round)")
-    parser.add_argument("--compiled", action="store_true", help="torch.compile, too: minutes to compile, and a C++ compiler is needed")
+    parser.add_argument(
+        "--no-plain",
+        dest="plain",
+        action="store_false",
+        help="leave out the formula's N x N x 3 output (a second or more a round)",
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="torch.compile, too: minutes to compile, and a C++ compiler is needed"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--scaling", type=Path, metavar="FILE.png", help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and number of clips")
-    parser.add_argument("--accuracy", type=Path, metavar="DATA", help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such as runs/data-held-out)")
+    parser.add_argument(
+        "--scaling",
+        type=Path,
+        metavar="FILE.png",
+        help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and number of clips",
+    )
+    parser.add_argument(
+        "--accuracy",
+        type=Path,
+        metavar="DATA",
+        help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such as runs/data-held-out)",
+    )
     parser.add_argument("--people", type=int, default=256, help="of --accuracy")
     args = parser.parse_args(argv)
     args.threads = args.threads or sorted({1, cores()})
@@ -261,7 +412,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in (args.json, args.scaling):
         if path is not None:
             check_writable(path)
-    keep_to(args.threads[0])
+    limit_threads(args.threads[0])
     if args.scaling:
         from lvd_live.bench.scaling import draw_scaling
 

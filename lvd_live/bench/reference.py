@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lvd_live.body.smpl_file import read_arrays
-from lvd_live.lvd.field import Seen
+from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.network import LVD, PRESETS
 from lvd_live.paths import MODELS
 
@@ -36,7 +36,9 @@ class Reference:
     """Runs in a process of its own, so that nothing set for our own runtime, such as how memory is kept, helps or hurts it. kept: with our memory setting all the same."""
 
     def __init__(self, device: str, threads: int, kept: bool = False):
-        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_start, initargs=(threads, kept))
+        self.pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), initializer=_start, initargs=(threads, kept)
+        )
         self.device = device
 
     def __call__(self, plain: bool = True) -> dict[str, float]:
@@ -53,7 +55,7 @@ class Reference:
 def _start(threads: int, kept: bool) -> None:
     torch.set_num_threads(threads)
     if kept:
-        from lvd_live.lvd.runtime import keep_memory
+        from lvd_live.lvd.runtime.runtime import keep_memory
 
         keep_memory()
 
@@ -90,8 +92,8 @@ def _measure(device: str, plain: bool) -> dict[str, float]:
     network = _network(device)
     field, N = network.field, network.field.vertices
     picture, start = torch.zeros(1, 4, 256, 256, device=device), torch.zeros(1, N, 3, device=device)
-    seen: list[Seen] = []
-    see = timed(lambda: seen.append(network.see(picture)), device)
+    seen: list[CropFeatures] = []
+    encode = timed(lambda: seen.append(network.encode(picture)), device)
 
     def loop() -> None:
         v = start
@@ -101,5 +103,5 @@ def _measure(device: str, plain: bool) -> dict[str, float]:
     def formula() -> None:
         field(start, seen[0], torch.arange(N, device=device)).diagonal(dim1=1, dim2=2)
 
-    out = {"demo_loop_ms": see + timed(loop, device)}
-    return out | ({"plain_ms": see + ITERATIONS * timed(formula, device)} if plain else {})
+    out = {"demo_loop_ms": encode + timed(loop, device)}
+    return out | ({"plain_ms": encode + ITERATIONS * timed(formula, device)} if plain else {})

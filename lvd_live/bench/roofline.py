@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lvd_live.bench.reference import timed
-from lvd_live.lvd import packed
+from lvd_live.lvd.runtime import onednn
 
 SIDE = 2048  # of the matrices multiplied
 COPIED = 1 << 28  # bytes
@@ -33,11 +33,11 @@ def best(call: Callable[[], object], device: str, count: int = 5) -> float:
 @torch.inference_mode()
 def ceilings(device: str) -> Ceilings:
     gflops = {}
-    for precision in ("float32", "bfloat16") if packed.has_bfloat16(torch.device(device)) else ("float32",):
+    for precision in ("float32", "bfloat16") if onednn.has_bfloat16(torch.device(device)) else ("float32",):
         x = torch.randn(SIDE, SIDE, device=device, dtype=getattr(torch, precision))
         multiply = torch.nn.Linear(SIDE, SIDE, device=device, dtype=x.dtype)
-        if packed.available(x.device):
-            multiply = packed.Linear(multiply, relu=False)
+        if onednn.available(x.device):
+            multiply = onednn.Linear(multiply, relu=False)
         multiply(x)
         gflops[precision] = 2 * SIDE**3 / best(lambda: multiply(x), device) / 1e6
     source = torch.zeros(COPIED, dtype=torch.uint8, device=device)

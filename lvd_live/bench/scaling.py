@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 import torch
 
-from lvd_live.batch import Job, run_processes
 from lvd_live.bench.reference import timed
 from lvd_live.lvd.network import LVD, PRESETS
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
+from lvd_live.pipeline.batch import Job, run_processes
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
-from lvd_live.tracker import Tracker
+from lvd_live.tracking.tracker import Tracker
 
 Curve = tuple[list[float], list[float]]
 
@@ -36,24 +36,24 @@ def over_vertices(engine: str) -> Curve:
     counts, times = [431, 862, 1723, 3446, 6890, 13780], []
     for n in counts:
         runtime = Runtime(LVD(replace(PRESETS["live"], vertices=n)), device="cpu", engine=engine)
-        folded, v = _seen(runtime), torch.zeros(1, n, 3)
-        times.append(median_ms(lambda: runtime.descend(folded, v, iterations=1)))
+        prepared, v = _seen(runtime), torch.zeros(1, n, 3)
+        times.append(median_ms(lambda: runtime.descend(prepared, v, iterations=1)))
     return counts, times
 
 
 def over_iterations(runtime: Runtime) -> Curve:
-    folded, v = _seen(runtime), torch.zeros(1, len(runtime.network.control), 3)
+    prepared, v = _seen(runtime), torch.zeros(1, len(runtime.network.control), 3)
     counts = list(range(1, 9))
-    return counts, [median_ms(lambda: runtime.descend(folded, v, iterations=k)) for k in counts]
+    return counts, [median_ms(lambda: runtime.descend(prepared, v, iterations=k)) for k in counts]
 
 
 def over_perturbations(runtime: Runtime) -> Curve:
     """The uncertainty of an eighth of the vertices."""
     n, counts, times = len(runtime.network.control), [2, 4, 8, 16, 32], []
-    folded, v, some = _seen(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
+    prepared, v, some = _seen(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
     for m in counts:
         offsets = perturbations(m, n)
-        times.append(median_ms(lambda: runtime.uncertainty(folded, v, offsets, some)))
+        times.append(median_ms(lambda: runtime.uncertainty(prepared, v, offsets, some)))
     return counts, times
 
 
@@ -63,7 +63,10 @@ def over_picture_size(video: Path, finder: BlazePoseFinder, tracker: Tracker) ->
     with VideoSource(video) as source:
         frames = list(itertools.islice(source, 12))
     for width in (320, 640, 1280, 1920, 3840):
-        scaled = [replace(f, picture=cv2.resize(f.picture, (width, round(width * f.picture.shape[0] / f.picture.shape[1])))) for f in frames]
+        scaled = [
+            replace(f, picture=cv2.resize(f.picture, (width, round(width * f.picture.shape[0] / f.picture.shape[1]))))
+            for f in frames
+        ]
         finder.reset()
         tracker.reset()
         took = [timed(lambda: tracker.step(frame, finder.find(frame.picture))) for frame in scaled]
@@ -72,9 +75,11 @@ def over_picture_size(video: Path, finder: BlazePoseFinder, tracker: Tracker) ->
     return sizes, times
 
 
-def over_clip_length(video: Path, finder: BlazePoseFinder, tracker: Tracker, lengths: tuple[int, ...] = (60, 120, 240, 480)) -> tuple[Curve, Curve]:
+def over_clip_length(
+    video: Path, finder: BlazePoseFinder, tracker: Tracker, lengths: tuple[int, ...] = (60, 120, 240, 480)
+) -> tuple[Curve, Curve]:
     """Seconds, and MiB in use at the end, of the main job on the video again and again."""
-    from lvd_live.offline import process
+    from lvd_live.pipeline.offline import process
 
     seconds, memory = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +87,11 @@ def over_clip_length(video: Path, finder: BlazePoseFinder, tracker: Tracker, len
             finder.reset()
             tracker.reset()
             with VideoSource(video) as source:
-                seconds.append(process(_Again(source, length), finder, tracker, output=Path(folder) / "clip.npz", progress=False).seconds)
+                seconds.append(
+                    process(
+                        _Again(source, length), finder, tracker, output=Path(folder) / "clip.npz", progress=False
+                    ).seconds
+                )
             memory.append(_resident_mb())
     return (list(lengths), seconds), (list(lengths), memory)
 
@@ -99,7 +108,10 @@ def over_clips(video: Path, frames: int = 60) -> Curve:
             writer.write(picture, None)
         writer.close()
         for n in counts:
-            times.append(timed(lambda: list(run_processes([Job(folder / "clip.mp4", folder / f"{i}.npz") for i in range(n)], 2))) / 1000)
+            times.append(
+                timed(lambda: list(run_processes([Job(folder / "clip.mp4", folder / f"{i}.npz") for i in range(n)], 2)))
+                / 1000
+            )
     return counts, times
 
 
@@ -125,7 +137,11 @@ def _resident_mb() -> float:
 
 def _seen(runtime: Runtime):
     rng, size = np.random.default_rng(0), runtime.size
-    return runtime.see(rng.integers(0, 255, (1, size, size, 3), np.uint8), np.full((1, size, size), 255, np.uint8), np.zeros((1, 33, 4), np.float32))
+    return runtime.encode(
+        rng.integers(0, 255, (1, size, size, 3), np.uint8),
+        np.full((1, size, size), 255, np.uint8),
+        np.zeros((1, 33, 4), np.float32),
+    )
 
 
 def draw_scaling(path: Path, video: Path) -> None:
@@ -135,7 +151,10 @@ def draw_scaling(path: Path, video: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    finder, tracker = BlazePoseFinder(MODELS / "blazepose", providers="cpu"), Tracker.load("live", device="cpu", uncertainty=8)
+    finder, tracker = (
+        BlazePoseFinder(MODELS / "blazepose", providers="cpu"),
+        Tracker.load("live", device="cpu", uncertainty=8),
+    )
     length, memory = over_clip_length(video, finder, tracker)
     panels = [
         ("one iteration", "vertices", "ms", over_vertices(tracker.runtime.engine)),

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.bench.reference import timed
 from lvd_live.body.fit import BodyFitter
-from lvd_live.live import Pipeline
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
-from lvd_live.lvd.step import Step
-from lvd_live.offline import ahead
+from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.person import BlazePoseFinder
+from lvd_live.pipeline.live import Pipeline
+from lvd_live.pipeline.offline import ahead
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import Frame, VideoSource
-from lvd_live.tracker import Tracker
+from lvd_live.tracking.tracker import Tracker
 
 Times = dict[str, list[float]]
 
@@ -35,7 +35,7 @@ def decode(video: Path, count: int) -> tuple[list[Frame], list[float]]:
     return frames, times[: len(frames)]
 
 
-def follow(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -> tuple[Times, list[tuple]]:
+def run_frames(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -> tuple[Times, list[tuple]]:
     """Milliseconds by stage over the frames on which the person was followed, warm, and (frame, person, fit) of these. `frame` is person and fit."""
     stages: Times = {}
     done = []
@@ -48,7 +48,13 @@ def follow(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -
         if fit is None or fit.cold:
             continue
         done.append((frame, person, fit))
-        laps = {"person": 1000 * (found - began), **fit.milliseconds, "iteration": fit.milliseconds["descent"] / fit.iterations, "iterations": fit.iterations, "frame": 1000 * (ended - began)}
+        laps = {
+            "person": 1000 * (found - began),
+            **fit.milliseconds,
+            "iteration": fit.milliseconds["descent"] / fit.iterations,
+            "iterations": fit.iterations,
+            "frame": 1000 * (ended - began),
+        }
         for name, value in laps.items():
             stages.setdefault(name, []).append(value)
     return stages, done
@@ -61,7 +67,7 @@ def after(done: list[tuple], tracker: Tracker, fitter: BodyFitter, betas: np.nda
     stages: Times = {"parameters": [], "draw": []}
     for frame, _, fit in done:
         stages["parameters"].append(timed(lambda: fitter.fit(fit.vertices[None], fit.vertex_std[None], betas)))
-        stages["draw"].append(timed(lambda: draw.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics)))
+        stages["draw"].append(timed(lambda: render.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics)))
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), faces=tracker.faces, meta={}, fps=30.0)
 
@@ -109,7 +115,9 @@ class Camera:
             yield replace(self.frames[i % len(self.frames)], index=i, timestamp_ns=time.monotonic_ns())
 
 
-def live(frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: float = 30.0, seconds: float = 6.0) -> dict[str, float]:
+def live(
+    frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: float = 30.0, seconds: float = 6.0
+) -> dict[str, float]:
     """The live pipeline on a camera of 30 frames a second: fits a second, and milliseconds from a frame's arrival to its fit."""
     there_and_back = frames + frames[-2:0:-1]  # no jump
     pipeline = Pipeline(lambda: Camera(there_and_back, fps, seconds), lambda: finder, lambda: tracker, live=True)
@@ -117,20 +125,39 @@ def live(frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: fl
         end = time.monotonic() + seconds + 5
         while not (pipeline.ended or pipeline.problem) and time.monotonic() < end:
             pipeline.take(0.2)
-        return {"live_fits_per_second": pipeline.statistics.fits_per_second, "live_latency_ms": pipeline.statistics.latency_ms}
+        return {
+            "live_fits_per_second": pipeline.statistics.fits_per_second,
+            "live_latency_ms": pipeline.statistics.latency_ms,
+        }
     finally:
         pipeline.close()
 
 
 def batched(tracker: Tracker, batch: int = 8) -> dict[str, float]:
-    """Fits a second of `Step` on crops that are ready, two iterations: without and with the uncertainty of an eighth of the vertices (M = 8)."""
+    """Fits a second of `GraphStep` on crops that are ready, two iterations: without and with the uncertainty of an eighth of the vertices (M = 8)."""
     runtime, rng = tracker.runtime, np.random.default_rng(0)
     S, K = runtime.size, len(runtime.network.control)
-    maps = rng.integers(0, 99, (batch, FINE_CHANNELS, 32, 32), np.uint8), rng.integers(0, 99, (batch, COARSE_CHANNELS, 8, 8), np.uint8), np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (batch, 1, 1))
-    given = {"picture": rng.integers(0, 255, (batch, S, S, 3), np.uint8), "mask": np.full((batch, S, S), 255, np.uint8), "landmarks": rng.uniform(-1, 1, (batch, 33, 4)).astype(np.float32), "maps": maps}
+    maps = (
+        rng.integers(0, 99, (batch, FINE_CHANNELS, 32, 32), np.uint8),
+        rng.integers(0, 99, (batch, COARSE_CHANNELS, 8, 8), np.uint8),
+        np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (batch, 1, 1)),
+    )
+    given = {
+        "picture": rng.integers(0, 255, (batch, S, S, 3), np.uint8),
+        "mask": np.full((batch, S, S), 255, np.uint8),
+        "landmarks": rng.uniform(-1, 1, (batch, 33, 4)).astype(np.float32),
+        "maps": maps,
+    }
     out = {}
-    for name, some in (("batched_fits_per_second", np.arange(0)), ("batched_fits_with_uncertainty_per_second", np.arange(0, K, 8))):
-        step, start = Step(runtime, batch, asked=len(some)), np.zeros((batch, K, 3), np.float32)
+    for name, some in (
+        ("batched_fits_per_second", np.arange(0)),
+        ("batched_fits_with_uncertainty_per_second", np.arange(0, K, 8)),
+    ):
+        step, start = GraphStep(runtime, batch, asked=len(some)), np.zeros((batch, K, 3), np.float32)
         step(start=start, targets=some, **given)
-        out[name] = 1000 * batch / float(np.median([timed(lambda: step(start=start, targets=some, **given)) for _ in range(10)]))
+        out[name] = (
+            1000
+            * batch
+            / float(np.median([timed(lambda: step(start=start, targets=some, **given)) for _ in range(10)]))
+        )
     return out

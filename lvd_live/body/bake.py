@@ -20,7 +20,11 @@ log = logging.getLogger(__name__)
 
 N_FACES = 13_776
 N_SHAPE = 20
-DENSITY = {"head": 0.55, "hand": 0.50, "foot": 0.62}  # linear scale of these parts while decimating: smaller parts get fewer vertices
+DENSITY = {
+    "head": 0.55,
+    "hand": 0.50,
+    "foot": 0.62,
+}  # linear scale of these parts while decimating: smaller parts get fewer vertices
 RIDGE = 1e-7  # of the joint regressor, square metres
 MOST = 800  # vertices that place one joint
 SUPPORT = 0.02  # skin weight above which a vertex may help to place a joint
@@ -31,10 +35,29 @@ def joint_of_bone(label: str) -> int:
     name, _, side = label.partition(".")
     prefix = {"L": "left_", "R": "right_", "": ""}[side]
     for start, joint in {
-        "root": "pelvis", "pelvis": "pelvis", "spine05": "pelvis", "spine04": "spine1", "spine03": "spine1", "spine02": "spine2", "spine01": "spine3",
-        "neck": "neck", "head": "head", "eye": "head", "upperleg": "hip", "lowerleg": "knee", "foot": "ankle", "toe": "foot", "clavicle": "collar",
-        "shoulder": "collar", "upperarm": "shoulder", "lowerarm": "elbow", "wrist": "wrist", "metacarpal": "wrist", "finger1": "wrist", "finger": "hand",
-    }.items():  # fmt: skip
+        "root": "pelvis",
+        "pelvis": "pelvis",
+        "spine05": "pelvis",
+        "spine04": "spine1",
+        "spine03": "spine1",
+        "spine02": "spine2",
+        "spine01": "spine3",
+        "neck": "neck",
+        "head": "head",
+        "eye": "head",
+        "upperleg": "hip",
+        "lowerleg": "knee",
+        "foot": "ankle",
+        "toe": "foot",
+        "clavicle": "collar",
+        "shoulder": "collar",
+        "upperarm": "shoulder",
+        "lowerarm": "elbow",
+        "wrist": "wrist",
+        "metacarpal": "wrist",
+        "finger1": "wrist",
+        "finger": "hand",
+    }.items():
         if name.startswith(start):
             limb = joint in {"hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist", "hand"}
             return JOINT[prefix + joint if limb else joint]
@@ -45,10 +68,24 @@ def joints_from_bones(heads: np.ndarray, labels: list[str]) -> np.ndarray:
     """SMPL joints (..., 24, 3) from Anny's bone heads (..., 104, 3), same frame. Hips sit between the two thigh bones' heads, nearer to the middle."""
     at = {label: heads[..., i, :] for i, label in enumerate(labels)}
     joints = np.empty((*heads.shape[:-2], 24, 3))
-    for joint, bone in {"pelvis": "root", "spine1": "spine04", "spine2": "spine02", "spine3": "spine01", "neck": "neck01", "head": "head"}.items():
+    for joint, bone in {
+        "pelvis": "root",
+        "spine1": "spine04",
+        "spine2": "spine02",
+        "spine3": "spine01",
+        "neck": "neck01",
+        "head": "head",
+    }.items():
         joints[..., JOINT[joint], :] = at[bone]
     for side, s in (("left_", "L"), ("right_", "R")):
-        for joint, bone in {"knee": "lowerleg01", "ankle": "foot", "collar": "clavicle", "shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist"}.items():
+        for joint, bone in {
+            "knee": "lowerleg01",
+            "ankle": "foot",
+            "collar": "clavicle",
+            "shoulder": "upperarm01",
+            "elbow": "lowerarm01",
+            "wrist": "wrist",
+        }.items():
             joints[..., JOINT[side + joint], :] = at[f"{bone}.{s}"]
         hip = 0.55 * at[f"upperleg01.{s}"] + 0.45 * at[f"upperleg02.{s}"]
         hip[..., 0] *= 0.85
@@ -62,7 +99,13 @@ def tpose_rotations(joints: np.ndarray) -> np.ndarray:
     """Global rotations (24, 3, 3) that bring an A-posed body (joints (24, 3), body frame) to the T-pose: arms sideways, legs straight down."""
     rotations = np.tile(np.eye(3), (24, 1, 1))
     for side, x in (("left_", 1.0), ("right_", -1.0)):
-        for a, b, direction in (("shoulder", "elbow", (x, 0, 0)), ("elbow", "wrist", (x, 0, 0)), ("wrist", "hand", (x, 0, 0)), ("hip", "knee", (0, -1, 0)), ("knee", "ankle", (0, -1, 0))):
+        for a, b, direction in (
+            ("shoulder", "elbow", (x, 0, 0)),
+            ("elbow", "wrist", (x, 0, 0)),
+            ("wrist", "hand", (x, 0, 0)),
+            ("hip", "knee", (0, -1, 0)),
+            ("knee", "ankle", (0, -1, 0)),
+        ):
             i, j = JOINT[side + a], JOINT[side + b]
             rotations[i] = rotation_between(joints[j] - joints[i], np.array(direction, float))
         rotations[JOINT[side + "hand"]] = rotations[JOINT[side + "wrist"]]
@@ -78,7 +121,13 @@ def sample_phenotypes(model, count: int, seed: int) -> dict:
     years = torch.distributions.Uniform(torch.tensor(17.0, dtype=model.dtype), torch.tensor(80.0, dtype=model.dtype))
     _, phenotypes = SimpleShapeDistribution(model, morphological_age_distribution=years).sample(count)
     tail = torch.arange(count) % 2 == 1
-    for key, low, high in (("weight", 0.0, 1.0), ("muscle", 0.0, 1.0), ("height", 0.08, 0.70), ("proportions", 0.0, 1.0), ("age", 0.62, 0.9)):
+    for key, low, high in (
+        ("weight", 0.0, 1.0),
+        ("muscle", 0.0, 1.0),
+        ("height", 0.08, 0.70),
+        ("proportions", 0.0, 1.0),
+        ("age", 0.62, 0.9),
+    ):
         u = torch.rand(count, dtype=model.dtype)
         if key in ("weight", "muscle"):  # an arcsine law: most mass at the two ends
             u = 0.5 - 0.5 * torch.cos(torch.pi * u)
@@ -110,7 +159,11 @@ def sample_bodies(count: int, seed: int = 0) -> Bodies:
 
     weights = np.zeros((len(template), 24))
     joint_of = np.array([joint_of_bone(label) for label in model.bone_labels])
-    np.add.at(weights, (np.arange(len(template))[:, None], joint_of[model.vertex_bone_indices.numpy()]), model.vertex_bone_weights.numpy())
+    np.add.at(
+        weights,
+        (np.arange(len(template))[:, None], joint_of[model.vertex_bone_indices.numpy()]),
+        model.vertex_bone_weights.numpy(),
+    )
     weights = keep_largest(weights, 4)
 
     def body(c: np.ndarray):
@@ -142,7 +195,9 @@ def largest_component(faces: np.ndarray) -> np.ndarray:
     """The faces (F, 3) of the largest connected part: the skin without eyes and tongue."""
     n = faces.max() + 1
     edges = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
-    _, label = scipy.sparse.csgraph.connected_components(scipy.sparse.coo_matrix((np.ones(len(edges[0])), edges), (n, n)))
+    _, label = scipy.sparse.csgraph.connected_components(
+        scipy.sparse.coo_matrix((np.ones(len(edges[0])), edges), (n, n))
+    )
     return faces[label[faces[:, 0]] == np.bincount(label[faces[:, 0]]).argmax()]
 
 
@@ -162,7 +217,9 @@ def barycentric_map(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
         triangles = vertices[faces[candidates]]
         closest = trimesh.triangles.closest_point(triangles, np.repeat(point[None], len(candidates), 0))
         best = ((closest - point) ** 2).sum(1).argmin()
-        mix = np.clip(trimesh.triangles.points_to_barycentric(triangles[best : best + 1], closest[best : best + 1])[0], 0, None)
+        mix = np.clip(
+            trimesh.triangles.points_to_barycentric(triangles[best : best + 1], closest[best : best + 1])[0], 0, None
+        )
         rows += [p] * 3
         columns += faces[candidates[best]].tolist()
         values += (mix / mix.sum()).tolist()
@@ -192,7 +249,9 @@ def fit_joint_regressor(vertices: np.ndarray, joints: np.ndarray, weights: np.nd
         moved = weights[:, j] > SUPPORT if parent < 0 else (weights[:, j] > SUPPORT) | (weights[:, parent] > SUPPORT)
         distance = np.linalg.norm(vertices.mean(0) - joints[:, j].mean(0), axis=1)
         support = np.argsort(np.where(moved, distance, np.inf))[: min(MOST, int(moved.sum()))]
-        centre = joints[:, j].mean(0)  # rows sum to 1, so both sides may be centred: the ridge then weighs millimetres, not metres
+        centre = joints[:, j].mean(
+            0
+        )  # rows sum to 1, so both sides may be centred: the ridge then weighs millimetres, not metres
         X = (vertices[:, support] - centre).transpose(0, 2, 1).reshape(-1, len(support))  # (S·3, K)
         y = (joints[:, j] - centre).reshape(-1)
         k = len(support)
@@ -255,19 +314,29 @@ def bake_body(count: int = 1200, seed: int = 0) -> Baked:
     miss = np.linalg.norm(np.einsum("jn,snc->sjc", regressor, sampled[half:]) - bodies.joints[half:], axis=-1) * 1000
     log.info("joint regressor on bodies not used for it: mean %.2f mm, worst joint %.2f mm", miss.mean(), miss.max())
     body = {
-        "v_template": template.astype(np.float32), "shapedirs": dirs.astype(np.float32), "posedirs": np.zeros((len(template), 3, 207), np.float32),
-        "J_regressor": regressor.astype(np.float32), "weights": weights.astype(np.float32),
+        "v_template": template.astype(np.float32),
+        "shapedirs": dirs.astype(np.float32),
+        "posedirs": np.zeros((len(template), 3, 207), np.float32),
+        "J_regressor": regressor.astype(np.float32),
+        "weights": weights.astype(np.float32),
         "kintree_table": np.stack([np.where(PARENTS < 0, 2**32 - 1, PARENTS), np.arange(24)]).astype(np.int64),
-        "f": faces.astype(np.int32), "part_labels": weights.argmax(1).astype(np.uint8),
-    }  # fmt: skip
+        "f": faces.astype(np.int32),
+        "part_labels": weights.argmax(1).astype(np.uint8),
+    }
     top = np.argsort(-bodies.weights, 1)[:, :4]
     top_weights = np.take_along_axis(bodies.weights, top, 1)
     used = np.unique(skin)
     base = {
-        "v_template": mean.astype(np.float32), "shapedirs": shapedirs.astype(np.float16), "weights_index": top.astype(np.uint8),
-        "weights_value": (top_weights / top_weights.sum(1, keepdims=True)).astype(np.float16), "J_template": mean_joints.astype(np.float32),
-        "J_shapedirs": np.einsum("sb,sjc->jcb", betas / len(betas), bodies.joints - mean_joints).astype(np.float32), "parents": PARENTS,
-        "faces": skin.astype(np.int32), "eye_faces": bodies.faces[~np.isin(bodies.faces[:, 0], used)].astype(np.int32), "betas": betas.astype(np.float16),
-    }  # fmt: skip
+        "v_template": mean.astype(np.float32),
+        "shapedirs": shapedirs.astype(np.float16),
+        "weights_index": top.astype(np.uint8),
+        "weights_value": (top_weights / top_weights.sum(1, keepdims=True)).astype(np.float16),
+        "J_template": mean_joints.astype(np.float32),
+        "J_shapedirs": np.einsum("sb,sjc->jcb", betas / len(betas), bodies.joints - mean_joints).astype(np.float32),
+        "parents": PARENTS,
+        "faces": skin.astype(np.int32),
+        "eye_faces": bodies.faces[~np.isin(bodies.faces[:, 0], used)].astype(np.int32),
+        "betas": betas.astype(np.float16),
+    }
     rest = {"a_pose": bodies.a_pose.astype(np.float32), "rest_to_tpose": bodies.rest_to_tpose.astype(np.float32)}
     return Baked(body, base, rest)

@@ -20,7 +20,9 @@ def choose_control(points: np.ndarray, count: int = N_CONTROL) -> np.ndarray:
     return np.sort(np.array(chosen))
 
 
-def fit_upsampling(posed: np.ndarray, template: np.ndarray, weights: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_upsampling(
+    posed: np.ndarray, template: np.ndarray, weights: np.ndarray, control: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Each vertex as an affine mix (weights sum to 1) of NEIGHBOURS control vertices, least squares over posed bodies.
 
     posed (S, N, 3) metres, template (N, 3), weights (N, 24), control (K,). Returns columns (N, NEIGHBOURS) int64 into the control vertices and mix (N, NEIGHBOURS) float32.
@@ -30,7 +32,9 @@ def fit_upsampling(posed: np.ndarray, template: np.ndarray, weights: np.ndarray,
     columns = np.argpartition(distance, NEIGHBOURS, 1)[:, :NEIGHBOURS]
     mix = np.empty(columns.shape)
     for i, near in enumerate(columns):
-        X = (posed[:, control[near]] - posed[:, i : i + 1]).transpose(0, 2, 1).reshape(-1, NEIGHBOURS)  # affine weights w with Xw = 0, 1·w = 1
+        X = (
+            (posed[:, control[near]] - posed[:, i : i + 1]).transpose(0, 2, 1).reshape(-1, NEIGHBOURS)
+        )  # affine weights w with Xw = 0, 1·w = 1
         w = np.linalg.solve(X.T @ X / len(posed) + RIDGE * np.eye(NEIGHBOURS), np.ones(NEIGHBOURS))
         mix[i] = w / w.sum()
     position = {int(v): k for k, v in enumerate(control)}

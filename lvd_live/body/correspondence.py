@@ -21,15 +21,18 @@ from scipy.spatial import cKDTree
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import rotation_between
-from lvd_live.draw import vertex_normals
 from lvd_live.errors import UserError
-from lvd_live.session.files import write_whole
-from lvd_live.session.safe_npz import SafeNpz, Spec
+from lvd_live.render import vertex_normals
+from lvd_live.storage.files import write_whole
+from lvd_live.storage.safe_npz import SafeNpz, Spec
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
-SKIN, NORMAL = 0.3, 0.03  # metres that a whole unit of difference in skin weights, and in normals, counts for when the nearest point is sought
+SKIN, NORMAL = (
+    0.3,
+    0.03,
+)  # metres that a whole unit of difference in skin weights, and in normals, counts for when the nearest point is sought
 CANDIDATES = 12  # triangles looked at for one point
 RIGID = 10  # rounds of fitting parameters
 STIFFNESS = (100, 50, 25, 12, 6, 3, 1.5, 0.7, 0.3, 0.1)  # of the displacement field, round by round
@@ -44,7 +47,9 @@ class Correspondence:
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """vertices (…, N, C) of the source mesh to (…, P, C) of the target's."""
-        return np.einsum("...pkc,pk->...pc", vertices[..., self.corners, :], self.mix, optimize=True).astype(vertices.dtype)
+        return np.einsum("...pkc,pk->...pc", vertices[..., self.corners, :], self.mix, optimize=True).astype(
+            vertices.dtype
+        )
 
     @classmethod
     def between(cls, source: BodyModel, target: BodyModel) -> Correspondence:
@@ -56,7 +61,13 @@ class Correspondence:
         path = platformdirs.user_cache_path("lvd_live") / f"correspondence-{digest.hexdigest()[:20]}.npz"
         n = len(source.v_template)
         try:
-            with SafeNpz(path, {"corners": Spec("i4", ((len(target.v_template), 3),)), "mix": Spec("f4", ((len(target.v_template), 3),))}) as file:
+            with SafeNpz(
+                path,
+                {
+                    "corners": Spec("i4", ((len(target.v_template), 3),)),
+                    "mix": Spec("f4", ((len(target.v_template), 3),)),
+                },
+            ) as file:
                 found = cls(file.read("corners"), file.read("mix"))
             if 0 <= found.corners.min() <= found.corners.max() < n:
                 return found
@@ -76,10 +87,20 @@ class Correspondence:
         """Register the templates and read the correspondence off. Raises UserError when they do not come together."""
         registered = register(source, target)
         surface = _Surface(registered, source.faces.numpy(), source.weights.numpy())
-        corners, mix, distance = surface.nearest(target.v_template.numpy(), vertex_normals(target.v_template.numpy(), target.faces.numpy()), target.weights.numpy())
-        log.info("correspondence: target vertices lie %.1f mm from the registered mesh on average, %.1f mm at the 99th percentile", 1000 * distance.mean(), 1000 * np.percentile(distance, 99))
+        corners, mix, distance = surface.nearest(
+            target.v_template.numpy(),
+            vertex_normals(target.v_template.numpy(), target.faces.numpy()),
+            target.weights.numpy(),
+        )
+        log.info(
+            "correspondence: target vertices lie %.1f mm from the registered mesh on average, %.1f mm at the 99th percentile",
+            1000 * distance.mean(),
+            1000 * np.percentile(distance, 99),
+        )
         if distance.mean() > 0.02:
-            raise UserError("The body file's mesh could not be matched to the bundled body's: is it a whole person in SMPL's T-pose, in metres?")
+            raise UserError(
+                "The body file's mesh could not be matched to the bundled body's: is it a whole person in SMPL's T-pose, in metres?"
+            )
         return cls(corners.astype(np.int32), mix.astype(np.float32))
 
 
@@ -92,10 +113,17 @@ def register(source: BodyModel, target: BodyModel) -> np.ndarray:
     for _ in range(RIGID):
         fitted = fitter.fit(surface.closest(v, vertex_normals(v, faces), weights)[None].astype(np.float32))
         with torch.no_grad():
-            v = source(*(torch.from_numpy(x) for x in (fitted.betas[None], fitted.pose, fitted.transl)))[0][0].numpy().astype(float)
+            v = (
+                source(*(torch.from_numpy(x) for x in (fitted.betas[None], fitted.pose, fitted.transl)))[0][0]
+                .numpy()
+                .astype(float)
+            )
     edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0)
     rows = np.arange(len(edges))
-    difference = scipy.sparse.csr_matrix((np.concatenate([np.ones(len(edges)), -np.ones(len(edges))]), (np.concatenate([rows, rows]), edges.T.ravel())), (len(edges), len(v)))
+    difference = scipy.sparse.csr_matrix(
+        (np.concatenate([np.ones(len(edges)), -np.ones(len(edges))]), (np.concatenate([rows, rows]), edges.T.ravel())),
+        (len(edges), len(v)),
+    )
     laplacian = difference.T @ difference
     for stiffness in STIFFNESS:
         normals = vertex_normals(v, faces)
@@ -103,14 +131,19 @@ def register(source: BodyModel, target: BodyModel) -> np.ndarray:
         # a target that faces away, or lies far off for its round, is not believed
         away = np.linalg.norm(to - v, axis=1)
         sure = 1 / (1 + (away / max(3 * np.median(away), 1e-3)) ** 2)
-        v = v + scipy.sparse.linalg.spsolve((scipy.sparse.diags(sure) + stiffness * laplacian).tocsc(), sure[:, None] * (to - v))
+        v = v + scipy.sparse.linalg.spsolve(
+            (scipy.sparse.diags(sure) + stiffness * laplacian).tocsc(), sure[:, None] * (to - v)
+        )
     return v
 
 
 def _stretched(fitter: BodyFitter, joints: np.ndarray) -> np.ndarray:
     """The source's template with each bone turned and stretched (evenly in all directions) to lie between the target's joints (24, 3)."""
     rest, J = fitter.template, fitter.regressor @ fitter.template
-    R, s = np.tile(np.eye(3), (24, 1, 1)), np.full(24, np.linalg.norm(joints - joints[0], axis=1).sum() / np.linalg.norm(J - J[0], axis=1).sum())
+    R, s = (
+        np.tile(np.eye(3), (24, 1, 1)),
+        np.full(24, np.linalg.norm(joints - joints[0], axis=1).sum() / np.linalg.norm(J - J[0], axis=1).sum()),
+    )
     for child, k in enumerate(fitter.parents):
         if k >= 0 and np.count_nonzero(fitter.parents == k) == 1:
             R[k] = rotation_between(J[child] - J[k], joints[child] - joints[k])
@@ -128,9 +161,13 @@ class _Surface:
         self.vertices, self.faces, self.triangles = vertices, faces, vertices[faces]
         across = np.cross(self.triangles[:, 1] - self.triangles[:, 0], self.triangles[:, 2] - self.triangles[:, 0])
         normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-20)
-        self.tree = cKDTree(np.concatenate([self.triangles.mean(1), NORMAL * normals, SKIN * weights[faces].mean(1)], 1))
+        self.tree = cKDTree(
+            np.concatenate([self.triangles.mean(1), NORMAL * normals, SKIN * weights[faces].mean(1)], 1)
+        )
 
-    def nearest(self, points: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def nearest(
+        self, points: np.ndarray, normals: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Corners (P, 3), their mix (P, 3) and the distance (P,) of the nearest point on the surface."""
         _, near = self.tree.query(np.concatenate([points, NORMAL * normals, SKIN * weights], 1), k=CANDIDATES)
         mix, distance = closest_on_triangles(points[:, None], self.triangles[near])

@@ -29,8 +29,23 @@ STEPS = 6  # of a frame: Gauss-Newton on the rotations, outliers brought near be
 SWEEPS = 7  # alternations between rotations and shape
 CHUNK = 32  # frames held at once
 SHAPE_FRAMES = 32  # of a session, evenly spread: what its shape is read from
-MEASUREMENTS = 60  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
-BEND = {"hip": 1.2, "knee": 1.2, "ankle": 0.5, "foot": 0.3, "spine": 0.3, "neck": 0.4, "head": 0.4, "collar": 0.3, "shoulder": 1.2, "elbow": 1.2, "wrist": 0.5, "hand": 0.4}
+MEASUREMENTS = (
+    60  # independent measurements that a mesh is worth beside the priors: errors of neighbouring vertices go together
+)
+BEND = {
+    "hip": 1.2,
+    "knee": 1.2,
+    "ankle": 0.5,
+    "foot": 0.3,
+    "spine": 0.3,
+    "neck": 0.4,
+    "head": 0.4,
+    "collar": 0.3,
+    "shoulder": 1.2,
+    "elbow": 1.2,
+    "wrist": 0.5,
+    "hand": 0.4,
+}
 """Radians: how far each kind of joint turns, as a prior; it decides only where a mesh is too poor to tell."""
 HUBER = 4.0  # times the median distance: farther vertices are brought near
 START, REACH = 5e-3, 0.1  # metres: the error expected, and what counts as far, at the first step
@@ -38,7 +53,9 @@ TRUST = 0.01  # metres: a vertex of smaller uncertainty does not count more
 FLOOR = 2e-4  # metres: no mesh is taken for more exact
 SCALES = (0.8, 1.25)  # of a mesh from a camera
 PART = slice(None, None, 4)  # of the vertices: enough for the start and for curvatures
-_one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
+_one_thread = ThreadpoolController().wrap(
+    limits=1, user_api="blas"
+)  # products as small as these only wait for each other's threads
 
 
 @dataclass(frozen=True)
@@ -87,7 +104,9 @@ class BodyFitter:
             self._subtree[:, self.parents[j]] += self._subtree[:, j]
         self._average = _neighbourhoods(body.faces.numpy(), len(area))[::16]
         self._designed = b"", np.zeros((0, 73), np.float32), np.zeros(3)  # for the last betas
-        self._prior = np.zeros((73, 73))  # ½ |G_k − G_parent|² / BEND², which is (angle / BEND)² for small angles, summed over the joints
+        self._prior = np.zeros(
+            (73, 73)
+        )  # ½ |G_k − G_parent|² / BEND², which is (angle / BEND)² for small angles, summed over the joints
         for name, k in list(JOINT.items())[1:]:
             for d in range(3):
                 row = np.zeros(73)
@@ -95,19 +114,33 @@ class BodyFitter:
                 self._prior += np.outer(row, row) / (2 * BEND[name.split("_")[-1].rstrip("123")] ** 2)
 
     @_one_thread
-    def fit(self, vertices: np.ndarray, std: np.ndarray | None = None, betas: np.ndarray | None = None, *, camera: bool = False) -> Fitted:
+    def fit(
+        self,
+        vertices: np.ndarray,
+        std: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+        *,
+        camera: bool = False,
+    ) -> Fitted:
         """The parameters of F meshes of one person. vertices (F, N, 3), a memory map too; std (F, N) metres, their uncertainty: uncertain vertices count less, zeros mean unknown; betas (B,): a known shape.
 
         camera: the meshes are what a camera at the origin saw, which cannot tell size from distance: each is scaled about it to the body's size, and so stays where it is in the picture.
         """
-        betas, shapes = self.fit_shape(vertices, std) if betas is None else (np.asarray(betas, np.float32), np.empty((0, self.n_betas), np.float32))
+        betas, shapes = (
+            self.fit_shape(vertices, std)
+            if betas is None
+            else (np.asarray(betas, np.float32), np.empty((0, self.n_betas), np.float32))
+        )
         (A, pelvis), frames = self._design(betas), len(vertices)
         pose, transl, residual, scale = (np.empty((frames, *tail), np.float32) for tail in ((24, 3), (3,), (), ()))
         for start in range(0, frames, CHUNK):
             some = slice(start, start + CHUNK)
             origin, v, w = self._load(vertices[some], None if std is None else std[some])
             posed = self._pose(A, v, w, camera=camera)
-            pose[some], transl[some] = self._relative(rotations(posed.X)), posed.X[:, 72] + posed.scale[:, None] * origin - pelvis
+            pose[some], transl[some] = (
+                self._relative(rotations(posed.X)),
+                posed.X[:, 72] + posed.scale[:, None] * origin - pelvis,
+            )
             residual[some], scale[some] = 1000 * posed.distance, posed.scale
         return Fitted(pose, betas, transl, residual, scale, shapes)
 
@@ -130,7 +163,9 @@ class BodyFitter:
             trust /= trust.sum()
             prior = np.median(variance) / MEASUREMENTS * np.eye(self.n_betas)
             shapes = betas + np.linalg.solve(normal + prior, (right - prior @ betas)[..., None])[..., 0]
-            betas = betas + np.linalg.solve(np.einsum("f,fab->ab", trust, normal) + prior, trust @ right - prior @ betas)
+            betas = betas + np.linalg.solve(
+                np.einsum("f,fab->ab", trust, normal) + prior, trust @ right - prior @ betas
+            )
         return betas.astype(np.float32), shapes.astype(np.float32)
 
     def rest(self, betas: np.ndarray) -> np.ndarray:
@@ -229,7 +264,12 @@ class BodyFitter:
             WA, e = shares[:, f, None] * A, missed[:, f]
             H, g = normal_equations((WA.T @ A).astype(float)[None], (WA.T @ e).astype(float)[None], posed.X[f : f + 1])
             Q = (WA.T @ D.reshape(len(D), -1)).reshape(73, 3, -1)
-            cross = np.concatenate([torque(np.einsum("kab,kbcB->kacB", R, Q[:72].reshape(24, 3, 3, -1), optimize=True)).reshape(72, -1), Q[72]])
+            cross = np.concatenate(
+                [
+                    torque(np.einsum("kab,kbcB->kacB", R, Q[:72].reshape(24, 3, 3, -1), optimize=True)).reshape(72, -1),
+                    Q[72],
+                ]
+            )
             D, root = D.reshape(-1, self.n_betas), np.repeat(shares[:, f], 3)[:, None]
             both = np.linalg.solve(H[0], np.concatenate([cross, g[0][:, None]], 1))
             normal[f] = (D * root).T @ D - cross.T @ both[:, :-1]
@@ -245,7 +285,9 @@ class BodyFitter:
 
 def _neighbourhoods(faces: np.ndarray, count: int) -> scipy.sparse.csr_matrix:
     """Averages each of `count` vertices with its neighbours and theirs, (N, N) float32."""
-    near = scipy.sparse.coo_matrix((np.ones(3 * len(faces), np.float32), (faces.ravel(), np.roll(faces, 1, 1).ravel())), (count, count)).tocsr()
+    near = scipy.sparse.coo_matrix(
+        (np.ones(3 * len(faces), np.float32), (faces.ravel(), np.roll(faces, 1, 1).ravel())), (count, count)
+    ).tocsr()
     near = ((near + near.T + scipy.sparse.eye(count)) > 0).astype(np.float32)
     near = scipy.sparse.diags(1 / np.asarray(near.sum(1)).ravel()) @ near
     return (near @ near).astype(np.float32)

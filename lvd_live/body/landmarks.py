@@ -7,7 +7,14 @@ import numpy as np
 from lvd_live.body.skeleton import JOINT
 
 SIDES = (("left", 1.0), ("right", -1.0))
-JOINTS = {"shoulder": 11, "elbow": 13, "wrist": 15, "hip": 23, "knee": 25, "ankle": 27}  # BlazePose's left ones; right = left + 1
+JOINTS = {
+    "shoulder": 11,
+    "elbow": 13,
+    "wrist": 15,
+    "hip": 23,
+    "knee": 25,
+    "ankle": 27,
+}  # BlazePose's left ones; right = left + 1
 
 
 def landmark_regressor(v_template: np.ndarray, J_regressor: np.ndarray, part_labels: np.ndarray) -> np.ndarray:
@@ -48,7 +55,16 @@ def landmark_regressor(v_template: np.ndarray, J_regressor: np.ndarray, part_lab
     return rows
 
 
-def refine(regressor: np.ndarray, v_template: np.ndarray, control: np.ndarray, vertices: np.ndarray, seen: np.ndarray, *, near: int = 24, ridge: float = 3e-4) -> np.ndarray:
+def refine(
+    regressor: np.ndarray,
+    v_template: np.ndarray,
+    control: np.ndarray,
+    vertices: np.ndarray,
+    seen: np.ndarray,
+    *,
+    near: int = 24,
+    ridge: float = 3e-4,
+) -> np.ndarray:
     """The landmarks moved to where BlazePose really puts them, measured on synthetic people: (33, N) float32, rows summing to 1.
 
     Each landmark p becomes p + Σ w_k (v_k − p) over its `near` nearest control vertices, with w from a robust ridge regression of what was seen in the picture.

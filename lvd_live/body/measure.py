@@ -15,7 +15,10 @@ from lvd_live.body.skeleton import JOINT
 
 NAMES = ("height", "chest", "waist", "hip", "inseam", "arm_span")
 LEVELS = 12  # sections looked at in search of the widest or the narrowest
-_TRUNK = [JOINT[n] for n in ("pelvis", "spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "left_hip", "right_hip")]
+_TRUNK = [
+    JOINT[n]
+    for n in ("pelvis", "spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "left_hip", "right_hip")
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ def measure(fitter: BodyFitter, fitted: Fitted, height: float | None = None) -> 
     faces = fitter.body.faces.numpy()
     torso = faces[trunk[faces].all(1)]
     midline = section(fitter.template, torso, axis=0, level=(fitter.regressor @ fitter.template)[JOINT["pelvis"], 0])
-    crotch = int(((fitter.template - midline[midline[:, 1].argmin()]) ** 2).sum(1).argmin())  # one vertex for every shape: thighs that touch do not hide it
+    crotch = int(
+        ((fitter.template - midline[midline[:, 1].argmin()]) ** 2).sum(1).argmin()
+    )  # one vertex for every shape: thighs that touch do not hide it
 
     def of(betas: np.ndarray) -> np.ndarray:
         rest = fitter.rest(betas)
@@ -44,7 +49,11 @@ def measure(fitter: BodyFitter, fitted: Fitted, height: float | None = None) -> 
 
     values = of(fitted.betas)
     single = np.array([of(betas) for betas in fitted.shapes])
-    spread = 1.4826 * np.median(np.abs(single - np.median(single, axis=0)), axis=0) if len(single) >= 3 else np.zeros(len(NAMES))
+    spread = (
+        1.4826 * np.median(np.abs(single - np.median(single, axis=0)), axis=0)
+        if len(single) >= 3
+        else np.zeros(len(NAMES))
+    )
     return {name: Measurement(float(value), float(s)) for name, value, s in zip(NAMES, values, spread, strict=True)}
 
 

@@ -24,16 +24,29 @@ class BodyModel(nn.Module):
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         super().__init__()
-        tensor = {k: torch.as_tensor(np.asarray(v, np.float32)) for k, v in arrays.items() if k in ("v_template", "shapedirs", "J_regressor", "weights")}
+        tensor = {
+            k: torch.as_tensor(np.asarray(v, np.float32))
+            for k, v in arrays.items()
+            if k in ("v_template", "shapedirs", "J_regressor", "weights")
+        }
         for name, value in tensor.items():
             self.register_buffer(name, value)
         posedirs = arrays.get("posedirs")
         has_correctives = posedirs is not None and np.any(posedirs)
-        self.register_buffer("posedirs", torch.as_tensor(np.asarray(posedirs, np.float32)).reshape(-1, 207).T.contiguous() if has_correctives else None)
+        self.register_buffer(
+            "posedirs",
+            torch.as_tensor(np.asarray(posedirs, np.float32)).reshape(-1, 207).T.contiguous()
+            if has_correctives
+            else None,
+        )
         self.register_buffer("faces", torch.as_tensor(np.asarray(arrays["f"], np.int64)))
         labels = arrays["part_labels"] if "part_labels" in arrays else arrays["weights"].argmax(1)
         self.register_buffer("part_labels", torch.as_tensor(np.asarray(labels, np.int64)))
-        landmarks = arrays["landmarks"] if "landmarks" in arrays else landmark_regressor(arrays["v_template"], arrays["J_regressor"], labels)
+        landmarks = (
+            arrays["landmarks"]
+            if "landmarks" in arrays
+            else landmark_regressor(arrays["v_template"], arrays["J_regressor"], labels)
+        )
         self.register_buffer("landmarks", torch.as_tensor(np.asarray(landmarks, np.float32)))
         parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
         parents[0] = -1
@@ -48,11 +61,23 @@ class BodyModel(nn.Module):
             raise UserError(f"{path} is not a body in SMPL's layout: {', '.join(missing)} missing or misshapen.")
         n = len(arrays["v_template"])
         shapes = {"shapedirs": (n, 3), "J_regressor": (24, n), "weights": (n, 24), "kintree_table": (2, 24)}
-        if any(arrays[k].shape[: len(s)] != s for k, s in shapes.items()) or not arrays["f"].size or not 0 <= arrays["f"].min() <= arrays["f"].max() < n:
-            raise UserError(f"{path} is not a body in SMPL's layout: its arrays disagree about the number of vertices or joints.")
+        if (
+            any(arrays[k].shape[: len(s)] != s for k, s in shapes.items())
+            or not arrays["f"].size
+            or not 0 <= arrays["f"].min() <= arrays["f"].max() < n
+        ):
+            raise UserError(
+                f"{path} is not a body in SMPL's layout: its arrays disagree about the number of vertices or joints."
+            )
         parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
-        if not ((parents >= 0) & (parents < np.arange(1, 24))).all() or weights.min() < -1e-3 or np.abs(weights.sum(1) - 1).max() > 1e-2:
-            raise UserError(f"{path} is not a body in SMPL's layout: its joints are no tree, or its skin weights do not sum to 1.")
+        if (
+            not ((parents >= 0) & (parents < np.arange(1, 24))).all()
+            or weights.min() < -1e-3
+            or np.abs(weights.sum(1) - 1).max() > 1e-2
+        ):
+            raise UserError(
+                f"{path} is not a body in SMPL's layout: its joints are no tree, or its skin weights do not sum to 1."
+            )
         height = float(np.ptp(arrays["v_template"][:, 1]))
         if not 0.05 < height < 5:
             raise UserError(f"{path} is {height:g} m tall: a body file is in metres.")
@@ -62,7 +87,9 @@ class BodyModel(nn.Module):
         """Rest vertices (..., N, 3), metres, for shape coefficients (..., B' <= B)."""
         return self.v_template + torch.einsum("ncb,...b->...nc", self.shapedirs[..., : betas.shape[-1]], betas)
 
-    def forward(self, betas: torch.Tensor, pose: torch.Tensor, transl: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, betas: torch.Tensor, pose: torch.Tensor, transl: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """betas (B, K), pose (B, 24, 3) axis-angle in radians or (B, 24, 3, 3) rotations, each relative to its parent, transl (B, 3) metres.
 
         Returns vertices (B, N, 3) and joints (B, 24, 3), metres, in the frame that the root rotation turns the body frame into.

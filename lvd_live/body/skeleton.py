@@ -8,16 +8,42 @@ from __future__ import annotations
 import numpy as np
 
 JOINT_NAMES = (
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle", "spine3", "left_foot", "right_foot",
-    "neck", "left_collar", "right_collar", "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hand", "right_hand",
-)  # fmt: skip
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+)
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 BODY_PARTS = {  # by the joints that move them
-    "torso": ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar"), "head": ("neck", "head"),
-    "upper arms": ("left_shoulder", "right_shoulder"), "forearms": ("left_elbow", "right_elbow"), "hands": ("left_wrist", "right_wrist", "left_hand", "right_hand"),
-    "thighs": ("left_hip", "right_hip"), "shins": ("left_knee", "right_knee"), "feet": ("left_ankle", "right_ankle", "left_foot", "right_foot"),
-}  # fmt: skip
+    "torso": ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar"),
+    "head": ("neck", "head"),
+    "upper arms": ("left_shoulder", "right_shoulder"),
+    "forearms": ("left_elbow", "right_elbow"),
+    "hands": ("left_wrist", "right_wrist", "left_hand", "right_hand"),
+    "thighs": ("left_hip", "right_hip"),
+    "shins": ("left_knee", "right_knee"),
+    "feet": ("left_ankle", "right_ankle", "left_foot", "right_foot"),
+}
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 
@@ -30,7 +56,9 @@ def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
     v, c = np.cross(a, b), (a * b).sum(-1)[..., None, None]
     zero = np.zeros_like(v[..., 0])
-    K = np.stack([zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero], -1).reshape(*v.shape[:-1], 3, 3)
+    K = np.stack([zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero], -1).reshape(
+        *v.shape[:-1], 3, 3
+    )
     return np.eye(3) + K + K @ K / (1 + c)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import reason
-from lvd_live.session.safe_npz import SafeNpz
+from lvd_live.storage.files import reason
+from lvd_live.storage.safe_npz import SafeNpz
 
 LARGEST = 2 << 30  # bytes, of a file and of an array
 N_SHAPE = 300  # shape components at most; SMPL-X keeps expressions behind them
@@ -31,7 +31,9 @@ def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarra
         found = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path, names)
         arrays = {name: _as_array(found[name]) for name in names if name in found}
     except FileNotFoundError:
-        raise UserError(f"There is no body file {path}; give --body the path of a body .npz, or restore models/ from the repository.") from None
+        raise UserError(
+            f"There is no body file {path}; give --body the path of a body .npz, or restore models/ from the repository."
+        ) from None
     except UserError:
         raise
     except _Refused as error:
@@ -39,7 +41,9 @@ def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarra
     except OSError as error:
         raise UserError(f"{path} is not a body file that can be read: {reason(error)}.") from None
     except Exception as error:  # a damaged pickle or archive fails in many ways
-        raise UserError(f"{path} is not a body file that can be read; a body is an .npz or .pkl in SMPL's layout without code in it.") from error
+        raise UserError(
+            f"{path} is not a body file that can be read; a body is an .npz or .pkl in SMPL's layout without code in it."
+        ) from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or array.dtype.kind == "f" and not np.isfinite(array).all():
             raise UserError(f"{path} is not a body in SMPL's layout: its {name!r} holds what is no number.")
@@ -52,7 +56,9 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         SafeNpz(path, {}).__exit__()  # looks at the directory: names, sizes, ratios
     except UserError as error:
-        raise UserError(f"{path} is not a body file that can be read{str(error).removeprefix(f'Cannot use {path}').removeprefix(f'Cannot open {path}')}") from error
+        raise UserError(
+            f"{path} is not a body file that can be read{str(error).removeprefix(f'Cannot use {path}').removeprefix(f'Cannot open {path}')}"
+        ) from error
     with zipfile.ZipFile(path) as file:
         for name in set(names) & {member.removesuffix(".npy") for member in file.namelist()}:
             with file.open(f"{name}.npy") as member:
@@ -61,7 +67,9 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
                 shape, _, dtype = read(member, max_header_size=4096)
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
                 if dtype.hasobject or size > LARGEST or size != file.getinfo(f"{name}.npy").file_size - member.tell():
-                    raise UserError(f"{path} is not a body file that can be read: its {name!r} holds Python objects or lies about its size.")
+                    raise UserError(
+                        f"{path} is not a body file that can be read: its {name!r} holds Python objects or lies about its size."
+                    )
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in names if name in file}
 
@@ -105,10 +113,16 @@ def _encode(text: str, encoding: str) -> bytes:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         known = {
-            ("numpy.core.multiarray", "_reconstruct"): _reconstruct, ("numpy._core.multiarray", "_reconstruct"): _reconstruct, ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype,
-            ("copy_reg", "_reconstructor"): _reconstructor, ("copyreg", "_reconstructor"): _reconstructor, ("__builtin__", "object"): _Plain, ("builtins", "object"): _Plain,
+            ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+            ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("copy_reg", "_reconstructor"): _reconstructor,
+            ("copyreg", "_reconstructor"): _reconstructor,
+            ("__builtin__", "object"): _Plain,
+            ("builtins", "object"): _Plain,
             ("_codecs", "encode"): _encode,
-        }  # fmt: skip
+        }
         if (module, name) in known:
             return known[module, name]
         if module.split(".")[0] == "chumpy":
@@ -145,7 +159,14 @@ def _as_array(value) -> np.ndarray:
 def _with_24_joints(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Fingers but thumbs become SMPL's hand joints, thumbs go with the wrists, jaw and eyes with the head."""
     weights, regressor, tree = (arrays.get(k) for k in ("weights", "J_regressor", "kintree_table"))
-    if weights is None or regressor is None or tree is None or weights.ndim != 2 or weights.shape[1] not in _HANDS or len(regressor) != weights.shape[1]:
+    if (
+        weights is None
+        or regressor is None
+        or tree is None
+        or weights.ndim != 2
+        or weights.shape[1] not in _HANDS
+        or len(regressor) != weights.shape[1]
+    ):
         return arrays
     count = weights.shape[1]
     merged = np.zeros((len(weights), 24))

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from lvd_live.errors import UserError
-from lvd_live.lvd.network import EVIDENCE
+from lvd_live.lvd.network import CONDITIONING
 
 LABELS = {"all": "landmarks and feature maps", "maps": "feature maps", "picture": "picture and mask alone"}
 
@@ -21,7 +21,10 @@ def plot(table: Path, out: Path, iteration: int = 6) -> None:
     try:
         with table.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        series = {told: [(int(r["samples"]), float(r[f"v2v_{iteration}"])) for r in rows if r["evidence"] == told] for told in EVIDENCE}
+        series = {
+            told: [(int(r["samples"]), float(r[f"v2v_{iteration}"])) for r in rows if r["conditioning"] == told]
+            for told in CONDITIONING
+        }
     except (OSError, KeyError, ValueError, UnicodeDecodeError):
         raise UserError(f"{table} is not the validation.csv of a training run.") from None
     figure = Figure(figsize=(6, 3.6), layout="constrained")

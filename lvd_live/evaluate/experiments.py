@@ -15,16 +15,16 @@ from lvd_live.body.fit import BodyFitter
 from lvd_live.body.measure import NAMES, measure
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
-from lvd_live.evaluate.held_out import Sight, sights
+from lvd_live.evaluate.held_out import EvalBatch, sights
 from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.evaluate.synthetic import seen_whole, start_meshes, yaw_of
-from lvd_live.lvd.evidence import HIPS
-from lvd_live.lvd.runtime import Runtime
-from lvd_live.outline import Outline
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.synth.dataset import Shards
-from lvd_live.synth.motion import Motion
+from lvd_live.synth.motion import PoseBank
+from lvd_live.tracking.conditioning import HIPS
+from lvd_live.tracking.silhouette_fit import SilhouetteFit
 
-Method = Callable[[Sight], list[torch.Tensor]]  # meshes (n, N, 3), crop frame, after each iteration
+Method = Callable[[EvalBatch], list[torch.Tensor]]  # meshes (n, N, 3), crop frame, after each iteration
 ITERATIONS = 8
 CONVERGED = 6  # iterations, as in the paper
 STARTS = 250  # random start poses of each person
@@ -35,11 +35,11 @@ EVERY = 8  # of the vertices, for the distance to the surface
 def by_descent(runtime: Runtime, iterations: int = ITERATIONS) -> Method:
     """Learned Vertex Descent from the crop's centre."""
 
-    def method(sight: Sight) -> list[torch.Tensor]:
-        folded, meshes = runtime.see(*sight.told), []
+    def method(sight: EvalBatch) -> list[torch.Tensor]:
+        prepared, meshes = runtime.encode(*sight.told), []
         v = torch.zeros(len(sight.picture), 3, device=runtime.device)
         for _ in range(iterations):
-            v = runtime.descend(folded, v, iterations=1).vertices
+            v = runtime.descend(prepared, v, iterations=1).vertices
             meshes.append(runtime.network.dense(v).detach())
         return meshes
 
@@ -49,9 +49,9 @@ def by_descent(runtime: Runtime, iterations: int = ITERATIONS) -> Method:
 def on_the_outline(method: Method, body: BodyModel) -> Method:
     """A method's converged mesh, its limbs brought onto the mask's outline (see `outline`)."""
 
-    def outlined(sight: Sight) -> list[torch.Tensor]:
+    def outlined(sight: EvalBatch) -> list[torch.Tensor]:
         meshes = method(sight)
-        converged, outline = meshes[min(CONVERGED, len(meshes)) - 1].numpy(), Outline(body)
+        converged, outline = meshes[min(CONVERGED, len(meshes)) - 1].numpy(), SilhouetteFit(body)
         moved = []
         for mesh, mask in zip(converged, sight.mask, strict=True):
             outline.reset()
@@ -65,7 +65,7 @@ def with_true_landmarks(method: Method, noise: float = 0.02, depth_noise: float 
     """A method that is told the true landmarks with white noise (half crops) instead of the finder's: the rest is what the finder's errors cost."""
     rng = np.random.default_rng(0)
 
-    def told(sight: Sight) -> list[torch.Tensor]:
+    def told(sight: EvalBatch) -> list[torch.Tensor]:
         truth = sight.rows["truth"].astype(np.float32)
         truth[..., 2] -= truth[:, list(HIPS), 2].mean(1, keepdims=True)
         seen = truth + rng.normal(0, (noise, noise, depth_noise), truth.shape)
@@ -98,7 +98,7 @@ class Fits:
         return self.v2v[:, min(CONVERGED, self.v2v.shape[1]) - 1]
 
 
-def accuracy(method: Method, body: BodyModel, people: Iterable[Sight]) -> Fits:
+def accuracy(method: Method, body: BodyModel, people: Iterable[EvalBatch]) -> Fits:
     """Fit everybody."""
     pelvis, labels = body.J_regressor[0], body.part_labels.numpy()
     parts = np.stack([np.isin(labels, [JOINT[j] for j in joints]) for joints in BODY_PARTS.values()]).astype(np.float32)
@@ -111,9 +111,20 @@ def accuracy(method: Method, body: BodyModel, people: Iterable[Sight]) -> Fits:
             errors.append(aligned_error(sight.millimetres(mesh), sight.truth, pelvis).numpy())
         found = sight.millimetres(meshes[min(CONVERGED, len(meshes)) - 1])
         found = found + torch.einsum("n,bnc->bc", pelvis, sight.truth - found)[:, None]
-        surface = [distance_to_surface(f[::EVERY], t, faces, incident).mean() for f, t in zip(found.numpy(), sight.truth.numpy(), strict=True)]
+        surface = [
+            distance_to_surface(f[::EVERY], t, faces, incident).mean()
+            for f, t in zip(found.numpy(), sight.truth.numpy(), strict=True)
+        ]
         errors = np.stack(errors, -1)  # (n, N, I)
-        rows.append((errors.mean(1), np.einsum("pv,nvi->npi", parts, errors), np.array(surface), yaw_of(sight.rows["R"]), seen_whole(sight.rows)))
+        rows.append(
+            (
+                errors.mean(1),
+                np.einsum("pv,nvi->npi", parts, errors),
+                np.array(surface),
+                yaw_of(sight.rows["R"]),
+                seen_whole(sight.rows),
+            )
+        )
     return Fits(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
@@ -125,7 +136,9 @@ def incident_faces(faces: np.ndarray) -> np.ndarray:
     return (order // 3)[first[:, None] + np.arange(counts.max()) % counts[:, None]]
 
 
-def distance_to_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, incident: np.ndarray) -> np.ndarray:
+def distance_to_surface(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, incident: np.ndarray
+) -> np.ndarray:
     """Distance (P,) of points (P, 3) from a mesh: to the triangles around each one's three nearest vertices."""
     from trimesh.triangles import closest_point
 
@@ -150,7 +163,7 @@ class Shapes:
         return float(np.polyfit(self.true[:, i], self.found[:, i], 1)[0])
 
 
-def shapes(method: Method, fitter: BodyFitter, people: Iterable[Sight], *, pictures: int = 1) -> Shapes:
+def shapes(method: Method, fitter: BodyFitter, people: Iterable[EvalBatch], *, pictures: int = 1) -> Shapes:
     """Measure the people by their converged meshes, each at its true distance (a picture alone does not tell how large a person is). pictures: of one person, that are measured together, as a session's are."""
     found, true, second = [], [], []
     for sight in people:
@@ -168,20 +181,36 @@ def shapes(method: Method, fitter: BodyFitter, people: Iterable[Sight], *, pictu
 
 
 @torch.inference_mode()
-def start_spread(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, iterations: tuple[int, ...] = (6, 8, 16)) -> dict[int, float]:
+def start_spread(
+    runtime: Runtime, body: BodyModel, motion: PoseBank, shards: Shards, *, iterations: tuple[int, ...] = (6, 8, 16)
+) -> dict[int, float]:
     """σ of the converged vertices, mm, over STARTS random start poses each of a few people: the root mean square distance of a vertex from its mean over the starts, mean over vertices and people; by the number of iterations."""
     rng, chunk = np.random.default_rng(0), 25
     sums = {i: [] for i in iterations}
     sight = next(sights(shards, runtime.size, count=STARTED * len(shards.maps)))
     for k in range(min(STARTED, len(sight.picture))):
-        one = [None if a is None else tuple(m[k : k + 1] for m in a) if isinstance(a, tuple) else a[k : k + 1] for a in sight.told]
-        folded = runtime.see(*([None if a is None else tuple(np.repeat(m, chunk, 0) for m in a) if isinstance(a, tuple) else np.repeat(a, chunk, 0) for a in one]))
+        one = [
+            None if a is None else tuple(m[k : k + 1] for m in a) if isinstance(a, tuple) else a[k : k + 1]
+            for a in sight.told
+        ]
+        prepared = runtime.encode(
+            *(
+                [
+                    None
+                    if a is None
+                    else tuple(np.repeat(m, chunk, 0) for m in a)
+                    if isinstance(a, tuple)
+                    else np.repeat(a, chunk, 0)
+                    for a in one
+                ]
+            )
+        )
         unit = 1000 * float(-sight.rows["t"][k, 2] / sight.rows["focal"][k])  # mm a half crop, at the pelvis
         ends = {i: [] for i in iterations}
         for _ in range(STARTS // chunk):
             v = start_meshes(body, motion, "random", chunk, rng)[:, runtime.network.control.cpu()].to(runtime.device)
             for i in range(1, max(iterations) + 1):
-                v = runtime.descend(folded, v, iterations=1).vertices
+                v = runtime.descend(prepared, v, iterations=1).vertices
                 if i in ends:
                     ends[i].append(v.cpu())
         for i, parts in ends.items():
@@ -200,23 +229,37 @@ def mask_noise(share: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray
     return change
 
 
-def robustness_to_mask(runtime: Runtime, body: BodyModel, shards: Shards, shares: tuple[float, ...] = (0, 0.02, 0.05, 0.1, 0.2)) -> dict[float, float]:
+def robustness_to_mask(
+    runtime: Runtime, body: BodyModel, shards: Shards, shares: tuple[float, ...] = (0, 0.02, 0.05, 0.1, 0.2)
+) -> dict[float, float]:
     """V2V, mm, by the share of the crop where the mask is wrong."""
     pelvis, method = body.J_regressor[0], by_descent(runtime, CONVERGED)
     return {
-        share: float(np.mean([aligned_error(s.millimetres(method(s)[-1]), s.truth, pelvis).mean().item() for s in sights(shards, runtime.size, count=MASKED, change_mask=mask_noise(share))])) for share in shares
-    }  # fmt: skip
+        share: float(
+            np.mean(
+                [
+                    aligned_error(s.millimetres(method(s)[-1]), s.truth, pelvis).mean().item()
+                    for s in sights(shards, runtime.size, count=MASKED, change_mask=mask_noise(share))
+                ]
+            )
+        )
+        for share in shares
+    }
 
 
 def milliseconds_per_iteration(runtime: Runtime, shards: Shards, rounds: int = 20) -> tuple[float, float]:
     """(features, one iteration) of one picture, medians."""
     sight = next(sights(shards, runtime.size, count=len(shards.maps)))
-    see, step = [], []
+    encode, step = [], []
     for _ in range(rounds):
         start = time.perf_counter()
-        folded = runtime.see(*sight.told)
+        prepared = runtime.encode(*sight.told)
         seen = time.perf_counter()
-        runtime.descend(folded, torch.zeros(len(sight.picture), len(runtime.network.control), 3, device=runtime.device), iterations=ITERATIONS)
-        see.append(1000 * (seen - start) / len(sight.picture))
+        runtime.descend(
+            prepared,
+            torch.zeros(len(sight.picture), len(runtime.network.control), 3, device=runtime.device),
+            iterations=ITERATIONS,
+        )
+        encode.append(1000 * (seen - start) / len(sight.picture))
         step.append(1000 * (time.perf_counter() - seen) / ITERATIONS / len(sight.picture))
-    return float(np.median(see)), float(np.median(step))
+    return float(np.median(encode)), float(np.median(step))

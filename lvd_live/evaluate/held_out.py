@@ -16,7 +16,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Sight:
+class EvalBatch:
     """n people. picture (n, S, S, 3), mask (n, S, S) uint8; landmarks (n, 33, 4) float32 or None; maps (fine, coarse, region) or None; truth (n, N, 3) float32 mm, camera frame (y up); rows: all fields of the shard."""
 
     picture: np.ndarray
@@ -28,7 +28,7 @@ class Sight:
 
     @property
     def told(self) -> tuple:
-        """What `Runtime.see` takes."""
+        """What `Runtime.encode` takes."""
         return self.picture, self.mask, self.landmarks, self.maps
 
     def millimetres(self, vertices: torch.Tensor) -> torch.Tensor:
@@ -36,18 +36,33 @@ class Sight:
         return in_millimetres(vertices.cpu(), self.rows)
 
 
-def sights(shards: Shards, size: int, *, evidence: str = "all", count: int = 1024, change_mask: Callable[[np.ndarray], np.ndarray] | None = None) -> Iterator[Sight]:
-    """`count` people, spread evenly over the shards, in crops of `size` pixels. evidence: one of `network.EVIDENCE`. change_mask: (S, S) uint8 -> the same, another mask than the finder's."""
+def sights(
+    shards: Shards,
+    size: int,
+    *,
+    conditioning: str = "all",
+    count: int = 1024,
+    change_mask: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Iterator[EvalBatch]:
+    """`count` people, spread evenly over the shards, in crops of `size` pixels. evidence: one of `network.CONDITIONING`. change_mask: (S, S) uint8 -> the same, another mask than the finder's."""
     shards.refresh()
     each = max(1, count // max(1, len(shards.maps)))
     for shard in shards.maps:
         chosen = np.linspace(0, len(shard) - 1, min(each, len(shard))).round().astype(int)
         for i in range(0, len(chosen), BATCH):
             rows = shards.rows(shard, chosen[i : i + BATCH])
-            picture, mask = (np.stack([warp_crop(p, np.eye(2), np.zeros(2), size) for p in rows[k]]) for k in ("picture", "mask"))
+            picture, mask = (
+                np.stack([warp_crop(p, np.eye(2), np.zeros(2), size) for p in rows[k]]) for k in ("picture", "mask")
+            )
             if change_mask is not None:
                 mask = np.stack([change_mask(m) for m in mask])
-            yield Sight(picture, mask, *given(rows, evidence), in_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), rows), rows)
+            yield EvalBatch(
+                picture,
+                mask,
+                *given(rows, conditioning),
+                in_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), rows),
+                rows,
+            )
 
 
 def in_millimetres(vertices: torch.Tensor, rows: dict[str, np.ndarray]) -> torch.Tensor:
@@ -55,7 +70,9 @@ def in_millimetres(vertices: torch.Tensor, rows: dict[str, np.ndarray]) -> torch
     return to_millimetres(vertices.float(), focal, offset, -t[:, 2])
 
 
-def given(rows: dict[str, np.ndarray], evidence: str) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
-    """What the network is told beside picture and mask: (landmarks (n, 33, 4) float32, (fine, coarse, region)). evidence: one of EVIDENCE; "maps": no landmarks, "picture": neither."""
-    landmarks = rows["landmarks"].astype(np.float32) if evidence == "all" else None
-    return landmarks, None if evidence == "picture" else tuple(np.ascontiguousarray(rows[k]) for k in ("fine", "coarse", "region"))
+def given(rows: dict[str, np.ndarray], conditioning: str) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
+    """What the network is told beside picture and mask: (landmarks (n, 33, 4) float32, (fine, coarse, region)). evidence: one of CONDITIONING; "maps": no landmarks, "picture": neither."""
+    landmarks = rows["landmarks"].astype(np.float32) if conditioning == "all" else None
+    return landmarks, None if conditioning == "picture" else tuple(
+        np.ascontiguousarray(rows[k]) for k in ("fine", "coarse", "region")
+    )

@@ -9,14 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lvd_live import draw, sources
+from lvd_live import render, sources
 from lvd_live.body.skeleton import JOINT
 from lvd_live.evaluate.metrics import LIMBS, mean_distance, silhouette_iou
 from lvd_live.person import affine
 from lvd_live.person.crop import mask_box
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
-from lvd_live.tracker import Fit, Tracker
+from lvd_live.tracking.tracker import Fit, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,11 @@ class Score:
         return any(part in self.name for part in TIGHT)
 
 
-JOINTS_OF_LIMBS = [JOINT[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")]  # in the order of metrics.LIMBS
+JOINTS_OF_LIMBS = [
+    JOINT[f"{side}_{name}"]
+    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    for side in ("left", "right")
+]  # in the order of metrics.LIMBS
 
 
 def person_height(person: Person) -> float:
@@ -66,13 +70,23 @@ def mask_in_picture(person: Person, shape: tuple[int, int]) -> np.ndarray:
 
 def inputs(folder: Path) -> list[Path]:
     """The clips and photographs of a folder with videos/ and images/, or of a plain folder of them."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".mp4", ".mov", ".mkv", ".jpg", ".jpeg", ".png"})
-    return [p for p in found if p.suffix.lower() in {".mp4", ".mov", ".mkv"} or not any(word in p.name for word in NOT_PICTURES)]
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in {".mp4", ".mov", ".mkv", ".jpg", ".jpeg", ".png"}
+    )
+    return [
+        p
+        for p in found
+        if p.suffix.lower() in {".mp4", ".mov", ".mkv"} or not any(word in p.name for word in NOT_PICTURES)
+    ]
 
 
-def score(path: Path, finder: PersonFinder, tracker: Tracker, cold: Tracker | None, pictures: list[np.ndarray]) -> Score:
+def score(
+    path: Path, finder: PersonFinder, tracker: Tracker, cold: Tracker | None, pictures: list[np.ndarray]
+) -> Score:
     """Track one file. `cold`, if given, fits every frame again from a point with 8 iterations. Overlays of some frames are added to `pictures`."""
-    source = sources.ImageSource(path) if path.suffix.lower() in {".jpg", ".jpeg", ".png"} else sources.VideoSource(path)
+    source = (
+        sources.ImageSource(path) if path.suffix.lower() in {".jpg", ".jpeg", ".png"} else sources.VideoSource(path)
+    )
     finder.reset()
     tracker.reset()
     frames, ious, joints, landmarks, iterations, gaps = 0, [], [], [], [], []
@@ -91,8 +105,10 @@ def score(path: Path, finder: PersonFinder, tracker: Tracker, cold: Tracker | No
                 if cold is not None and (again := cold_fit(cold, frame, person, fit)) is not None:
                     gaps.append(gap_in_millimetres(fit, again))
                 if frames % SHEET_EVERY == 0:
-                    drawn = draw.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics, 0.6)
-                    pictures.append(captioned(drawn, f"{path.stem[-24:]} {frame.index} IoU {iou:.2f} joints {100 * joint:.1f}%"))
+                    drawn = render.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics, 0.6)
+                    pictures.append(
+                        captioned(drawn, f"{path.stem[-24:]} {frame.index} IoU {iou:.2f} joints {100 * joint:.1f}%")
+                    )
             frames += 1
     return Score(path.name, frames, len(ious), mean(ious), mean(joints), mean(landmarks), mean(iterations), mean(gaps))
 
@@ -106,11 +122,15 @@ def mean(values: list[float]) -> float:
 def judge(frame: Frame, person: Person, fit: Fit, tracker: Tracker) -> tuple[float, float, float]:
     """Silhouette IoU and the distances of joints and landmarks, from the mesh and intrinsics that a file would hold."""
     h, w = frame.picture.shape[:2]
-    shape = draw.silhouette(fit.vertices, tracker.faces, fit.intrinsics, (w, h))
+    shape = render.silhouette(fit.vertices, tracker.faces, fit.intrinsics, (w, h))
     seen, height = person.landmarks[list(LIMBS)], person_height(person)
-    joints = draw.project((tracker.body.J_regressor.numpy() @ fit.vertices)[JOINTS_OF_LIMBS], fit.intrinsics)
-    landmarks = draw.project((tracker.body.landmarks.numpy() @ fit.vertices)[list(LIMBS)], fit.intrinsics)
-    return silhouette_iou(shape, mask_in_picture(person, (h, w))), mean_distance(joints, seen, height), mean_distance(landmarks, seen, height)
+    joints = render.project((tracker.body.J_regressor.numpy() @ fit.vertices)[JOINTS_OF_LIMBS], fit.intrinsics)
+    landmarks = render.project((tracker.body.landmarks.numpy() @ fit.vertices)[list(LIMBS)], fit.intrinsics)
+    return (
+        silhouette_iou(shape, mask_in_picture(person, (h, w))),
+        mean_distance(joints, seen, height),
+        mean_distance(landmarks, seen, height),
+    )
 
 
 def cold_fit(cold: Tracker, frame: Frame, person: Person, fit: Fit) -> Fit | None:
@@ -122,11 +142,17 @@ def cold_fit(cold: Tracker, frame: Frame, person: Person, fit: Fit) -> Fit | Non
 def gap_in_millimetres(a: Fit, b: Fit) -> float:
     """Mean distance of two fits in one crop frame, in mm at the person's distance."""
     distance = float(a.vertices[:, 2].mean())
-    return 1000 * float(np.linalg.norm(a.crop_vertices - b.crop_vertices, axis=1).mean()) * a.crop.half * distance / a.intrinsics[0, 0]
+    return (
+        1000
+        * float(np.linalg.norm(a.crop_vertices - b.crop_vertices, axis=1).mean())
+        * a.crop.half
+        * distance
+        / a.intrinsics[0, 0]
+    )
 
 
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
     """A thumbnail with a line of text."""
-    small = draw.fit_into(picture, (320, 320), 24)
+    small = render.fit_into(picture, (320, 320), 24)
     cv2.putText(small, text, (4, 314), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (255, 255, 255), 1, cv2.LINE_AA)
     return small

@@ -10,8 +10,8 @@ import numpy as np
 from lvd_live import sources
 from lvd_live.body.model import BodyModel
 from lvd_live.person.types import PersonFinder
-from lvd_live.smoothing import LEVELS, OneEuro
-from lvd_live.tracker import Tracker
+from lvd_live.tracking.smoothing import LEVELS, OneEuro
+from lvd_live.tracking.tracker import Tracker
 
 MOST = 300  # frames of a clip
 
@@ -58,7 +58,9 @@ def steadiness(path: Path, finder: PersonFinder, warm: Tracker, cold: Tracker) -
         if level is not None:
             smooth = OneEuro(level)
             stacks[name] = np.stack([1000 * smooth(v / 1000, t) for v, t in zip(stacks["warm"], times, strict=True)])
-    return {name: Steadiness(jerk(v), jerk(joints_of(warm.body, v)), lag(v, stacks["warm"])) for name, v in stacks.items()}
+    return {
+        name: Steadiness(jerk(v), jerk(joints_of(warm.body, v)), lag(v, stacks["warm"])) for name, v in stacks.items()
+    }
 
 
 def joints_of(body: BodyModel, vertices: np.ndarray) -> np.ndarray:

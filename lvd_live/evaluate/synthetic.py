@@ -11,16 +11,16 @@ import torch
 from lvd_live.body.model import BodyModel
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.metrics import aligned_error
-from lvd_live.lvd.network import EVIDENCE
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.synth.dataset import Shards
-from lvd_live.synth.motion import Motion
+from lvd_live.synth.motion import PoseBank
 
 YAWS = (0, 90, 180, 270)
 FILL = 0.8  # of the crop's height that a start body's T-pose stature takes
 
 
-def start_meshes(body: BodyModel, motion: Motion, kind: str, count: int, rng: np.random.Generator) -> torch.Tensor:
+def start_meshes(body: BodyModel, motion: PoseBank, kind: str, count: int, rng: np.random.Generator) -> torch.Tensor:
     """Where descent begins, (count, N, 3) crop frame, or (count, 3) for kind "point"; else "tpose" or "random" (a random person's random pose, facing anywhere)."""
     if kind == "point":
         return torch.zeros(count, 3)
@@ -34,7 +34,13 @@ def start_meshes(body: BodyModel, motion: Motion, kind: str, count: int, rng: np
             mesh, _ = body(betas, torch.from_numpy(poses))
         turn = rng.uniform(-np.pi, np.pi, count)
         R = np.zeros((count, 3, 3), np.float32)
-        R[:, 0, 0], R[:, 0, 2], R[:, 2, 0], R[:, 2, 2], R[:, 1, 1] = np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn), 1
+        R[:, 0, 0], R[:, 0, 2], R[:, 2, 0], R[:, 2, 2], R[:, 1, 1] = (
+            np.cos(turn),
+            np.sin(turn),
+            -np.sin(turn),
+            np.cos(turn),
+            1,
+        )
         mesh = mesh @ torch.from_numpy(R).transpose(1, 2)
     return (mesh - mesh.mean(1, keepdim=True)) * (2 * FILL / stature)
 
@@ -46,19 +52,32 @@ def yaw_of(R: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *, start: str = "point", evidence: str = "all", iterations: int = 8, count: int = 1024, seed: int = 0) -> dict[str, np.ndarray]:
+def measure(
+    runtime: Runtime,
+    body: BodyModel,
+    motion: PoseBank,
+    shards: Shards,
+    *,
+    start: str = "point",
+    conditioning: str = "all",
+    iterations: int = 8,
+    count: int = 1024,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
     """Pelvis-aligned V2V over all N vertices (shards opened with `upsample`): {"v2v": (S, iterations) mm, "yaw": (S,) degrees, "whole": (S,) bool, see `seen_whole`}."""
     rng = np.random.default_rng(seed)
     pelvis = body.J_regressor[0]
     errors, yaws, whole = [], [], []
-    for sight in sights(shards, runtime.size, evidence=evidence, count=count):
-        folded = runtime.see(*sight.told)
+    for sight in sights(shards, runtime.size, conditioning=conditioning, count=count):
+        prepared = runtime.encode(*sight.told)
         v = start_meshes(body, motion, start, len(sight.picture), rng)
         v = (v if v.ndim == 2 else v[:, runtime.network.control.cpu()]).to(runtime.device)
         per_iteration = []
         for _ in range(iterations):
-            v = runtime.descend(folded, v, iterations=1).vertices
-            per_iteration.append(aligned_error(sight.millimetres(runtime.network.dense(v)), sight.truth, pelvis).mean(1).numpy())
+            v = runtime.descend(prepared, v, iterations=1).vertices
+            per_iteration.append(
+                aligned_error(sight.millimetres(runtime.network.dense(v)), sight.truth, pelvis).mean(1).numpy()
+            )
         errors.append(np.stack(per_iteration, 1))
         yaws.append(yaw_of(sight.rows["R"]))
         whole.append(seen_whole(sight.rows))
@@ -68,9 +87,13 @@ def measure(runtime: Runtime, body: BodyModel, motion: Motion, shards: Shards, *
 def seen_whole(rows: dict[str, np.ndarray], share: float = 0.95) -> np.ndarray:
     """(n,) bool: at least this share of the body's vertices lie on its silhouette, i.e. neither the picture's edge nor an obstacle hides more of it."""
     size = rows["alpha"].shape[-1]
-    column, row = ((rows["vertices"][..., :2].astype(np.float32) * [1, -1] + 1) * size / 2).astype(int).transpose(2, 0, 1)
+    column, row = (
+        ((rows["vertices"][..., :2].astype(np.float32) * [1, -1] + 1) * size / 2).astype(int).transpose(2, 0, 1)
+    )
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    near = np.stack([cv2.dilate(a, np.ones((5, 5), np.uint8)) for a in rows["alpha"]])  # slim limbs: a vertex on the edge counts
+    near = np.stack(
+        [cv2.dilate(a, np.ones((5, 5), np.uint8)) for a in rows["alpha"]]
+    )  # slim limbs: a vertex on the edge counts
     on = near[np.arange(len(near))[:, None], row.clip(0, size - 1), column.clip(0, size - 1)] > 127
     return (on & inside).mean(1) >= share
 
@@ -79,21 +102,63 @@ def seen_whole(rows: dict[str, np.ndarray], share: float = 0.95) -> np.ndarray:
 def mean_body_error(body: BodyModel, shards: Shards, count: int = 1024) -> float:
     """V2V in mm of the mean body in its T-pose, facing the camera, upright: what knowing nothing costs."""
     guess = 1000 * body.v_template[None]
-    return float(np.concatenate([aligned_error(guess.expand(len(s.truth), -1, -1), s.truth, body.J_regressor[0]).mean(1).numpy() for s in sights(shards, 32, count=count)]).mean())
+    return float(
+        np.concatenate(
+            [
+                aligned_error(guess.expand(len(s.truth), -1, -1), s.truth, body.J_regressor[0]).mean(1).numpy()
+                for s in sights(shards, 32, count=count)
+            ]
+        ).mean()
+    )
 
 
-def report(runtime: Runtime, body: BodyModel, models: Path, shards: Shards, count: int = 1024, evidence: tuple[str, ...] = EVIDENCE) -> list[str]:
+def report(
+    runtime: Runtime,
+    body: BodyModel,
+    models: Path,
+    shards: Shards,
+    count: int = 1024,
+    conditioning: tuple[str, ...] = CONDITIONING,
+) -> list[str]:
     """The tables, as lines of Markdown."""
-    motion = Motion.load(models / "synth" / "poses.npz", held_out=True)
-    lines = ["| told | start | " + " | ".join(f"{i}" for i in range(1, 9)) + " | median at 6 |", "|---|---|" + "---|" * 9]
-    groups = ["| told | " + " | ".join(f"{y}°" for y in YAWS) + " | seen whole | hidden in part | all |", "|---|" + "---|" * 7]
-    for told in evidence if runtime.network.preset.landmarks else ("picture",):
+    motion = PoseBank.load(models / "synth" / "poses.npz", held_out=True)
+    lines = [
+        "| told | start | " + " | ".join(f"{i}" for i in range(1, 9)) + " | median at 6 |",
+        "|---|---|" + "---|" * 9,
+    ]
+    groups = [
+        "| told | " + " | ".join(f"{y}°" for y in YAWS) + " | seen whole | hidden in part | all |",
+        "|---|" + "---|" * 7,
+    ]
+    for told in conditioning if runtime.network.preset.landmarks else ("picture",):
         for start in ("point", "tpose", "random"):
-            result = measure(runtime, body, motion, shards, start=start, evidence=told, count=count)
+            result = measure(runtime, body, motion, shards, start=start, conditioning=told, count=count)
             v2v = result["v2v"]
-            lines.append(f"| {told} | {start} | " + " | ".join(f"{x:.1f}" for x in v2v.mean(0)) + f" | {np.median(v2v[:, 5]):.1f} |")
+            lines.append(
+                f"| {told} | {start} | "
+                + " | ".join(f"{x:.1f}" for x in v2v.mean(0))
+                + f" | {np.median(v2v[:, 5]):.1f} |"
+            )
             if start == "point":
-                parts = [result["yaw"] == y for y in YAWS] + [result["whole"], ~result["whole"], np.ones(len(v2v), bool)]
-                groups.append(f"| {told} | " + " | ".join(f"{v2v[chosen, 5].mean():.1f} (n={chosen.sum()})" for chosen in parts) + " |")
+                parts = [result["yaw"] == y for y in YAWS] + [
+                    result["whole"],
+                    ~result["whole"],
+                    np.ones(len(v2v), bool),
+                ]
+                groups.append(
+                    f"| {told} | "
+                    + " | ".join(f"{v2v[chosen, 5].mean():.1f} (n={chosen.sum()})" for chosen in parts)
+                    + " |"
+                )
     mean_body = mean_body_error(body, shards, count)
-    return ["V2V, mm, pelvis-aligned, mean over people, per iteration:", "", *lines, "", f"The mean body in its T-pose: {mean_body:.1f} mm.", "", "By yaw and by how much is seen, after 6 iterations from a point:", "", *groups]
+    return [
+        "V2V, mm, pelvis-aligned, mean over people, per iteration:",
+        "",
+        *lines,
+        "",
+        f"The mean body in its T-pose: {mean_body:.1f} mm.",
+        "",
+        "By yaw and by how much is seen, after 6 iterations from a point:",
+        "",
+        *groups,
+    ]

@@ -14,7 +14,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.metrics import aligned_error
-from lvd_live.lvd.runtime import Runtime
+from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import SIGMA, perturbations
 from lvd_live.synth.dataset import Shards
 
@@ -43,15 +43,24 @@ class Pairs:
 
 
 @torch.inference_mode()
-def claims_and_errors(runtime: Runtime, body: BodyModel, shards: Shards, *, sigma: float, count: int, evidence: str = "all", iterations: int = 6) -> Pairs:
+def claims_and_errors(
+    runtime: Runtime,
+    body: BodyModel,
+    shards: Shards,
+    *,
+    sigma: float,
+    count: int,
+    conditioning: str = "all",
+    iterations: int = 6,
+) -> Pairs:
     """Descend on held-out people (shards opened with `upsample`) from a point, then ask for U(v) of Eq. 3 with perturbations of `sigma` half crops."""
     offsets = perturbations(PERTURBATIONS, len(runtime.network.control), sigma).to(runtime.device)
     control, pelvis = runtime.network.control.cpu(), body.J_regressor[0]
     std, error = [], []
-    for sight in sights(shards, runtime.size, evidence=evidence, count=count):
-        folded = runtime.see(*sight.told)
-        v = runtime.descend(folded, None, iterations=iterations).vertices
-        u = runtime.uncertainty(folded, v, offsets, torch.arange(len(control), device=runtime.device)).cpu().numpy()
+    for sight in sights(shards, runtime.size, conditioning=conditioning, count=count):
+        prepared = runtime.encode(*sight.told)
+        v = runtime.descend(prepared, None, iterations=iterations).vertices
+        u = runtime.uncertainty(prepared, v, offsets, torch.arange(len(control), device=runtime.device)).cpu().numpy()
         found = sight.millimetres(runtime.network.dense(v))
         std.append(u * (-sight.rows["t"][:, 2] / sight.rows["focal"])[:, None])
         error.append(aligned_error(found, sight.truth, pelvis)[:, control].numpy() / 1000)
@@ -73,7 +82,16 @@ def plot_reliability(pairs: Pairs, calibration: dict[str, list[float]], out: Pat
 
     expected = np.interp(pairs.std, calibration["std"], calibration["error"]) * 1000
     order = np.argsort(expected, axis=None)
-    bins = np.array([(expected.flat[b].mean(), *(1000 * np.percentile(pairs.error.flat[b], (25, 50, 75))), 1000 * pairs.error.flat[b].mean()) for b in np.array_split(order, 20)]).T
+    bins = np.array(
+        [
+            (
+                expected.flat[b].mean(),
+                *(1000 * np.percentile(pairs.error.flat[b], (25, 50, 75))),
+                1000 * pairs.error.flat[b].mean(),
+            )
+            for b in np.array_split(order, 20)
+        ]
+    ).T
     figure = Figure(figsize=(4.5, 4), layout="constrained")
     axes = figure.subplots()
     axes.fill_between(bins[0], bins[1], bins[3], alpha=0.2, label="middle half of the vertices")
@@ -84,7 +102,9 @@ def plot_reliability(pairs: Pairs, calibration: dict[str, list[float]], out: Pat
     FigureCanvasAgg(figure).print_png(str(out))
 
 
-def report(runtime: Runtime, body: BodyModel, shards: Shards, *, sigmas: tuple[float, ...], count: int) -> tuple[list[str], Pairs]:
+def report(
+    runtime: Runtime, body: BodyModel, shards: Shards, *, sigmas: tuple[float, ...], count: int
+) -> tuple[list[str], Pairs]:
     """Tables as lines of Markdown, and the pairs of the first sigma."""
     lines = ["| σ, half crops | ρ over all vertices | ρ within one person |", "|---|---|---|"]
     measured = [claims_and_errors(runtime, body, shards, sigma=sigma, count=count) for sigma in sigmas]

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.skeleton import JOINT_NAMES
-from lvd_live.export.motion import Motion
-from lvd_live.session.files import write_whole
+from lvd_live.export.motion import BodyMotion
+from lvd_live.storage.files import write_whole
 
 
-def write(motion: Motion, path: Path) -> None:
+def write(motion: BodyMotion, path: Path) -> None:
     """Raises UserError when the disk is full."""
     parents, J = motion.fitter.parents, motion.rest_joints
     labels = motion.fitter.body.part_labels.numpy()
@@ -25,7 +25,14 @@ def write(motion: Motion, path: Path) -> None:
         pad = "  " * depth
         offset = J[j] - J[parents[j]] if j else np.zeros(3)
         channels = "6 Xposition Yposition Zposition" if j == 0 else "3"
-        lines.extend([f"{pad}{'JOINT' if j else 'ROOT'} {JOINT_NAMES[j]}", f"{pad}{{", f"{pad}  OFFSET {_numbers(offset)}", f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation"])
+        lines.extend(
+            [
+                f"{pad}{'JOINT' if j else 'ROOT'} {JOINT_NAMES[j]}",
+                f"{pad}{{",
+                f"{pad}  OFFSET {_numbers(offset)}",
+                f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation",
+            ]
+        )
         for child in children[j]:
             joint(child, depth + 1)
         if not children[j]:
@@ -35,7 +42,11 @@ def write(motion: Motion, path: Path) -> None:
         lines.append(f"{pad}}}")
 
     joint(0, 0)
-    degrees = Rotation.from_quat(motion.quaternions[:, order].reshape(-1, 4)).as_euler("ZXY", degrees=True).reshape(len(motion), 24, 3)
+    degrees = (
+        Rotation.from_quat(motion.quaternions[:, order].reshape(-1, 4))
+        .as_euler("ZXY", degrees=True)
+        .reshape(len(motion), 24, 3)
+    )
     rows = np.concatenate([motion.pelvis, degrees.reshape(len(motion), 72)], 1)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.8f}", *(_numbers(row) for row in rows)]
     write_whole(path, ("\n".join(lines) + "\n").encode())

@@ -11,25 +11,53 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lvd_live.body.height import parse_height
-from lvd_live.errors import Parser, UserError
+from lvd_live.errors import Parser
 from lvd_live.export import FORMATS, export
 
 
 def make_parser() -> argparse.ArgumentParser:
     formats = "\n".join(f"  {name:<16} {kind.title}" for name, kind in FORMATS.items())
-    parser = Parser(prog="python -m lvd_live export", description=__doc__, epilog=f"formats:\n{formats}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m lvd_live export",
+        description=__doc__,
+        epilog=f"formats:\n{formats}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("source", metavar="IN", type=Path, help="a sequence (.npz) or a session's folder")
-    parser.add_argument("--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame")
+    parser.add_argument(
+        "--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame"
+    )
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
-    parser.add_argument("--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)")
+    parser.add_argument(
+        "--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)"
+    )
     parser.add_argument("--up", choices=("y", "z"), help="the axis that points up (default: z for npz, else y)")
     parser.add_argument("--unit", choices=("m", "cm"), help="default: m; npz and glb know no other")
-    parser.add_argument("--smooth", metavar="SECONDS", type=float, default=0.0, help="smooth over time, a Gaussian of this standard deviation, such as 0.05 (default: none)")
+    parser.add_argument(
+        "--smooth",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="smooth over time, a Gaussian of this standard deviation, such as 0.05 (default: none)",
+    )
     parser.add_argument("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
-    parser.add_argument("--mesh", choices=("fitted", "regularised"), help="the mesh as tracked, or the skinned body (default: what the format is for)")
-    parser.add_argument("--origin", choices=("floor", "camera"), default="floor", help="on the floor under the first frame, or at the camera (default: %(default)s)")
-    parser.add_argument("--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)")
-    parser.add_argument("--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything")
+    parser.add_argument(
+        "--mesh",
+        choices=("fitted", "regularised"),
+        help="the mesh as tracked, or the skinned body (default: what the format is for)",
+    )
+    parser.add_argument(
+        "--origin",
+        choices=("floor", "camera"),
+        default="floor",
+        help="on the floor under the first frame, or at the camera (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)"
+    )
+    parser.add_argument(
+        "--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything"
+    )
     return parser
 
 

@@ -26,10 +26,17 @@ def planted(feet: np.ndarray, axis: int, fps: float, metre: float = 1.0) -> np.n
     stands = (across < SLOW * metre) & (smooth[..., axis] < smooth[..., axis].min(1, keepdims=True) + LOW * metre)
     stands = binary_opening(stands, np.ones((max(round(2 * STANCE * fps), 1), 1), bool))
     stance, count = label(stands, [[0, 1, 0], [0, 1, 0], [0, 1, 0]])  # runs in time, each foot on its own
-    firm = np.clip(2 * uniform_filter1d(stands.astype(float), max(round(4 * STANCE * fps), 1), axis=0, mode="nearest") - 1, 0.01, 1)  # a stance begins and ends gently
+    firm = np.clip(
+        2 * uniform_filter1d(stands.astype(float), max(round(4 * STANCE * fps), 1), axis=0, mode="nearest") - 1, 0.01, 1
+    )  # a stance begins and ends gently
     t, foot = np.nonzero(stands)
     rows, w = np.arange(len(t)), np.sqrt(firm[t, foot])
-    held = csr_array((np.concatenate([w, -w]), (np.concatenate([rows, rows]), np.concatenate([t, frames + stance[t, foot] - 1]))), (len(t), frames + count))
+    held = csr_array(
+        (np.concatenate([w, -w]), (np.concatenate([rows, rows]), np.concatenate([t, frames + stance[t, foot] - 1]))),
+        (len(t), frames + count),
+    )
     steps = diags_array([-np.ones(frames - 1), np.ones(frames - 1)], offsets=[0, 1], shape=(frames - 1, frames + count))
     near = diags_array(np.concatenate([np.full(frames, NEAR), np.zeros(count)]))
-    return spsolve((held.T @ held + STEADY * steps.T @ steps + near).tocsc(), held.T @ (-w[:, None] * feet[t, foot]))[:frames]
+    return spsolve((held.T @ held + STEADY * steps.T @ steps + near).tocsc(), held.T @ (-w[:, None] * feet[t, foot]))[
+        :frames
+    ]

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lvd_live.export.motion import UNITS, Motion
+from lvd_live.export.motion import UNITS, BodyMotion
 
 WORST = 0.10  # metres of uncertainty that are drawn in the last colour
 
 
-def write(motion: Motion, folder: Path, suffix: str, *, uncertainty: bool = False) -> None:
+def write(motion: BodyMotion, folder: Path, suffix: str, *, uncertainty: bool = False) -> None:
     """`000000.obj` and so on, numbered by the grid; frames without a mesh leave their number out. Raises OSError."""
     metre, triangles = UNITS[motion.options.unit], obj_faces(motion.faces)
     for number, mesh in enumerate(motion.meshes()):
@@ -22,7 +22,9 @@ def write(motion: Motion, folder: Path, suffix: str, *, uncertainty: bool = Fals
         if suffix == ".obj":
             data = obj_vertices(vertices) + triangles
         else:
-            data = ply(vertices, motion.faces, std if uncertainty else None, colours(std / metre) if uncertainty else None)
+            data = ply(
+                vertices, motion.faces, std if uncertainty else None, colours(std / metre) if uncertainty else None
+            )
         (folder / f"{number:06d}{suffix}").write_bytes(data)
 
 
@@ -50,7 +52,12 @@ def ply(vertices: np.ndarray, faces: np.ndarray, std: np.ndarray | None = None, 
         table["std"] = std
     triangles = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
     triangles["count"], triangles["corners"] = 3, faces
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}", *(f"property {kind} {name}" for name, _, kind in fields)]
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(vertices)}",
+        *(f"property {kind} {name}" for name, _, kind in fields),
+    ]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
     return "\n".join(header).encode() + table.tobytes() + triangles.tobytes()
 

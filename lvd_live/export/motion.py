@@ -23,7 +23,10 @@ from lvd_live.paths import MODELS
 from lvd_live.session.library import open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 
-UP = {"y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}  # R_up_camera: from the OpenCV camera frame
+UP = {
+    "y": np.diag([1.0, -1.0, -1.0]),
+    "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+}  # R_up_camera: from the OpenCV camera frame
 UNITS = {"m": 1.0, "cm": 100.0}
 GAP = 0.5  # seconds: between frames that lie farther apart the person counts as not tracked
 MOST_FRAMES = 1_000_000
@@ -31,7 +34,7 @@ _SKINNED = 32  # frames skinned at once
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How a take is exported. rate: frames per second (None: the source's, at least 30). up "y" or "z", unit "m" or "cm". smooth: seconds, the standard deviation of a Gaussian over time. foot_lock: planted
     feet hold the body in place. mesh "fitted" (as tracked) or "regularised" (the skinned body). origin "floor" (under the first frame's pelvis) or "camera". body: the body file, None the bundled
     one. height: the person's, metres: scales everything so that the body has it; None leaves the scale of the take.
@@ -49,7 +52,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Source:
+class Take:
     """A take as recorded: a `sequence.Sequence` or `library.Session`, and its name. It remembers what was fitted to it, so that several exports of one source fit once."""
 
     take: Sequence
@@ -57,7 +60,7 @@ class Source:
     fits: dict[Path | None, Fitted] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def open(cls, path: str | Path) -> Source:
+    def open(cls, path: str | Path) -> Take:
         """A sequence file or a session's folder. Raises UserError."""
         path = Path(path)
         take = open_session(path) if path.is_dir() else load_sequence(path)
@@ -67,11 +70,11 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Motion:
+class BodyMotion:
     """F frames on an even grid, in the chosen frame and unit. times (F,) seconds from the first tracked frame; seen (F,) bool: false where the take has a gap that was bridged."""
 
-    source: Source
-    options: Options
+    source: Take
+    options: ExportOptions
     progress: Callable[[int, int], None] | None = field(default=None, compare=False)
 
     @cached_property
@@ -95,7 +98,9 @@ class Motion:
         clock = self._clock
         count = np.floor((clock[-1] - clock[0]) * self.fps + 1e-3) + 1
         if not 0 < count <= MOST_FRAMES:
-            raise UserError(f"The times in {self.source.name} span {clock[-1] - clock[0]:.0f} s, too many frames to export; cut the take, or choose a lower --rate.")
+            raise UserError(
+                f"The times in {self.source.name} span {clock[-1] - clock[0]:.0f} s, too many frames to export; cut the take, or choose a lower --rate."
+            )
         return np.arange(int(count)) / self.fps
 
     @cached_property
@@ -123,10 +128,14 @@ class Motion:
         tracked = np.flatnonzero(take.tracked)
         lost = len(take) - len(tracked)
         if lost:
-            parts.append(f"{lost} of {len(take)} frames have no mesh ({tracked[0]} before the first, {len(take) - 1 - tracked[-1]} after the last)")
+            parts.append(
+                f"{lost} of {len(take)} frames have no mesh ({tracked[0]} before the first, {len(take) - 1 - tracked[-1]} after the last)"
+            )
         if not self.seen.all():
             starts = np.flatnonzero(np.diff(np.concatenate([[True], self.seen]).astype(int)) == -1)
-            parts.append(f"{len(starts)} gap{'s' * (len(starts) > 1)}, {np.count_nonzero(~self.seen) / self.fps:.1f} s in all, bridged in joints and marked as not tracked; meshes as tracked are left out there")
+            parts.append(
+                f"{len(starts)} gap{'s' * (len(starts) > 1)}, {np.count_nonzero(~self.seen) / self.fps:.1f} s in all, bridged in joints and marked as not tracked; meshes as tracked are left out there"
+            )
         return "; ".join(parts).capitalize() + "." if parts else ""
 
     @cached_property
@@ -138,13 +147,19 @@ class Motion:
         """The body that the take is fitted with. Raises UserError when its mesh is not the take's and cannot be carried over."""
         body = self._default_body if self.options.body is None else BodyModel.load(self.options.body)
         if not _same(self.source.take.faces, body) and not _same(self.source.take.faces, self._default_body):
-            raise UserError(f"The mesh of {self.source.name} is not that of the body file; name the body that it was tracked with: --body FILE.")
+            raise UserError(
+                f"The mesh of {self.source.name} is not that of the body file; name the body that it was tracked with: --body FILE."
+            )
         return BodyFitter(body)
 
     @cached_property
     def _carry(self) -> Correspondence | None:
         """From the take's mesh to the body's, where they differ."""
-        return None if _same(self.source.take.faces, self.fitter.body) else Correspondence.between(self._default_body, self.fitter.body)
+        return (
+            None
+            if _same(self.source.take.faces, self.fitter.body)
+            else Correspondence.between(self._default_body, self.fitter.body)
+        )
 
     @cached_property
     def fitted(self) -> Fitted:
@@ -153,9 +168,15 @@ class Motion:
         if self.options.body not in fits:
             try:
                 with np.errstate(all="ignore"):
-                    fitted = self.fitter.fit(_Tracked(take.vertices, take.tracked, self._carry), _Tracked(take.vertex_std, take.tracked, self._carry), camera=True)
+                    fitted = self.fitter.fit(
+                        _Tracked(take.vertices, take.tracked, self._carry),
+                        _Tracked(take.vertex_std, take.tracked, self._carry),
+                        camera=True,
+                    )
             except (np.linalg.LinAlgError, ValueError) as error:  # what SciPy and NumPy say to numbers that are no mesh
-                raise UserError(f"No body can be fitted to the meshes in {self.source.name}: they are not of a person.") from error
+                raise UserError(
+                    f"No body can be fitted to the meshes in {self.source.name}: they are not of a person."
+                ) from error
             if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
                 raise UserError(f"No body can be fitted to the meshes in {self.source.name}: they are not of a person.")
             fits[self.options.body] = fitted
@@ -208,7 +229,9 @@ class Motion:
         a, b = (Rotation.from_matrix(local[i].reshape(-1, 3, 3)) for i in (before, after))
         turned = a * Rotation.from_rotvec(np.repeat(share, 24)[:, None] * (a.inv() * b).as_rotvec())
         q = _continuous(turned.as_quat().reshape(-1, 24, 4))
-        pelvis = (self.fitter.rest_joints(self.fitted.betas)[0] + self.fitted.transl.astype(float)) @ up.T * self._length
+        pelvis = (
+            (self.fitter.rest_joints(self.fitted.betas)[0] + self.fitted.transl.astype(float)) @ up.T * self._length
+        )
         pelvis = (1 - share)[:, None] * pelvis[before] + share[:, None] * pelvis[after]
         if self.options.smooth > 0:
             sigma = self.options.smooth * self.fps
@@ -217,7 +240,11 @@ class Motion:
             pelvis = gaussian_filter1d(pelvis, sigma, axis=0, mode="nearest")
         joints = forward_kinematics(q, pelvis, self.rest_joints, self.fitter.parents)
         axis = {"y": 1, "z": 2}[self.options.up]
-        shift = planted(joints[:, [JOINT["left_foot"], JOINT["right_foot"]]], axis, self.fps, UNITS[self.options.unit]) if self.options.foot_lock else np.zeros_like(pelvis)
+        shift = (
+            planted(joints[:, [JOINT["left_foot"], JOINT["right_foot"]]], axis, self.fps, UNITS[self.options.unit])
+            if self.options.foot_lock
+            else np.zeros_like(pelvis)
+        )
         if self.options.origin == "floor":
             start = pelvis[0] + shift[0]
             start[axis] = np.percentile((joints[:, :, axis] + shift[:, None, axis]).min(1), 5) - self._sole
@@ -274,7 +301,11 @@ class Motion:
 
     def _as_tracked(self) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
         up, reach = UP[self.options.up], int(np.ceil(3 * self.options.smooth * self.fps))
-        weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(self.options.smooth * self.fps, 1e-9)) ** 2) if reach else np.ones(1)
+        weight = (
+            np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(self.options.smooth * self.fps, 1e-9)) ** 2)
+            if reach
+            else np.ones(1)
+        )
         shift, held = self._posed[2], {}
         for number in range(len(self)):
             window = [n for n in range(max(number - reach, 0), min(number + reach, len(self) - 1) + 1) if self.seen[n]]
@@ -298,7 +329,9 @@ class Motion:
     def _std(self, number: int) -> np.ndarray:
         index = self._mix[0][number]
         std = np.asarray(self.source.take.vertex_std[self._tracked[index]], np.float32)
-        return (std if self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(self._length * self.fitted.scale[index])
+        return (std if self._carry is None else self._carry(std[:, None])[:, 0]) * np.float32(
+            self._length * self.fitted.scale[index]
+        )
 
     @cached_property
     def _tracked(self) -> np.ndarray:
@@ -321,7 +354,9 @@ class _Tracked:
         return self.carry(rows) if rows.ndim == 3 else self.carry(rows[..., None])[..., 0]
 
 
-def forward_kinematics(quaternions: np.ndarray, pelvis: np.ndarray, rest_joints: np.ndarray, parents: np.ndarray) -> np.ndarray:
+def forward_kinematics(
+    quaternions: np.ndarray, pelvis: np.ndarray, rest_joints: np.ndarray, parents: np.ndarray
+) -> np.ndarray:
     """Joints (F, 24, 3) from rotations relative to the parents, (F, 24, 4) xyzw, pelvis (F, 3) and rest joints (24, 3)."""
     R = Rotation.from_quat(quaternions.reshape(-1, 4)).as_matrix().reshape(-1, 24, 3, 3)
     out = np.empty((len(R), 24, 3))

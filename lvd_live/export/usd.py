@@ -10,13 +10,13 @@ import numpy as np
 from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
 
 from lvd_live.body.skeleton import JOINT_NAMES
-from lvd_live.draw import SKIN
 from lvd_live.errors import UserError
-from lvd_live.export.motion import UNITS, Motion
-from lvd_live.session.files import part_name, reason
+from lvd_live.export.motion import UNITS, BodyMotion
+from lvd_live.render import SKIN
+from lvd_live.storage.files import part_name, reason
 
 
-def write(motion: Motion, path: Path) -> None:
+def write(motion: BodyMotion, path: Path) -> None:
     """Raises UserError when it cannot be written."""
     part = part_name(path)
     try:
@@ -30,13 +30,15 @@ def write(motion: Motion, path: Path) -> None:
     except Exception as error:
         if type(error).__module__.startswith("pxr"):
             free = shutil.disk_usage(path.absolute().parent).free >> 20
-            raise UserError(f"Could not write {path}: USD could not save it; its disk has {free} MiB left.", exit_code=1) from error
+            raise UserError(
+                f"Could not write {path}: USD could not save it; its disk has {free} MiB left.", exit_code=1
+            ) from error
         raise
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fill(stage: Usd.Stage, motion: Motion) -> None:
+def _fill(stage: Usd.Stage, motion: BodyMotion) -> None:
     UsdGeom.SetStageUpAxis(stage, motion.options.up.upper())
     UsdGeom.SetStageMetersPerUnit(stage, 1 / UNITS[motion.options.unit])
     stage.SetTimeCodesPerSecond(motion.fps)
@@ -59,7 +61,9 @@ def _fill(stage: Usd.Stage, motion: Motion) -> None:
     animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1)] * 24))
     rotations, translations = animation.CreateRotationsAttr(), animation.CreateTranslationsAttr()
     for number in range(len(motion)):
-        rotations.Set(Vt.QuatfArray([Gf.Quatf(w, x, y, z) for x, y, z, w in motion.quaternions[number].tolist()]), number)
+        rotations.Set(
+            Vt.QuatfArray([Gf.Quatf(w, x, y, z) for x, y, z, w in motion.quaternions[number].tolist()]), number
+        )
         local[0] = motion.pelvis[number]
         translations.Set(Vt.Vec3fArray.FromNumpy(local.astype(np.float32)), number)
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
@@ -74,7 +78,7 @@ def _fill(stage: Usd.Stage, motion: Motion) -> None:
         _bind(mesh, skeleton, motion)
 
 
-def _bind(mesh: UsdGeom.Mesh, skeleton: UsdSkel.Skeleton, motion: Motion) -> None:
+def _bind(mesh: UsdGeom.Mesh, skeleton: UsdSkel.Skeleton, motion: BodyMotion) -> None:
     mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(motion.rest.astype(np.float32)))
     weights = motion.fitter.weights
     joints = np.argsort(-weights, 1, kind="stable")[:, :4]
@@ -82,11 +86,13 @@ def _bind(mesh: UsdGeom.Mesh, skeleton: UsdSkel.Skeleton, motion: Motion) -> Non
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
     binding.CreateJointIndicesPrimvar(False, 4).Set(Vt.IntArray.FromNumpy(joints.astype(np.int32).ravel()))
-    binding.CreateJointWeightsPrimvar(False, 4).Set(Vt.FloatArray.FromNumpy((four / four.sum(1, keepdims=True)).astype(np.float32).ravel()))
+    binding.CreateJointWeightsPrimvar(False, 4).Set(
+        Vt.FloatArray.FromNumpy((four / four.sum(1, keepdims=True)).astype(np.float32).ravel())
+    )
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
 
 
-def _cache_points(mesh: UsdGeom.Mesh, motion: Motion) -> None:
+def _cache_points(mesh: UsdGeom.Mesh, motion: BodyMotion) -> None:
     points, visibility = mesh.CreatePointsAttr(), mesh.CreateVisibilityAttr()
     for number, frame in enumerate(motion.meshes()):
         visibility.Set(UsdGeom.Tokens.invisible if frame is None else UsdGeom.Tokens.inherited, number)

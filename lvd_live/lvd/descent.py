@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.field import Field, Folded, FoldedField, Seen
+from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.field import Field
+from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
 
 
 @dataclass(frozen=True)
@@ -19,30 +21,42 @@ class Descent:
     steps: tuple[float, ...]
 
 
-def iterate(field: FoldedField, folded: Folded, start: torch.Tensor, relaxation: float = 1.0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def iterate(
+    field: FoldedField, prepared: PreparedCrop, start: torch.Tensor, relaxation: float = 1.0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Learned Vertex Descent: v_i ← v_i + ω Δv_i (Eq. 2, where ω, the relaxation, is 1), again and again: the vertices (B, N, 3) and their mean displacement (B,) after each iteration.
 
     start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector).
     """
     v = start
     while True:
-        delta = field.diagonal_from_point(v, folded) if v.ndim == 2 else field.diagonal(v, folded)
+        delta = field.diagonal_from_point(v, prepared) if v.ndim == 2 else field.diagonal(v, prepared)
         delta = relaxation * delta
         v = (v[:, None] if v.ndim == 2 else v) + delta
         yield v, delta.norm(dim=-1).mean(-1)
 
 
-def descend(field: FoldedField, folded: Folded, start: torch.Tensor, *, iterations: int, tolerance: float = 0.0, relaxation: float = 1.0) -> Descent:
+def descend(
+    field: FoldedField,
+    prepared: PreparedCrop,
+    start: torch.Tensor,
+    *,
+    iterations: int,
+    tolerance: float = 0.0,
+    relaxation: float = 1.0,
+) -> Descent:
     """`iterate` from `start` until `iterations` are done, or as soon as one moves the vertices by less than `tolerance` on average."""
     steps: list[float] = []
-    for v, step in itertools.islice(iterate(field, folded, start, relaxation), iterations):
+    for v, step in itertools.islice(iterate(field, prepared, start, relaxation), iterations):
         steps.append(float(step.max()))
         if steps[-1] < tolerance:
             break
     return Descent(v, tuple(steps))
 
 
-def descend_plainly(field: Field, seen: Seen, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0) -> torch.Tensor:
+def descend_reference(
+    field: Field, seen: CropFeatures, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0
+) -> torch.Tensor:
     """The paper's formula to the letter: every point asks for every vertex, and the diagonal is kept. start (B, N, 3). The reference that `descend` must equal."""
     everyone = torch.arange(field.vertices, device=start.device)
     v = start

@@ -9,12 +9,41 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.field import Field, Seen
-from lvd_live.lvd.hourglass import StackedHourglass
-from lvd_live.lvd.pyramid import Pyramid
+from lvd_live.lvd.backbones.fpn import FPN
+from lvd_live.lvd.backbones.hourglass import StackedHourglass
+from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.field import Field
 
-LANDMARKS = (0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)  # of BlazePose's 33: nose, ears, limbs, hands, feet
-EVIDENCE = ("all", "maps", "picture")  # what a network may be told of the person finder's opinion: landmarks and feature maps, feature maps alone, nothing
+LANDMARKS = (
+    0,
+    7,
+    8,
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+    23,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+    31,
+    32,
+)  # of BlazePose's 33: nose, ears, limbs, hands, feet
+CONDITIONING = (
+    "all",
+    "maps",
+    "picture",
+)  # what a network may be told of the person finder's opinion: landmarks and feature maps, feature maps alone, nothing
 HEAT_SIGMA = 0.05  # half crops
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 FINE_CHANNELS, COARSE_CHANNELS = 48, 288
@@ -22,15 +51,15 @@ STD = torch.tensor([0.229, 0.224, 0.225])
 
 
 @dataclass(frozen=True)
-class Maps:
+class AlignedFeatures:
     """The finder's feature maps (see `evidence.pack`): fine (B, 48, 32, 32) uint8, coarse (B, 288, 8, 8) uint8, region (B, 2, 3) float32 (see `evidence.region_in_crop`)."""
 
     fine: torch.Tensor
     coarse: torch.Tensor
     region: torch.Tensor
 
-    def to(self, device: torch.device) -> Maps:
-        return Maps(self.fine.to(device), self.coarse.to(device), self.region.to(device))
+    def to(self, device: torch.device) -> AlignedFeatures:
+        return AlignedFeatures(self.fine.to(device), self.coarse.to(device), self.region.to(device))
 
 
 @dataclass(frozen=True)
@@ -55,7 +84,9 @@ class Preset:
 
 PRESETS = {
     "paper": Preset("paper", StackedHourglass, size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
-    "live": Preset("live", Pyramid, size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True, relaxation=1.2),  # 18 % of a body that fills 80 % of the crop
+    "live": Preset(
+        "live", FPN, size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True, relaxation=1.2
+    ),  # 18 % of a body that fills 80 % of the crop
 }
 
 
@@ -65,36 +96,56 @@ class LVD(nn.Module):
     control, columns, mix: the vertices that the head serves, and how the body's N vertices follow from them (`dense`); for `paper` they are the body's vertices themselves.
     """
 
-    def __init__(self, preset: Preset, control: torch.Tensor | None = None, columns: torch.Tensor | None = None, mix: torch.Tensor | None = None):
+    def __init__(
+        self,
+        preset: Preset,
+        control: torch.Tensor | None = None,
+        columns: torch.Tensor | None = None,
+        mix: torch.Tensor | None = None,
+    ):
         super().__init__()
         self.preset = preset
         landmarks = len(LANDMARKS) if preset.landmarks else 0
         fine, coarse = (FINE_CHANNELS, COARSE_CHANNELS) if preset.landmarks else (0, 0)
         self.backbone = preset.backbone(4, 2 * landmarks + fine, coarse)
-        self.field = Field(self.backbone.channels, preset.hidden, preset.vertices, preset.clip, self.backbone.whole, landmarks)
+        self.field = Field(
+            self.backbone.channels, preset.hidden, preset.vertices, preset.clip, self.backbone.whole, landmarks
+        )
         if control is not None and len(control) != preset.vertices:
             raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")
         self.register_buffer("control", torch.arange(preset.vertices) if control is None else control.long())
         self.register_buffer("columns", None if columns is None else columns.long())
         self.register_buffer("mix", None if mix is None else mix.float())
 
-    def see(self, picture: torch.Tensor, landmarks: torch.Tensor | None = None, maps: Maps | None = None) -> Seen:
+    def encode(
+        self, picture: torch.Tensor, landmarks: torch.Tensor | None = None, maps: AlignedFeatures | None = None
+    ) -> CropFeatures:
         """See crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4: x, y, depth, confidence; crop frame) and the finder's feature maps; without both, the picture alone."""
         if not self.preset.landmarks or (landmarks is None and maps is None):
-            return Seen(*self.backbone(picture))
+            return CropFeatures(*self.backbone(picture))
         size = picture.shape[-1]
         cells = size // self.backbone.stride
-        drawn = picture.new_zeros(len(picture), 2 * len(LANDMARKS), cells, cells) if landmarks is None else landmark_maps(landmarks, cells)
-        fine = picture.new_zeros(len(picture), FINE_CHANNELS, cells, cells) if maps is None else warp_map(maps.fine, maps.region, cells) * (8 / 255)
+        drawn = (
+            picture.new_zeros(len(picture), 2 * len(LANDMARKS), cells, cells)
+            if landmarks is None
+            else landmark_maps(landmarks, cells)
+        )
+        fine = (
+            picture.new_zeros(len(picture), FINE_CHANNELS, cells, cells)
+            if maps is None
+            else warp_map(maps.fine, maps.region, cells) * (8 / 255)
+        )
         coarse = None if maps is None else warp_map(maps.coarse, maps.region, size // 16) * (16 / 255)
-        return Seen(*self.backbone(picture, torch.cat([drawn, fine], 1), coarse), landmarks)
+        return CropFeatures(*self.backbone(picture, torch.cat([drawn, fine], 1), coarse), landmarks)
 
     def dense(self, vertices: torch.Tensor) -> torch.Tensor:
         """The body's vertices (B, N, C) from those the head serves (B, K, C)."""
         if self.columns is None:
             return vertices
         B, K, C = vertices.shape
-        mixed = F.embedding_bag(self.columns, vertices.transpose(0, 1).reshape(K, B * C), per_sample_weights=self.mix, mode="sum")
+        mixed = F.embedding_bag(
+            self.columns, vertices.transpose(0, 1).reshape(K, B * C), per_sample_weights=self.mix, mode="sum"
+        )
         return mixed.unflatten(1, (B, C)).transpose(0, 1)
 
 
@@ -120,7 +171,9 @@ def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def warp_map(features: torch.Tensor, region: torch.Tensor, size: int) -> torch.Tensor:
     """Maps (B, C, h, w) on the finder's region as maps (B, C, size, size) on the crop: bilinear, zero outside. region (B, 2, 3): crop frame to region."""
-    theta = torch.stack([region[..., 0], -region[..., 1], region[..., 2]], -1)  # grids run downward, the crop frame's y upward
+    theta = torch.stack(
+        [region[..., 0], -region[..., 1], region[..., 2]], -1
+    )  # grids run downward, the crop frame's y upward
     grid = F.affine_grid(theta, [len(features), 1, size, size], align_corners=False)
     return F.grid_sample(features.float(), grid, align_corners=False)
 

@@ -18,7 +18,11 @@ _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32} 
 
 def save_weights(network: LVD, path: Path, about: dict) -> None:
     """Write a network: floats as float16, `about` (JSON values) and the preset's name as metadata."""
-    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state = {
+        k: v.detach().cpu().contiguous()
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
     state = {k: v.to(_EXACT.get(k, torch.float16)) for k, v in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, {"preset": network.preset.name, "about": json.dumps(about)})
@@ -36,7 +40,9 @@ def load_weights(network: LVD, path: Path) -> None:
     """Read weights into a network of the same preset, as float32."""
     state, _ = _read(path)
     wanted = {k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    unfit = sorted(wanted.keys() ^ state.keys()) + [k for k, shape in wanted.items() if k in state and state[k].shape != shape]
+    unfit = sorted(wanted.keys() ^ state.keys()) + [
+        k for k, shape in wanted.items() if k in state and state[k].shape != shape
+    ]
     if unfit:
         raise UserError(f"{path} holds the weights of another network (for example {unfit[0]} does not fit).")
     network.load_state_dict(state, strict=False)
@@ -64,6 +70,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
             return {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}, file.metadata() or {}
     except FileNotFoundError:
-        raise UserError(f"There are no weights {path}; train them with `python -m lvd_live train`, or restore models/ from the repository.") from None
+        raise UserError(
+            f"There are no weights {path}; train them with `python -m lvd_live train`, or restore models/ from the repository."
+        ) from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read as weights ({error}); restore it from the repository.") from None

@@ -1,10 +1,10 @@
 """Finding one person in a picture, and the square crop around that person."""
 
-from .blazepose import BlazePoseFinder, Observation
-from .crop import Crop, choose_crop, crop_for_box, follow, mask_box
-from .mediapipe_backend import MediaPipeFinder
-from .roi import Roi, roi_from_landmarks, roi_from_points, roi_of_picture
-from .types import Person, PersonFinder
+from lvd_live.person.blazepose import BlazePoseFinder, Observation
+from lvd_live.person.crop import Crop, choose_crop, crop_for_box, mask_box, stay_or_move
+from lvd_live.person.mediapipe_backend import MediaPipeFinder
+from lvd_live.person.roi import Roi, roi_from_landmarks, roi_from_points, roi_of_picture
+from lvd_live.person.types import Person, PersonFinder
 
 __all__ = [
     "BlazePoseFinder",
@@ -16,7 +16,7 @@ __all__ = [
     "Roi",
     "choose_crop",
     "crop_for_box",
-    "follow",
+    "stay_or_move",
     "mask_box",
     "roi_from_landmarks",
     "roi_from_points",

@@ -10,6 +10,7 @@ import math
 import cv2
 import numpy as np
 
+
 def invert(T_a_from_b: np.ndarray) -> np.ndarray:
     """T_b_from_a, (2, 3) float32. T_a_from_b must not be singular."""
     return cv2.invertAffineTransform(np.asarray(T_a_from_b, np.float64)).astype(np.float32)
@@ -28,7 +29,9 @@ def apply(T_a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (np.asarray(points, np.float64) @ T[:, :2].T + T[:, 2]).astype(np.float32)
 
 
-def resample(picture: np.ndarray, T_grid_from_picture: np.ndarray, size: int, *, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+def resample(
+    picture: np.ndarray, T_grid_from_picture: np.ndarray, size: int, *, border: int = cv2.BORDER_CONSTANT
+) -> np.ndarray:
     """`picture` ((H, W) or (H, W, C), uint8 or float32) on a size x size grid; same dtype and channels.
 
     Shrinking by two or more halves the picture first, as often as needed (no aliasing), and only the part of it that the
@@ -46,7 +49,9 @@ def resample(picture: np.ndarray, T_grid_from_picture: np.ndarray, size: int, *,
     return cv2.warpAffine(picture, T_picture_from_grid, (size, size), flags=flags, borderMode=border)
 
 
-def _window_seen(shape: tuple[int, ...], T_picture_from_grid: np.ndarray, size: int, factor: int) -> tuple[int, int, int, int] | None:
+def _window_seen(
+    shape: tuple[int, ...], T_picture_from_grid: np.ndarray, size: int, factor: int
+) -> tuple[int, int, int, int] | None:
     """The box x0, y0, x1, y1 of picture pixels under the grid, sides whole multiples of `factor` where there is room."""
     edge = size - 0.5
     corners = apply(T_picture_from_grid, np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]))
@@ -66,7 +71,7 @@ def _reduce(picture: np.ndarray, box: tuple[int, int, int, int], halvings: int) 
     """The box of the picture halved so many times by averaging, and T_reduced_from_picture."""
     x0, y0, x1, y1 = box
     picture = picture[y0:y1, x0:x1]
-    for _ in range(halvings):    # exact halves are the one fast case of INTER_AREA
+    for _ in range(halvings):  # exact halves are the one fast case of INTER_AREA
         height, width = picture.shape[:2]
         picture = cv2.resize(picture, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
     kx, ky = picture.shape[1] / (x1 - x0), picture.shape[0] / (y1 - y0)

@@ -14,25 +14,24 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..errors import UserError
-from . import affine
-from .detector import Detection, decode, make_anchors, network_input
-from .onnx import open_network, provider_of
-from .roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
-from .types import Features, Person
+from lvd_live.person import affine
+from lvd_live.person.detector import Detection, decode, detector_input, make_anchors
+from lvd_live.person.onnx import open_network, provider_of
+from lvd_live.person.roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
+from lvd_live.person.types import DetectorFeatures, Person
 
 log = logging.getLogger(__name__)
 
-MIN_PRESENCE = 0.5          # below it the landmark network sees nobody
-TILE_SIDES = (0.5, 0.25)    # of the picture's longer side: the zooms of a search, for a person far away
-TILES_PER_PICTURE = 2       # in a search that goes on over several pictures, so that an empty room stays cheap
-MIN_MASK = 0.01             # of the region: with less mask than this the network only imagines somebody
-TILE_REACH = 1.5            # of a tile's side: a region larger than this is no small person seen whole in the tile
-JUMP = 0.35                 # of the region's side: a faster move of its centre in one picture is another person
-_HEATMAP_RADIUS = 3         # pixels of the 64 x 64 heat maps
+MIN_PRESENCE = 0.5  # below it the landmark network sees nobody
+TILE_SIDES = (0.5, 0.25)  # of the picture's longer side: the zooms of a search, for a person far away
+TILES_PER_PICTURE = 2  # in a search that goes on over several pictures, so that an empty room stays cheap
+MIN_MASK = 0.01  # of the region: with less mask than this the network only imagines somebody
+TILE_REACH = 1.5  # of a tile's side: a region larger than this is no small person seen whole in the tile
+JUMP = 0.35  # of the region's side: a faster move of its centre in one picture is another person
+_HEATMAP_RADIUS = 3  # pixels of the 64 x 64 heat maps
 _NUM_LANDMARKS = 33
 _OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")
-_FEATURES = ("model_1/model/add_10/add", "Relu6__134:0")    # of the landmark network: (48, 32, 32), (288, 8, 8)
+_FEATURES = ("model_1/model/add_10/add", "Relu6__134:0")  # of the landmark network: (48, 32, 32), (288, 8, 8)
 
 
 class Observation(NamedTuple):
@@ -50,7 +49,7 @@ class Observation(NamedTuple):
     presence: float
     mask: np.ndarray
     world: np.ndarray
-    features: Features
+    features: DetectorFeatures
 
 
 class BlazePoseFinder:
@@ -64,7 +63,9 @@ class BlazePoseFinder:
 
     def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1):
         folder = Path(models_dir)
-        self._landmarks = open_network(folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES)
+        self._landmarks = open_network(
+            folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES
+        )
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -73,7 +74,7 @@ class BlazePoseFinder:
     def reset(self) -> None:
         """Forget the person followed; the next picture is searched thoroughly."""
         self._roi: Roi | None = None
-        self._next_tile: int | None = None    # None: look at every tile
+        self._next_tile: int | None = None  # None: look at every tile
 
     def find(self, picture: np.ndarray) -> Person | None:
         """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is lost."""
@@ -86,21 +87,25 @@ class BlazePoseFinder:
 
     def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
         """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""
-        boxes, scores = self._detector.run(["Identity", "Identity_1"], {"input_1": network_input(picture, roi)})
+        boxes, scores = self._detector.run(["Identity", "Identity_1"], {"input_1": detector_input(picture, roi)})
         return decode(boxes[0], scores[0, :, 0], self._anchors, roi)
 
     def observe(self, picture: np.ndarray, roi: Roi) -> Observation:
         """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
-        pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
-        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *_FEATURES], {"input_1": cv2.dnn.blobFromImage(pixels)})
+        pixels = affine.resample(
+            picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE
+        )  # as mediapipe does
+        points, presence, mask, heatmaps, world, *maps = self._landmarks.run(
+            [*_OUTPUTS, *_FEATURES], {"input_1": cv2.dnn.blobFromImage(pixels)}
+        )
         points = points.reshape(39, 5)
         points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
         points[:, 3:] = _sigmoid(points[:, 3:])
         mask = _inside_picture(mask[0, :, :, 0], roi, picture.shape)
-        features = Features(*(m[0] for m in maps))
+        features = DetectorFeatures(*(m[0] for m in maps))
         return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
@@ -118,7 +123,7 @@ class BlazePoseFinder:
                 if not _is_person(first):
                     continue
                 roi = roi_from_landmarks(first.landmarks)
-                seen = self.observe(picture, roi)    # a second look tells people from things that resemble them
+                seen = self.observe(picture, roi)  # a second look tells people from things that resemble them
                 if _is_person(seen):
                     return self._accept(seen, roi, is_new=True)
         self._roi = None
@@ -138,7 +143,15 @@ class BlazePoseFinder:
         moved = np.hypot(following.centre_x - roi.centre_x, following.centre_y - roi.centre_y)
         self._roi = following
         points = np.ascontiguousarray(seen.landmarks[:_NUM_LANDMARKS, [0, 1, 3]])
-        person = Person(seen.mask, roi.T_grid_from_picture(len(seen.mask)), points, seen.world[:_NUM_LANDMARKS], seen.presence, is_new, seen.features)
+        person = Person(
+            seen.mask,
+            roi.T_grid_from_picture(len(seen.mask)),
+            points,
+            seen.world[:_NUM_LANDMARKS],
+            seen.presence,
+            is_new,
+            seen.features,
+        )
         if moved > JUMP * roi.size and not is_new:
             person = replace(person, is_new=True)
         return person
@@ -173,7 +186,10 @@ def _refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     scale = cells / LANDMARK_SIZE
     column, row = (np.floor(points * scale).astype(int)).T
     steps = np.arange(-_HEATMAP_RADIUS, _HEATMAP_RADIUS + 1)
-    rows, columns = row[:, None, None] + steps[:, None], column[:, None, None] + steps[None, :]    # (39, 7, 7) by broadcasting
+    rows, columns = (
+        row[:, None, None] + steps[:, None],
+        column[:, None, None] + steps[None, :],
+    )  # (39, 7, 7) by broadcasting
     inside = (rows >= 0) & (rows < cells) & (columns >= 0) & (columns < cells)
     logits = heatmaps[rows.clip(0, cells - 1), columns.clip(0, cells - 1), np.arange(len(points))[:, None, None]]
     weights = _sigmoid(logits) * inside

@@ -13,23 +13,23 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from . import affine
-from .types import Person
+from lvd_live.person import affine
+from lvd_live.person.types import Person
 
-MARGIN = 1.25           # the crop's side over the person's longer side: the person fills 80 %
-MASK_LEVEL = 0.5        # a mask pixel above it is the person
-MIN_VISIBILITY = 0.0    # landmarks below it are left out: none, because BlazePose's guesses of hidden limbs are sane
-MAX_UNSEEN = 2.0        # the crop may be so many times larger than what is visible needs, for limbs beyond the picture
-MIN_HALF = 4.0          # pixels: a smaller person is noise
+MARGIN = 1.25  # the crop's side over the person's longer side: the person fills 80 %
+MASK_LEVEL = 0.5  # a mask pixel above it is the person
+MIN_VISIBILITY = 0.0  # landmarks below it are left out: none, because BlazePose's guesses of hidden limbs are sane
+MAX_UNSEEN = 2.0  # the crop may be so many times larger than what is visible needs, for limbs beyond the picture
+MIN_HALF = 4.0  # pixels: a smaller person is noise
 
-_STILL_SHIFT = 0.08     # of half: the crop stays while the person's square has moved less than this ...
-_STILL_SCALE = 0.12     # ... and has changed its size by less than this (natural logarithm of the ratio)
-_LAG_SHIFT = 0.15       # of half: what a moving crop may lag behind; the margin of 20 % covers it
+_STILL_SHIFT = 0.08  # of half: the crop stays while the person's square has moved less than this ...
+_STILL_SCALE = 0.12  # ... and has changed its size by less than this (natural logarithm of the ratio)
+_LAG_SHIFT = 0.15  # of half: what a moving crop may lag behind; the margin of 20 % covers it
 _LAG_SCALE = 0.15
-_JUMP_SHIFT = 0.6       # of half: a farther move is made at once
+_JUMP_SHIFT = 0.6  # of half: a farther move is made at once
 _JUMP_SCALE = 0.5
-_FOLLOW = 0.3           # of the way, per frame, when the crop moves
-_SPECK = 0.05           # a separate piece of mask smaller than this part of the largest is noise
+_FOLLOW = 0.3  # of the way, per frame, when the crop moves
+_SPECK = 0.05  # a separate piece of mask smaller than this part of the largest is noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +69,15 @@ def choose_crop(person: Person, previous: Crop | None) -> Crop:
     wanted = crop_for_box(mask_box(person.mask, person.T_mask_from_picture), person.landmarks)
     if previous is None or person.is_new:
         return wanted
-    return follow(previous, wanted)
+    return stay_or_move(previous, wanted)
 
 
 def crop_for_box(
-    box: np.ndarray | None, landmarks: np.ndarray | None = None, *, margin: float = MARGIN, min_visibility: float = MIN_VISIBILITY
+    box: np.ndarray | None,
+    landmarks: np.ndarray | None = None,
+    *,
+    margin: float = MARGIN,
+    min_visibility: float = MIN_VISIBILITY,
 ) -> Crop:
     """The square, with its margin, around a visible person; training data is cropped by this same function.
 
@@ -101,7 +105,7 @@ def crop_for_box(
     return Crop(centre, half)
 
 
-def follow(previous: Crop, wanted: Crop) -> Crop:
+def stay_or_move(previous: Crop, wanted: Crop) -> Crop:
     """The crop after `previous` when `wanted` would be best now: still, moved smoothly, or, after a jump, `wanted` itself."""
     shift = float(np.abs(wanted.centre - previous.centre).max()) / previous.half
     scale = abs(math.log(wanted.half / previous.half))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import affine
-from .roi import Roi, roi_from_points
+from lvd_live.person import affine
+from lvd_live.person.roi import Roi, roi_from_points
 
-INPUT_SIZE = 224                                    # pixels
-_CELLS = ((8, 2), (16, 2), (32, 6))                 # stride in pixels, anchors per cell
+INPUT_SIZE = 224  # pixels
+_CELLS = ((8, 2), (16, 2), (32, 6))  # stride in pixels, anchors per cell
 _MIN_SCORE = 0.5
-_OVERLAP = 0.3                                      # intersection over union from which two boxes are one person
+_OVERLAP = 0.3  # intersection over union from which two boxes are one person
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def make_anchors() -> np.ndarray:
     return np.concatenate(centres)
 
 
-def network_input(picture: np.ndarray, roi: Roi) -> np.ndarray:
+def detector_input(picture: np.ndarray, roi: Roi) -> np.ndarray:
     """(1, 224, 224, 3) float32 in -1..1: the square `roi` of an (H, W, 3) uint8 RGB picture, black outside it."""
     pixels = affine.resample(picture, roi.T_grid_from_picture(INPUT_SIZE), INPUT_SIZE)
     return (pixels.astype(np.float32) * (1 / 127.5) - 1)[None]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from .types import Person
+from lvd_live.errors import UserError
+from lvd_live.person.types import Person
 
-_FRAME_MS = 33    # mediapipe wants timestamps that rise; it uses them only to smooth the landmarks
+_FRAME_MS = 33  # mediapipe wants timestamps that rise; it uses them only to smooth the landmarks
 
 
 class MediaPipeFinder:
@@ -47,7 +47,9 @@ class MediaPipeFinder:
         try:
             self._landmarker = tasks.vision.PoseLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError):
-            raise UserError(f"{self._path} is not a Pose Landmarker bundle that this mediapipe can read: download it again.") from None
+            raise UserError(
+                f"{self._path} is not a Pose Landmarker bundle that this mediapipe can read: download it again."
+            ) from None
         self._time_ms = 0
         self._following = False
 
@@ -82,5 +84,7 @@ def _import_mediapipe():
     try:
         import mediapipe
     except ImportError:
-        raise UserError("The mediapipe backend needs the mediapipe package: pip install mediapipe==1.2.2, or use the default finder.") from None
+        raise UserError(
+            "The mediapipe backend needs the mediapipe package: pip install mediapipe==1.2.2, or use the default finder."
+        ) from None
     return mediapipe

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from ..errors import UserError
+from lvd_live.errors import UserError
 
 log = logging.getLogger(__name__)
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_SILENT, _WARNING = 4, 2    # onnxruntime's severities
+_SILENT, _WARNING = 4, 2  # onnxruntime's severities
 
 
-def open_network(path: Path, *, providers: str = "auto", threads: int = 1, also: tuple[str, ...] = ()) -> ort.InferenceSession:
+def open_network(
+    path: Path, *, providers: str = "auto", threads: int = 1, also: tuple[str, ...] = ()
+) -> ort.InferenceSession:
     """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu". `also` names inner
     values, float32, that are to be outputs too.
 
@@ -28,11 +30,15 @@ def open_network(path: Path, *, providers: str = "auto", threads: int = 1, also:
     wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
     try:
         session = make_session(path.read_bytes() + _graph_outputs(also), wanted, threads)
-    except Exception as error:    # onnxruntime raises several private classes for a file that is no network
+    except Exception as error:  # onnxruntime raises several private classes for a file that is no network
         log.debug("onnxruntime: %s", error)
-        raise UserError(f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md).") from None
+        raise UserError(
+            f"The network file {path} is damaged: restore it from the repository (its sha256 is in models/README.md)."
+        ) from None
     if providers == "cuda" and provider_of(session) != "cuda":
-        raise UserError("CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver.")
+        raise UserError(
+            "CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver."
+        )
     return session
 
 
@@ -41,9 +47,13 @@ def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: in
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")    # two pools of threads that wait by spinning starve each other
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # two pools of threads that wait by spinning starve each other
     options.log_severity_level = _SILENT
-    ort.set_default_logger_severity(_SILENT)    # without a GPU the CUDA provider complains there and not in the session's log
+    ort.set_default_logger_severity(
+        _SILENT
+    )  # without a GPU the CUDA provider complains there and not in the session's log
     try:
         return ort.InferenceSession(network, options, providers=list(providers))
     finally:
@@ -59,9 +69,11 @@ def _graph_outputs(names: tuple[str, ...]) -> bytes:
             size, length = size + bytes([length & 127 | 128]), length >> 7
         return bytes([number << 3 | 2]) + size + bytes([length]) + payload
 
-    float32 = field(2, field(1, b"\x08\x01"))    # ValueInfoProto.type = TypeProto(tensor_type = Tensor(elem_type = FLOAT))
-    outputs = b"".join(field(12, field(1, name.encode()) + float32) for name in names)    # GraphProto.output
-    return field(7, outputs) if names else b""    # ModelProto.graph
+    float32 = field(
+        2, field(1, b"\x08\x01")
+    )  # ValueInfoProto.type = TypeProto(tensor_type = Tensor(elem_type = FLOAT))
+    outputs = b"".join(field(12, field(1, name.encode()) + float32) for name in names)  # GraphProto.output
+    return field(7, outputs) if names else b""  # ModelProto.graph
 
 
 def provider_of(session: ort.InferenceSession) -> str:
@@ -73,6 +85,6 @@ def _cuda_is_likely() -> bool:
     """True when onnxruntime has the CUDA provider and torch sees a GPU; torch also brings the CUDA libraries into the process."""
     if _CUDA not in ort.get_available_providers():
         return False
-    import torch    # here, because it takes a second to import and is not otherwise needed to find a person
+    import torch  # here, because it takes a second to import and is not otherwise needed to find a person
 
     return torch.cuda.is_available()

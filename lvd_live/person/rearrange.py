@@ -12,10 +12,10 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import write_whole
+from lvd_live.storage.files import write_whole
 
-NARROW, WIDE = 8, 16    # channels of the mask decoder, before and after
-MASK = 256              # pixels along its side, twice those of the mask that comes out
+NARROW, WIDE = 8, 16  # channels of the mask decoder, before and after
+MASK = 256  # pixels along its side, twice those of the mask that comes out
 
 
 class Rearranged:
@@ -23,7 +23,10 @@ class Rearranged:
 
     def __init__(self, model: ModelProto):
         self.model, self.graph = model, model.graph
-        self.shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+        self.shapes = {
+            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+            for v in onnx.shape_inference.infer_shapes(model).graph.value_info
+        }
         self.constants = {c.name: c for c in self.graph.initializer}
         self.maker = {name: node for node in self.graph.node for name in node.output}
         self.readers: dict[str, list[NodeProto]] = {}
@@ -58,11 +61,24 @@ class Rearranged:
     def part_last_convolution(self) -> None:
         """The mask's last convolution goes channel by channel, then sums them up: a 3 × 3 convolution to one channel has no blocked layout."""
         last = self.maker[self.maker["Identity_2"].input[0]]
-        taps, ones = self.constant("mask_taps", self.array(last.input[1])[0][:, None].astype(np.float32)), self.constant("mask_sum", np.ones((1, WIDE, 1, 1), np.float32))
+        taps, ones = (
+            self.constant("mask_taps", self.array(last.input[1])[0][:, None].astype(np.float32)),
+            self.constant("mask_sum", np.ones((1, WIDE, 1, 1), np.float32)),
+        )
         self.put(
             last,
-            helper.make_node("Conv", [last.input[0], taps], ["mask_by_channel"], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], group=WIDE),
-            helper.make_node("Conv", ["mask_by_channel", ones, last.input[2]], [last.output[0]], kernel_shape=[1, 1], group=1),
+            helper.make_node(
+                "Conv",
+                [last.input[0], taps],
+                ["mask_by_channel"],
+                kernel_shape=[3, 3],
+                strides=[1, 1],
+                pads=[1, 1, 1, 1],
+                group=WIDE,
+            ),
+            helper.make_node(
+                "Conv", ["mask_by_channel", ones, last.input[2]], [last.output[0]], kernel_shape=[1, 1], group=1
+            ),
         )
 
     def clip_after_convolutions(self) -> None:
@@ -71,13 +87,19 @@ class Rearranged:
         for node in self.nodes("Clip"):
             value = node.input[0]
             if self.maker[value].op_type == "Add" and self.shapes[value][1] == NARROW:
-                self.graph.node.insert(list(self.graph.node).index(node), helper.make_node("Conv", [value, ones], [f"{value}_by_one"], kernel_shape=[1, 1], group=WIDE))
+                self.graph.node.insert(
+                    list(self.graph.node).index(node),
+                    helper.make_node("Conv", [value, ones], [f"{value}_by_one"], kernel_shape=[1, 1], group=WIDE),
+                )
                 node.input[0] = f"{value}_by_one"
 
     def halve_mask(self) -> None:
         """The mask, logits (1, 256, 256, 1), becomes the mean probability of 2 × 2 pixels, (1, 128, 128, 1)."""
         reshape = self.maker["Identity_2"]
-        plane, picture, half = (self.constant(f"mask_{i}", np.array(s, np.int64)) for i, s in enumerate(([1, MASK, MASK], [1, 1, MASK, MASK], [1, MASK // 2, MASK // 2, 1])))
+        plane, picture, half = (
+            self.constant(f"mask_{i}", np.array(s, np.int64))
+            for i, s in enumerate(([1, MASK, MASK], [1, 1, MASK, MASK], [1, MASK // 2, MASK // 2, 1]))
+        )
         self.put(
             reshape,
             helper.make_node("Reshape", [reshape.input[0], plane], ["mask_logits"]),
@@ -101,7 +123,7 @@ class Rearranged:
                 self.graph.node.remove(transpose)
             conv.input[0] = pad.input[0]
             for attribute in [a for a in conv.attribute if a.name in ("pads", "auto_pad")]:
-                conv.attribute.remove(attribute)    # of the originals, none or zeros
+                conv.attribute.remove(attribute)  # of the originals, none or zeros
             conv.attribute.append(helper.make_attribute("pads", [int(amounts[i]) for i in (2, 3, 6, 7)]))
             self.graph.node.remove(pad)
 
@@ -152,7 +174,7 @@ def rearrange_network(source: Path, out: Path) -> None:
     """Rearrange the landmark network of one folder into another. UserError where it is missing, or is not the original."""
     try:
         model = onnx.load(source / NAME)
-    except Exception as error:    # onnx raises protobuf's errors, too
+    except Exception as error:  # onnx raises protobuf's errors, too
         raise UserError(f"{source / NAME} cannot be read as an ONNX network ({type(error).__name__}).") from error
     if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
         raise UserError(f"{source / NAME} is not the original network: that takes a picture of (1, 256, 256, 3).")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROI_SCALE = 1.25        # of BlazePose: the square's side over the diameter of the circle that holds the body
-LANDMARK_SIZE = 256     # side of the landmark network's input, in pixels
+ROI_SCALE = 1.25  # of BlazePose: the square's side over the diameter of the circle that holds the body
+LANDMARK_SIZE = 256  # side of the landmark network's input, in pixels
 _CENTRE, _TOP = 33, 34  # the network's two points for the next frame's region
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Features:
+class DetectorFeatures:
     """What the finder's network makes of the person on its way to mask and landmarks, on the square that the mask covers.
 
     fine    (48, 32, 32) float32: where what is, the map from which landmarks and mask are drawn.
@@ -44,7 +44,7 @@ class Person:
     world: np.ndarray
     score: float
     is_new: bool
-    features: Features | None = None
+    features: DetectorFeatures | None = None
 
 
 class PersonFinder(Protocol):

@@ -13,10 +13,10 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.session import segments
-from lvd_live.session.files import look_up, reason
 from lvd_live.session.recorder import folder_name
 from lvd_live.session.sequence import Sequence
 from lvd_live.sources import Frame, VideoSource
+from lvd_live.storage.files import look_up, reason
 
 WHOLE = ("complete", "stopped", "repaired")  # the states of a session whose files are finished
 MATROSKA = b"\x1aE\xdf\xa3"  # how such a file begins
@@ -83,7 +83,13 @@ class Rows:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, shape: tuple[int, ...], place: np.ndarray, read: Callable[[int], tuple[np.ndarray, np.ndarray]], which: int):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        place: np.ndarray,
+        read: Callable[[int], tuple[np.ndarray, np.ndarray]],
+        which: int,
+    ):
         self.shape, self._place, self._read, self._which = shape, place, read, which
 
     def __len__(self) -> int:
@@ -114,7 +120,9 @@ class Rows:
 
     def _row(self, index: int) -> np.ndarray:
         segment, place = self._place[operator.index(index)]
-        return np.zeros(self.shape[1:], np.float32) if place < 0 else self._read(int(segment))[self._which][place].copy()
+        return (
+            np.zeros(self.shape[1:], np.float32) if place < 0 else self._read(int(segment))[self._which][place].copy()
+        )
 
 
 def list_sessions(root: Path) -> list[SessionInfo]:
@@ -125,7 +133,9 @@ def list_sessions(root: Path) -> list[SessionInfo]:
         return []
     except OSError as error:
         raise UserError(f"Cannot look into {root}: {reason(error)}.") from error
-    found = [_info(folder) for folder in folders if look_up(folder / segments.FACTS) or look_up(folder / segments.MOTION)]
+    found = [
+        _info(folder) for folder in folders if look_up(folder / segments.FACTS) or look_up(folder / segments.MOTION)
+    ]
     return sorted(found, key=lambda info: (info.started, info.path.name), reverse=True)
 
 
@@ -234,10 +244,15 @@ def _info(folder: Path) -> SessionInfo:
 def _extent(folder: Path) -> dict[str, float]:
     """Frames and seconds of a session without a finished session.json, from its first and last segment."""
     try:
-        first, last = (segments.read_segment(path) for path in operator.itemgetter(0, -1)(segments.list_segments(folder)))
+        first, last = (
+            segments.read_segment(path) for path in operator.itemgetter(0, -1)(segments.list_segments(folder))
+        )
     except (UserError, IndexError):
         return {}
-    return {"frames": last.row + len(last), "seconds": (last.columns["timestamps_ns"][-1] - first.columns["timestamps_ns"][0]) / 1e9}
+    return {
+        "frames": last.row + len(last),
+        "seconds": (last.columns["timestamps_ns"][-1] - first.columns["timestamps_ns"][0]) / 1e9,
+    }
 
 
 def _moment(text: str, folder: Path) -> datetime.datetime:

@@ -10,10 +10,10 @@ import av
 import cv2
 import numpy as np
 
-from lvd_live.draw import fit_into
 from lvd_live.errors import UserError
-from lvd_live.session.files import is_disk_full
+from lvd_live.render import fit_into
 from lvd_live.session.segments import fcntl
+from lvd_live.storage.files import is_disk_full
 
 RESERVE = 8 << 20  # bytes kept for the last segment, the video's end and session.json
 _MILLISECOND = Fraction(1, 1000)  # matroska's own unit
@@ -78,8 +78,12 @@ class LiveVideo:
         group = str(max(round(rate / 2), 1))
         try:
             self._file = _ReservedFile(path, reserve)
-            self._container = av.open(self._file, "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "250"})
-            self._stream = self._container.add_stream("libx264", rate=rate, options={"qp": "21", "preset": "ultrafast", "tune": "zerolatency", "g": group})
+            self._container = av.open(
+                self._file, "w", format="matroska", options={"flush_packets": "1", "cluster_time_limit": "250"}
+            )
+            self._stream = self._container.add_stream(
+                "libx264", rate=rate, options={"qp": "21", "preset": "ultrafast", "tune": "zerolatency", "g": group}
+            )
             self._stream.width, self._stream.height = (side + side % 2 for side in size)
             self._stream.pix_fmt = "yuv420p"
             self._stream.time_base = self._stream.codec_context.time_base = _MILLISECOND
@@ -96,7 +100,9 @@ class LiveVideo:
         if right or bottom:
             picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
         try:
-            yuv = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)  # in half the time that the encoder's own conversion takes
+            yuv = cv2.cvtColor(
+                picture, cv2.COLOR_RGB2YUV_I420
+            )  # in half the time that the encoder's own conversion takes
             frame = av.VideoFrame.from_numpy_buffer(yuv, format="yuv420p")
             frame.pts, frame.time_base = time_ms, _MILLISECOND
             self._container.mux(self._stream.encode(frame))

@@ -33,7 +33,9 @@ def measure_session(path: Path, body: BodyModel, height: float | None = None) ->
     try:
         found = measure(fitter, fitter.fit(session.vertices[rows], session.vertex_std[rows]), height)
     except (np.linalg.LinAlgError, ValueError) as error:  # what NumPy and SciPy say to numbers that are no mesh
-        raise UserError(f"The person in {path} cannot be measured: the meshes are not of a person.", exit_code=1) from error
+        raise UserError(
+            f"The person in {path} cannot be measured: the meshes are not of a person.", exit_code=1
+        ) from error
     keep_measurements(path, found)
     return found
 

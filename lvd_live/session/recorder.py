@@ -15,11 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.errors import UserError
 from lvd_live.session import segments
-from lvd_live.session.files import is_disk_full, reason, sync_folder, write_whole
 from lvd_live.session.live_video import LiveVideo, Reserve
+from lvd_live.storage.files import is_disk_full, reason, sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,27 @@ class Recorder:
     Raises UserError where nothing can be recorded.
     """
 
-    def __init__(self, root: Path, name: str = "", *, faces: np.ndarray, meta: Mapping[str, Any], fps: float = 0.0, min_free: int = MIN_FREE):
+    def __init__(
+        self,
+        root: Path,
+        name: str = "",
+        *,
+        faces: np.ndarray,
+        meta: Mapping[str, Any],
+        fps: float = 0.0,
+        min_free: int = MIN_FREE,
+    ):
         self.faces = np.ascontiguousarray(faces, np.int32)
         self.vertices = int(self.faces.max()) + 1  # a closed mesh uses every vertex
         self.frames, self.dropped, self.seconds, self.problem = 0, 0, 0.0, ""
         started = datetime.datetime.now().astimezone()
-        start = {"lvd_session": segments.SCHEMA, "name": name, "started": started.isoformat(timespec="seconds"), "fps": float(fps), "meta": dict(meta)}
+        start = {
+            "lvd_session": segments.SCHEMA,
+            "name": name,
+            "started": started.isoformat(timespec="seconds"),
+            "fps": float(fps),
+            "meta": dict(meta),
+        }
         self._start = json.loads(json.dumps(start, allow_nan=False, default=str))
         self.path = _new_folder(Path(root), f"{started:%Y-%m-%d_%H-%M-%S}", name)
         try:
@@ -54,7 +69,13 @@ class Recorder:
             self._writer.write_facts("recording", 0, 0)
         except (OSError, UserError) as error:
             shutil.rmtree(self.path, ignore_errors=True)
-            why = reason(error) if isinstance(error, OSError) else reason(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
+            why = (
+                reason(error)
+                if isinstance(error, OSError)
+                else reason(error.__cause__)
+                if isinstance(error.__cause__, OSError)
+                else str(error)
+            )
             raise UserError(f"Cannot record to {root}: {why}.") from error
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
@@ -82,7 +103,12 @@ class Recorder:
             time_ns = frame.timestamp_ns if self._last_ns is None else max(frame.timestamp_ns, self._last_ns + 1)
             self._first_ns = time_ns if self._first_ns is None else self._first_ns
             self._last_ns, self.frames, self.seconds = time_ns, self.frames + 1, (time_ns - self._first_ns) / 1e9
-            marks = {"timestamps_ns": time_ns, "frame_index": frame.index, "missed": self._missed, "dropped": self._dropped}
+            marks = {
+                "timestamps_ns": time_ns,
+                "frame_index": frame.index,
+                "missed": self._missed,
+                "dropped": self._dropped,
+            }
             self._missed = self._dropped = 0
             self._queue.put((frame.picture, None if person is None else person.landmarks, fit, marks))
 
@@ -122,7 +148,9 @@ class Recorder:
         try:
             with self._lock:
                 self.dropped, self.frames = self.dropped + lost, self._writer.row
-            self._writer.close("complete" if not self.problem else "stopped", self.dropped, self._missed_all, self.problem)
+            self._writer.close(
+                "complete" if not self.problem else "stopped", self.dropped, self._missed_all, self.problem
+            )
         except UserError as error:
             self.problem = self.problem or str(error)
 
@@ -174,20 +202,26 @@ class _Writer:
 
     def take(self, picture: np.ndarray, landmarks: np.ndarray | None, fit, marks: dict[str, int]) -> None:
         """Put the picture into the video, the rest into memory, and memory on disk when half a second is in it."""
-        if fit is not None and not all(np.isfinite(array).all() for array in (fit.vertices, fit.vertex_std, fit.intrinsics)):
+        if fit is not None and not all(
+            np.isfinite(array).all() for array in (fit.vertices, fit.vertex_std, fit.intrinsics)
+        ):
             fit = None
         if not self.row and not self.waiting:
             self.first_ns = marks["timestamps_ns"]
         self.last_ns = marks["timestamps_ns"]
         if self.video is None:
-            self.video = LiveVideo(self.folder / segments.VIDEO, (picture.shape[1], picture.shape[0]), self.start["fps"], self.reserve)
+            self.video = LiveVideo(
+                self.folder / segments.VIDEO, (picture.shape[1], picture.shape[0]), self.start["fps"], self.reserve
+            )
         row = marks | {
             "tracked": fit is not None,
             "video_ms": self.video.write(picture, self.last_ns - self.first_ns),
             "iterations": 0 if fit is None else fit.iterations,
             "intrinsics": np.zeros((3, 3)) if fit is None else fit.intrinsics,
             "image_size": (picture.shape[1], picture.shape[0]),
-            "landmarks": np.zeros((33, 3), np.float32) if landmarks is None or not np.isfinite(landmarks).all() else landmarks,
+            "landmarks": np.zeros((33, 3), np.float32)
+            if landmarks is None or not np.isfinite(landmarks).all()
+            else landmarks,
         }
         for name, value in row.items():
             self.columns[name].append(value)
@@ -222,20 +256,26 @@ class _Writer:
             raise UserError("Recording stopped: the disk is full.", exit_code=1)
         with contextlib.suppress(OSError):
             if shutil.disk_usage(self.folder).free < self.min_free:
-                raise UserError(f"Recording stopped: less than {self.min_free >> 20} MB are free on the disk.", exit_code=1)
+                raise UserError(
+                    f"Recording stopped: less than {self.min_free >> 20} MB are free on the disk.", exit_code=1
+                )
 
     def write(self, path: Path, data: bytes) -> None:
         """As `write_whole`, with the reserve for a full disk."""
         try:
             write_whole(path, data)
         except UserError as error:
-            if not isinstance(error.__cause__, OSError) or not is_disk_full(error.__cause__) or not self.reserve.release():
+            if (
+                not isinstance(error.__cause__, OSError)
+                or not is_disk_full(error.__cause__)
+                or not self.reserve.release()
+            ):
                 raise UserError(f"Recording stopped: {error}", exit_code=1) from error
             write_whole(path, data)
 
     def write_thumbnail(self, picture: np.ndarray) -> None:
         scale = min(THUMBNAIL_SIDE / max(picture.shape[:2]), 1.0)
-        small = draw.fit_into(picture, tuple(max(round(side * scale), 1) for side in picture.shape[1::-1]))
+        small = render.fit_into(picture, tuple(max(round(side * scale), 1) for side in picture.shape[1::-1]))
         made, data = cv2.imencode(".jpg", small[..., ::-1])
         if made:
             self.write(self.folder / segments.THUMBNAIL, data.tobytes())
@@ -243,7 +283,13 @@ class _Writer:
     def write_facts(self, state: str, dropped: int, missed: int, problem: str = "") -> None:
         """Replace session.json."""
         seconds, pictures = (self.last_ns - self.first_ns) / 1e9, self.video.frames if self.video else 0
-        counts = {"frames": self.row, "seconds": seconds, "dropped": dropped, "missed": missed, "video_frames": pictures}
+        counts = {
+            "frames": self.row,
+            "seconds": seconds,
+            "dropped": dropped,
+            "missed": missed,
+            "video_frames": pictures,
+        }
         segments.write_facts(self.folder, self.start | {"state": state, "problem": problem} | counts)
 
     def close(self, state: str, dropped: int, missed: int, problem: str) -> None:
@@ -279,4 +325,6 @@ def _new_folder(root: Path, started: str, name: str) -> Path:
                 return folder
             number += 1
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot record to {root}: {reason(error) if isinstance(error, OSError) else error}.") from error
+        raise UserError(
+            f"Cannot record to {root}: {reason(error) if isinstance(error, OSError) else error}."
+        ) from error

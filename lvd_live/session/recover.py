@@ -15,8 +15,8 @@ import numpy as np
 
 from lvd_live.errors import Parser, UserError
 from lvd_live.session import segments
-from lvd_live.session.files import look_up, part_name, reason, sync_folder
 from lvd_live.session.library import WHOLE, check_order
+from lvd_live.storage.files import look_up, part_name, reason, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ def recover(folder: Path) -> Report:
             facts = next((start for part in parts if (start := _start_of(part)) is not None), None)
         if not parts or facts is None:
             report.code = UNUSABLE_CODE
-            report.kept = f"No motion can be read in {folder}." + (f" {segments.VIDEO} may still be tracked with main.py --video." if look_up(folder / segments.VIDEO) else "")
+            report.kept = f"No motion can be read in {folder}." + (
+                f" {segments.VIDEO} may still be tracked with main.py --video."
+                if look_up(folder / segments.VIDEO)
+                else ""
+            )
             return report
         _put_in_order(folder, facts, parts, report)
     except OSError as error:
@@ -111,7 +115,9 @@ def _set_aside(path: Path, folder: Path, report: Report) -> None:
 
 def _remove_leftovers(folder: Path, report: Report) -> None:
     """Files that were being written; the lock and its reserve."""
-    leftovers = [path for place in (folder, folder / segments.MOTION) if place.is_dir() for path in place.glob(".*.part*")]
+    leftovers = [
+        path for place in (folder, folder / segments.MOTION) if place.is_dir() for path in place.glob(".*.part*")
+    ]
     for path in (*leftovers, folder / segments.LOCK):
         if look_up(path):
             path.unlink()
@@ -127,12 +133,19 @@ def _put_in_order(folder: Path, facts: dict[str, Any], parts: list[segments.Segm
     pictures = _check_video(folder, facts, report)
     absent = np.flatnonzero((video_ms >= 0) & ~np.isin(video_ms, pictures))
     if len(absent):
-        report.lost.append(f"{len(absent)} of {frames} frames have no picture in the video, the first at {since[absent[0]]:.2f} s.")
+        report.lost.append(
+            f"{len(absent)} of {frames} frames have no picture in the video, the first at {since[absent[0]]:.2f} s."
+        )
     if len(pictures) and pictures[-1] > video_ms[-1] >= 0:
-        report.lost.append(f"The video goes on {(pictures[-1] - video_ms[-1]) / 1000:.2f} s beyond the motion, which ends at {seconds:.2f} s.")
+        report.lost.append(
+            f"The video goes on {(pictures[-1] - video_ms[-1]) / 1000:.2f} s beyond the motion, which ends at {seconds:.2f} s."
+        )
     report.kept = f"{frames} frames of motion and {len(pictures)} pictures over {seconds:.2f} s are whole."
     counts = {"frames": frames, "seconds": seconds, "video_frames": len(pictures)}
-    counts |= {name: max(int(facts.get(name, 0)), int(sum(part.columns[name].sum() for part in parts))) for name in ("dropped", "missed")}
+    counts |= {
+        name: max(int(facts.get(name, 0)), int(sum(part.columns[name].sum() for part in parts)))
+        for name in ("dropped", "missed")
+    }
     if report.done or any(facts.get(name) != value for name, value in counts.items()):
         report.code = REPAIRED_CODE
         segments.write_facts(folder, facts | counts | {"state": "repaired", "problem": " ".join(report.lost)})
@@ -193,8 +206,18 @@ def _decode(path: Path) -> tuple[np.ndarray, bool]:
             sound = bool(file.duration)
             for packet in _packets(file, stream):
                 sound &= packet is not None
-                with contextlib.suppress(av.FFmpegError):  # a picture that cannot be decoded is lost, whatever is written anew
-                    times += [round(frame.pts * frame.time_base * 1000) for frame in packet.decode() if frame.pts is not None] if packet else []
+                with contextlib.suppress(
+                    av.FFmpegError
+                ):  # a picture that cannot be decoded is lost, whatever is written anew
+                    times += (
+                        [
+                            round(frame.pts * frame.time_base * 1000)
+                            for frame in packet.decode()
+                            if frame.pts is not None
+                        ]
+                        if packet
+                        else []
+                    )
     except (av.FFmpegError, OSError, ValueError, IndexError, AttributeError) as error:
         log.info("%s: %s", path, error)
         return np.unique(np.array(times, np.int64)), False
@@ -229,10 +252,19 @@ def _rewrap(path: Path, part: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The tool: exit status 0 whole, 3 repaired, 1 unusable."""
-    parser = Parser(prog="python -m lvd_live recover", description="Repair a recorded session after a crash, and say what was lost. Exit status: 0 whole, 3 repaired, 1 unusable.")
+    parser = Parser(
+        prog="python -m lvd_live recover",
+        description="Repair a recorded session after a crash, and say what was lost. Exit status: 0 whole, 3 repaired, 1 unusable.",
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the session's folder")
     report = recover(parser.parse_args(argv).folder)
     for sentence in (*report.done, *report.lost, report.kept):
         sys.stdout.write(f"{sentence}\n")
-    sys.stdout.write({WHOLE_CODE: "The session is whole.\n", REPAIRED_CODE: "The session is repaired.\n", UNUSABLE_CODE: "The session is unusable.\n"}[report.code])
+    sys.stdout.write(
+        {
+            WHOLE_CODE: "The session is whole.\n",
+            REPAIRED_CODE: "The session is repaired.\n",
+            UNUSABLE_CODE: "The session is unusable.\n",
+        }[report.code]
+    )
     return report.code

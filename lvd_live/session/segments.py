@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import look_up, reason, write_whole
-from lvd_live.session.safe_npz import SafeNpz, Spec
+from lvd_live.storage.files import look_up, reason, write_whole
+from lvd_live.storage.safe_npz import SafeNpz, Spec
 
 try:
     import fcntl
@@ -35,7 +35,9 @@ except ImportError:  # Windows refuses to replace files that are open, which is 
     fcntl = None
 
 SCHEMA = 1
-STEP = 1e-4  # metres: meshes are stored to half of it; a frame that reaches beyond 3.2 m from its centre has a larger step
+STEP = (
+    1e-4  # metres: meshes are stored to half of it; a frame that reaches beyond 3.2 m from its centre has a larger step
+)
 STD_STEP = 5e-4  # metres
 FACTS, MOTION, VIDEO, THUMBNAIL, LOCK = "session.json", "motion", "video.mkv", "thumbnail.jpg", ".recording"
 _FACTS_MAX = 1 << 20  # bytes
@@ -82,7 +84,14 @@ class Segment:
         return len(self.columns["tracked"])
 
 
-def pack_segment(row: int, columns: Mapping[str, np.ndarray], vertices: np.ndarray, std: np.ndarray, session: str, faces: np.ndarray | None = None) -> bytes:
+def pack_segment(
+    row: int,
+    columns: Mapping[str, np.ndarray],
+    vertices: np.ndarray,
+    std: np.ndarray,
+    session: str,
+    faces: np.ndarray | None = None,
+) -> bytes:
     """A segment as a file's bytes. columns: as `COLUMNS`, (T, …) each; vertices (K, N, 3) and std (K, N) float32, metres, of the tracked rows; faces (M, 3) or None."""
     centre = np.einsum("knc->kc", vertices, dtype=np.float64) / vertices.shape[1]
     offsets = vertices - centre[:, None].astype(np.float32)
@@ -91,7 +100,12 @@ def pack_segment(row: int, columns: Mapping[str, np.ndarray], vertices: np.ndarr
     levels = np.rint(np.clip(std / STD_STEP, 0, 65_535)).astype(np.uint16)
     arrays = {name: np.asarray(columns[name], dtype) for name, (_, dtype) in COLUMNS.items()}
     arrays |= {"lvd_segment": np.int32(SCHEMA), "session": np.array(session.encode("ascii")), "row": np.int64(row)}
-    arrays |= {"centre": centre, "step": step.astype(np.float64), "offsets": _to_bytes(offsets), "std": _to_bytes(levels.view(np.int16))}
+    arrays |= {
+        "centre": centre,
+        "step": step.astype(np.float64),
+        "offsets": _to_bytes(offsets),
+        "std": _to_bytes(levels.view(np.int16)),
+    }
     if faces is not None:
         arrays["faces"] = faces
     buffer = io.BytesIO()
@@ -129,7 +143,9 @@ def read_meshes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not ((step > 0) & (step < 1e6)).all() or not (np.abs(centre) < 1e9).all():
             raise UserError(f"Cannot use {path}: its meshes are of no size that a body has.")
         offsets, std = (_from_bytes(file.read(name)) for name in ("offsets", "std"))
-        return (centre[:, None] + step[:, None, None] * offsets).astype(np.float32), std.view(np.uint16) * np.float32(STD_STEP)
+        return (centre[:, None] + step[:, None, None] * offsets).astype(np.float32), std.view(np.uint16) * np.float32(
+            STD_STEP
+        )
 
 
 def read_faces(path: Path) -> np.ndarray:
@@ -166,7 +182,9 @@ def list_segments(folder: Path) -> list[Path]:
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Replace `session.json`; a checksum is added. Raises UserError."""
     facts = {name: value for name, value in facts.items() if name != "crc32"}
-    write_whole(folder / FACTS, json.dumps(facts | {"crc32": _checksum(facts)}, indent=1, allow_nan=False).encode("ascii"))
+    write_whole(
+        folder / FACTS, json.dumps(facts | {"crc32": _checksum(facts)}, indent=1, allow_nan=False).encode("ascii")
+    )
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -204,7 +222,11 @@ def facts_are_sane(facts: Any) -> bool:
         and isinstance(facts.get("state", ""), str)
         and isinstance(facts.get("problem", ""), str)
         and isinstance(facts.get("measurements", {}), dict)
-        and all(isinstance(m, dict) and all(isinstance(m.get(k), (int, float)) and 0 <= m[k] < 1e6 for k in ("cm", "spread_cm")) for m in facts.get("measurements", {}).values())
+        and all(
+            isinstance(m, dict)
+            and all(isinstance(m.get(k), (int, float)) and 0 <= m[k] < 1e6 for k in ("cm", "spread_cm"))
+            for m in facts.get("measurements", {}).values()
+        )
     )
 
 
@@ -230,7 +252,9 @@ def _open(path: Path) -> SafeNpz:
     schema = int(file.read("lvd_segment"))
     if schema != SCHEMA:
         file.__exit__(None, None, None)
-        raise UserError(f"Cannot use {path}: it is a segment of schema {schema}, and this program reads schema {SCHEMA}.")
+        raise UserError(
+            f"Cannot use {path}: it is a segment of schema {schema}, and this program reads schema {SCHEMA}."
+        )
     return file
 
 

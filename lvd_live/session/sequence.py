@@ -11,15 +11,16 @@ A vertex (X, Y, Z) lies at pixel u = fx X/Z + cx, v = fy Y/Z + cy, pixel centres
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.session.npz_stream import NpzStream
-from lvd_live.session.safe_npz import SafeNpz, Spec
+from lvd_live.storage.npz_stream import NpzStream
+from lvd_live.storage.safe_npz import SafeNpz, Spec
 
 SCHEMA = 1
 LANDMARKS = 33
@@ -47,9 +48,15 @@ class SequenceWriter:
     the place cannot be written (exit code 2), later on a full disk (exit code 1; `close` still keeps what was written).
     """
 
-    def __init__(self, path: str | os.PathLike, faces: np.ndarray, n_vertices: int, meta: Mapping[str, Any], fps: float = 0.0):
+    def __init__(
+        self, path: str | os.PathLike, faces: np.ndarray, n_vertices: int, meta: Mapping[str, Any], fps: float = 0.0
+    ):
         self.faces = np.ascontiguousarray(faces, np.int32)
-        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or (self.faces.size and not 0 <= self.faces.min() <= self.faces.max() < n_vertices):
+        if (
+            self.faces.ndim != 2
+            or self.faces.shape[1] != 3
+            or (self.faces.size and not 0 <= self.faces.min() <= self.faces.max() < n_vertices)
+        ):
             raise ValueError("faces must be (M,3) and point at the n_vertices vertices")
         self.n_vertices, self.meta, self.fps = int(n_vertices), dict(meta), float(fps)
         if not np.isfinite(self.fps):
@@ -173,8 +180,14 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
     with SafeNpz(path, SPECS) as file:
         schema = int(file.read("lvd_schema"))
         if schema != SCHEMA:
-            raise UserError(f"Cannot use {path}: it is a sequence of schema {schema}, and this program reads schema {SCHEMA}.")
-        arrays = {name: file.read(name) for name in SPECS if name not in ("vertices", "vertex_std", "lvd_schema", "fps", "meta")}
+            raise UserError(
+                f"Cannot use {path}: it is a sequence of schema {schema}, and this program reads schema {SCHEMA}."
+            )
+        arrays = {
+            name: file.read(name)
+            for name in SPECS
+            if name not in ("vertices", "vertex_std", "lvd_schema", "fps", "meta")
+        }
         faces, frames, vertices = arrays["faces"], file.sizes["F"], file.sizes["N"]
         if faces.size and not 0 <= faces.min() <= faces.max() < vertices:
             raise UserError(f"Cannot use {path}: its faces point at vertices that it does not have.")
@@ -187,5 +200,9 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
         if not isinstance(meta, dict):
             raise UserError(f"Cannot use {path}: its meta is not a JSON object.")
         return Sequence(
-            vertices=file.map("vertices"), vertex_std=file.map("vertex_std"), fps=float(file.read("fps")), meta=MappingProxyType(meta), **arrays
+            vertices=file.map("vertices"),
+            vertex_std=file.map("vertex_std"),
+            fps=float(file.read("fps")),
+            meta=MappingProxyType(meta),
+            **arrays,
         )

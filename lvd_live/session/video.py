@@ -9,9 +9,9 @@ import av
 import cv2
 import numpy as np
 
-from lvd_live.draw import fit_into
 from lvd_live.errors import UserError
-from lvd_live.session.files import check_writable, is_disk_full, part_name, reason
+from lvd_live.render import fit_into
+from lvd_live.storage.files import check_writable, is_disk_full, part_name, reason
 
 log = logging.getLogger(__name__)
 _TICK = Fraction(1, 90_000)

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from ..errors import UserError
-from .frame import Frame
-from .quiet import quiet_opencv
+from lvd_live.errors import UserError
+from lvd_live.sources.frame import Frame
+from lvd_live.sources.quiet import quiet_opencv
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_MS = 1500                       # for opening, and for one picture; OpenCV would wait 30 s
-BACK_OFF_S = (0.25, 0.5, 1.0, 2.0)      # between attempts to reconnect; the last one repeats
-FROZEN_S = 2.0                          # some unplugged cameras repeat their last picture
+TIMEOUT_MS = 1500  # for opening, and for one picture; OpenCV would wait 30 s
+BACK_OFF_S = (0.25, 0.5, 1.0, 2.0)  # between attempts to reconnect; the last one repeats
+FROZEN_S = 2.0  # some unplugged cameras repeat their last picture
 _FPS_MAX = 1000.0
-_PROBE = 97                             # every so many bytes of a picture are compared to notice that
+_PROBE = 97  # every so many bytes of a picture are compared to notice that
 
 STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
 
@@ -40,7 +40,9 @@ class CameraSource:
     """
 
     def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS):
-        self._address = int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url
+        self._address = (
+            int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url
+        )
         self._timeout_ms = timeout_ms
         capture = self._open()
         picture = self._read(capture) if capture is not None else None
@@ -48,7 +50,7 @@ class CameraSource:
             _release(capture)
             raise UserError(_cannot_open(self._address))
         fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if 0 < fps < _FPS_MAX else None    # some drivers say 0, -1, inf or NaN
+        self.fps = fps if 0 < fps < _FPS_MAX else None  # some drivers say 0, -1, inf or NaN
         self.size = (picture.shape[1], picture.shape[0])
         self.dropped = 0
         self._connection = "running"
@@ -137,7 +139,12 @@ class CameraSource:
                 if isinstance(self._address, int):
                     capture = cv2.VideoCapture(self._address)
                 else:
-                    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms]
+                    limits = [
+                        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                        self._timeout_ms,
+                        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                        self._timeout_ms,
+                    ]
                     capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
             except cv2.error:
                 return None

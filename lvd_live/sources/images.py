@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import UserError
-from ..session.files import look_up, reason
-from .frame import Frame
-from .quiet import quiet_opencv
+from lvd_live.errors import UserError
+from lvd_live.sources.frame import Frame
+from lvd_live.sources.quiet import quiet_opencv
+from lvd_live.storage.files import look_up, reason
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ImageSource:
 def read_picture(path: Path) -> np.ndarray | None:
     """(H, W, 3) uint8 RGB of an image file, upright, transparency over white; None when it cannot be read."""
     try:
-        data = np.fromfile(path, np.uint8)    # not cv2.imread, which cannot open every file name on Windows
+        data = np.fromfile(path, np.uint8)  # not cv2.imread, which cannot open every file name on Windows
     except OSError:
         return None
     if not data.size:
@@ -87,7 +87,9 @@ def read_picture(path: Path) -> np.ndarray | None:
             if path.suffix.lower() in _MAY_HAVE_ALPHA:
                 raw, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
                 if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and raw.dtype in (np.uint8, np.uint16):
-                    exif = next((bytes(block) for kind, block in zip(kinds, blocks) if kind == cv2.IMAGE_METADATA_EXIF), b"")
+                    exif = next(
+                        (bytes(block) for kind, block in zip(kinds, blocks) if kind == cv2.IMAGE_METADATA_EXIF), b""
+                    )
                     return _upright(_over_white(raw), _orientation(exif))
             return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     except cv2.error:
@@ -115,7 +117,7 @@ def _orientation(exif: bytes) -> int:
             tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
             if tag == _ORIENTATION_TAG:
                 return value if 1 <= value <= 8 else 1
-    except struct.error:    # cut short
+    except struct.error:  # cut short
         pass
     return 1
 

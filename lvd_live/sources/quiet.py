@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import cv2
 
-_FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"    # read by OpenCV each time it opens a stream
+_FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"  # read by OpenCV each time it opens a stream
 _SILENT_FFMPEG = "-8"
 
 

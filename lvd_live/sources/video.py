@@ -11,14 +11,14 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ..errors import UserError
-from ..session.files import look_up
-from .frame import Frame
+from lvd_live.errors import UserError
+from lvd_live.sources.frame import Frame
+from lvd_live.storage.files import look_up
 
 log = logging.getLogger(__name__)
 
-_DECODER_THREADS = 4        # each holds a few decoded pictures: a bound on memory for 8K video
-_MISSING_TOLERATED = 2      # frames that a header may count and a decoder not give
+_DECODER_THREADS = 4  # each holds a few decoded pictures: a bound on memory for 8K video
+_MISSING_TOLERATED = 2  # frames that a header may count and a decoder not give
 _NS = 1_000_000_000
 
 
@@ -71,24 +71,24 @@ class VideoSource:
             longest_ns, last_ns = max(longest_ns, time_ns - last_ns) if index else 0, time_ns
             yield Frame(self._upright_picture(decoded), index, time_ns, self.path.name)
             index += 1
-        if self._container is not None:    # not closed half-way
+        if self._container is not None:  # not closed half-way
             self._report_damage(index, unreadable, last_ns + longest_ns)
 
     def frames_from(self, timestamp_ns: int) -> Iterator[Frame]:
         """The frames at or after `timestamp_ns`, to half a millisecond; sought, so that their index is unknown and -1. Raises UserError."""
         after_ns = timestamp_ns - _NS // 2000
-        next(iter(self), None)    # tells start_ns
+        next(iter(self), None)  # tells start_ns
         stream, sought = self._stream, False
         try:
             self._container.seek(int((self.start_ns + max(timestamp_ns, 0)) / _NS / stream.time_base), stream=stream)
-        except (av.error.FFmpegError, TypeError, OverflowError):    # a file that cannot seek, or states no time base
+        except (av.error.FFmpegError, TypeError, OverflowError):  # a file that cannot seek, or states no time base
             self.close()
         for decoded in self._decoded() if self._container else ():
             if decoded is None or decoded.pts is None:
                 continue
             time_ns = round(Fraction(decoded.pts) * decoded.time_base * _NS) - self.start_ns
             if not sought and time_ns > timestamp_ns + _NS // 2000:
-                break    # landed too late: then from the beginning
+                break  # landed too late: then from the beginning
             sought = True
             if time_ns >= after_ns:
                 yield Frame(self._upright_picture(decoded), -1, time_ns, self.path.name)
@@ -144,7 +144,9 @@ class VideoSource:
         else:
             short = seconds - end_ns / _NS > max(_MISSING_TOLERATED / (self.fps or 30.0), 0.02 * seconds)
         if decoded == 0:
-            raise UserError(f"Not one picture of {self.path} can be decoded: the video is damaged, or made with an unknown codec.")
+            raise UserError(
+                f"Not one picture of {self.path} can be decoded: the video is damaged, or made with an unknown codec."
+            )
         if unreadable or short:
             expected = f" of about {self.frame_count}" if self.frame_count else ""
             self.damaged = f"{self.path} is cut short or damaged: {decoded}{expected} frames could be read."
@@ -211,6 +213,9 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, i
     told = frame.side_data.get("DISPLAYMATRIX")
     if told is not None and len(raw := bytes(told)) >= 36:
         a, b, _, c, d = np.frombuffer(raw, np.int32, 5) / 65536
-        if np.isclose(abs(a * d - b * c), 1, atol=0.1) and np.isclose(sorted(map(abs, (a, b, c, d))), (0, 0, 1, 1), atol=0.1).all():
+        if (
+            np.isclose(abs(a * d - b * c), 1, atol=0.1)
+            and np.isclose(sorted(map(abs, (a, b, c, d))), (0, 0, 1, 1), atol=0.1).all()
+        ):
             return (round(a), round(b)), (round(c), round(d))
     return (1, 0), (0, 1)

@@ -1,8 +1,8 @@
 """python -m lvd_live bake: make everything in models/ that is not trained, from Anny, CMU's poses and MakeHuman's clothes.
 
-    python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra; minutes, most of them Anny's first start
-    python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees each landmark
-    python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra; minutes, most of them Anny's first start
+python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees each landmark
+python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
-from lvd_live.synth.motion import Motion, bake_poses
+from lvd_live.synth.motion import PoseBank, bake_poses
 
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
 
@@ -36,7 +36,9 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     body_file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(synth / "base.npz", **baked.base)
     body = BodyModel(baked.body)
-    bake_poses(assets / "motion" / "pose_bank_cmu.npz", (body.J_regressor @ body.v_template).numpy(), synth / "poses.npz")
+    bake_poses(
+        assets / "motion" / "pose_bank_cmu.npz", (body.J_regressor @ body.v_template).numpy(), synth / "poses.npz"
+    )
     np.savez_compressed(body_file, **baked.body, **control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
 
@@ -44,7 +46,7 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
 def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
     """Control vertices spread evenly over the template's skin, and the mix that the others follow by, fitted to posed people."""
     rng = np.random.default_rng(seed)
-    motion = Motion.load(synth / "poses.npz", held_out=False)
+    motion = PoseBank.load(synth / "poses.npz", held_out=False)
     poses = torch.from_numpy(np.stack([motion.sample(rng) for _ in range(POSED)]).astype(np.float32))
     shapes = torch.from_numpy(betas[rng.choice(len(betas), POSED)])
     with torch.no_grad():
@@ -65,17 +67,30 @@ def bake_landmarks(models: Path, data: Path) -> None:
     shards = Shards.open(data)
     if not shards.maps:
         raise UserError(f"There are no shards in {data}; make some with `python -m lvd_live synth --out {data}`.")
-    vertices, seen = (np.concatenate([m[key][m["observed"]].astype(float) for m in shards.maps]) for key in ("vertices", "landmarks"))
+    vertices, seen = (
+        np.concatenate([m[key][m["observed"]].astype(float) for m in shards.maps]) for key in ("vertices", "landmarks")
+    )
     first = landmark_regressor(body["v_template"], body["J_regressor"], body["part_labels"])
-    np.savez_compressed(path, **body, landmarks=refine(first, body["v_template"], body["control"], vertices, seen[..., :2]))
+    np.savez_compressed(
+        path, **body, landmarks=refine(first, body["v_template"], body["control"], vertices, seen[..., :2])
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
-    parser = Parser(prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
-    parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on")
-    parser.add_argument("--finder", type=Path, metavar="DIR", help="folder with BlazePose's landmark networks, which are rearranged for onnxruntime")
+    parser.add_argument(
+        "--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on"
+    )
+    parser.add_argument(
+        "--finder",
+        type=Path,
+        metavar="DIR",
+        help="folder with BlazePose's landmark networks, which are rearranged for onnxruntime",
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     args = parser.parse_args(argv)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
-from lvd_live.session.files import check_writable
+from lvd_live.storage.files import check_writable
 from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
 
 
@@ -22,7 +22,11 @@ def contact_sheet(arrays: dict[str, np.ndarray], columns: int = 8) -> np.ndarray
         size = len(picture)
         edge = cv2.Laplacian((arrays["mask"][i] > 127).astype(np.uint8) * 255, cv2.CV_8U)
         picture[edge > 0] = (0, 255, 0)
-        for points, colour, radius in ((arrays["vertices"][i][::4], (255, 255, 0), 0), (arrays["truth"][i], (0, 0, 255), 1), (arrays["landmarks"][i], (255, 0, 0), 1)):
+        for points, colour, radius in (
+            (arrays["vertices"][i][::4], (255, 255, 0), 0),
+            (arrays["truth"][i], (0, 0, 255), 1),
+            (arrays["landmarks"][i], (255, 0, 0), 1),
+        ):
             pixels = (points[:, :2].astype(np.float32) * [1, -1] + 1) * size / 2 - 0.5
             for x, y in pixels.round().astype(int):
                 cv2.circle(picture, (int(x), int(y)), radius, colour, -1)

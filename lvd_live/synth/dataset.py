@@ -6,7 +6,7 @@ A shard is one .npy file, an array of n records, complete once it has its name; 
     alpha      (n, S, S) uint8              the person, exactly
     mask       (n, S, S) uint8              the person as the finder sees it
     landmarks  (n, 33, 4) float16           the finder's: x, y, depth from the hips, confidence; crop frame
-    fine, coarse  (n, 48, 32, 32), (n, 288, 8, 8) uint8, region (n, 2, 3) float32: the finder's feature maps and where they lie, see `evidence`
+    fine, coarse  (n, 48, 32, 32), (n, 288, 8, 8) uint8, region (n, 2, 3) float32: the finder's feature maps and where they lie, see `conditioning`
     truth      (n, 33, 3) float16           the same landmarks on the body
     observed   (n,) bool                    BlazePose found the person; otherwise mask and landmarks are the truth with plain noise
     vertices   (n, K, 3) float16            control vertices, crop frame
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.threads import keep_to
+from lvd_live.threads import limit_threads
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,9 @@ class ShardMaker:
         size = self.size
         alpha = rgba[..., 3].copy()
         behind = random_backdrop(size, rng).astype(np.uint16)
-        picture = (rgba[..., :3] + behind * (255 - alpha[..., None].astype(np.uint16)) // 255).clip(0, 255).astype(np.uint8)
+        picture = (
+            (rgba[..., :3] + behind * (255 - alpha[..., None].astype(np.uint16)) // 255).clip(0, 255).astype(np.uint8)
+        )
         if rng.random() < OCCLUDED:
             hidden = random_occluder(alpha, rng)
             picture[hidden] = random_backdrop(size, rng)[hidden]
@@ -96,10 +98,23 @@ class ShardMaker:
         found = seen or imagined(alpha, view.landmarks, rng)
         mask = np.where(inside, found.mask, 0).astype(np.uint8)
         return {
-            "picture": picture, "alpha": alpha, "mask": mask, "landmarks": found.landmarks.astype(np.float16), "fine": found.fine, "coarse": found.coarse, "region": found.region, "truth": view.landmarks.astype(np.float16),
-            "observed": np.bool_(seen is not None), "vertices": view.vertices[self.control].astype(np.float16), "betas": view.betas, "pose": view.pose,
-            "R": view.R.astype(np.float32), "t": view.t.astype(np.float32), "focal": np.float32(view.focal), "offset": view.offset.astype(np.float32),
-        }  # fmt: skip
+            "picture": picture,
+            "alpha": alpha,
+            "mask": mask,
+            "landmarks": found.landmarks.astype(np.float16),
+            "fine": found.fine,
+            "coarse": found.coarse,
+            "region": found.region,
+            "truth": view.landmarks.astype(np.float16),
+            "observed": np.bool_(seen is not None),
+            "vertices": view.vertices[self.control].astype(np.float16),
+            "betas": view.betas,
+            "pose": view.pose,
+            "R": view.R.astype(np.float32),
+            "t": view.t.astype(np.float32),
+            "focal": np.float32(view.focal),
+            "offset": view.offset.astype(np.float32),
+        }
 
 
 def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -115,7 +130,16 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
     part.replace(path)
 
 
-def make_shards(out: Path, models: Path, size: int, indices: range, *, seed: int = 0, held_out: bool = False, webcams: float | None = None) -> None:
+def make_shards(
+    out: Path,
+    models: Path,
+    size: int,
+    indices: range,
+    *,
+    seed: int = 0,
+    held_out: bool = False,
+    webcams: float | None = None,
+) -> None:
     """Make those shards of `indices` that are not there yet. In a process of its own: as long as the one that started it lives."""
     missing, parent = [i for i in indices if not shard_path(out, i).exists()], multiprocessing.parent_process()
     if missing:
@@ -131,12 +155,17 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"{index:05d}.npy"
 
 
-def start_workers(out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0) -> list[multiprocessing.Process]:
+def start_workers(
+    out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0
+) -> list[multiprocessing.Process]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th. They end with the program that started them."""
     for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True) for k in range(workers)]
+    processes = [
+        context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True)
+        for k in range(workers)
+    ]
     for process in processes:
         process.start()
     return processes
@@ -144,7 +173,7 @@ def start_workers(out: Path, models: Path, size: int, shards: int, workers: int,
 
 def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
     os.nice(5)
-    keep_to(1)
+    limit_threads(1)
     try:
         make_shards(out, models, size, indices, seed=seed)
     except UserError as error:

@@ -12,7 +12,14 @@ from lvd_live.synth.shaders import MATERIAL_COUNT
 from lvd_live.synth.wardrobe import dress, vertex_normals
 
 VERTEX = np.dtype(
-    [("position", "f4", 3), ("normal", "f4", 3), ("canonical", "f4", 3), ("uv", "f4", 2), ("joint", "u1", 4), ("weight", "u1", 4)]
+    [
+        ("position", "f4", 3),
+        ("normal", "f4", 3),
+        ("canonical", "f4", 3),
+        ("uv", "f4", 2),
+        ("joint", "u1", 4),
+        ("weight", "u1", 4),
+    ]
     + [("material", "u1"), ("mottle", "u1", 2), ("unused", "u1")]
 )
 _CLOTH, _CARD, _SKIN, _EYE = 0.0, 1.0, 2.0, 3.0
@@ -98,9 +105,20 @@ def dress_person(base: BaseMesh, betas: np.ndarray, outfit: Outfit, detail: floa
     for row, worn in enumerate(outfit.worn[: MATERIAL_COUNT - 2], start=2):
         parts.append(_garment(worn, rest))
         materials[row] = _worn_material(worn)
-    parts = [_simplified(part, detail) if detail > 0 and kind != _CARD else part for part, kind in zip(parts, materials[:, 3, 0], strict=False)]
+    parts = [
+        _simplified(part, detail) if detail > 0 and kind != _CARD else part
+        for part, kind in zip(parts, materials[:, 3, 0], strict=False)
+    ]
     vertices, faces, one_sided = _merged(parts, materials[:, 3, 0] == _CARD)
-    return DressedPerson(vertices, faces, one_sided, _coarse(vertices["canonical"] / _SHADOW_CELL, faces), materials, outfit.paint.rows(), joints)
+    return DressedPerson(
+        vertices,
+        faces,
+        one_sided,
+        _coarse(vertices["canonical"] / _SHADOW_CELL, faces),
+        materials,
+        outfit.paint.rows(),
+        joints,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,15 @@ def _garment(worn: Worn, rest: np.ndarray) -> _Part:
     faces = index.reshape(-1, 3)
     canonical = g.canonical[vertex]
     gone = (np.abs(canonical[:, 0]) > worn.sleeve) | (canonical[:, 1] < worn.hem) | (canonical[:, 1] > worn.top)
-    return _Part(position[vertex], canonical, normal[vertex], g.uv[uv], g.joint[vertex], g.weight[vertex], faces[~gone[faces].all(axis=1)])
+    return _Part(
+        position[vertex],
+        canonical,
+        normal[vertex],
+        g.uv[uv],
+        g.joint[vertex],
+        g.weight[vertex],
+        faces[~gone[faces].all(axis=1)],
+    )
 
 
 def _worn_material(worn: Worn) -> np.ndarray:
@@ -172,7 +198,9 @@ def _worn_material(worn: Worn) -> np.ndarray:
 
 
 def _material(colour, kind: float, texture: int, share: float = 0.0, specular: float = 0.0) -> np.ndarray:
-    return np.array([[*colour, texture], [0, 0, 0, 0], [1, 0, 1, 0], [kind, share, specular, 0], [9, -9, 9, 0]], np.float32)
+    return np.array(
+        [[*colour, texture], [0, 0, 0, 0], [1, 0, 1, 0], [kind, share, specular, 0], [9, -9, 9, 0]], np.float32
+    )
 
 
 def _merged(parts: list[_Part], cards: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -233,7 +261,9 @@ def _bytes_summing_to_255(weight: np.ndarray) -> np.ndarray:
 
 def _simplified(part: _Part, detail: float) -> _Part:
     """The part with only one vertex per cell of the rest pose's space (and, coarsely, of texture and direction: seams and folds stay)."""
-    return replace(part, faces=_coarse(np.column_stack([part.canonical / detail, part.uv * 24.0, part.normal + 0.5]), part.faces))
+    return replace(
+        part, faces=_coarse(np.column_stack([part.canonical / detail, part.uv * 24.0, part.normal + 0.5]), part.faces)
+    )
 
 
 def _coarse(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -246,4 +276,6 @@ def _coarse(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     moved = np.empty(len(points), np.uint32)
     moved[used] = used[first[index]]
     corners = moved[faces]
-    return corners[(corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])]
+    return corners[
+        (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
+    ]

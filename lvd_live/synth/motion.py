@@ -1,6 +1,6 @@
 """Poses: the CMU bank brought onto SMPL's 24 joints, baked small, sampled by category, and varied.
 
-    python -m lvd_live bake --assets DIR      writes models/synth/poses.npz among others
+python -m lvd_live bake --assets DIR      writes models/synth/poses.npz among others
 """
 
 from __future__ import annotations
@@ -14,9 +14,22 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.skeleton import JOINT, PARENTS, rotation_between
 
 CMU_JOINT = {
-    "pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head",
-    "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase", "collar": "Shoulder", "shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand", "hand": "FingerBase",
-}  # fmt: skip
+    "pelvis": "Hips",
+    "spine1": "LowerBack",
+    "spine2": "Spine",
+    "spine3": "Spine1",
+    "neck": "Neck",
+    "head": "Head",
+    "hip": "UpLeg",
+    "knee": "Leg",
+    "ankle": "Foot",
+    "foot": "ToeBase",
+    "collar": "Shoulder",
+    "shoulder": "Arm",
+    "elbow": "ForeArm",
+    "wrist": "Hand",
+    "hand": "FingerBase",
+}
 HELD_OUT_SHARE = 0.12  # of the clips: never trained on
 
 
@@ -26,7 +39,9 @@ def cmu_name(joint: str) -> str:
     return {"left": "Left", "right": "Right"}[side] + CMU_JOINT[limb] if limb else CMU_JOINT[joint]
 
 
-def retarget(local: np.ndarray, names: list[str], parents: np.ndarray, rest_offsets: np.ndarray, body_joints: np.ndarray) -> np.ndarray:
+def retarget(
+    local: np.ndarray, names: list[str], parents: np.ndarray, rest_offsets: np.ndarray, body_joints: np.ndarray
+) -> np.ndarray:
     """CMU local rotations (P, 31, 3) axis-angle -> SMPL local rotations (P, 24, 3) axis-angle, float32 radians.
 
     Both rest poses are T-poses in world-aligned axes, so global rotations carry over; only where a bone's rest direction differs (CMU's splayed legs) is the difference put in
@@ -54,7 +69,9 @@ def retarget(local: np.ndarray, names: list[str], parents: np.ndarray, rest_offs
 def bake_poses(bank_path: Path, body_joints: np.ndarray, out: Path, seed: int = 0) -> None:
     """Write the pose file: `pose (P, 24, 3) float16`, `category (P,)`, `clip (P,)`, `held_out (P,) bool` (whole clips, some of every category that has several)."""
     with np.load(bank_path, allow_pickle=False) as bank:
-        pose = retarget(bank["local_axis_angle"], bank["joint_names"].tolist(), bank["parents"], bank["rest_offsets_m"], body_joints)
+        pose = retarget(
+            bank["local_axis_angle"], bank["joint_names"].tolist(), bank["parents"], bank["rest_offsets_m"], body_joints
+        )
         category, clip, names = bank["category"], bank["clip"], bank["category_names"]
         wild_wrist = np.char.startswith(bank["clip_names"][clip], "cc_")
     pose[np.ix_(wild_wrist, [JOINT["left_wrist"], JOINT["right_wrist"], JOINT["left_hand"], JOINT["right_hand"]])] = 0
@@ -66,11 +83,13 @@ def bake_poses(bank_path: Path, body_joints: np.ndarray, out: Path, seed: int = 
             chosen = rng.choice(clips, max(1, round(HELD_OUT_SHARE * len(clips))), replace=False)
             held_out |= np.isin(clip, chosen)
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, pose=pose.astype(np.float16), category=category, clip=clip, held_out=held_out, category_names=names)
+    np.savez_compressed(
+        out, pose=pose.astype(np.float16), category=category, clip=clip, held_out=held_out, category_names=names
+    )
 
 
 @dataclass(frozen=True)
-class Motion:
+class PoseBank:
     """The pose bank. pose (P, 24, 3) float32 axis-angle, local; groups: for each category the rows that may be drawn, and its probability. standing: the share of poses that just stand."""
 
     pose: np.ndarray
@@ -79,7 +98,7 @@ class Motion:
     standing: float
 
     @classmethod
-    def load(cls, path: Path, *, held_out: bool) -> Motion:
+    def load(cls, path: Path, *, held_out: bool) -> PoseBank:
         """The training clips, or the held-out ones. Categories count by the square root of their clips' poses, so that none rules.
 
         Half of CMU's knees are bent by 29° and more, so a network in doubt bends them; people before a camera mostly stand. The held-out people do so only as CMU's do: they are as hard as they were.
@@ -116,7 +135,9 @@ class Motion:
 STANDING = 0.12
 SEATED_OR_ARMS = 0.40
 JITTER = 0.10  # radians
-LOOSE = np.array([0.3, 1, 1, 0.7, 1, 1, 0.7, 1, 1, 0.5, 0.6, 0.6, 1, 0.5, 0.5, 1, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1, 1], np.float32)
+LOOSE = np.array(
+    [0.3, 1, 1, 0.7, 1, 1, 0.7, 1, 1, 0.5, 0.6, 0.6, 1, 0.5, 0.5, 1, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1, 1], np.float32
+)
 MIRROR = np.array([JOINT[n.replace("left", "~").replace("right", "left").replace("~", "right")] for n in JOINT])
 
 
@@ -148,7 +169,9 @@ def sitting(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     out = calm_torso(pose, rng)
     for hip, knee, side in ((1, 4, 1), (2, 5, -1)):
         lift, spread = rng.normal(-1.45, 0.18), side * rng.normal(0.15, 0.18)
-        out[hip] = (Rotation.from_rotvec([0, spread, 0]) * Rotation.from_rotvec([lift, 0, side * rng.normal(0.05, 0.1)])).as_rotvec()
+        out[hip] = (
+            Rotation.from_rotvec([0, spread, 0]) * Rotation.from_rotvec([lift, 0, side * rng.normal(0.05, 0.1)])
+        ).as_rotvec()
         out[knee] = [rng.normal(1.45, 0.3), 0, 0]
         out[[knee + 3, knee + 6]] = rng.normal(0, 0.1, (2, 3))
     return with_posed_arms(out, rng, calm=True) if rng.random() < 0.7 else out
@@ -161,7 +184,11 @@ def standing(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for number, (hip, knee, side) in enumerate(((1, 4, 1), (2, 5, -1))):
         bend = abs(rng.normal(0, 0.06)) + (number == free) * rng.uniform(0, 0.6)
         lift = 0.5 * bend + rng.normal(0, 0.04)
-        out[hip] = (Rotation.from_rotvec([0, side * rng.normal(0.12, 0.15), 0]) * Rotation.from_rotvec([0, 0, side * apart]) * Rotation.from_rotvec([-lift, 0, 0])).as_rotvec()
+        out[hip] = (
+            Rotation.from_rotvec([0, side * rng.normal(0.12, 0.15), 0])
+            * Rotation.from_rotvec([0, 0, side * apart])
+            * Rotation.from_rotvec([-lift, 0, 0])
+        ).as_rotvec()
         out[knee] = [bend, 0, 0]
         out[knee + 3] = [lift - bend + rng.normal(0, 0.05), 0, -side * apart]  # the sole stays level
         out[knee + 6] = rng.normal(0, 0.05, 3)
@@ -177,13 +204,37 @@ def with_posed_arms(pose: np.ndarray, rng: np.random.Generator, *, calm: bool) -
             continue  # one arm keeps its pose
         down, forward, twist, bend = {
             0: (rng.normal(1.25, 0.15), rng.normal(0.0, 0.2), rng.normal(0, 0.3), abs(rng.normal(0.2, 0.2))),  # hanging
-            1: (rng.normal(1.0, 0.25), rng.normal(0.5, 0.25), rng.normal(0.3, 0.4), rng.normal(1.5, 0.35)),  # forearms forward: desk, phone, crossed
+            1: (
+                rng.normal(1.0, 0.25),
+                rng.normal(0.5, 0.25),
+                rng.normal(0.3, 0.4),
+                rng.normal(1.5, 0.35),
+            ),  # forearms forward: desk, phone, crossed
             2: (rng.normal(-0.9, 0.4), rng.normal(0.2, 0.3), rng.normal(0, 0.5), abs(rng.normal(0.5, 0.4))),  # overhead
-            3: (rng.normal(0.7, 0.2), rng.normal(-0.2, 0.2), rng.normal(0.5, 0.4), rng.normal(1.5, 0.3)),  # hands on hips
-            4: (rng.normal(0.9, 0.25), rng.normal(0.7, 0.3), rng.normal(0.5, 0.4), rng.normal(2.1, 0.25)),  # at the face, crossed on the chest
-            5: (rng.normal(0.1, 0.5), rng.normal(0.2, 0.5), rng.normal(0, 0.6), abs(rng.normal(0.6, 0.6))),  # spread, waving
+            3: (
+                rng.normal(0.7, 0.2),
+                rng.normal(-0.2, 0.2),
+                rng.normal(0.5, 0.4),
+                rng.normal(1.5, 0.3),
+            ),  # hands on hips
+            4: (
+                rng.normal(0.9, 0.25),
+                rng.normal(0.7, 0.3),
+                rng.normal(0.5, 0.4),
+                rng.normal(2.1, 0.25),
+            ),  # at the face, crossed on the chest
+            5: (
+                rng.normal(0.1, 0.5),
+                rng.normal(0.2, 0.5),
+                rng.normal(0, 0.6),
+                abs(rng.normal(0.6, 0.6)),
+            ),  # spread, waving
         }[style]
-        swing = Rotation.from_rotvec([0, -side * forward, 0]) * Rotation.from_rotvec([0, 0, -side * down]) * Rotation.from_rotvec([-twist, 0, 0])
+        swing = (
+            Rotation.from_rotvec([0, -side * forward, 0])
+            * Rotation.from_rotvec([0, 0, -side * down])
+            * Rotation.from_rotvec([-twist, 0, 0])
+        )
         out[shoulder] = swing.as_rotvec()
         out[elbow] = [0, -side * np.clip(bend, 0, 2.5), 0]
         out[wrist] = rng.normal(0, 0.25, 3)

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from lvd_live.lvd.evidence import landmarks_in_crop, pack, region_in_crop
 from lvd_live.person.affine import resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
 from lvd_live.person.roi import Roi
+from lvd_live.tracking.conditioning import landmarks_in_crop, pack, region_in_crop
 
 
 @dataclass(frozen=True)
 class Observed:
-    """mask (S, S) uint8; landmarks (33, 4) float32, crop frame, see `landmarks_in_crop`; fine, coarse: see `Features`, as uint8 (see `pack`); region (2, 3): see `region_in_crop`."""
+    """mask (S, S) uint8; landmarks (33, 4) float32, crop frame, see `landmarks_in_crop`; fine, coarse: see `DetectorFeatures`, as uint8 (see `pack`); region (2, 3): see `region_in_crop`."""
 
     mask: np.ndarray
     landmarks: np.ndarray
@@ -26,7 +26,9 @@ class Observed:
     region: np.ndarray
 
 
-def observe(finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Observed | None:
+def observe(
+    finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+) -> Observed | None:
     """What BlazePose says of a crop (S, S, 3) uint8, or None where it sees nobody or somebody else.
 
     inside (S, S) bool: a rectangle, the part of the crop that the picture covers; the finder is shown that alone, as it would be. landmarks (33, 3): the true ones, crop frame. They say
@@ -42,7 +44,11 @@ def observe(finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, la
     reach = np.linalg.norm(landmarks[:, :2] - hips, axis=1).max()
     centre = crop.to_picture(hips + rng.normal(0, 0.06, 2) * reach)
     up = shoulders - hips
-    roi = Roi(*map(float, centre), float(2 * 1.3 * reach * crop.half * np.exp(rng.normal(0.03, 0.1))), math.atan2(up[0], up[1]) + float(rng.normal(0, 0.08)))
+    roi = Roi(
+        *map(float, centre),
+        float(2 * 1.3 * reach * crop.half * np.exp(rng.normal(0.03, 0.1))),
+        math.atan2(up[0], up[1]) + float(rng.normal(0, 0.08)),
+    )
     shown = np.ascontiguousarray(picture[top : rows[-1] + 1, left : columns[-1] + 1])
     seen = finder.observe(shown, replace(roi, centre_x=roi.centre_x - left, centre_y=roi.centre_y - top))
     if seen.presence < MIN_PRESENCE:
@@ -62,5 +68,13 @@ def imagined(alpha: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
         k = int(rng.integers(1, 4))
         mask = (cv2.dilate if rng.random() < 0.5 else cv2.erode)(mask, np.ones((k, k), np.uint8))
     z = landmarks[:, 2] - landmarks[[23, 24], 2].mean()
-    out = np.column_stack([landmarks[:, :2] + rng.normal(0, 0.02, (33, 2)), z + rng.normal(0, 0.06, 33), rng.uniform(0.5, 1, 33)])
-    return Observed(mask, out.astype(np.float32), np.zeros((48, 32, 32), np.uint8), np.zeros((288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32))
+    out = np.column_stack(
+        [landmarks[:, :2] + rng.normal(0, 0.02, (33, 2)), z + rng.normal(0, 0.06, 33), rng.uniform(0.5, 1, 33)]
+    )
+    return Observed(
+        mask,
+        out.astype(np.float32),
+        np.zeros((48, 32, 32), np.uint8),
+        np.zeros((288, 8, 8), np.uint8),
+        np.eye(2, 3, dtype=np.float32),
+    )

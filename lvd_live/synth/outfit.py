@@ -9,9 +9,30 @@ from lvd_live.synth.wardrobe import Garment, Wardrobe
 PATTERNS = ("plain", "stripes", "plaid", "spots", "noise")
 
 # Linear albedo, from pale to deep.
-_SKIN_RAMP = np.array([[0.72, 0.50, 0.41], [0.64, 0.41, 0.31], [0.50, 0.29, 0.20], [0.36, 0.19, 0.115], [0.21, 0.105, 0.06], [0.105, 0.052, 0.032]])
-_HAIR_RAMP = np.array([[0.012, 0.010, 0.009], [0.035, 0.022, 0.014], [0.11, 0.06, 0.03], [0.27, 0.16, 0.07], [0.50, 0.37, 0.19], [0.27, 0.085, 0.03], [0.50, 0.49, 0.47]])
-_IRISES = np.array([[0.10, 0.045, 0.02], [0.16, 0.09, 0.04], [0.10, 0.20, 0.33], [0.10, 0.18, 0.10], [0.18, 0.20, 0.21]])
+_SKIN_RAMP = np.array(
+    [
+        [0.72, 0.50, 0.41],
+        [0.64, 0.41, 0.31],
+        [0.50, 0.29, 0.20],
+        [0.36, 0.19, 0.115],
+        [0.21, 0.105, 0.06],
+        [0.105, 0.052, 0.032],
+    ]
+)
+_HAIR_RAMP = np.array(
+    [
+        [0.012, 0.010, 0.009],
+        [0.035, 0.022, 0.014],
+        [0.11, 0.06, 0.03],
+        [0.27, 0.16, 0.07],
+        [0.50, 0.37, 0.19],
+        [0.27, 0.085, 0.03],
+        [0.50, 0.49, 0.47],
+    ]
+)
+_IRISES = np.array(
+    [[0.10, 0.045, 0.02], [0.16, 0.09, 0.04], [0.10, 0.20, 0.33], [0.10, 0.18, 0.10], [0.18, 0.20, 0.21]]
+)
 _LIPS = np.array([0.86, 0.55, 0.55])
 
 
@@ -122,7 +143,9 @@ def sample_outfit(wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any"
         worn.append(_recoloured(rng, Worn(_pick(rng, wardrobe.of_kind("hat"))), 1.0))
     elif rng.random() < 0.88:
         hair = _pick(rng, wardrobe.of_kind("hair", sex))
-        strands = Pattern() if hair.texture >= 0 else Pattern(4, tuple(0.35 * np.array(hair_colour)), waves=60.0, edge=0.5)
+        strands = (
+            Pattern() if hair.texture >= 0 else Pattern(4, tuple(0.35 * np.array(hair_colour)), waves=60.0, edge=0.5)
+        )
         worn.append(Worn(hair, colour=hair_colour, pattern=strands, specular=0.08))
     worn.append(Worn(_pick(rng, wardrobe.of_kind("brows")), colour=tuple(0.6 * np.array(hair_colour)), specular=0.0))
     place = rng.uniform(0, len(_SKIN_RAMP) - 1)
@@ -148,7 +171,12 @@ def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
 
 def _outfit(rng: np.random.Generator, garment: Garment) -> Worn:
     loose = float(np.clip(rng.gamma(1.2, 0.28), 0.0, 1.3))
-    worn = Worn(garment, looseness=0.9 + loose, specular=float(rng.uniform(0.0, 0.06)), wrinkles=float(rng.uniform(0.0, 1.2) * rng.random()))
+    worn = Worn(
+        garment,
+        looseness=0.9 + loose,
+        specular=float(rng.uniform(0.0, 0.06)),
+        wrinkles=float(rng.uniform(0.0, 1.2) * rng.random()),
+    )
     if rng.random() < 0.35:
         worn = replace(worn, sleeve=float(rng.uniform(0.24, 0.62)))
     if rng.random() < 0.3:
@@ -223,7 +251,12 @@ def _underwear(rng: np.random.Generator) -> Paint:
 
 
 def _vary(rng: np.random.Generator, colour: np.ndarray, amount: float) -> tuple[float, float, float]:
-    return tuple(float(c) for c in np.clip(colour * rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3), 0.004, 0.9))
+    return tuple(
+        float(c)
+        for c in np.clip(
+            colour * rng.uniform(1 - amount, 1 + amount) * rng.uniform(1 - amount / 3, 1 + amount / 3, 3), 0.004, 0.9
+        )
+    )
 
 
 def _pick(rng: np.random.Generator, garments: tuple[Garment, ...]) -> Garment:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.person.crop import crop_for_box
-from lvd_live.synth.motion import Motion
+from lvd_live.synth.motion import PoseBank
 
 HELD_OUT_BODIES = 0.1  # of the population's end: never trained on
 WEBCAMS = 0.25  # share of the pictures that a webcam takes
@@ -45,7 +45,7 @@ class People:
 
     def __init__(self, models: Path, *, held_out: bool = False, webcams: float | None = None):
         self.body = BodyModel.load(models / "body" / "lvd_body.npz")
-        self.motion = Motion.load(models / "synth" / "poses.npz", held_out=held_out)
+        self.motion = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out)
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as base:
             population = base["betas"].astype(np.float32)
         split = round(len(population) * (1 - HELD_OUT_BODIES))
@@ -69,13 +69,25 @@ class People:
             bones = self.body.transforms(axis_angle_to_matrix(torch.from_numpy(poses)), joints)
             bones[..., 3] -= joints[:, :1]  # the pelvis at the origin
             vertices = self.body.skin(rest, bones)
-        return [self._view(betas, *parts, rng) for parts in zip(poses, bones.numpy(), vertices.numpy(), webcam, strict=True)]
+        return [
+            self._view(betas, *parts, rng) for parts in zip(poses, bones.numpy(), vertices.numpy(), webcam, strict=True)
+        ]
 
-    def _view(self, betas: np.ndarray, pose: np.ndarray, bones: np.ndarray, body: np.ndarray, webcam: bool, rng: np.random.Generator) -> View:
+    def _view(
+        self,
+        betas: np.ndarray,
+        pose: np.ndarray,
+        bones: np.ndarray,
+        body: np.ndarray,
+        webcam: bool,
+        rng: np.random.Generator,
+    ) -> View:
         yaw = rng.normal(0, 0.6) if webcam or rng.random() < 0.55 else rng.uniform(-np.pi, np.pi)
         elevation = np.clip(rng.normal(0.08, 0.22) if rng.random() < 0.8 else rng.uniform(-0.52, 1.05), -0.6, 1.1)
         roll = np.clip(rng.normal(0, 0.09) if rng.random() < 0.8 else rng.uniform(-0.35, 0.35), -0.4, 0.4)
-        R = (Rotation.from_euler("z", roll) * Rotation.from_euler("x", elevation) * Rotation.from_euler("y", yaw)).as_matrix()
+        R = (
+            Rotation.from_euler("z", roll) * Rotation.from_euler("x", elevation) * Rotation.from_euler("y", yaw)
+        ).as_matrix()
         turned = body @ R.T
         if webcam:
             t, cut = before_webcam(turned, self.to_landmarks @ turned, rng)
@@ -101,7 +113,18 @@ class People:
         vertices = to_crop_frame(camera, focal, offset, -t[2])
         in_camera = R @ bones
         in_camera[..., 3] += t
-        return View(betas, pose, R, t, in_camera, focal, offset, vertices, self.to_landmarks @ vertices, np.concatenate([(cut[:2] - centre) / half, (cut[2:] - centre) / half]))
+        return View(
+            betas,
+            pose,
+            R,
+            t,
+            in_camera,
+            focal,
+            offset,
+            vertices,
+            self.to_landmarks @ vertices,
+            np.concatenate([(cut[:2] - centre) / half, (cut[2:] - centre) / half]),
+        )
 
 
 def before_camera(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -133,7 +156,9 @@ def to_crop_frame(camera: np.ndarray, focal: float, offset: np.ndarray, depth: f
     x and y are where the picture shows the point; z = focal·(depth − distance)/depth, the nearness in the same unit at the pelvis.
     """
     distance = -camera[:, 2:]
-    return np.concatenate([focal * camera[:, :2] / distance + offset, focal * (depth - distance) / depth], 1).astype(np.float32)
+    return np.concatenate([focal * camera[:, :2] / distance + offset, focal * (depth - distance) / depth], 1).astype(
+        np.float32
+    )
 
 
 def to_camera_frame(crop: np.ndarray, focal: float, offset: np.ndarray, depth: float) -> np.ndarray:
@@ -149,7 +174,11 @@ def cut_by_picture(uv: np.ndarray, landmarks: np.ndarray, rng: np.random.Generat
     cut = np.array([low[0] - far, low[1] - far, high[0] + far, high[1] + far])
     kind = rng.random()
     if kind < 0.13:  # a webcam: nothing below a height between chest and knees
-        hips, shoulders, knees = landmarks[[23, 24], 1].mean(), landmarks[[11, 12], 1].mean(), landmarks[[25, 26], 1].mean()
+        hips, shoulders, knees = (
+            landmarks[[23, 24], 1].mean(),
+            landmarks[[11, 12], 1].mean(),
+            landmarks[[25, 26], 1].mean(),
+        )
         top, bottom = shoulders + 0.45 * (hips - shoulders), knees
         level = top + rng.random() * (bottom - top)
         if level < high[1] - 0.15 * (high[1] - low[1]):
@@ -157,5 +186,7 @@ def cut_by_picture(uv: np.ndarray, landmarks: np.ndarray, rng: np.random.Generat
     elif kind < 0.26:
         for edge in rng.choice(4, rng.integers(1, 3), replace=False):
             axis, span = edge % 2, (high - low)[edge % 2]
-            cut[edge] = low[axis] + rng.uniform(0, 0.25) * span if edge < 2 else high[axis] - rng.uniform(0, 0.25) * span
+            cut[edge] = (
+                low[axis] + rng.uniform(0, 0.25) * span if edge < 2 else high[axis] - rng.uniform(0, 0.25) * span
+            )
     return cut

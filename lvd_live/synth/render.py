@@ -21,7 +21,17 @@ from lvd_live.synth.lighting import Light
 
 _SHOT_BYTES = 16 * (72 + 1 + 3 + 1 + 2 + 2 + 4)
 _SHOT_STRIDE = 1536
-_LAYOUT = ("3f 3f 3f 2f 4u1 4f1 1u1 2f1 1x1", "position", "normal", "canonical", "uv", "joint", "weight", "material", "mottle")
+_LAYOUT = (
+    "3f 3f 3f 2f 4u1 4f1 1u1 2f1 1x1",
+    "position",
+    "normal",
+    "canonical",
+    "uv",
+    "joint",
+    "weight",
+    "material",
+    "mottle",
+)
 _SHADOW_LAYOUT = ("3f 32x1 4u1 4f1 4x1", "position", "joint", "weight")
 
 
@@ -75,11 +85,21 @@ class Renderer:
     Raises UserError if no OpenGL 3.3 context can be made.
     """
 
-    def __init__(self, size: int, batch: int = 16, *, textures: np.ndarray | None = None, smooth: bool = True, shadow_size: int = 256):
+    def __init__(
+        self,
+        size: int,
+        batch: int = 16,
+        *,
+        textures: np.ndarray | None = None,
+        smooth: bool = True,
+        shadow_size: int = 256,
+    ):
         try:
             self._gl = moderngl.create_context(standalone=True, backend="egl", require=330)
         except Exception as error:  # moderngl raises bare Exception
-            raise UserError(f"No OpenGL through EGL ({error}); install libegl1 and a driver (libgl1-mesa-dri draws in software).") from None
+            raise UserError(
+                f"No OpenGL through EGL ({error}); install libegl1 and a driver (libgl1-mesa-dri draws in software)."
+            ) from None
         self.size, self._shadow_size = size, shadow_size
         self._columns = math.ceil(math.sqrt(batch))
         self._rows = math.ceil(batch / self._columns)
@@ -94,7 +114,9 @@ class Renderer:
         self._shadow_canvas = self._gl.framebuffer(depth_attachment=self._shadow_map)
         self._textures = self._texture_array(np.full((1, 4, 4, 4), 255, np.uint8) if textures is None else textures)
         self._program = self._gl.program(vertex_shader=shaders.PERSON_VERTEX, fragment_shader=shaders.PERSON_FRAGMENT)
-        self._shadow_program = self._gl.program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
+        self._shadow_program = self._gl.program(
+            vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT
+        )
         self._shrink = self._gl.program(vertex_shader=shaders.SHRINK_VERTEX, fragment_shader=shaders.SHRINK_FRAGMENT)
         self._screen = self._gl.vertex_array(self._shrink, [])
         for program in (self._program, self._shadow_program):
@@ -130,8 +152,12 @@ class Renderer:
             body=self._gl.vertex_array(self._program, [(vertices, *_LAYOUT)], faces, index_element_size=4),
             indices=person.faces.size,
             one_sided=3 * person.one_sided,
-            caster=self._gl.vertex_array(self._shadow_program, [(vertices, *_SHADOW_LAYOUT)], shadow_faces, index_element_size=4),
-            block=self._gl.buffer(np.concatenate([person.materials.reshape(-1, 4), person.paint]).astype("f4").tobytes()),
+            caster=self._gl.vertex_array(
+                self._shadow_program, [(vertices, *_SHADOW_LAYOUT)], shadow_faces, index_element_size=4
+            ),
+            block=self._gl.buffer(
+                np.concatenate([person.materials.reshape(-1, 4), person.paint]).astype("f4").tobytes()
+            ),
             buffers=(vertices, faces, shadow_faces),
         )
 
@@ -193,7 +219,9 @@ class Renderer:
         rows[:72] = bones.reshape(72, 4)
         rows[72] = [shot.focal, shot.offset[0], shot.offset[1], 0.0]
         if light.shadow > 0:
-            rows[73:76] = _light_clip(np.einsum("jab,jb->ja", bones[:, :, :3], shot.identity.joints) + bones[:, :, 3], toward[0])
+            rows[73:76] = _light_clip(
+                np.einsum("jab,jb->ja", bones[:, :, :3], shot.identity.joints) + bones[:, :, 3], toward[0]
+            )
         rows[76] = [tile[0], tile[1], self._columns, light.shadow]
         rows[77:79, :3] = toward
         rows[79:81, :3] = light.colours

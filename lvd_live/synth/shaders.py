@@ -33,16 +33,23 @@ vec3 skinned() {
 }
 """
 
-SHADOW_VERTEX = "#version 330\n" + _SKIN + """
+SHADOW_VERTEX = (
+    "#version 330\n"
+    + _SKIN
+    + """
 void main() {
     vec4 p = vec4(skinned(), 1.0);
     gl_Position = vec4(dot(shot.shadow[0], p), dot(shot.shadow[1], p), 2.0 * dot(shot.shadow[2], p) - 1.0, 1.0);
 }
 """
+)
 
 SHADOW_FRAGMENT = "#version 330\nvoid main() {}\n"
 
-PERSON_VERTEX = "#version 330\n" + _SKIN + """
+PERSON_VERTEX = (
+    "#version 330\n"
+    + _SKIN
+    + """
 in vec3 normal;
 in vec3 canonical;
 in vec2 uv;
@@ -74,8 +81,12 @@ void main() {
                        (far + near) / (far - near) * depth - 2.0 * far * near / (far - near), depth);
 }
 """
+)
 
-PERSON_FRAGMENT = "#version 330\n#define MATERIALS " + str(MATERIAL_COUNT) + """
+PERSON_FRAGMENT = (
+    "#version 330\n#define MATERIALS "
+    + str(MATERIAL_COUNT)
+    + """
 struct Shot {
     vec4 bones[72];
     vec4 projection;
@@ -202,6 +213,7 @@ void main() {
     fragment = vec4(sqrt(clamp(colour, 0.0, 1.0)), 1.0);
 }
 """
+)
 
 SHRINK_VERTEX = """#version 330
 out vec2 place;

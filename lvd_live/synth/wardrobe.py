@@ -76,10 +76,23 @@ class Wardrobe:
                 names = archive["names"]
                 garments = tuple(_unpack(archive, k) for k in range(len(names)))
                 pictures = [archive[f"picture{k}"] for k in range(int(archive["picture_count"]))]
-        except (OSError, EOFError, KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            raise UserError(f"{path} is not a wardrobe file; make one with `python -m lvd_live bake` ({error}).") from None
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            zipfile.BadZipFile,
+            zipfile.zlib.error,
+        ) as error:
+            raise UserError(
+                f"{path} is not a wardrobe file; make one with `python -m lvd_live bake` ({error})."
+            ) from None
         blank = np.full((1, TEXTURE_SIZE, TEXTURE_SIZE, 4), 255, np.uint8)
-        textures = np.stack([cv2.imdecode(picture, cv2.IMREAD_UNCHANGED) for picture in pictures]) if pictures else blank
+        textures = (
+            np.stack([cv2.imdecode(picture, cv2.IMREAD_UNCHANGED) for picture in pictures]) if pictures else blank
+        )
         return Wardrobe(garments, textures[..., [2, 1, 0, 3]])
 
     def of_kind(self, kind: str, sex: str = "any") -> tuple[Garment, ...]:
@@ -118,7 +131,9 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return (total / np.maximum(length, 1e-12)).astype(np.float32)
 
 
-def bake_wardrobe(assets_dir: Path, base: Mapping[str, np.ndarray], rest: Mapping[str, np.ndarray], out_path: Path) -> Path:
+def bake_wardrobe(
+    assets_dir: Path, base: Mapping[str, np.ndarray], rest: Mapping[str, np.ndarray], out_path: Path
+) -> Path:
     """Bind every garment under assets_dir (folders clothes, hair, eyebrows) to the base mesh and write the wardrobe.
 
     base: v_template (19158,3) float, metres, body frame, T-pose; weights_index, weights_value (19158,4); faces (F,3), the skin.
@@ -149,7 +164,12 @@ def bake_wardrobe(assets_dir: Path, base: Mapping[str, np.ndarray], rest: Mappin
 
 
 def bind(
-    clothes: Clothes, kind: str, base: Mapping[str, np.ndarray], rest: Mapping[str, np.ndarray], texture: int = -1, colour_known: bool = False
+    clothes: Clothes,
+    kind: str,
+    base: Mapping[str, np.ndarray],
+    rest: Mapping[str, np.ndarray],
+    texture: int = -1,
+    colour_known: bool = False,
 ) -> Garment:
     """Carry a garment from MakeHuman's A-pose to the T-pose. base, rest: see bake_wardrobe."""
     template = np.asarray(base["v_template"], np.float32)
@@ -159,7 +179,9 @@ def bind(
     a, b = clothes.scale_index.T
     axes = np.arange(3)
     extent = np.where(a >= 0, np.abs(template[np.maximum(a, 0), axes] - template[np.maximum(b, 0), axes]), 1.0)
-    joint, weight = _mixed_weights(clothes, np.asarray(base["weights_index"]), np.asarray(base["weights_value"], np.float32))
+    joint, weight = _mixed_weights(
+        clothes, np.asarray(base["weights_index"]), np.asarray(base["weights_value"], np.float32)
+    )
     joint, weight = _smoothed_where_far(joint, weight, clothes.corner_vertex, np.linalg.norm(offset, axis=1) > _FAR)
     canonical = np.einsum("vk,vkc->vc", clothes.barycentric, template[clothes.base_index]) + offset
     return Garment(
@@ -201,7 +223,9 @@ def _largest_four(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return joint.astype(np.uint8), weight / weight.sum(axis=1, keepdims=True)
 
 
-def _smoothed_where_far(joint: np.ndarray, weight: np.ndarray, faces: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _smoothed_where_far(
+    joint: np.ndarray, weight: np.ndarray, faces: np.ndarray, far: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Skin weights averaged over neighbours where the garment hangs free (skirts), so that legs apart stretch it instead of tearing it."""
     if not far.any():
         return joint, weight
@@ -209,7 +233,9 @@ def _smoothed_where_far(joint: np.ndarray, weight: np.ndarray, faces: np.ndarray
     dense = np.zeros((n, int(joint.max()) + 1), np.float32)
     np.put_along_axis(dense, joint.astype(np.int64), weight, axis=1)
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    around = scipy.sparse.coo_matrix((np.ones(2 * len(edges)), (edges.T.ravel(), edges[:, ::-1].T.ravel())), (n, n)).tocsr()
+    around = scipy.sparse.coo_matrix(
+        (np.ones(2 * len(edges)), (edges.T.ravel(), edges[:, ::-1].T.ravel())), (n, n)
+    ).tocsr()
     around = scipy.sparse.diags(1.0 / np.maximum(np.asarray(around.sum(axis=1)).ravel(), 1.0)) @ around
     for _ in range(_SMOOTHING_ROUNDS):
         dense[far] = (around @ dense)[far]
@@ -219,7 +245,9 @@ def _smoothed_where_far(joint: np.ndarray, weight: np.ndarray, faces: np.ndarray
 def _just_under(garment: np.ndarray, faces: np.ndarray, body: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """Skin vertices that the garment covers closely: its surface is above them, within 3 cm. Returns (U,) int32."""
     corners = garment[faces]
-    surface = np.concatenate([garment, corners.mean(axis=1), *(0.5 * (corners[:, k] + corners[:, k - 1]) for k in range(3))])
+    surface = np.concatenate(
+        [garment, corners.mean(axis=1), *(0.5 * (corners[:, k] + corners[:, k - 1]) for k in range(3))]
+    )
     index = np.unique(skin)
     distance, nearest = scipy.spatial.cKDTree(surface).query(body[index], distance_upper_bound=0.03)
     index, nearest, distance = (a[np.isfinite(distance)] for a in (index, nearest, distance))
@@ -269,15 +297,36 @@ def _shrink_opacity(picture: np.ndarray) -> np.ndarray:
     return np.dstack([filled[..., :3] / filled[..., 3:], small[..., 3:] * 255.0]).clip(0, 255).round().astype(np.uint8)
 
 
-_STORED_AS = {"base_index": np.uint16, "barycentric": np.float32, "offset": np.float16, "faces": np.uint16, "corner_uv": np.uint16, "uv": np.float16,
-              "weight": np.float16, "hidden": np.uint16, "tucked": np.uint16, "canonical": np.float16}  # fmt: skip
-_RESTORED_AS = {"base_index": np.int32, "offset": np.float32, "faces": np.int32, "corner_uv": np.int32, "uv": np.float32, "weight": np.float32,
-                "hidden": np.int32, "tucked": np.int32, "canonical": np.float32}  # fmt: skip
+_STORED_AS = {
+    "base_index": np.uint16,
+    "barycentric": np.float32,
+    "offset": np.float16,
+    "faces": np.uint16,
+    "corner_uv": np.uint16,
+    "uv": np.float16,
+    "weight": np.float16,
+    "hidden": np.uint16,
+    "tucked": np.uint16,
+    "canonical": np.float16,
+}
+_RESTORED_AS = {
+    "base_index": np.int32,
+    "offset": np.float32,
+    "faces": np.int32,
+    "corner_uv": np.int32,
+    "uv": np.float32,
+    "weight": np.float32,
+    "hidden": np.int32,
+    "tucked": np.int32,
+    "canonical": np.float32,
+}
 
 
 def _pack(garment: Garment, k: int) -> dict[str, np.ndarray]:
     return {
-        f"{field.name}{k}": np.asarray(getattr(garment, field.name)).astype(_STORED_AS.get(field.name, np.asarray(getattr(garment, field.name)).dtype))
+        f"{field.name}{k}": np.asarray(getattr(garment, field.name)).astype(
+            _STORED_AS.get(field.name, np.asarray(getattr(garment, field.name)).dtype)
+        )
         for field in fields(Garment)
     }
 
@@ -286,5 +335,7 @@ def _unpack(archive: Mapping[str, np.ndarray], k: int) -> Garment:
     values = {}
     for field in fields(Garment):
         value = archive[f"{field.name}{k}"]
-        values[field.name] = value.item() if value.ndim == 0 else value.astype(_RESTORED_AS.get(field.name, value.dtype))
+        values[field.name] = (
+            value.item() if value.ndim == 0 else value.astype(_RESTORED_AS.get(field.name, value.dtype))
+        )
     return Garment(**values)

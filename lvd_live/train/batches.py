@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from lvd_live.lvd.network import LANDMARKS, Maps
+from lvd_live.lvd.network import LANDMARKS, AlignedFeatures
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 
@@ -42,7 +42,7 @@ class Batch:
     vertices: torch.Tensor
     pose: torch.Tensor
     betas: torch.Tensor
-    maps: Maps
+    maps: AlignedFeatures
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
@@ -52,7 +52,7 @@ def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, 
     """`count` random samples at `size` pixels, varied."""
     samples = [vary(row, size, rng, variation) for row in shards.draw(rng, count, KEYS)]
     *rest, fine, coarse, region = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
-    return Batch(*rest, Maps(fine, coarse, region))
+    return Batch(*rest, AlignedFeatures(fine, coarse, region))
 
 
 def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, ...]:
@@ -70,12 +70,24 @@ def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Var
         return np.concatenate([points[:, :2] @ A.T + shift, k * points[:, 2:3]], 1).astype(np.float32)
 
     back = np.linalg.inv(A)
-    region = np.column_stack([row["region"][:, :2] @ back, row["region"][:, 2] - row["region"][:, :2] @ back @ shift]).astype(np.float32)
+    region = np.column_stack(
+        [row["region"][:, :2] @ back, row["region"][:, 2] - row["region"][:, :2] @ back @ shift]
+    ).astype(np.float32)
     given = np.uint8(rng.random() > v.no_maps)
-    return picture, mask, evidence(row, move, rng, v), move(row["vertices"]), row["pose"], row["betas"], row["fine"] * given, row["coarse"] * given, region
+    return (
+        picture,
+        mask,
+        conditioning(row, move, rng, v),
+        move(row["vertices"]),
+        row["pose"],
+        row["betas"],
+        row["fine"] * given,
+        row["coarse"] * given,
+        region,
+    )
 
 
-def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:
+def conditioning(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:
     """The landmarks that the network is given, (L, 4) float32: the finder's, or the truth with noise; some or all of them dropped."""
     chosen = list(LANDMARKS)
     if rng.random() < v.true_landmarks:
@@ -87,6 +99,10 @@ def evidence(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Vari
     xyz = move(xyz)  # depths, relative to the hips, are only scaled
     level = np.exp(rng.normal(0, 0.5))
     xyz[:, :2] += rng.normal(0, v.noise * level, (len(chosen), 2))
-    xyz[:, 2] = xyz[:, 2] * np.exp(rng.normal(0, 0.08)) + rng.normal(0, v.depth_noise * level, len(chosen)) + xyz[:, 1] * rng.normal(0, 0.06)
+    xyz[:, 2] = (
+        xyz[:, 2] * np.exp(rng.normal(0, 0.08))
+        + rng.normal(0, v.depth_noise * level, len(chosen))
+        + xyz[:, 1] * rng.normal(0, 0.06)
+    )
     keep = (rng.random(len(chosen)) > v.one_landmark) & (rng.random() > v.no_landmarks)
     return np.column_stack([xyz, confidence * keep]).astype(np.float32)

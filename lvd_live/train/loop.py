@@ -18,14 +18,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from lvd_live.errors import UserError
+from lvd_live.evaluate.descent import validate_descent
 from lvd_live.lvd.network import LVD, network_input
-from lvd_live.lvd.packed import has_bfloat16
+from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, Variation, draw_batch
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.optimiser import MuonAdamW
-from lvd_live.errors import UserError
-from lvd_live.evaluate.descent import validate_descent
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LOG_EVERY = 50  # steps
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """What a run does. steps, or hours if given: a run of so many hours' time, whatever the machine, with the whole schedule in it.
 
     sizes: (share of the run, crop pixels) stages, small first: a small crop costs a fraction and teaches most of the pose.
@@ -61,20 +61,26 @@ class Options:
 
     def rate_at(self, step: int, progress: float) -> float:
         """Linear warm-up, then half a cosine down to a hundredth."""
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        return (
+            self.rate
+            * min(1.0, (step + 1) / self.warm_up)
+            * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        )
 
 
 @dataclass(frozen=True)
 class Task:
     """What is learned. loss(network, batch, importance, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
 
-    loss: Callable[[nn.Module, Batch, torch.Tensor, Options], tuple[torch.Tensor, torch.Tensor]]
+    loss: Callable[[nn.Module, Batch, torch.Tensor, TrainingOptions], tuple[torch.Tensor, torch.Tensor]]
     validate: Callable[[nn.Module, Shards, int], dict[str, list[float]]]
 
 
-def learn_to_descend(network: LVD, batch: Batch, importance: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+def learn_to_descend(
+    network: LVD, batch: Batch, importance: torch.Tensor, options: TrainingOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The two terms of `descent_loss`, weighted."""
-    seen = network.see(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
+    seen = network.encode(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
     everyone, own = descent_loss(network.field, seen, batch.vertices, importance, options.clip, options.loss)
     return everyone, options.loss.own_weight * own
 
@@ -100,7 +106,19 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_out: Shards, importance: torch.Tensor, out: Path, options: Options, *, device: torch.device, workers: list, task: Task = DESCENT) -> None:
+def train(
+    network: nn.Module,
+    average_network: nn.Module,
+    shards: Shards,
+    held_out: Shards,
+    importance: torch.Tensor,
+    out: Path,
+    options: TrainingOptions,
+    *,
+    device: torch.device,
+    workers: list,
+    task: Task = DESCENT,
+) -> None:
     """Train `network` for `task`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
     Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
@@ -119,7 +137,13 @@ def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_o
 
     coming = deque(draw(run.step + i) for i in range(2 * options.drawers))
     recent: list[tuple[float, float]] = []
-    bar = tqdm(initial=run.step, total=options.steps if options.hours is None else None, unit="step", smoothing=0.02, mininterval=5)
+    bar = tqdm(
+        initial=run.step,
+        total=options.steps if options.hours is None else None,
+        unit="step",
+        smoothing=0.02,
+        mininterval=5,
+    )
     try:
         while run.progress < 1:
             batch = coming.popleft().result()
@@ -131,7 +155,15 @@ def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_o
                 first, second = np.mean(recent, 0)
                 recent.clear()
                 bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
-                append(out / "losses.csv", **run.position, first=first, second=second, rate=run.rate, size=options.size_at(run.progress), shards=len(shards.maps))
+                append(
+                    out / "losses.csv",
+                    **run.position,
+                    first=first,
+                    second=second,
+                    rate=run.rate,
+                    size=options.size_at(run.progress),
+                    shards=len(shards.maps),
+                )
             if run.step % options.validate_every == 0:
                 run.validate(held_out, out / "validation.csv", bar.write)
             if run.step % options.save_every == 0:
@@ -148,8 +180,22 @@ def train(network: nn.Module, average_network: nn.Module, shards: Shards, held_o
 class Run:
     """What a run consists of, and where it stands: step, samples, hours."""
 
-    def __init__(self, network: nn.Module, average_network: nn.Module, importance: torch.Tensor, options: Options, device: torch.device, task: Task):
-        self.network, self.average_network, self.options, self.device, self.task = network, average_network, options, device, task
+    def __init__(
+        self,
+        network: nn.Module,
+        average_network: nn.Module,
+        importance: torch.Tensor,
+        options: TrainingOptions,
+        device: torch.device,
+        task: Task,
+    ):
+        self.network, self.average_network, self.options, self.device, self.task = (
+            network,
+            average_network,
+            options,
+            device,
+            task,
+        )
         network.to(device, memory_format=torch.channels_last).train()
         self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
@@ -192,13 +238,28 @@ class Run:
         """Measure the averaged network on held-out people, by what it is told."""
         self.average_network.load_state_dict(self.average.state)
         self.average_network.to(self.device).eval()
-        for evidence, v2v in self.task.validate(self.average_network, held_out, self.options.size_at(self.progress)).items():
-            append(table, **self.position, evidence=evidence, **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)})
-            say(f"step {self.step}, {self.samples} samples, told {evidence}: V2V mm per iteration " + " ".join(f"{v:.1f}" for v in v2v))
+        for conditioning, v2v in self.task.validate(
+            self.average_network, held_out, self.options.size_at(self.progress)
+        ).items():
+            append(
+                table,
+                **self.position,
+                conditioning=conditioning,
+                **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)},
+            )
+            say(
+                f"step {self.step}, {self.samples} samples, told {conditioning}: V2V mm per iteration "
+                + " ".join(f"{v:.1f}" for v in v2v)
+            )
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "average": self.average.state, "average_count": self.average.count}
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state,
+            "average_count": self.average.count,
+        }
         torch.save({**state, "step": self.step, "samples": self.samples, "hours": self.hours}, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
@@ -211,7 +272,9 @@ class Run:
             self.network.load_state_dict(saved["network"])
             self.optimiser.load_state_dict(saved["optimiser"])
         except (KeyError, ValueError, RuntimeError):
-            raise UserError(f"{path} is another network's or another optimiser's checkpoint: choose another --out, and take its weights with --start-from.") from None
+            raise UserError(
+                f"{path} is another network's or another optimiser's checkpoint: choose another --out, and take its weights with --start-from."
+            ) from None
         self.average.state, self.average.count = saved["average"], saved["average_count"]
         self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
         log.info("resumed at step %d", self.step)
@@ -221,7 +284,9 @@ def wait_for_shards(shards: Shards, workers: list) -> None:
     """Take in what has been made; wait only if there is nothing at all."""
     while shards.refresh() == 0:
         if not any(w.is_alive() for w in workers):
-            raise UserError(f"There are no shards in {shards.folder}, and no worker that makes any; see --workers.", exit_code=1)
+            raise UserError(
+                f"There are no shards in {shards.folder}, and no worker that makes any; see --workers.", exit_code=1
+            )
         time.sleep(1)
 
 

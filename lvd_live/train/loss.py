@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.field import Field, Seen
+from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.field import Field
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,14 @@ def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor
     return (target - start).clamp(-clip, clip) if field.clip is None else field.squash(target - start)
 
 
-def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, importance: torch.Tensor, clip: float, options: LossOptions) -> tuple[torch.Tensor, torch.Tensor]:
+def descent_loss(
+    field: Field,
+    seen: CropFeatures,
+    vertices: torch.Tensor,
+    importance: torch.Tensor,
+    clip: float,
+    options: LossOptions,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Two terms, in crop units: (Eq. 5, own neighbourhood).
 
     seen: the crops, vertices (B, K, 3) the truth, importance (K,): what each counts, mean 1. Displacements are clipped component-wise at `clip`.
@@ -67,6 +75,8 @@ def descent_loss(field: Field, seen: Seen, vertices: torch.Tensor, importance: t
     underway = slice(round(options.underway * len(own)))
     with torch.no_grad():
         arrived = start[:, underway] + field.diagonal(start[:, underway], seen, own[underway])
-    start[:, underway] = arrived + torch.randn_like(arrived) * log_uniform((B, arrived.shape[1], 1), options.underway_spread, device)
+    start[:, underway] = arrived + torch.randn_like(arrived) * log_uniform(
+        (B, arrived.shape[1], 1), options.underway_spread, device
+    )
     error = field.diagonal(start, seen, own) - clipped_displacement(field, there, start, clip)
     return everyone, (error.abs() * importance[own, None]).mean()

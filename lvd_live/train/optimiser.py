@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from lvd_live.lvd.packed import has_bfloat16
+from lvd_live.lvd.runtime.onednn import has_bfloat16
 
 
 def is_matrix(name: str, parameter: torch.Tensor) -> bool:
@@ -63,7 +63,12 @@ class MuonAdamW:
         rest = [p for name, p in named.items() if not is_matrix(name, p)]
         decayed, free = ([p for p in rest if (p.ndim > 1) == matrix] for matrix in (True, False))
         self._muon = Muon(self._views, lr=rate, weight_decay=weight_decay)
-        self._adamw = torch.optim.AdamW([{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}], lr=rate, betas=(0.9, 0.99), fused=True)
+        self._adamw = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}],
+            lr=rate,
+            betas=(0.9, 0.99),
+            fused=True,
+        )
 
     def set_rate(self, rate: float) -> None:
         for group in self._muon.param_groups + self._adamw.param_groups:

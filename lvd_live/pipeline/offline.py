@@ -7,24 +7,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.errors import UserError
 from lvd_live.person.types import describe
-from lvd_live.session.files import check_writable, write_whole
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter
 from lvd_live.session.video import VideoWriter
-from lvd_live.threads import beside_the_finder, keep_to
+from lvd_live.storage.files import check_writable, write_whole
+from lvd_live.threads import limit_threads, network_threads
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,17 @@ def process(
     interrupted, failure = False, None
     total = getattr(source, "frame_count", None)
     pace = 0.2 if sys.stderr.isatty() else 5.0  # seconds between updates: a log file gets few
-    with logging_redirect_tqdm(), tqdm(total=total, unit="frame", file=sys.stderr, disable=progress is not True, dynamic_ncols=True, mininterval=pace) as bar:
+    with (
+        logging_redirect_tqdm(),
+        tqdm(
+            total=total,
+            unit="frame",
+            file=sys.stderr,
+            disable=progress is not True,
+            dynamic_ncols=True,
+            mininterval=pace,
+        ) as bar,
+    ):
         try:
             with contextlib.closing(ahead(source, run.find)) as found:
                 for frame, person in found:
@@ -105,7 +115,11 @@ def process(
     with _no_interrupt():
         summary = run.finish(interrupted=interrupted, failure=str(failure) if failure else None)
     if failure:
-        kept = f" The {summary.frames} frames before it are in {summary.output}." if summary.output else " Nothing was written."
+        kept = (
+            f" The {summary.frames} frames before it are in {summary.output}."
+            if summary.output
+            else " Nothing was written."
+        )
         raise UserError(str(failure) + kept, exit_code=failure.exit_code)
     return summary
 
@@ -118,7 +132,7 @@ def ahead(source: Iterable, find: Callable) -> Iterator[tuple]:
     if not hasattr(source, "frame_count"):
         yield from ((frame, find(frame)) for frame in source)
         return
-    keep_to(beside_the_finder())
+    limit_threads(network_threads())
     ready: queue.Queue = queue.Queue(AHEAD)
     stopped = threading.Event()
 
@@ -190,13 +204,22 @@ class _Run:
         self.rejected += person is not None and fit is None
         if fit is None:
             self.tracker.reset()
-        common = {"timestamp_ns": frame.timestamp_ns, "frame_index": frame.index, "image_size": (picture.shape[1], picture.shape[0])}
+        common = {
+            "timestamp_ns": frame.timestamp_ns,
+            "frame_index": frame.index,
+            "image_size": (picture.shape[1], picture.shape[0]),
+        }
         landmarks = None if person is None or not np.isfinite(person.landmarks).all() else person.landmarks
         if fit is None:
             self.writer.append(landmarks=landmarks, **common)
         else:
             self.writer.append(
-                vertices=fit.vertices, vertex_std=fit.vertex_std, intrinsics=fit.intrinsics, iterations=fit.iterations, landmarks=landmarks, **common
+                vertices=fit.vertices,
+                vertex_std=fit.vertex_std,
+                intrinsics=fit.intrinsics,
+                iterations=fit.iterations,
+                landmarks=landmarks,
+                **common,
             )
             self.tracked += 1
         if self.recorder is not None:
@@ -207,7 +230,11 @@ class _Run:
     def finish(self, *, interrupted: bool, failure: str | None) -> Summary:
         """Close every writer, keeping what is whole; the first failure in doing so is raised once all are closed."""
         seconds = time.monotonic() - self.started
-        facts = {name: getattr(self.source, name) for name in ("damaged", "skipped", "dropped") if getattr(self.source, name, None)}
+        facts = {
+            name: getattr(self.source, name)
+            for name in ("damaged", "skipped", "dropped")
+            if getattr(self.source, name, None)
+        }
         written, trouble = {}, []
         frames, failed = self.writer.frames, None
         ending = failure or ("interrupted" if interrupted else "complete")
@@ -246,7 +273,7 @@ class _Run:
             intrinsics = fit.intrinsics.copy()
             intrinsics[:2] *= scale
             intrinsics[:2, 2] += (scale - 1) / 2  # pixel centres stay on whole numbers
-            small = draw.overlay(small, fit.vertices, self.faces, intrinsics, self.opacity)
+            small = render.overlay(small, fit.vertices, self.faces, intrinsics, self.opacity)
         if self.sheet is not None:
             self.thumbnails.offer(small)
         if self.overlay is not None:
@@ -255,7 +282,7 @@ class _Run:
             self.video.write(small, None if self.independent else frame.timestamp_ns)
 
     def _write_sheet(self) -> None:
-        drawn = draw.contact_sheet(self.thumbnails.chosen(SHEET_PICTURES), columns=4)
+        drawn = render.contact_sheet(self.thumbnails.chosen(SHEET_PICTURES), columns=4)
         ok, data = cv2.imencode(".png", drawn[..., ::-1])
         if not ok:
             raise UserError(f"Could not write {self.sheet}: the picture could not be encoded.", exit_code=1)
@@ -271,7 +298,7 @@ class _Thumbnails:
 
     def offer(self, picture: np.ndarray) -> None:
         if self.seen % self.every == 0:
-            self.kept.append(draw.fit_into(picture, (320, 320), 24))
+            self.kept.append(render.fit_into(picture, (320, 320), 24))
             if len(self.kept) >= self.limit:
                 self.kept, self.every = self.kept[::2], self.every * 2
         self.seen += 1

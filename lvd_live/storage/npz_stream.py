@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import check_writable, is_disk_full, reason, sync_folder
+from lvd_live.storage.files import check_writable, is_disk_full, reason, sync_folder
 
 _RESERVE_STEP = 4 << 20
 _CHUNK = 1 << 20
-_NPY_HEADER = 192  # every growing member's header is padded to this length, so that the frame count can be filled in last
+_NPY_HEADER = (
+    192  # every growing member's header is padded to this length, so that the frame count can be filled in last
+)
 _DATE = (1 << 5) | 1  # 1 January 1980: the same frames give the same bytes
 
 
@@ -44,7 +46,9 @@ class NpzStream:
         self._done = (0, dict.fromkeys(self._rows, 0))  # frames, checksum of each array's bytes: replaced together
         self._reserved = 0
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:32]}.", suffix=".part", dir=self.path.absolute().parent))
+            self._folder = Path(
+                tempfile.mkdtemp(prefix=f".{self.path.name[:32]}.", suffix=".part", dir=self.path.absolute().parent)
+            )
             self._files = {name: open(self._folder / name, "w+b", buffering=0) for name in [*self._rows, "reserve"]}
             _write(self._files[self._main], bytes(self._main_offset))
             self._reserve(0)
@@ -190,7 +194,13 @@ def _npy_header(shape: tuple[int, ...], dtype: np.dtype, length: int) -> bytes:
 def _local_header(name: str, checksum: int, size: int) -> bytes:
     file = f"{name}.npy".encode()
     extra = struct.pack("<HHQQ", 1, 16, size, size)
-    return struct.pack("<4s5H3I2H", b"PK\x03\x04", 45, 0, 0, 0, _DATE, checksum, 2**32 - 1, 2**32 - 1, len(file), len(extra)) + file + extra
+    return (
+        struct.pack(
+            "<4s5H3I2H", b"PK\x03\x04", 45, 0, 0, 0, _DATE, checksum, 2**32 - 1, 2**32 - 1, len(file), len(extra)
+        )
+        + file
+        + extra
+    )
 
 
 def _directory(members: list[tuple[str, int, int, int]], start: int) -> bytes:
@@ -200,7 +210,26 @@ def _directory(members: list[tuple[str, int, int, int]], start: int) -> bytes:
     for name, checksum, size, offset in members:
         file = f"{name}.npy".encode()
         extra = struct.pack("<HHQQQ", 1, 24, size, size, offset)
-        entries += struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 45, 45, 0, 0, 0, _DATE, checksum, big, big, len(file), len(extra), 0, 0, 0, 0, big)
+        entries += struct.pack(
+            "<4s6H3I5H2I",
+            b"PK\x01\x02",
+            45,
+            45,
+            0,
+            0,
+            0,
+            _DATE,
+            checksum,
+            big,
+            big,
+            len(file),
+            len(extra),
+            0,
+            0,
+            0,
+            0,
+            big,
+        )
         entries += file + extra
     count = len(members)
     end64 = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(entries), start)

@@ -21,10 +21,10 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
-from lvd_live.threads import beside_the_finder, keep_to
+from lvd_live.threads import limit_threads, network_threads
 
 if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
-    from lvd_live.tracker import Fit, Tracker
+    from lvd_live.tracking.tracker import Fit, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,11 @@ class Statistics:
     @property
     def fits_per_second(self) -> float:
         recent = list(self.results)
-        return (len(recent) - 1) * 1e9 / (recent[-1][0] - recent[0][0]) if len(recent) > 1 and recent[-1][0] > recent[0][0] else 0.0
+        return (
+            (len(recent) - 1) * 1e9 / (recent[-1][0] - recent[0][0])
+            if len(recent) > 1 and recent[-1][0] > recent[0][0]
+            else 0.0
+        )
 
     @property
     def latency_ms(self) -> float:
@@ -119,8 +123,22 @@ class Pipeline:
     paused: capture waits; `step` lets one frame pass.
     """
 
-    def __init__(self, open_source: Callable, make_finder: Callable, make_tracker: Callable[[], Tracker], *, live: bool, stills: bool = False, on_result: Callable[[Result], None] = lambda _: None):
-        self._open_source, self._make_finder, self._make_tracker, self._on_result = open_source, make_finder, make_tracker, on_result
+    def __init__(
+        self,
+        open_source: Callable,
+        make_finder: Callable,
+        make_tracker: Callable[[], Tracker],
+        *,
+        live: bool,
+        stills: bool = False,
+        on_result: Callable[[Result], None] = lambda _: None,
+    ):
+        self._open_source, self._make_finder, self._make_tracker, self._on_result = (
+            open_source,
+            make_finder,
+            make_tracker,
+            on_result,
+        )
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.newest: Frame | None = None
         self.source = None
@@ -132,7 +150,10 @@ class Pipeline:
         self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
         self._forget = [threading.Event(), threading.Event()]  # finder, tracker
         self._go.set()
-        self._threads = [threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True) for work in (self._capture, self._find, self._fit)]
+        self._threads = [
+            threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
+            for work in (self._capture, self._find, self._fit)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -191,7 +212,9 @@ class Pipeline:
         self._stop.set()
         self._go.set()
         if self.live and self.source is not None:
-            threading.Thread(target=self.source.close, daemon=True).start()  # ends the wait for a picture; a driver that hangs must not hold the window
+            threading.Thread(
+                target=self.source.close, daemon=True
+            ).start()  # ends the wait for a picture; a driver that hangs must not hold the window
         for slot in (self._captured, self._found, self._fitted):
             slot.close()
         end = time.monotonic() + timeout_s
@@ -207,7 +230,10 @@ class Pipeline:
             self._failure = self._failure or str(error)
         except Exception as error:
             log.exception("the %s thread failed", threading.current_thread().name)
-            self._failure = self._failure or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
+            self._failure = (
+                self._failure
+                or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
+            )
         if self._failure:
             for slot in (self._captured, self._found):
                 slot.close()
@@ -266,7 +292,7 @@ class Pipeline:
         self._found.close()
 
     def _fit(self) -> None:
-        keep_to(beside_the_finder())
+        limit_threads(network_threads())
         self.tracker, shape = self._make_tracker(), None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
             if self._renew.is_set():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lvd_live.body.measure import Measurement
-    from lvd_live.tracker import Fit, Tracker
+    from lvd_live.tracking.tracker import Fit, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,10 @@ class Measurer:
                 continue
             began = time.monotonic()
             try:
-                fitted = fitter.fit(np.stack([f.vertices for f in fits]) * np.float32([1, -1, -1]), np.stack([f.vertex_std for f in fits]))
+                fitted = fitter.fit(
+                    np.stack([f.vertices for f in fits]) * np.float32([1, -1, -1]),
+                    np.stack([f.vertex_std for f in fits]),
+                )
                 self.latest = measure(fitter, fitted, self.tracker.height) if self._meshes else {}
             except Exception:  # a mesh that cannot be fitted must not end the measuring
                 log.warning("the meshes could not be measured", exc_info=True)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.field import Deferred
-from lvd_live.lvd.pyramid import pointwise, then
+from lvd_live.lvd.backbones.fpn import pointwise, then
+from lvd_live.lvd.features import LazyFeatureMap
 
 
 class NormReLU(nn.GroupNorm):
@@ -30,8 +30,12 @@ class Residual(nn.Module):
         widths = (c_out // 2, c_out // 4, c_out // 4)
         inputs = (c_in, *widths[:2])
         self.norms = nn.ModuleList(NormReLU(c) for c in inputs)
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in zip(inputs, widths, strict=True))
-        self.skip = nn.Identity() if c_in == c_out else nn.Sequential(NormReLU(c_in), nn.Conv2d(c_in, c_out, 1, bias=False))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in zip(inputs, widths, strict=True)
+        )
+        self.skip = (
+            nn.Identity() if c_in == c_out else nn.Sequential(NormReLU(c_in), nn.Conv2d(c_in, c_out, 1, bias=False))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         parts, y = [], x
@@ -46,7 +50,11 @@ def bicubic_matrix(n: int, device: torch.device, dtype: torch.dtype) -> torch.Te
     """(2n, n): n values in a row as 2n, bicubic, corners aligned."""
     identity = torch.eye(n, device=device)[None, :, :, None]
     with torch.inference_mode(False), torch.no_grad():
-        return F.interpolate(identity.clone(), size=(2 * n, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T.to(dtype).contiguous()
+        return (
+            F.interpolate(identity.clone(), size=(2 * n, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
+            .T.to(dtype)
+            .contiguous()
+        )
 
 
 def upsample(x: torch.Tensor) -> torch.Tensor:
@@ -77,21 +85,33 @@ class StackedHourglass(nn.Module):
 
     stride = 2
 
-    def __init__(self, c_in: int = 4, evidence: int = 0, context: int = 0, stacks: int = 4, width: int = 256, depth: int = 2):
+    def __init__(
+        self, c_in: int = 4, conditioning: int = 0, context: int = 0, stacks: int = 4, width: int = 256, depth: int = 2
+    ):
         super().__init__()
         self.channels, self.whole = stacks * width, 0
-        self.stem = nn.Sequential(nn.Conv2d(c_in, 64, 7, stride=2, padding=3), NormReLU(64), Residual(64, 128), Residual(128, 128), Residual(128, width))
-        self.evidence = nn.Conv2d(evidence, width, 1, bias=False) if evidence else None
+        self.stem = nn.Sequential(
+            nn.Conv2d(c_in, 64, 7, stride=2, padding=3),
+            NormReLU(64),
+            Residual(64, 128),
+            Residual(128, 128),
+            Residual(128, width),
+        )
+        self.conditioning = nn.Conv2d(conditioning, width, 1, bias=False) if conditioning else None
         self.hourglasses = nn.ModuleList(Hourglass(width, depth) for _ in range(stacks))
-        self.tails = nn.ModuleList(nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), NormReLU(width)) for _ in range(stacks))
+        self.tails = nn.ModuleList(
+            nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), NormReLU(width)) for _ in range(stacks)
+        )
         self.outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks))
         self.back_features = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
         self.back_outputs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(stacks - 1))
 
-    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
+    def forward(
+        self, picture: torch.Tensor, conditioning: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, None]:
         x = self.stem(picture)
-        if self.evidence is not None and evidence is not None:
-            x = x + self.evidence(evidence)
+        if self.conditioning is not None and conditioning is not None:
+            x = x + self.conditioning(conditioning)
         features = []
         for i, (hourglass, tail, output) in enumerate(zip(self.hourglasses, self.tails, self.outputs, strict=True)):
             y = tail(hourglass(x))
@@ -116,25 +136,44 @@ class Absorbed(nn.Module):
     def __init__(self, stacked: StackedHourglass, weight: torch.Tensor):
         super().__init__()
         self.channels, self.deferred = len(weight), False
-        self.stem, self.evidence, self.hourglasses, self.tails = stacked.stem, stacked.evidence, stacked.hourglasses, stacked.tails
-        outputs = [then(output, part) for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True)]
+        self.stem, self.conditioning, self.hourglasses, self.tails = (
+            stacked.stem,
+            stacked.conditioning,
+            stacked.hourglasses,
+            stacked.tails,
+        )
+        outputs = [
+            then(output, part)
+            for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True)
+        ]
         self.last = nn.Linear(weight.shape[1], len(weight))
-        self.last.weight, self.last.bias = nn.Parameter(torch.cat([o.weight.flatten(1) for o in outputs], 1)), nn.Parameter(sum(o.bias for o in outputs))
+        self.last.weight, self.last.bias = (
+            nn.Parameter(torch.cat([o.weight.flatten(1) for o in outputs], 1)),
+            nn.Parameter(sum(o.bias for o in outputs)),
+        )
         self.backs = nn.ModuleList()
         for output, from_features, from_output in zip(stacked.outputs, stacked.back_features, stacked.back_outputs):
             through = then(output, from_output.weight.detach().flatten(1))
-            merged = [(a + b).detach() for a, b in ((from_features.weight, through.weight), (from_features.bias + from_output.bias, through.bias))]
+            merged = [
+                (a + b).detach()
+                for a, b in (
+                    (from_features.weight, through.weight),
+                    (from_features.bias + from_output.bias, through.bias),
+                )
+            ]
             self.backs.append(pointwise(merged[0].flatten(1), merged[1]))
 
-    def forward(self, picture: torch.Tensor, evidence: torch.Tensor | None = None, context: torch.Tensor | None = None) -> tuple[torch.Tensor | Deferred, None]:
+    def forward(
+        self, picture: torch.Tensor, conditioning: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor | LazyFeatureMap, None]:
         x = self.stem(picture)
-        if self.evidence is not None and evidence is not None:
-            x = x + self.evidence(evidence)
+        if self.conditioning is not None and conditioning is not None:
+            x = x + self.conditioning(conditioning)
         tails = []
         for i, (hourglass, tail) in enumerate(zip(self.hourglasses, self.tails, strict=True)):
             tails.append(tail(hourglass(x)))
             if i < len(self.backs):
                 x = self.backs[i](tails[-1], plus=x)
         if self.deferred:
-            return Deferred(tuple(tails), self.last), None
+            return LazyFeatureMap(tuple(tails), self.last), None
         return F.conv2d(torch.cat(tails, 1), self.last.weight[..., None, None], self.last.bias), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lvd_live.person.crop import Crop
-from lvd_live.person.types import Features
+from lvd_live.person.types import DetectorFeatures
 
 HIPS = (23, 24)
 
@@ -14,7 +14,9 @@ def region_in_crop(T_mask_from_picture: np.ndarray, side: int, crop: Crop) -> np
     """Where the finder's maps lie: (2, 3) float32, from the crop frame (y up) to the square that a side × side mask covers, -1..1 along both sides, y down."""
     T = np.asarray(T_mask_from_picture, np.float64)
     linear = T[:, :2] * (crop.half, -crop.half)
-    return np.column_stack([2 * linear / side, (2 * (T[:, :2] @ crop.centre + T[:, 2]) + 1) / side - 1]).astype(np.float32)
+    return np.column_stack([2 * linear / side, (2 * (T[:, :2] @ crop.centre + T[:, 2]) + 1) / side - 1]).astype(
+        np.float32
+    )
 
 
 def landmarks_in_crop(landmarks: np.ndarray, world: np.ndarray, crop: Crop) -> np.ndarray:
@@ -30,6 +32,9 @@ def landmarks_in_crop(landmarks: np.ndarray, world: np.ndarray, crop: Crop) -> n
     return np.nan_to_num(np.clip(out, -4, 4)).astype(np.float32)
 
 
-def pack(features: Features) -> tuple[np.ndarray, np.ndarray]:
+def pack(features: DetectorFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Feature maps as the network takes them: uint8, 0..255 for 0..18 (fine, a sum of three ReLU6) and 0..6 (coarse, a ReLU6)."""
-    return tuple(np.clip(m * (255 / top) + 0.5, 0, 255).astype(np.uint8) for m, top in ((features.fine, 18.0), (features.coarse, 6.0)))
+    return tuple(
+        np.clip(m * (255 / top) + 0.5, 0, 255).astype(np.uint8)
+        for m, top in ((features.fine, 18.0), (features.coarse, 6.0))
+    )

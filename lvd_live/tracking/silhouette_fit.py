@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from lvd_live import draw
+from lvd_live import render
 from lvd_live.body.model import BodyModel
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
@@ -27,10 +27,12 @@ RIM = 0.025  # half crops: vertices so near the drawn outline lie on it
 EDGE = 0.03  # half crops: so near the crop's edge, or the picture's, a mask has no outline
 COLD, WARM = 3, 1  # times that the mesh is drawn
 STEPS = 2  # toward the mask, each time
-_one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products as small as these only wait for each other's threads
+_one_thread = ThreadpoolController().wrap(
+    limits=1, user_api="blas"
+)  # products as small as these only wait for each other's threads
 
 
-class Outline:
+class SilhouetteFit:
     """Brings a body's limbs onto a mask. Remembers by how much, where the next frame begins."""
 
     def __init__(self, body: BodyModel):
@@ -49,22 +51,34 @@ class Outline:
         self._shifts: np.ndarray | None = None  # (24, 3), half crops: x, y, and outward
 
     @_one_thread
-    def __call__(self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> np.ndarray:
+    def __call__(
+        self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
+    ) -> np.ndarray:
         """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices, moved."""
         low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
         rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
-        inside, outward = distance_inside(mask > 127), draw.vertex_normals(vertices, self._faces)
+        inside, outward = distance_inside(mask > 127), render.vertex_normals(vertices, self._faces)
         for _ in range(rounds):
             shifts = self._solve(vertices, outward, shifts, inside, low, high)
         self._shifts = shifts
         return shifted(vertices, outward, self._weights, shifts)
 
-    def _solve(self, vertices: np.ndarray, outward: np.ndarray, shifts: np.ndarray, inside: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    def _solve(
+        self,
+        vertices: np.ndarray,
+        outward: np.ndarray,
+        shifts: np.ndarray,
+        inside: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> np.ndarray:
         """Better shifts and swells of the bones than `shifts`, (24, 3). outward (N, 3): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are.
 
         The mesh is drawn once. While it goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way is out are read in the drawing alone.
         """
-        drawn = distance_inside(drawn_in_crop(shifted(vertices, outward, self._weights, shifts), self._faces, len(inside)))
+        drawn = distance_inside(
+            drawn_in_crop(shifted(vertices, outward, self._weights, shifts), self._faces, len(inside))
+        )
         slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (len(inside) / 2))
         vertices, outward, weights = vertices[self._some], outward[self._some], self._weights[self._some]
         points = shifted(vertices, outward, weights, shifts)[:, :2]
@@ -72,7 +86,13 @@ class Outline:
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
         counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (points > low).all(1) & (points < high).all(1)
-        vertices, outward, weights, depth, normal = vertices[counts], outward[counts], weights[counts], depth[counts], normal[counts] / length[counts, None]
+        vertices, outward, weights, depth, normal = (
+            vertices[counts],
+            outward[counts],
+            weights[counts],
+            depth[counts],
+            normal[counts] / length[counts, None],
+        )
         along = np.column_stack([normal, (normal * outward[:, :2]).sum(1)])
         rows = (weights[:, :, None] * along[:, None]).reshape(len(depth), -1)
         on_outline = np.exp(-((depth / RIM) ** 2))
@@ -81,9 +101,14 @@ class Outline:
             trust = on_outline * (1 - (gap / REACH) ** 2)
             if not trust.any():
                 break
-            weighted = rows * (trust * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
+            weighted = (
+                rows
+                * (trust * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
+            )
             prior = self._smooth * (trust.sum() / 24)
-            shifts = shifts + np.linalg.solve(weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()).reshape(shifts.shape)
+            shifts = shifts + np.linalg.solve(
+                weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()
+            ).reshape(shifts.shape)
         return shifts
 
 
@@ -98,17 +123,32 @@ def shifted(vertices: np.ndarray, outward: np.ndarray, weights: np.ndarray, shif
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
     """The pixels (size, size) bool of a crop that a mesh (N, 3), crop frame, covers."""
     half, flat = size / 2, np.ones(len(vertices), np.float32)
-    return draw.rasterise(vertices[:, :2] * [half, -half] + (half - 0.5), flat, faces, np.repeat(flat[:, None], 3, 1), (0, 0, size, size), closed=True)[0]
+    return render.rasterise(
+        vertices[:, :2] * [half, -half] + (half - 0.5),
+        flat,
+        faces,
+        np.repeat(flat[:, None], 3, 1),
+        (0, 0, size, size),
+        closed=True,
+    )[0]
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
     """How far within a mask (S, S) bool each pixel lies, half crops, float32; negative outside."""
     mask = mask.astype(np.uint8)
-    return (cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)) * np.float32(2 / len(mask))
+    return (cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)) * np.float32(
+        2 / len(mask)
+    )
 
 
 def read(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """A picture (S, S) or (S, S, C) float32 of the crop at points (P, 2), crop frame, bilinear: (P,) or (P, C)."""
     half = len(picture) / 2
     pixels = (points * [half, -half] + half - 0.5).astype(np.float32)
-    return cv2.remap(picture.astype(np.float32), pixels[None, :, 0], pixels[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    return cv2.remap(
+        picture.astype(np.float32),
+        pixels[None, :, 0],
+        pixels[None, :, 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )[0]

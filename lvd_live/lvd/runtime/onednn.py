@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.hourglass import Absorbed, NormReLU
-from lvd_live.lvd.pyramid import Block
+from lvd_live.lvd.backbones.fpn import Block
+from lvd_live.lvd.backbones.hourglass import Absorbed, NormReLU
 
 mkldnn = torch.ops.mkldnn
 
@@ -24,7 +24,11 @@ def available(device: torch.device) -> bool:
 
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else available(device) and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return (
+        torch.cuda.is_bf16_supported()
+        if device.type == "cuda"
+        else available(device) and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    )
 
 
 class Conv(nn.Module):
@@ -33,14 +37,23 @@ class Conv(nn.Module):
     def __init__(self, conv: nn.Conv2d, relu: bool):
         super().__init__()
         self.where = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
-        self.weight, self.bias, self.relu, self.packed = conv.weight.detach(), None if conv.bias is None else conv.bias.detach(), relu, None
+        self.weight, self.bias, self.relu, self.packed = (
+            conv.weight.detach(),
+            None if conv.bias is None else conv.bias.detach(),
+            relu,
+            None,
+        )
 
     def forward(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         if self.packed is None:
             self.packed, self.weight = mkldnn._reorder_convolution_weight(self.weight, *self.where, list(x.shape)), None
         if plus is None:
-            return mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.where, "relu" if self.relu else "none", [], "")
-        return mkldnn._convolution_pointwise_.binary(plus, x, self.packed, self.bias, *self.where, "add", 1.0, "relu" if self.relu else None, [], "")
+            return mkldnn._convolution_pointwise(
+                x, self.packed, self.bias, *self.where, "relu" if self.relu else "none", [], ""
+            )
+        return mkldnn._convolution_pointwise_.binary(
+            plus, x, self.packed, self.bias, *self.where, "add", 1.0, "relu" if self.relu else None, [], ""
+        )
 
 
 class Linear(nn.Module):
@@ -48,7 +61,11 @@ class Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear, relu: bool):
         super().__init__()
-        self.packed, self.bias, self.relu = mkldnn._reorder_linear_weight(linear.weight.detach()), linear.bias.detach(), relu
+        self.packed, self.bias, self.relu = (
+            mkldnn._reorder_linear_weight(linear.weight.detach()),
+            linear.bias.detach(),
+            relu,
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return mkldnn._linear_pointwise(x, self.packed, self.bias, "relu" if self.relu else "none", [], "")
@@ -59,7 +76,12 @@ class Norm(nn.Module):
 
     def __init__(self, norm: NormReLU):
         super().__init__()
-        self.groups, self.weight, self.bias, self.eps = norm.num_groups, norm.weight.detach(), norm.bias.detach(), norm.eps
+        self.groups, self.weight, self.bias, self.eps = (
+            norm.num_groups,
+            norm.weight.detach(),
+            norm.bias.detach(),
+            norm.eps,
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.group_norm(x, self.groups, self.weight, self.bias, self.eps)

@@ -12,13 +12,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lvd_live.errors import UserError
-from lvd_live.lvd import packed
 from lvd_live.lvd.descent import Descent, descend
-from lvd_live.lvd.engines import ENGINES, fastest
-from lvd_live.lvd.exported import Exported
-from lvd_live.lvd.field import Folded, FoldedField
+from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
+from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.runtime import onednn
+from lvd_live.lvd.runtime.autoselect import ENGINES, fastest
+from lvd_live.lvd.runtime.onnx import OnnxBackbone
 from lvd_live.lvd.uncertainty import spread
-from lvd_live.lvd.network import LANDMARKS, LVD, Maps, network_input
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -53,7 +53,7 @@ class Runtime:
         if engine == "auto" and self.device.type == "cpu":
             engine = fastest(network, lambda name: Runtime(network, device="cpu", engine=name))
         elif engine == "auto":
-            engine = "bfloat16" if packed.has_bfloat16(self.device) else "float32"
+            engine = "bfloat16" if onednn.has_bfloat16(self.device) else "float32"
         if engine not in ENGINES:
             raise ValueError(f"engine must be auto or one of {', '.join(ENGINES)}, not {engine}")
         if engine == "onnxruntime" and self.device.type != "cpu":
@@ -69,16 +69,18 @@ class Runtime:
         self.network.backbone.to(self.dtype)
         self.field.dtype = self.dtype
         self.field.layer2.to(self.field.dtype)
-        if pack and packed.available(self.device):
+        if pack and onednn.available(self.device):
             keep_memory()
             try:
                 if engine != "onnxruntime":
-                    packed.pack(self.network.backbone)
-                self.field.layer2 = packed.pack(self.field.layer2)
+                    onednn.pack(self.network.backbone)
+                self.field.layer2 = onednn.pack(self.field.layer2)
             except RuntimeError as error:
-                raise UserError(f"This processor does not run the network in {engine}: choose another engine.") from error
+                raise UserError(
+                    f"This processor does not run the network in {engine}: choose another engine."
+                ) from error
         if engine == "onnxruntime":
-            self.network.backbone = Exported(self.network.backbone)
+            self.network.backbone = OnnxBackbone(self.network.backbone)
 
     @property
     def provider(self) -> str:
@@ -86,27 +88,48 @@ class Runtime:
         return "onnxruntime cpu float32" if self.engine == "onnxruntime" else f"torch {self.device.type} {self.engine}"
 
     @torch.inference_mode()
-    def see(self, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray | None = None, maps: tuple[np.ndarray, ...] | None = None) -> Folded:
-        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None, feature maps (see `Maps`) or None -> what `descend` reads."""
+    def encode(
+        self,
+        picture: np.ndarray,
+        mask: np.ndarray,
+        landmarks: np.ndarray | None = None,
+        maps: tuple[np.ndarray, ...] | None = None,
+    ) -> PreparedCrop:
+        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None, feature maps (see `AlignedFeatures`) or None -> what `descend` reads."""
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
-        told = None if maps is None else Maps(*(torch.from_numpy(m) for m in maps)).to(self.device)
-        return self.look(torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device), points, told)
+        told = None if maps is None else AlignedFeatures(*(torch.from_numpy(m) for m in maps)).to(self.device)
+        return self.encode_tensors(
+            torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device), points, told
+        )
 
-    def look(self, picture: torch.Tensor, mask: torch.Tensor, landmarks: torch.Tensor | None, maps: Maps | None) -> Folded:
-        """`see`, of what is on the device already; landmarks (B, L, 4) of `network.LANDMARKS` alone."""
-        return self.field.prepare(self.network.see(network_input(picture, mask).to(self.dtype), landmarks, maps))
+    def encode_tensors(
+        self, picture: torch.Tensor, mask: torch.Tensor, landmarks: torch.Tensor | None, maps: AlignedFeatures | None
+    ) -> PreparedCrop:
+        """`encode`, of what is on the device already; landmarks (B, L, 4) of `network.LANDMARKS` alone."""
+        return self.field.prepare(self.network.encode(network_input(picture, mask).to(self.dtype), landmarks, maps))
 
     @torch.inference_mode()
-    def descend(self, folded: Folded, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0) -> Descent:
+    def descend(
+        self, prepared: PreparedCrop, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0
+    ) -> Descent:
         """Descend from `start` (B, K, 3), or from the crop's centre where it is None. See `descent.descend`."""
         if start is None:
-            start = torch.zeros(len(folded), 3, device=self.device)
-        return descend(self.field, folded, start, iterations=iterations, tolerance=tolerance, relaxation=self.network.preset.relaxation)
+            start = torch.zeros(len(prepared), 3, device=self.device)
+        return descend(
+            self.field,
+            prepared,
+            start,
+            iterations=iterations,
+            tolerance=tolerance,
+            relaxation=self.network.preset.relaxation,
+        )
 
     @torch.inference_mode()
-    def uncertainty(self, folded: Folded, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def uncertainty(
+        self, prepared: PreparedCrop, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
         """See `uncertainty.spread`."""
-        return spread(self.field, folded, vertices, offsets, targets)
+        return spread(self.field, prepared, vertices, offsets, targets)
 
     @torch.inference_mode()
     def dense(self, vertices: torch.Tensor) -> np.ndarray:

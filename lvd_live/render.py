@@ -46,7 +46,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     normals = np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
     count = len(faces)
     incidence = sparse.csr_matrix(
-        (np.ones(3 * count, np.float32), np.asarray(faces, np.int32).ravel(), np.arange(0, 3 * count + 1, 3)), shape=(count, len(vertices))
+        (np.ones(3 * count, np.float32), np.asarray(faces, np.int32).ravel(), np.arange(0, 3 * count + 1, 3)),
+        shape=(count, len(vertices)),
     )
     total = incidence.T @ normals
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
@@ -106,7 +107,10 @@ def fit_into(picture: np.ndarray, size: tuple[int, int], fill: int = 0) -> np.nd
     """`picture` (h,w,3) uint8 scaled to lie whole and centred in `size` = (width, height), the rest filled with `fill`."""
     width, height = size
     scale = min(width / picture.shape[1], height / picture.shape[0])
-    w, h = (min(max(round(side * scale), 1), limit) for side, limit in ((picture.shape[1], width), (picture.shape[0], height)))
+    w, h = (
+        min(max(round(side * scale), 1), limit)
+        for side, limit in ((picture.shape[1], width), (picture.shape[0], height))
+    )
     small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     result = np.full((height, width, 3), fill, np.uint8)
     top, left = (height - h) // 2, (width - w) // 2
@@ -176,7 +180,9 @@ def rasterise(pixels, depths, faces, colours, box, *, closed=False):
     """
     left, top, right, bottom = box
     width, height = right - left, bottom - top
-    focal = height / 2.0  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward
+    focal = (
+        height / 2.0
+    )  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward
     points = np.empty((len(pixels), 3), np.float32)
     points[:, 0] = (pixels[:, 0] - left - (width - 1) / 2.0) / focal * depths
     points[:, 1] = -(pixels[:, 1] - top - (height - 1) / 2.0) / focal * depths

@@ -23,7 +23,11 @@ class Level:
         return 1000 / (2 * math.pi * self.picture[0])
 
 
-LEVELS: dict[str, Level | None] = {"off": None, "low": Level((3.0, 15.0), (1.0, 4.0)), "high": Level((1.5, 3.0), (0.5, 0.6))}
+LEVELS: dict[str, Level | None] = {
+    "off": None,
+    "low": Level((3.0, 15.0), (1.0, 4.0)),
+    "high": Level((1.5, 3.0), (0.5, 0.6)),
+}
 
 
 class OneEuro:
@@ -34,7 +38,9 @@ class OneEuro:
     """
 
     def __init__(self, level: Level):
-        self._cutoff, self._slope = (np.array([p, p, d], np.float32) for p, d in zip(level.picture, level.depth, strict=True))
+        self._cutoff, self._slope = (
+            np.array([p, p, d], np.float32) for p, d in zip(level.picture, level.depth, strict=True)
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -47,7 +53,9 @@ class OneEuro:
             self._value, self._speed = value, np.zeros_like(value[:, :2])
         else:
             seconds = (time_ns - self._time_ns) / 1e9
-            self._speed = self._speed + _weight(DERIVATIVE_CUTOFF, seconds) * ((value - self._last)[:, :2] / seconds - self._speed)
+            self._speed = self._speed + _weight(DERIVATIVE_CUTOFF, seconds) * (
+                (value - self._last)[:, :2] / seconds - self._speed
+            )
             cutoff = self._cutoff + self._slope * np.linalg.norm(self._speed, axis=1, keepdims=True)
             self._value = self._value + _weight(cutoff, seconds) * (value - self._value)
         self._time_ns, self._last = time_ns, value

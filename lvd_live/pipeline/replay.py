@@ -52,7 +52,9 @@ class SessionSource:
         return (frame for _, frame in self.session.frames())
 
 
-def compare(vertices_a, tracked_a: np.ndarray, index_a: np.ndarray, vertices_b, tracked_b: np.ndarray, index_b: np.ndarray) -> Deviation:
+def compare(
+    vertices_a, tracked_a: np.ndarray, index_a: np.ndarray, vertices_b, tracked_b: np.ndarray, index_b: np.ndarray
+) -> Deviation:
     """Compare two fits frame by frame: vertices (F, N, 3) metres, tracked (F,) bool, and frame_index (F,), by which frames are matched."""
     _, a, b = np.intersect1d(index_a, index_b, return_indices=True)
     both = np.flatnonzero(tracked_a[a] & tracked_b[b])
@@ -65,22 +67,36 @@ def compare(vertices_a, tracked_a: np.ndarray, index_a: np.ndarray, vertices_b, 
         distances.append(1000 * np.linalg.norm(difference, axis=1).astype(np.float32))
         aligned += 1000 * float(np.linalg.norm(difference - difference.mean(0), axis=1).mean())
     flat = np.concatenate(distances)
-    return Deviation(len(both), one, float(flat.mean()), float(np.percentile(flat, 95)), float(flat.max()), aligned / len(both))
+    return Deviation(
+        len(both), one, float(flat.mean()), float(np.percentile(flat, 95)), float(flat.max()), aligned / len(both)
+    )
 
 
 def replay(session: Session, finder, tracker, output: Path) -> None:
     """Track the session's video with `finder` and `tracker` into a sequence at `output`. Raises UserError."""
-    from lvd_live.offline import process
+    from lvd_live.pipeline.offline import process
 
     process(SessionSource(session), finder, tracker, output=output, meta={"source": session.path.name, "replay": True})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The tool. Raises UserError."""
-    parser = Parser(prog="python -m lvd_live replay", description="Track a session's video again and say how far the new meshes are from the stored ones.")
+    parser = Parser(
+        prog="python -m lvd_live replay",
+        description="Track a session's video again and say how far the new meshes are from the stored ones.",
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the session's folder")
-    parser.add_argument("--write", action="store_true", help=f"keep the new meshes as {KEPT} in the session's folder; later replays are compared with them too")
-    parser.add_argument("--body", type=Path, metavar="FILE", help="the body file, where the session was recorded with another than the bundled one")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"keep the new meshes as {KEPT} in the session's folder; later replays are compared with them too",
+    )
+    parser.add_argument(
+        "--body",
+        type=Path,
+        metavar="FILE",
+        help="the body file, where the session was recorded with another than the bundled one",
+    )
     options = parser.parse_args(argv)
     session = open_session(options.folder)
     finder, tracker = _as_recorded(session, options.body)
@@ -90,9 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         fresh = Path(scratch) / KEPT
         replay(session, finder, tracker, fresh)
         new = load_sequence(fresh)
-        lines = [f"against the recording (made from the camera's own pictures; the video is compressed): {_against(session, new)}"]
+        lines = [
+            f"against the recording (made from the camera's own pictures; the video is compressed): {_against(session, new)}"
+        ]
         if earlier is not None:
-            lines.append(f"against {KEPT} (an earlier replay, on {_provider(earlier.meta)}; now on {_provider(new.meta)}): {_against(earlier, new)}")
+            lines.append(
+                f"against {KEPT} (an earlier replay, on {_provider(earlier.meta)}; now on {_provider(new.meta)}): {_against(earlier, new)}"
+            )
         if options.write:
             del earlier
             fresh.replace(kept)
@@ -104,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _against(old, new) -> Deviation:
     if old.vertices.shape[1:] != new.vertices.shape[1:]:
-        raise UserError(f"The stored mesh has {old.vertices.shape[1]} vertices, the tracker's {new.vertices.shape[1]}.", exit_code=1)
+        raise UserError(
+            f"The stored mesh has {old.vertices.shape[1]} vertices, the tracker's {new.vertices.shape[1]}.", exit_code=1
+        )
     return compare(old.vertices, old.tracked, old.frame_index, new.vertices, new.tracked, new.frame_index)
 
 
@@ -115,14 +137,14 @@ def _provider(meta) -> str:
 
 def _as_recorded(session: Session, body: Path | None):
     """Finder and tracker with the options that the session remembers. Raises UserError where it does not say."""
-    from lvd_live.lvd.network import EVIDENCE, PRESETS
+    from lvd_live.lvd.network import CONDITIONING, PRESETS
     from lvd_live.person import BlazePoseFinder, MediaPipeFinder
-    from lvd_live.tracker import Tracker
+    from lvd_live.tracking.tracker import Tracker
 
     told, person = (value if isinstance(value := session.meta.get(key), dict) else {} for key in ("tracker", "person"))
     allowed = {
         "preset": lambda value: value in tuple(PRESETS),
-        "evidence": lambda value: value in EVIDENCE,
+        "conditioning": lambda value: value in CONDITIONING,
         "fov_degrees": lambda value: isinstance(value, (int, float)) and 5 <= value <= 150,
         "height": lambda value: value is None or (isinstance(value, (int, float)) and 0.5 <= value <= 2.6),
         "iterations": lambda value: value is None or (isinstance(value, int) and 1 <= value <= 8),
@@ -135,9 +157,15 @@ def _as_recorded(session: Session, body: Path | None):
     options["iterations"] = None if options["iterations"] == "auto" else options["iterations"]
     for name, fits in allowed.items():
         if not fits(options[name]):
-            raise UserError(f"{session.path} does not say how it was tracked ({name}), so it cannot be tracked again in the same way.")
+            raise UserError(
+                f"{session.path} does not say how it was tracked ({name}), so it cannot be tracked again in the same way."
+            )
     tracker = Tracker.load(body=body, **options)
     if tracker.describe()["weights"] != told.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
-    finder = MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task") if person.get("finder") == "MediaPipeFinder" else BlazePoseFinder(MODELS / "blazepose")
+    finder = (
+        MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
+        if person.get("finder") == "MediaPipeFinder"
+        else BlazePoseFinder(MODELS / "blazepose")
+    )
     return finder, tracker

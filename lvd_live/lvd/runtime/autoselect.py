@@ -17,12 +17,12 @@ import platformdirs
 import torch
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import write_whole
-from lvd_live.threads import beside_the_finder
+from lvd_live.storage.files import write_whole
+from lvd_live.threads import network_threads
 
 if TYPE_CHECKING:
     from lvd_live.lvd.network import LVD
-    from lvd_live.lvd.runtime import Runtime
+    from lvd_live.lvd.runtime.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,16 @@ def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
     """One of ENGINES. make: the network's runtime on the CPU by an engine's name."""
     path = platformdirs.user_cache_path("lvd_live") / "engines.json"
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
-    facts = repr((sorted(torch.cpu.get_capabilities().items()), torch.__version__, onnxruntime.__version__, beside_the_finder(), network.preset.size, shapes))
+    facts = repr(
+        (
+            sorted(torch.cpu.get_capabilities().items()),
+            torch.__version__,
+            onnxruntime.__version__,
+            network_threads(),
+            network.preset.size,
+            shapes,
+        )
+    )
     key = hashlib.sha256(facts.encode()).hexdigest()[:20]
     known = read(path)
     if key not in known:
@@ -50,20 +59,29 @@ def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
 
 
 def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
-    """Milliseconds, at best, that `Runtime.see` takes beside the finder, by engine; those that do not work here are left out."""
+    """Milliseconds, at best, that `Runtime.encode` takes beside the finder, by engine; those that do not work here are left out."""
     from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 
     size = min(SIZE, network.preset.size)
-    maps = np.zeros((1, FINE_CHANNELS, 32, 32), np.uint8), np.zeros((1, COARSE_CHANNELS, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
-    crop = np.full((1, size, size, 3), 100, np.uint8), np.full((1, size, size), 255, np.uint8), np.zeros((1, 33, 4), np.float32), maps
+    maps = (
+        np.zeros((1, FINE_CHANNELS, 32, 32), np.uint8),
+        np.zeros((1, COARSE_CHANNELS, 8, 8), np.uint8),
+        np.eye(2, 3, dtype=np.float32)[None],
+    )
+    crop = (
+        np.full((1, size, size, 3), 100, np.uint8),
+        np.full((1, size, size), 255, np.uint8),
+        np.zeros((1, 33, 4), np.float32),
+        maps,
+    )
     threads = torch.get_num_threads()
-    torch.set_num_threads(beside_the_finder())
+    torch.set_num_threads(network_threads())
     try:
         runtimes = {}
         for name in ENGINES:
             try:
                 runtimes[name] = make(name)
-                runtimes[name].see(*crop)  # whatever is made once
+                runtimes[name].encode(*crop)  # whatever is made once
             except Exception as error:
                 log.debug("%s does not run here: %s", name, error)
                 runtimes.pop(name, None)
@@ -71,7 +89,7 @@ def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
         while True:
             for name, runtime in runtimes.items():
                 began = time.perf_counter()
-                runtime.see(*crop)
+                runtime.encode(*crop)
                 times[name] = min(times[name], 1000 * (time.perf_counter() - began))
             if time.perf_counter() > end:
                 return times
@@ -84,6 +102,10 @@ def read(path: Path) -> dict[str, dict[str, float]]:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(LONGEST))
-        return {key: times for key, times in found.items() if times and times.keys() <= set(ENGINES) and all(0 < ms < 1e6 for ms in times.values())}
+        return {
+            key: times
+            for key, times in found.items()
+            if times and times.keys() <= set(ENGINES) and all(0 < ms < 1e6 for ms in times.values())
+        }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

@@ -31,7 +31,10 @@ class Camera:
     @classmethod
     def of_picture(cls, width: int, height: int, fov_degrees: float = DEFAULT_FOV) -> Camera:
         """The camera of a picture with a stated field of view across its longer side."""
-        return cls(max(width, height) / 2 / math.tan(math.radians(fov_degrees) / 2), np.array([(width - 1) / 2, (height - 1) / 2]))
+        return cls(
+            max(width, height) / 2 / math.tan(math.radians(fov_degrees) / 2),
+            np.array([(width - 1) / 2, (height - 1) / 2]),
+        )
 
     @property
     def intrinsics(self) -> np.ndarray:
@@ -42,7 +45,10 @@ class Camera:
 def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float = 1.0) -> np.ndarray:
     """Crop frame (..., 3) -> camera frame (..., 3) metres, same dtype, for a pelvis `distance` metres away. Everything scales with `distance`."""
     k = crop.half / camera.focal
-    scale, shift = np.array([k, -k], vertices.dtype), ((crop.centre - camera.centre) / camera.focal).astype(vertices.dtype)
+    scale, shift = (
+        np.array([k, -k], vertices.dtype),
+        ((crop.centre - camera.centre) / camera.focal).astype(vertices.dtype),
+    )
     d = distance * np.maximum(1 - vertices[..., 2:] * k, NEAR)
     return np.concatenate([(vertices[..., :2] * scale + shift) * d, d], -1)
 
@@ -60,7 +66,9 @@ def carried_along(vertices: np.ndarray, before: np.ndarray, after: np.ndarray) -
     Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the motion in depth, which the finder sees less surely, half is taken:
     on real clips a mesh so carried needed fewer iterations than with all or none of it.
     """
-    squared = ((vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)).clip(0) + NEAREST**2
+    squared = ((vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)).clip(
+        0
+    ) + NEAREST**2
     weights = np.minimum(before[:, 3], after[:, 3]) / squared**2
     motion = (after - before)[:, :3] * (1.0, 1.0, 0.5)
     return (vertices + weights @ motion / (weights.sum(-1, keepdims=True) + 1e-6)).astype(vertices.dtype)

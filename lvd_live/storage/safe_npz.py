@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.session.files import look_up
+from lvd_live.storage.files import look_up
 
 _MEMBERS_MAX = 256
 _RATIO_MAX = 100  # unpacked bytes per packed byte, beyond the first _RATIO_FREE bytes
@@ -68,7 +68,16 @@ class SafeNpz:
                     self.members[name] = self._check_member(name, infos[name], spec)
                 elif spec.required:
                     raise self._refusal(f"it holds no {name!r}")
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, zipfile.zlib.error, OSError, EOFError, struct.error, NotImplementedError, UnicodeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zipfile.LargeZipFile,
+            zipfile.zlib.error,
+            OSError,
+            EOFError,
+            struct.error,
+            NotImplementedError,
+            UnicodeError,
+        ) as error:
             self._file.close()
             raise self._refusal("it is not a whole .npz file (cut, damaged, or of another kind)") from error
         except (UserError, ValueError, OverflowError, RuntimeError) as error:
@@ -140,7 +149,9 @@ class SafeNpz:
             if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
                 raise self._refusal(f"{info.filename!r} declares a size that it does not have")
             if info.file_size > _RATIO_FREE + _RATIO_MAX * info.compress_size:
-                raise self._refusal(f"{info.filename!r} would unpack to {info.file_size >> 20} MiB from {info.compress_size >> 10} KiB")
+                raise self._refusal(
+                    f"{info.filename!r} would unpack to {info.file_size >> 20} MiB from {info.compress_size >> 10} KiB"
+                )
         if len({info.filename for info in infos}) != len(infos):
             raise self._refusal("it holds the same array twice")
         if sum(info.compress_size for info in infos) > os.fstat(self._file.fileno()).st_size:
@@ -152,7 +163,9 @@ class SafeNpz:
             start = file.read(12)
             if start[:6] != b"\x93NUMPY" or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
                 raise self._refusal(f"{name!r} is not a NumPy array")
-            length = 10 + struct.unpack("<H", start[8:10])[0] if start[6] == 1 else 12 + struct.unpack("<I", start[8:12])[0]
+            length = (
+                10 + struct.unpack("<H", start[8:10])[0] if start[6] == 1 else 12 + struct.unpack("<I", start[8:12])[0]
+            )
             if length > _HEADER_MAX:
                 raise self._refusal(f"{name!r} has a header of {length} bytes")
             header = io.BytesIO(start[8:] + file.read(length - 12))
@@ -183,9 +196,14 @@ class SafeNpz:
             if len(pattern) != len(shape):
                 continue
             sizes = dict(self.sizes)
-            if all(sizes.setdefault(want, have) == have if isinstance(want, str) else want == have for want, have in zip(pattern, shape)):
+            if all(
+                sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
+                for want, have in zip(pattern, shape)
+            ):
                 self.sizes = sizes
                 return
-        known = {letter: size for letter, size in self.sizes.items() if any(letter in pattern for pattern in spec.shapes)}
+        known = {
+            letter: size for letter, size in self.sizes.items() if any(letter in pattern for pattern in spec.shapes)
+        }
         wanted = " or ".join("(" + ", ".join(map(str, pattern)) + ")" for pattern in spec.shapes)
         raise self._refusal(f"{name!r} has the shape {shape}, not {wanted}" + (f" with {known}" if known else ""))

@@ -21,7 +21,7 @@ from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
 from lvd_live.errors import UserError
-from lvd_live.session.files import reason
+from lvd_live.storage.files import reason
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,28 @@ PORT = 39539  # where VMC's performers send to
 DEFAULT = f"127.0.0.1:{PORT}"
 PACKET = 1400  # bytes: below what networks cut up
 LEARNING = 10  # frames that the person's shape and the floor are learnt from
-_LIMBS = {"hip": "UpperLeg", "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes", "collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand"}
-_TRUNK = {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck", "head": "Head"}
+_LIMBS = {
+    "hip": "UpperLeg",
+    "knee": "LowerLeg",
+    "ankle": "Foot",
+    "foot": "Toes",
+    "collar": "Shoulder",
+    "shoulder": "UpperArm",
+    "elbow": "LowerArm",
+    "wrist": "Hand",
+}
+_TRUNK = {
+    "pelvis": "Hips",
+    "spine1": "Spine",
+    "spine2": "Chest",
+    "spine3": "UpperChest",
+    "neck": "Neck",
+    "head": "Head",
+}
 UNITY = {
-    j: _TRUNK[name] if name in _TRUNK else name.split("_")[0].capitalize() + _LIMBS[name.split("_")[1]] for j, name in enumerate(JOINT_NAMES) if name.split("_")[-1] != "hand"
+    j: _TRUNK[name] if name in _TRUNK else name.split("_")[0].capitalize() + _LIMBS[name.split("_")[1]]
+    for j, name in enumerate(JOINT_NAMES)
+    if name.split("_")[-1] != "hand"
 }  # joint to Unity's HumanBodyBones
 
 
@@ -87,7 +105,12 @@ class VmcSender:
     def forget(self) -> None:
         """What comes may be another person, or of another size: learn shape and floor anew."""
         with self._ready:
-            self._slot, self._betas, self._seen, self._origin = None, np.zeros(self._fitter.n_betas, np.float32), [], None
+            self._slot, self._betas, self._seen, self._origin = (
+                None,
+                np.zeros(self._fitter.n_betas, np.float32),
+                [],
+                None,
+            )
 
     def close(self) -> None:
         """Send what is waiting, and end."""
@@ -128,7 +151,9 @@ class VmcSender:
         pelvis = joints[0] + fitted.transl[0]
         if self._origin is None:
             self._origin = np.array([pelvis[0], min(np.percentile(v[:, 1], 0.5) for v in self._seen), pelvis[2]])
-        return bundles(bones(fitted.pose[0], pelvis - self._origin, joints, self._fitter.parents), time.monotonic() - self._start)
+        return bundles(
+            bones(fitted.pose[0], pelvis - self._origin, joints, self._fitter.parents), time.monotonic() - self._start
+        )
 
 
 def follow(tracker, sender: VmcSender):
@@ -146,7 +171,9 @@ def follow(tracker, sender: VmcSender):
     return tracker
 
 
-def bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def bones(
+    pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Unity's bone names, each with its position (3,) metres and quaternion (4,) xyzw relative to its parent, in Unity's frame. pose (24, 3) axis-angle, pelvis (3,), joints (24, 3) at rest: ours, y up."""
     q = Rotation.from_rotvec(pose.astype(float)).as_quat() * [1, -1, -1, 1]
     offsets = np.concatenate([pelvis[None], joints[1:] - joints[parents[1:]]]) * [-1, 1, 1]
@@ -155,8 +182,15 @@ def bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.
 
 def bundles(pose: dict[str, tuple[np.ndarray, np.ndarray]], seconds: float) -> list[bytes]:
     """One frame as OSC bundles, each of at most PACKET bytes."""
-    messages = [osc("/VMC/Ext/OK", 1), osc("/VMC/Ext/T", float(seconds)), osc("/VMC/Ext/Root/Pos", "root", 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)]
-    messages += [osc("/VMC/Ext/Bone/Pos", name, *position.tolist(), *rotation.tolist()) for name, (position, rotation) in pose.items()]
+    messages = [
+        osc("/VMC/Ext/OK", 1),
+        osc("/VMC/Ext/T", float(seconds)),
+        osc("/VMC/Ext/Root/Pos", "root", 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+    ]
+    messages += [
+        osc("/VMC/Ext/Bone/Pos", name, *position.tolist(), *rotation.tolist())
+        for name, (position, rotation) in pose.items()
+    ]
     head = b"#bundle\0" + struct.pack(">Q", 1)  # 1: at once
     packets = [head]
     for message in messages:

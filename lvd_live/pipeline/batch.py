@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lvd_live import __version__
 from lvd_live.body.height import parse_height
 from lvd_live.errors import Parser, UserError
-from lvd_live.threads import keep_to
+from lvd_live.threads import limit_threads
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
 DIED = "The process that worked on it died (out of memory?); it runs again next time."
@@ -41,7 +41,11 @@ class Job:
     def made_of(self) -> dict:
         """What the sequence depends on: JSON values."""
         there = self.clip.stat()
-        return {"bytes": there.st_size, "modified_ns": there.st_mtime_ns, "options": {name: str(value) for name, value in self.options}}
+        return {
+            "bytes": there.st_size,
+            "modified_ns": there.st_mtime_ns,
+            "options": {name: str(value) for name, value in self.options},
+        }
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def _engine(options: tuple[tuple[str, object], ...]):
     """The finder and the tracker of this process."""
     from lvd_live.paths import MODELS
     from lvd_live.person import BlazePoseFinder
-    from lvd_live.tracker import Tracker
+    from lvd_live.tracking.tracker import Tracker
 
     return BlazePoseFinder(MODELS / "blazepose"), Tracker.load(uncertainty=8, **dict(options))
 
@@ -71,9 +75,11 @@ def track(job: Job) -> Outcome:
     return _track(job, lambda: _engine(job.options))
 
 
-def _track(job: Job, engine: Callable[[], tuple], progress: bool | Callable[[int, int | None], bool] = False) -> Outcome:
+def _track(
+    job: Job, engine: Callable[[], tuple], progress: bool | Callable[[int, int | None], bool] = False
+) -> Outcome:
     """`track` with the finder and the tracker that `engine` gives. progress: see `offline.process`."""
-    from lvd_live.offline import process
+    from lvd_live.pipeline.offline import process
     from lvd_live.sources import VideoSource
 
     try:
@@ -82,14 +88,27 @@ def _track(job: Job, engine: Callable[[], tuple], progress: bool | Callable[[int
         finder.reset()
         tracker.reset()
         with VideoSource(job.clip) as source:
-            summary = process(source, finder, tracker, output=job.output, progress=progress, meta={"source": job.clip.name, "version": __version__, "made_of": job.made_of})
+            summary = process(
+                source,
+                finder,
+                tracker,
+                output=job.output,
+                progress=progress,
+                meta={"source": job.clip.name, "version": __version__, "made_of": job.made_of},
+            )
     except UserError as error:
         return Outcome(job.clip, problem=str(error))
     except Exception as error:
         return Outcome(job.clip, problem=f"The program failed on it ({type(error).__name__}: {error}).")
     if summary.interrupted:
         raise KeyboardInterrupt
-    problem = (source.damaged or "") if summary.tracked else "Nobody was found." if not summary.rejected else "Somebody was seen, but the mesh did not settle."
+    problem = (
+        (source.damaged or "")
+        if summary.tracked
+        else "Nobody was found."
+        if not summary.rejected
+        else "Somebody was seen, but the mesh did not settle."
+    )
     return Outcome(job.clip, summary.frames, summary.tracked, summary.seconds, problem)
 
 
@@ -104,7 +123,14 @@ def finished(job: Job) -> Outcome | None:
     if sequence.meta.get("ending") != "complete" or sequence.meta.get("made_of") != job.made_of:
         return None
     tracked, seconds = int(sequence.tracked.sum()), sequence.meta.get("seconds")
-    return Outcome(job.clip, len(sequence.tracked), tracked, seconds if isinstance(seconds, float) else 0.0, str(sequence.meta.get("damaged") or "") if tracked else "Nobody was found.", before=True)
+    return Outcome(
+        job.clip,
+        len(sequence.tracked),
+        tracked,
+        seconds if isinstance(seconds, float) else 0.0,
+        str(sequence.meta.get("damaged") or "") if tracked else "Nobody was found.",
+        before=True,
+    )
 
 
 def run_processes(jobs: list[Job], count: int, work: Callable[[Job], Outcome] = track) -> Iterator[Outcome]:
@@ -148,7 +174,7 @@ def run_processes(jobs: list[Job], count: int, work: Callable[[Job], Outcome] = 
 def _one_thread() -> None:
     """A process's start: Ctrl-C counts while it works on a clip, and every library keeps to one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep_to(1)
+    limit_threads(1)
 
 
 def _interruptible(work: Callable[[Job], Outcome], job: Job) -> Outcome:
@@ -160,19 +186,26 @@ def _interruptible(work: Callable[[Job], Outcome], job: Job) -> Outcome:
 
 
 def run_together(jobs: list[Job], count: int) -> Iterator[Outcome]:
-    """Outcomes as they come, of `count` clips at a time, side by side in this process: a thread for each, one step of the network for all (see `Together`)."""
+    """Outcomes as they come, of `count` clips at a time, side by side in this process: a thread for each, one step of the network for all (see `BatchedSolver`)."""
     from lvd_live.paths import MODELS
     from lvd_live.person import BlazePoseFinder
-    from lvd_live.together import Together
+    from lvd_live.tracking.solver import BatchedSolver
 
     _, first = _engine(jobs[0].options)
-    together, stopped = Together(first.runtime, min(count, len(jobs)), perturbations=first.uncertainty), threading.Event()
+    together, stopped = (
+        BatchedSolver(first.runtime, min(count, len(jobs)), perturbations=first.uncertainty),
+        threading.Event(),
+    )
 
     def attend(job: Job) -> Outcome:
-        tracker = copy.deepcopy(first, {id(shared): shared for shared in (first.runtime, first.body)})  # the same network, its own last mesh
+        tracker = copy.deepcopy(
+            first, {id(shared): shared for shared in (first.runtime, first.body)}
+        )  # the same network, its own last mesh
         tracker.together = together
         with together.member():
-            return _track(job, lambda: (BlazePoseFinder(MODELS / "blazepose"), tracker), lambda *_: not stopped.is_set())
+            return _track(
+                job, lambda: (BlazePoseFinder(MODELS / "blazepose"), tracker), lambda *_: not stopped.is_set()
+            )
 
     with ThreadPoolExecutor(together.size) as pool:
         try:
@@ -206,7 +239,9 @@ def run_ray(jobs: list[Job], address: str, work: Callable[[Job], Outcome] = trac
             try:
                 yield ray.get(ready)
             except ray.exceptions.RayTaskError as error:
-                yield Outcome(job.clip, problem=f"The cluster could not work on it ({str(error.cause or error).splitlines()[0]}).")
+                yield Outcome(
+                    job.clip, problem=f"The cluster could not work on it ({str(error.cause or error).splitlines()[0]})."
+                )
             except ray.exceptions.RayError:
                 yield Outcome(job.clip, problem=DIED)
     finally:
@@ -215,7 +250,11 @@ def run_ray(jobs: list[Job], address: str, work: Callable[[Job], Outcome] = trac
 
 def find_jobs(folder: Path, out: Path, options: tuple[tuple[str, object], ...]) -> list[Job]:
     """One for every clip in a folder and the folders in it. The sequence keeps the clip's place and whole name: walk.mp4 and walk.mov do not meet."""
-    clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents)
+    clips = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents
+    )
     return [Job(clip, out / clip.relative_to(folder).with_name(clip.name + ".npz"), options) for clip in clips]
 
 
@@ -223,7 +262,9 @@ def table(outcomes: list[Outcome], folder: Path) -> str:
     lines = ["| clip | frames | tracked | s | frames/s | |", "|---|---|---|---|---|---|"]
     for o in sorted(outcomes, key=lambda o: o.clip):
         rate = f"{o.frames / o.seconds:.1f}" if o.seconds else ""
-        lines.append(f"| {o.clip.relative_to(folder)} | {o.frames} | {o.tracked} | {o.seconds:.1f} | {rate} | {o.problem or ('done before' if o.before else '')} |")
+        lines.append(
+            f"| {o.clip.relative_to(folder)} | {o.frames} | {o.tracked} | {o.seconds:.1f} | {rate} | {o.problem or ('done before' if o.before else '')} |"
+        )
     return "\n".join(lines)
 
 
@@ -231,14 +272,35 @@ def main(argv: list[str] | None = None) -> int:
     """The `batch` tool: 0 where every clip is whole and has its sequence, with somebody in it, 1 where some are or have not, 130 after Ctrl-C."""
     parser = Parser(prog="python -m lvd_live batch", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="clips, also in folders of its own")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="N clips side by side in one process, one step of the network (2 iterations) for all of them: for a GPU")
-    parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)')
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="N clips side by side in one process, one step of the network (2 iterations) for all of them: for a GPU",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help='run on a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)',
+    )
     parser.add_argument("--preset", default="live")
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
     parser.add_argument("--height", type=parse_height, metavar="M", help="everybody's height, such as 1.78 or 178cm")
-    parser.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "float32", "bfloat16", "onnxruntime"),
+        default="auto",
+        help="what runs the network on a CPU (default: the fastest here, measured once and remembered)",
+    )
     args = parser.parse_args(argv)
     if min(args.jobs, args.batch) < 1:
         raise UserError("--jobs and --batch must be at least 1.")
@@ -247,7 +309,12 @@ def main(argv: list[str] | None = None) -> int:
     if not args.folder.is_dir():
         raise UserError(f"There is no folder {args.folder}.")
     folder, out = args.folder.resolve(), args.out.resolve()
-    chosen = {"preset": args.preset, "weights": args.weights and args.weights.resolve(), "height": args.height, "engine": args.engine}
+    chosen = {
+        "preset": args.preset,
+        "weights": args.weights and args.weights.resolve(),
+        "height": args.height,
+        "engine": args.engine,
+    }
     jobs = find_jobs(folder, out, tuple((name, value) for name, value in chosen.items() if value is not None))
     if not jobs:
         raise UserError(f"There are no clips in {args.folder}: {', '.join(sorted(SUFFIXES))}.")
@@ -260,8 +327,17 @@ def main(argv: list[str] | None = None) -> int:
     left = [job for job in jobs if done[job.clip] is None]
     interrupted = False
     try:
-        running = run_ray(left, args.ray) if args.ray and left else run_together(left, args.batch) if args.batch > 1 and left else run_processes(left, args.jobs)
-        with contextlib.closing(running), tqdm(total=len(jobs), initial=len(outcomes), unit="clip", file=sys.stderr) as bar:
+        running = (
+            run_ray(left, args.ray)
+            if args.ray and left
+            else run_together(left, args.batch)
+            if args.batch > 1 and left
+            else run_processes(left, args.jobs)
+        )
+        with (
+            contextlib.closing(running),
+            tqdm(total=len(jobs), initial=len(outcomes), unit="clip", file=sys.stderr) as bar,
+        ):
             for outcome in running:
                 outcomes.append(outcome)
                 bar.update()
