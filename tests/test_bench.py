@@ -10,7 +10,8 @@ import torch
 from lvd_live.bench import cli, roofline, scaling, stages
 from lvd_live.bench.reference import Reference
 from lvd_live.errors import UserError
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.paths import DEMO, ROOT

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lvd_live.errors import UserError
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime import autoselect, onednn, onnx
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.person.onnx import make_session

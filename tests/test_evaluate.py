@@ -12,7 +12,8 @@ from lvd_live.evaluate.metrics import LIMBS, aligned_error, mean_distance, silho
 from lvd_live.evaluate.real import JOINTS_OF_LIMBS, inputs, mask_in_picture, person_height
 from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
 from lvd_live.evaluate.uncertainty import Pairs, calibrate
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.weights import annotate, load_network, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.person.types import Person

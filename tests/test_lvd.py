@@ -15,7 +15,8 @@ from lvd_live.lvd.descent import descend, descend_reference
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field, sample
 from lvd_live.lvd.folded_field import FoldedField, per_vertex_head
-from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, AlignedFeatures, landmark_maps, network_input, warp_map
+from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, landmark_maps, network_input, warp_map
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime import onednn
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.lvd.runtime.runtime import Runtime

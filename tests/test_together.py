@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder

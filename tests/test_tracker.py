@@ -7,7 +7,7 @@ import torch
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.lvd.descent import Descent
-from lvd_live.lvd.network import PRESETS
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.person.types import Person
 from lvd_live.render import project

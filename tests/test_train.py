@@ -17,7 +17,8 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.backbones.fpn import FPN
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field
-from lvd_live.lvd.network import LANDMARKS, LVD, PRESETS, warp_map
+from lvd_live.lvd.network import LANDMARKS, LVD, warp_map
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train import ablations, cli

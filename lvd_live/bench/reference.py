@@ -13,7 +13,8 @@ import torch
 
 from lvd_live.body.smpl_file import read_arrays
 from lvd_live.lvd.features import CropFeatures
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 
 ITERATIONS = 5  # of the published demo

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from lvd_live.bench.reference import timed
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.paths import MODELS

@@ -13,7 +13,7 @@ import numpy as np
 from lvd_live import render
 from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate.curve import plot
-from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.paths import MODELS
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.tracking.tracker import Tracker

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from lvd_live.errors import UserError
-from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING
 
 LABELS = {"all": "landmarks and feature maps", "maps": "feature maps", "picture": "picture and mask alone"}
 

@@ -10,7 +10,8 @@ from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.descent import descend
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.folded_field import FoldedField
-from lvd_live.lvd.network import CONDITIONING, LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
 

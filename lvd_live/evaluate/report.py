@@ -19,7 +19,7 @@ from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.real import TIGHT, inputs, mean, score
 from lvd_live.evaluate.steadiness import steadiness
 from lvd_live.evaluate.synthetic import YAWS, mean_body_error
-from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import POSES, Shards
 from lvd_live.synth.motion import PoseBank

@@ -11,7 +11,7 @@ import torch
 from lvd_live.body.model import BodyModel
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.metrics import aligned_error
-from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import PoseBank

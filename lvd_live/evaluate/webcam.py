@@ -12,7 +12,7 @@ from lvd_live.body.skeleton import JOINT
 from lvd_live.evaluate.experiments import CONVERGED, Method, by_descent
 from lvd_live.evaluate.held_out import EvalBatch, sights
 from lvd_live.evaluate.metrics import aligned_error
-from lvd_live.lvd.network import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.synth.dataset import Shards
 

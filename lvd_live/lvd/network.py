@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.backbones.fpn import FPN
-from lvd_live.lvd.backbones.hourglass import StackedHourglass
+from lvd_live.lvd.backbones import BACKBONES
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field
+from lvd_live.lvd.presets import Preset
 
 LANDMARKS = (
     0,
@@ -39,11 +39,6 @@ LANDMARKS = (
     31,
     32,
 )  # of BlazePose's 33: nose, ears, limbs, hands, feet
-CONDITIONING = (
-    "all",
-    "maps",
-    "picture",
-)  # what a network may be told of the person finder's opinion: landmarks and feature maps, feature maps alone, nothing
 HEAT_SIGMA = 0.05  # half crops
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 FINE_CHANNELS, COARSE_CHANNELS = 48, 288
@@ -60,34 +55,6 @@ class AlignedFeatures:
 
     def to(self, device: torch.device) -> AlignedFeatures:
         return AlignedFeatures(self.fine.to(device), self.coarse.to(device), self.region.to(device))
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How a network is built. size: the crop's side in pixels; vertices: what the head serves; clip: see `Field`.
-
-    backbone: a module made with (picture channels, evidence channels, context channels), with attributes `stride`, `channels` and `whole`; it maps a picture (B, 4, S, S), S a multiple of 32,
-    evidence maps (B, E, S/stride, S/stride) or None, and context maps (B, X, S/16, S/16) or None to features (B, channels, S/stride, S/stride) and a vector about the whole
-    picture (B, whole), None where whole is 0.
-    landmarks: it takes what the person finder knows as evidence, landmarks and feature maps. relaxation: see `descent.iterate`; over 1, a mesh that is nearly there arrives in fewer steps.
-    """
-
-    name: str
-    backbone: type[nn.Module]
-    size: int
-    vertices: int
-    hidden: int
-    clip: float | None
-    landmarks: bool
-    relaxation: float = 1.0
-
-
-PRESETS = {
-    "paper": Preset("paper", StackedHourglass, size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
-    "live": Preset(
-        "live", FPN, size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True, relaxation=1.2
-    ),  # 18 % of a body that fills 80 % of the crop
-}
 
 
 class LVD(nn.Module):
@@ -107,7 +74,8 @@ class LVD(nn.Module):
         self.preset = preset
         landmarks = len(LANDMARKS) if preset.landmarks else 0
         fine, coarse = (FINE_CHANNELS, COARSE_CHANNELS) if preset.landmarks else (0, 0)
-        self.backbone = preset.backbone(4, 2 * landmarks + fine, coarse)
+        make = BACKBONES[preset.backbone] if isinstance(preset.backbone, str) else preset.backbone
+        self.backbone = make(4, 2 * landmarks + fine, coarse)
         self.field = Field(
             self.backbone.channels, preset.hidden, preset.vertices, preset.clip, self.backbone.whole, landmarks
         )

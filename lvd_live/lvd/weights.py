@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lvd_live.errors import UserError
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 
 _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32}  # the body's, not learned
 

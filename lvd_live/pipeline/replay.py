@@ -137,7 +137,7 @@ def _provider(meta) -> str:
 
 def _as_recorded(session: Session, body: Path | None):
     """Finder and tracker with the options that the session remembers. Raises UserError where it does not say."""
-    from lvd_live.lvd.network import CONDITIONING, PRESETS
+    from lvd_live.lvd.presets import CONDITIONING, PRESETS
     from lvd_live.person import BlazePoseFinder, MediaPipeFinder
     from lvd_live.tracking.tracker import Tracker
 

@@ -15,7 +15,8 @@ import torch
 
 from lvd_live.errors import Parser, UserError
 from lvd_live.lvd.backbones.fpn import FPN
-from lvd_live.lvd.network import LVD, PRESETS, Preset
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS, Preset
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import draw_batch

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import Parser, UserError
-from lvd_live.lvd.network import LVD, PRESETS
+from lvd_live.lvd.network import LVD
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION, Regressor

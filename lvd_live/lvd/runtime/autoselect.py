@@ -17,6 +17,7 @@ import platformdirs
 import torch
 
 from lvd_live.errors import UserError
+from lvd_live.lvd.presets import ENGINES
 from lvd_live.storage.files import write_whole
 from lvd_live.threads import network_threads
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("float32", "bfloat16", "onnxruntime")  # see `Runtime`
 SIZE = 128  # pixels along the side of the crops that are timed, where the network's own are larger
 SECONDS = 0.2  # of measuring, and one round at least
 KEPT = 16  # networks and machines that are remembered

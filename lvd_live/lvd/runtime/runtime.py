@@ -15,8 +15,9 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.descent import Descent, descend
 from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.presets import ENGINES
 from lvd_live.lvd.runtime import onednn
-from lvd_live.lvd.runtime.autoselect import ENGINES, fastest
+from lvd_live.lvd.runtime.autoselect import fastest
 from lvd_live.lvd.runtime.onnx import OnnxBackbone
 from lvd_live.lvd.uncertainty import spread
 

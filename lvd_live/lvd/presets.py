@@ -1,0 +1,49 @@
+"""What can be chosen of the network, as plain data: importing this imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONDITIONING = ("all", "maps", "picture")
+"""What the network is given of the person finder's opinion: landmarks and detector features, detector features alone,
+or neither."""
+
+ENGINES = ("float32", "bfloat16", "onnxruntime")
+"""What can run the network on a CPU, see `runtime.runtime.Runtime`."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a network is built.
+
+    name : of the preset, and of its weights in models/weights.
+    backbone : a name in `backbones.BACKBONES`, or what makes a backbone (see there).
+    size : the crop's side, pixels.
+    vertices : N, how many vertices the head serves.
+    hidden : width of the field's layers.
+    clip : crop units, or None, see `field.Field`.
+    landmarks : whether the network takes conditioning, landmarks and detector features.
+    relaxation : ω of `descent.iterate`; over 1, a mesh that is nearly there arrives in fewer steps.
+    """
+
+    name: str
+    backbone: str | Callable[[int, int, int], nn.Module]
+    size: int
+    vertices: int
+    hidden: int
+    clip: float | None
+    landmarks: bool
+    relaxation: float = 1.0
+
+
+PRESETS = {
+    "live": Preset(
+        "live", "fpn", size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True, relaxation=1.2
+    ),  # the clip is 18 % of a body that fills 80 % of the crop
+    "paper": Preset("paper", "hourglass", size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
+}
