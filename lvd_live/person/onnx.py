@@ -44,6 +44,7 @@ def open_network(
 
 def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: int = 1) -> ort.InferenceSession:
     """A session for a network in memory, on the first of onnxruntime's providers that works. Raises onnxruntime's own errors."""
+    ort.disable_telemetry_events()  # Windows' own; for the rest see lvd_live/__init__.py
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
