@@ -39,6 +39,10 @@ class CameraSource:
     Raises UserError when the camera cannot be opened at first; later losses are waited out, and told by `state`.
     """
 
+    live, skipped = True, 0
+    damaged: str | None = None
+    frame_count: int | None = None
+
     def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS):
         self._address = (
             int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url

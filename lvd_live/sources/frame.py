@@ -20,11 +20,32 @@ class Frame:
 
 
 class Source(Protocol):
-    """What every source offers: `with source: for frame in source: ...`."""
+    """What every source offers: `with source: for frame in source: ...`.
+
+    live : a camera, whose frames come by themselves and are lost where nobody takes them; a file's wait.
+    fps : frames per second, None: not known. frame_count : how many are expected, None: not known.
+    dropped : frames that arrived and were not taken. skipped : pictures that could not be read.
+    damaged : the sentence that says what of a file could not be read, or None.
+    state : "running", or of a camera "stalled", "frozen", "reconnecting".
+    """
+
+    live: bool
+    damaged: str | None
+    dropped: int
+    skipped: int
+
+    @property
+    def fps(self) -> float | None: ...
+
+    @property
+    def frame_count(self) -> int | None: ...
+
+    @property
+    def state(self) -> str: ...
 
     def __enter__(self) -> Source: ...
 
-    def __exit__(self, *exception) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -35,6 +35,9 @@ class ImageSource:
     Raises UserError when there is no such file or folder, or no picture in it.
     """
 
+    live, dropped, state = False, 0, "running"
+    damaged: str | None = None
+
     def __init__(self, path: str | Path, fps: float = 30.0):
         self.path = Path(path)
         self.fps = fps

@@ -33,6 +33,8 @@ class VideoSource:
     Can be iterated again: it then starts at the beginning. Raises UserError when the file cannot be opened as a video.
     """
 
+    live, dropped, skipped, state = False, 0, 0, "running"
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.start_ns = 0
