@@ -1,7 +1,11 @@
-"""What runs the network is chosen by measurement, once, and remembered."""
+"""What runs the network is chosen by measurement, once, and kept."""
+
+from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -14,12 +18,13 @@ from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime import autoselect, onednn, onnx
 from lvd_live.lvd.runtime.runtime import Runtime
+from lvd_live.paths import MODELS, ROOT
 from lvd_live.person.onnx import make_session
 from lvd_live.threads import limit_threads, network_threads
 
 
 class Takes:
-    """A runtime that looks for so many milliseconds."""
+    """A runtime that encodes in so many milliseconds."""
 
     def __init__(self, ms):
         self.ms = ms
@@ -54,9 +59,8 @@ def test_the_fastest_that_works_is_taken(network, cache):
 
 def test_it_is_measured_once_for_each_network(network, cache, monkeypatch):
     measured = []
-    monkeypatch.setattr(
-        autoselect, "measure", lambda network, make: measured.append(network) or {"float32": 2.0, "bfloat16": 1.0}
-    )
+    times = {"float32": 2.0, "bfloat16": 1.0}
+    monkeypatch.setattr(autoselect, "measure", lambda network, make: measured.append(network) or times)
     assert [autoselect.fastest(network, None) for _ in range(3)] == ["bfloat16"] * 3 and len(measured) == 1
     other = LVD(replace(PRESETS["live"], vertices=61))
     assert autoselect.fastest(other, None) == "bfloat16" and measured == [network, other]
@@ -66,7 +70,7 @@ def test_it_is_measured_once_for_each_network(network, cache, monkeypatch):
 @pytest.mark.parametrize(
     "text", ["", "{", "[" * 60000, "[1, 2]", '{"a": 3}', '{"a": {"bfloat16": "soon"}}', "\x00\x01", "1" * 70000]
 )
-def test_a_damaged_memory_is_made_anew(text, network, cache, monkeypatch):
+def test_a_damaged_cache_is_made_anew(text, network, cache, monkeypatch):
     monkeypatch.setattr(autoselect, "measure", lambda network, make: {"float32": 2.0})
     cache.parent.mkdir()
     cache.write_text(text)
@@ -91,7 +95,7 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement(network, cache, monk
     assert autoselect.fastest(network, None) == "bfloat16"
 
 
-def test_the_memory_stays_small(cache, monkeypatch, network):
+def test_the_cache_stays_small(cache, monkeypatch, network):
     monkeypatch.setattr(autoselect, "measure", lambda network, make: {"float32": 2.0})
     cache.parent.mkdir()
     cache.write_text(json.dumps({str(i): {"float32": 1.0} for i in range(40)}))
@@ -123,15 +127,17 @@ def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
 
 def test_onnxruntime_takes_the_threads_that_pytorch_has(network, monkeypatch):
     counts, before = [], torch.get_num_threads()
-    monkeypatch.setattr(
-        onnx, "make_session", lambda file, threads: counts.append(threads) or make_session(file, threads=threads)
-    )
+
+    def counted(file, threads):
+        counts.append(threads)
+        return make_session(file, threads=threads)
+
+    monkeypatch.setattr(onnx, "make_session", counted)
+    picture, mask = np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8)
     try:
         for count in (2, 1):
             limit_threads(count)
-            Runtime(network, device="cpu", engine="onnxruntime").encode(
-                np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), np.uint8)
-            )
+            Runtime(network, device="cpu", engine="onnxruntime").encode(picture, mask)
     finally:
         limit_threads(before)
     assert counts == [2, 1]
@@ -150,3 +156,13 @@ def test_a_processor_without_bfloat16_says_so(network, monkeypatch):
 def test_onnxruntime_is_for_the_cpu(network):
     with pytest.raises(UserError, match="CPU alone"):
         Runtime(network, device="meta", engine="onnxruntime")
+
+
+def test_onnxruntime_leaves_nothing_in_the_users_folders(tmp_path):
+    """Neither a device id nor a database of events to report."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "TEMP"), str(tmp_path))
+    network = str(MODELS / "blazepose" / "pose_detector.onnx")
+    program = f"import pathlib; from lvd_live.person import onnx; onnx.open_network(pathlib.Path({network!r}))"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment | folders, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,5 +1,7 @@
 """Learned Vertex Descent: published shapes, and every rewrite equal to the plain formula."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import combinations
 
@@ -12,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lvd_live.errors import UserError
 from lvd_live.lvd.backbones.hourglass import upsample
 from lvd_live.lvd.descent import descend, descend_reference
-from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.features import CropFeatures, LazyFeatureMap
 from lvd_live.lvd.field import Field, sample
 from lvd_live.lvd.folded_field import FoldedField, per_vertex_head
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, landmark_maps, network_input, warp_map
@@ -27,33 +29,32 @@ from lvd_live.person.roi import Roi
 from lvd_live.person.types import Person
 from lvd_live.tracking.conditioning import region_in_crop
 
-HEIGHT = 1.6  # of a body that fills the crop, half crops
+HEIGHT = 1.6  # of a body that fills the crop, crop units
 TIGHT = 1e-4 * HEIGHT
 
 
 @pytest.fixture(
     params=[(None, 0, 0), (0.288, 0, 0), (0.288, 7, 5)],
-    ids=["published", "clipped", "clipped, told the whole and landmarks"],
+    ids=["published", "clipped", "clipped, with whole and landmarks"],
 )
 def field(request):
     torch.manual_seed(0)
-    field = Field(
-        features=40, hidden=64, vertices=150, clip=request.param[0], whole=request.param[1], landmarks=request.param[2]
-    )
+    clip, whole, landmarks = request.param
+    field = Field(features=40, hidden=64, vertices=150, clip=clip, whole=whole, landmarks=landmarks)
     with torch.no_grad():
         for p in field.parameters():
             p.add_(0.05 * torch.randn_like(p))
     return field
 
 
-def points_and_map(batch=2, n=150, seed=1):
-    """Points of which about a third lie outside the picture, and crops with five landmarks, some of them missing."""
+def points_and_crop(batch=2, n=150, seed=1):
+    """Points of which about a third lie outside the picture, and crops with five landmarks, one of them missing."""
     g = torch.Generator().manual_seed(seed)
     landmarks = torch.rand(batch, 5, 4, generator=g)
     landmarks[0, 2, 3] = 0
-    return 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1), CropFeatures(
-        torch.randn(batch, 40, 12, 12, generator=g), torch.randn(batch, 7, generator=g), landmarks
-    )
+    points = 1.3 * (2 * torch.rand(batch, n, 3, generator=g) - 1)
+    features, whole = torch.randn(batch, 40, 12, 12, generator=g), torch.randn(batch, 7, generator=g)
+    return points, CropFeatures(features, whole, landmarks)
 
 
 def test_paper_preset_has_the_published_size():
@@ -61,9 +62,8 @@ def test_paper_preset_has_the_published_size():
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     assert millions == pytest.approx(25.84, abs=0.05)
     assert network.backbone.channels == 1024 and network.field.vertices == 6890
-    assert [
-        tuple(layer.weight.shape) for layer in (network.field.layer1, network.field.layer2, network.field.head)
-    ] == [(512, 1027), (512, 512), (20670, 512)]
+    layers = network.field.layer1, network.field.layer2, network.field.head
+    assert [tuple(layer.weight.shape) for layer in layers] == [(512, 1027), (512, 512), (20670, 512)]
     with torch.inference_mode():
         assert network.encode(torch.zeros(1, 4, 64, 64)).features.shape == (1, 1024, 32, 32)
 
@@ -73,27 +73,19 @@ def test_live_preset_shapes(size):
     network = LVD(PRESETS["live"]).eval()
     with torch.inference_mode():
         features = network.encode(torch.zeros(1, 4, size, size), torch.zeros(1, len(LANDMARKS), 4)).features
+        without_landmarks = network.encode(torch.zeros(1, 4, size, size)).features
     assert features.shape == (1, network.backbone.channels, size // 4, size // 4)
-    with torch.inference_mode():
-        torch.testing.assert_close(
-            network.encode(torch.zeros(1, 4, size, size)).features, features
-        )  # no landmarks: maps of zeros
+    torch.testing.assert_close(without_landmarks, features)  # as maps of zeros
 
 
-def test_the_finders_maps_are_drawn_where_its_mask_is():
+def test_detector_features_are_drawn_where_the_mask_is():
     """A mask warped by pixels and the same mask as a feature map, warped by its region, agree."""
     rng = np.random.default_rng(0)
     mask = np.zeros((64, 64), np.float32)
     mask[12:50, 20:41] = 1
     roi = Roi(210.0, 160.0, 190.0, 0.4)
-    person = Person(
-        mask,
-        roi.T_grid_from_picture(64),
-        np.zeros((33, 3), np.float32),
-        rng.normal(size=(33, 3)).astype(np.float32),
-        1.0,
-        True,
-    )
+    landmarks, world = np.zeros((33, 3), np.float32), rng.normal(size=(33, 3)).astype(np.float32)
+    person = Person(mask, roi.T_grid_from_picture(64), landmarks, world, 1.0, True)
     crop = Crop(np.array([200.0, 170.0]), 130.0)
     region = torch.from_numpy(region_in_crop(person.T_mask_from_picture, 64, crop)[None])
     drawn = warp_map(torch.from_numpy(mask[None, None]), region, 96)[0, 0].numpy()
@@ -109,18 +101,17 @@ def test_maps_and_landmarks_reach_the_features():
         torch.randint(0, 99, (1, 288, 8, 8), dtype=torch.uint8),
         torch.tensor([[[1.0, 0, 0], [0, -1, 0]]]),
     )
+    conditioning = (None, None), (landmarks, None), (None, maps), (landmarks, maps)
     with torch.inference_mode():
-        seen = [
-            network.encode(picture, l, m) for l, m in ((None, None), (landmarks, None), (None, maps), (landmarks, maps))
-        ]
+        crops = [network.encode(picture, *given) for given in conditioning]
         nothing = network.encode(picture, None, AlignedFeatures(maps.fine * 0, maps.coarse * 0, maps.region))
-    torch.testing.assert_close(nothing.features, seen[0].features)
-    for a, b in combinations(seen, 2):
+    torch.testing.assert_close(nothing.features, crops[0].features)
+    for a, b in combinations(crops, 2):
         assert not torch.allclose(a.features, b.features, atol=1e-3) and not torch.equal(a.whole, b.whole)
 
 
 class Still(FoldedField):
-    """Says that every vertex has arrived, or (`pull`) takes it all the way to 0."""
+    """Moves every vertex by the fraction `pull` of its way to 0."""
 
     def __init__(self, pull):
         torch.nn.Module.__init__(self)
@@ -145,87 +136,87 @@ def test_sampling_reads_the_pixel_under_the_point():
     torch.testing.assert_close(sample(features, at)[0, :, 0], torch.tensor([0.0, 14.0, 1.5, 0.0]))
 
 
+def assert_near(actual, expected):
+    """Equal up to rounding, for positions and displacements in crop units."""
+    torch.testing.assert_close(actual, expected, atol=TIGHT, rtol=0)
+
+
 def test_diagonal_of_all_queries(field):
-    points, seen = points_and_map()
-    everything = field(points, seen, torch.arange(150))
+    points, crop = points_and_crop()
+    everything = field(points, crop, torch.arange(150))
     assert everything.shape == (2, 150, 150, 3)
-    torch.testing.assert_close(
-        field.diagonal(points, seen), everything.diagonal(dim1=1, dim2=2).transpose(1, 2), atol=TIGHT, rtol=0
-    )
+    assert_near(field.diagonal(points, crop), everything.diagonal(dim1=1, dim2=2).transpose(1, 2))
 
 
 def test_a_subset_of_targets(field):
-    points, seen = points_and_map()
+    points, crop = points_and_crop()
     some = torch.tensor([3, 77, 149, 3])
-    torch.testing.assert_close(
-        field(points, seen, some), field(points, seen, torch.arange(150))[:, :, some], atol=TIGHT, rtol=0
-    )
-    torch.testing.assert_close(
-        field.diagonal(points[:, some], seen, some), field.diagonal(points, seen)[:, some], atol=TIGHT, rtol=0
-    )
+    assert_near(field(points, crop, some), field(points, crop, torch.arange(150))[:, :, some])
+    assert_near(field.diagonal(points[:, some], crop, some), field.diagonal(points, crop)[:, some])
 
 
 def test_folding_is_exact_inside_and_outside_the_picture(field):
-    points, seen = points_and_map()
+    points, crop = points_and_crop()
     assert (points[..., :2].abs() > 1).any(-1).float().mean() > 0.2
-    prepared = FoldedField(field)
-    torch.testing.assert_close(
-        prepared.diagonal(points, prepared.prepare(seen)), field.diagonal(points, seen), atol=TIGHT, rtol=0
-    )
+    folded = FoldedField(field)
+    assert_near(folded.diagonal(points, folded.prepare(crop)), field.diagonal(points, crop))
 
 
 def test_landmarks_without_confidence_are_no_landmarks():
     torch.manual_seed(0)
     field = Field(features=40, hidden=64, vertices=150, clip=0.288, landmarks=5)
-    points, seen = points_and_map()
-    nothing = CropFeatures(seen.features, None, seen.landmarks * torch.tensor([1.0, 1, 1, 0]))
-    torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, CropFeatures(seen.features)))
-    assert (
-        field.diagonal(points, CropFeatures(seen.features, None, seen.landmarks)) - field.diagonal(points, nothing)
-    ).abs().max() > 0.01
+    points, crop = points_and_crop()
+    nothing = CropFeatures(crop.features, None, crop.landmarks * torch.tensor([1.0, 1, 1, 0]))
+    torch.testing.assert_close(field.diagonal(points, nothing), field.diagonal(points, CropFeatures(crop.features)))
+    with_landmarks = field.diagonal(points, CropFeatures(crop.features, None, crop.landmarks))
+    assert (with_landmarks - field.diagonal(points, nothing)).abs().max() > 0.01
+
+
+def test_a_lazy_map_is_not_for_the_plain_field():
+    field = Field(features=40, hidden=64, vertices=150)
+    points, crop = points_and_crop()
+    with pytest.raises(TypeError, match="FoldedField"):
+        field.diagonal(points, CropFeatures(LazyFeatureMap((crop.features,), torch.nn.Identity())))
 
 
 def test_first_iteration_from_a_point(field):
-    _, seen = points_and_map()
-    prepared = FoldedField(field)
-    table = prepared.prepare(seen)
+    _, crop = points_and_crop()
+    folded = FoldedField(field)
+    prepared = folded.prepare(crop)
     start = torch.tensor([[0.1, -0.2, 0.05], [1.4, 0.0, 0.0]])
-    everyone = start[:, None].expand(-1, 150, -1)
-    torch.testing.assert_close(
-        prepared.diagonal_from_point(start, table), prepared.diagonal(everyone.contiguous(), table), atol=TIGHT, rtol=0
-    )
+    everywhere = start[:, None].expand(-1, 150, -1).contiguous()
+    assert_near(folded.diagonal_from_point(start, prepared), folded.diagonal(everywhere, prepared))
 
 
 @pytest.mark.parametrize("iterations", [1, 6])
 def test_descent_equals_the_plain_formula(field, iterations):
-    _, seen = points_and_map()
-    prepared = FoldedField(field)
-    start = torch.zeros(2, 3)
+    _, crop = points_and_crop()
+    folded = FoldedField(field)
+    start, options = torch.zeros(2, 3), {"iterations": iterations, "relaxation": 1.0 + 0.1 * iterations}
     with torch.inference_mode():
-        relaxation = 1.0 + 0.1 * iterations
-        plain = descend_reference(
-            field, seen, start[:, None].expand(-1, 150, -1), iterations=iterations, relaxation=relaxation
-        )
-        fast = descend(prepared, prepared.prepare(seen), start, iterations=iterations, relaxation=relaxation)
+        reference = descend_reference(field, crop, start[:, None].expand(-1, 150, -1), **options)
+        fast = descend(folded, folded.prepare(crop), start, **options)
     assert len(fast.steps) == iterations
-    torch.testing.assert_close(fast.vertices, plain, atol=TIGHT, rtol=0)
+    assert_near(fast.vertices, reference)
+
+
+def random_crops():
+    """Two crops of 64 pixels: picture and mask."""
+    picture = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    return picture, torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8)
 
 
 def test_whole_paper_network_with_exact_rewrites():
     """At a small crop, with few vertices, so that the N×N formula fits a test."""
     torch.manual_seed(1)
     network = LVD(replace(PRESETS["paper"], vertices=60)).eval()
-    picture, mask = (
-        torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8),
-        torch.randint(0, 255, (1, 64, 64), dtype=torch.uint8),
-    )
+    picture, mask = (x[:1] for x in random_crops())
     with torch.inference_mode():
-        plain = descend_reference(
-            network.field, network.encode(network_input(picture, mask)), torch.zeros(1, 60, 3), iterations=5
-        )
+        crop = network.encode(network_input(picture, mask))
+        reference = descend_reference(network.field, crop, torch.zeros(1, 60, 3), iterations=5)
     runtime = Runtime(network, device="cpu", engine="float32")
     fast = runtime.descend(runtime.encode(picture.numpy(), mask.numpy(), None), None, iterations=5).vertices
-    torch.testing.assert_close(fast, plain, atol=TIGHT, rtol=0)
+    assert_near(fast, reference)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 64, 64), (2, 5, 6, 20), (1, 3, 32, 4)])
@@ -239,14 +230,11 @@ def test_upsampling_is_bicubic(shape):
     assert torch.isfinite(x.grad).all()
 
 
-def with_statistics(preset="live"):
-    """A network whose batch norms have seen something, and what it is to look at: pictures, landmarks of 33, feature maps."""
+def with_statistics(preset=PRESETS["live"]):
+    """A network of 60 vertices whose batch norms have statistics, and the arrays to encode: `Runtime.encode`'s four."""
     torch.manual_seed(0)
-    network = LVD(replace(PRESETS[preset], vertices=60))
-    picture, mask = (
-        torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8),
-        torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8),
-    )
+    network = LVD(replace(preset, vertices=60))
+    picture, mask = random_crops()
     landmarks = torch.rand(2, 33, 4)
     maps = (
         torch.randint(0, 99, (2, 48, 32, 32), dtype=torch.uint8),
@@ -256,58 +244,59 @@ def with_statistics(preset="live"):
     x = network_input(picture, mask)
     for _ in range(3):
         network.encode(x + torch.randn_like(x), landmarks[:, list(LANDMARKS)], AlignedFeatures(*maps))
-    return network.eval(), (picture, mask, landmarks, maps)
+    return network.eval(), (picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps))
 
 
-@pytest.mark.parametrize("preset", ["live", "paper"])
+def encode_plainly(network, picture, mask, landmarks=None, maps=None):
+    """What `Runtime.encode` is to equal: the network as it is, and its field folded."""
+    points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)])
+    aligned = None if maps is None else AlignedFeatures(*map(torch.from_numpy, maps))
+    with torch.inference_mode():
+        crop = network.encode(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), points, aligned)
+        return FoldedField(network.field).prepare(crop)
+
+
+def all_rows(prepared):
+    """A prepared crop's rows, those of a lazy map computed."""
+    with torch.inference_mode():
+        return prepared.table(torch.arange(prepared.rows.shape[:2].numel(), dtype=torch.int32))
+
+
+PAPER_WITH_CONDITIONING = replace(PRESETS["paper"], name="paper with conditioning", landmarks=True)
+
+
+@pytest.mark.parametrize("preset", [*PRESETS.values(), PAPER_WITH_CONDITIONING], ids=lambda preset: preset.name)
 @pytest.mark.parametrize("engine, packs", [("float32", True), ("float32", False), ("onnxruntime", False)])
-def test_a_runtime_sees_what_the_network_sees(preset, engine, packs, monkeypatch):
-    """Batch norm folded, the field's first layer absorbed by the backbone, layers packed (or not, as on other machines), or the backbone run by onnxruntime."""
+def test_a_runtime_equals_the_network(preset, engine, packs, monkeypatch):
+    """Batch norm folded, first layer of the field absorbed by the backbone, layers packed or not, or by onnxruntime."""
     if packs and not onednn.available(torch.device("cpu")):
         pytest.skip("this PyTorch has no oneDNN for this processor")
     monkeypatch.setattr(onednn, "available", lambda device: packs)
-    network, (picture, mask, landmarks, maps) = with_statistics(preset)
+    network, (picture, mask, *conditioning) = with_statistics(preset)
     runtime = Runtime(network, device="cpu", engine=engine)
-    for told in (False, True):
-        with torch.inference_mode():
-            seen = network.encode(
-                network_input(picture, mask),
-                landmarks[:, list(LANDMARKS)] if told else None,
-                AlignedFeatures(*maps) if told else None,
-            )
-            plain = FoldedField(network.field).prepare(seen)
-        prepared = runtime.encode(
-            picture.numpy(),
-            mask.numpy(),
-            landmarks.numpy() if told else None,
-            tuple(m.numpy() for m in maps) if told else None,
-        )
-        assert prepared.size == plain.size
-        everything = torch.arange(plain.rows.shape[:2].numel(), dtype=torch.int32)
-        with torch.inference_mode():
-            table = prepared.table(everything)
-        torch.testing.assert_close(table, plain.rows.flatten(0, 1), atol=2e-5, rtol=1e-4)
+    for given in ((), conditioning):
+        reference = encode_plainly(network, picture, mask, *given)
+        prepared = runtime.encode(picture, mask, *given)
+        assert prepared.size == reference.size
+        torch.testing.assert_close(all_rows(prepared), reference.rows.flatten(0, 1), atol=2e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
-def test_a_deferred_map_is_made_where_vertices_look():
+def test_a_lazy_map_is_computed_where_vertices_are():
     if not onednn.available(torch.device("cpu")):
         pytest.skip("this PyTorch has no oneDNN for this processor")
-    network, (picture, mask, _, _) = with_statistics("paper")
+    network, (picture, mask, _, _) = with_statistics(PRESETS["paper"])
     runtime = Runtime(network, device="cpu", engine="float32")
-    everything, prepared = (runtime.encode(picture.numpy(), mask.numpy()) for _ in range(2))
-    everything.table(torch.arange(everything.rows.shape[:2].numel(), dtype=torch.int32))
+    complete, prepared = (runtime.encode(picture, mask) for _ in range(2))
+    all_rows(complete)
     corner = torch.full((2, 60, 3), 0.8) + 0.02 * torch.rand(2, 60, 3)
     corner[1] *= -1
-    torch.testing.assert_close(
-        runtime.field.diagonal(corner, prepared), runtime.field.diagonal(corner, everything), atol=TIGHT, rtol=0
-    )
-    there = prepared.made[:, :-4].unflatten(1, (prepared.size + 2, -1))[:, 1:-1, 1:-1].flatten(1)
-    assert (1 <= there.sum(1)).all() and (there.sum(1) <= 9).all()
+    assert_near(runtime.field.diagonal(corner, prepared), runtime.field.diagonal(corner, complete))
+    grid = prepared.lazy.made[:, :-4].unflatten(1, (prepared.size + 2, -1))
+    made = grid[:, 1:-1, 1:-1].flatten(1).sum(1)
+    assert (1 <= made).all() and (made <= 9).all()
     anywhere = torch.rand(2, 60, 3) * 2.4 - 1.2
-    torch.testing.assert_close(
-        runtime.field.diagonal(anywhere, prepared), runtime.field.diagonal(anywhere, everything), atol=TIGHT, rtol=0
-    )
+    assert_near(runtime.field.diagonal(anywhere, prepared), runtime.field.diagonal(anywhere, complete))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6, 8), (1, 1, 7, 8), (2, 1, 6, 8), (1, 3, 6, 8)])
@@ -319,121 +308,98 @@ def test_every_vertex_has_its_own_head(shape):
 def test_half_precision_stays_near():
     if not onednn.has_bfloat16(torch.device("cpu")):
         pytest.skip("this processor has no bfloat16")
-    network, (picture, mask, landmarks, maps) = with_statistics()
-    told = picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)
+    network, given = with_statistics()
     exact, rough = (
-        runtime.descend(runtime.encode(*told), None, iterations=4).vertices
-        for runtime in (Runtime(network, device="cpu", engine=e) for e in ("float32", "bfloat16"))
+        runtime.descend(runtime.encode(*given), None, iterations=4).vertices
+        for runtime in (Runtime(network, device="cpu", engine=engine) for engine in ("float32", "bfloat16"))
     )
     assert rough.dtype == torch.float32
     assert 0 < (exact - rough).norm(dim=-1).mean() < 0.01 * exact.std()
 
 
+def one_of(i, picture, mask, landmarks, maps):
+    """The i-th of a batch of crops, as a batch of one."""
+    return picture[i : i + 1], mask[i : i + 1], landmarks[i : i + 1], tuple(m[i : i + 1] for m in maps)
+
+
 @pytest.mark.parametrize("engine", ["float32", "onnxruntime"])
 def test_a_batch_is_its_pictures(engine):
-    network, (picture, mask, landmarks, maps) = with_statistics()
+    network, given = with_statistics()
     runtime = Runtime(network, device="cpu", engine=engine)
-    together = runtime.descend(
-        runtime.encode(picture.numpy(), mask.numpy(), landmarks.numpy(), tuple(m.numpy() for m in maps)),
-        None,
-        iterations=4,
-    ).vertices
+    together = runtime.descend(runtime.encode(*given), None, iterations=4).vertices
     for i in range(2):
-        alone = runtime.encode(
-            picture[i : i + 1].numpy(),
-            mask[i : i + 1].numpy(),
-            landmarks[i : i + 1].numpy(),
-            tuple(m[i : i + 1].numpy() for m in maps),
-        )
-        torch.testing.assert_close(
-            runtime.descend(alone, None, iterations=4).vertices[0], together[i], atol=1e-5, rtol=0
-        )
+        alone = runtime.descend(runtime.encode(*one_of(i, *given)), None, iterations=4).vertices[0]
+        torch.testing.assert_close(alone, together[i], atol=1e-5, rtol=0)
 
 
-def told_to_a_step():
-    network, (picture, mask, landmarks, maps) = with_statistics()
-    network = replace_size(network)
-    given = {
-        "picture": picture.numpy(),
-        "mask": mask.numpy(),
-        "landmarks": landmarks.numpy(),
-        "maps": tuple(m.numpy() for m in maps),
-    }
-    return (
-        Runtime(network, device="cpu", engine="float32"),
-        given,
-        np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32),
-    )
+def runtime_and_start():
+    """A runtime for crops of 64 pixels, what to encode, and a mesh to start from, (2, 60, 3)."""
+    network, given = with_statistics()
+    network.preset = replace(network.preset, size=64)
+    start = np.random.default_rng(0).normal(0, 0.3, (2, 60, 3)).astype(np.float32)
+    return Runtime(network, device="cpu", engine="float32"), given, start
 
 
-def replace_size(network, size=64):
-    network.preset = replace(network.preset, size=size)
-    return network
+def by_name(picture, mask, landmarks, maps):
+    return {"picture": picture, "mask": mask, "landmarks": landmarks, "maps": maps}
 
 
 def test_a_step_is_what_its_parts_do():
     """Two sequences side by side, each warm from its own mesh: fit and uncertainty as of each alone."""
-    runtime, given, start = told_to_a_step()
+    runtime, given, start = runtime_and_start()
     some = np.arange(1, 60, 8)
-    vertices, u, steps = GraphStep(runtime, 2, iterations=3, count=4, asked=len(some))(
-        start=start, targets=some, **given
-    )
+    step = GraphStep(runtime, 2, iterations=3, count=4, asked=len(some))
+    vertices, u, steps = step(start=start, targets=some, **by_name(*given))
     offsets = perturbations(4, 60)
     for i in range(2):
-        alone = {
-            name: tuple(m[i : i + 1] for m in value) if name == "maps" else value[i : i + 1]
-            for name, value in given.items()
-        }
-        prepared = runtime.encode(**alone)
+        prepared = runtime.encode(*one_of(i, *given))
         fit = runtime.descend(prepared, torch.from_numpy(start[i : i + 1]), iterations=3)
         np.testing.assert_allclose(vertices[i], fit.vertices[0], atol=2e-5)
-        np.testing.assert_allclose(
-            u[i], runtime.uncertainty(prepared, fit.vertices, offsets, torch.from_numpy(some))[0], atol=2e-5
-        )
+        u_alone = runtime.uncertainty(prepared, fit.vertices, offsets, torch.from_numpy(some))[0]
+        np.testing.assert_allclose(u[i], u_alone, atol=2e-5)
         np.testing.assert_allclose(steps[i], fit.steps, atol=1e-5)
-    again = GraphStep(runtime, 2, iterations=1)(start=vertices, targets=some[:0], **given)
+    again = GraphStep(runtime, 2, iterations=1)(start=vertices, targets=some[:0], **by_name(*given))
     assert again[0].shape == vertices.shape and again[1].shape == (2, 0) and not np.allclose(again[0], vertices)
 
 
 def test_a_graph_could_hold_a_step():
     """It copies no constant to the device and reads nothing back: neither can be captured on CUDA."""
-    runtime, given, start = told_to_a_step()
+    runtime, given, start = runtime_and_start()
     step, some = GraphStep(runtime, 2, asked=8), np.arange(0, 60, 8)
-    step(start=start, targets=some, **given)
-    seen: set[str] = set()
+    step(start=start, targets=some, **by_name(*given))
+    operations: set[str] = set()
 
     class Names(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            seen.add(function.overloadpacket.__name__)
+            operations.add(function.overloadpacket.__name__)
             return function(*args, **(kwargs or {}))
 
     with torch.inference_mode(), Names():
         step.forward()
-    assert any("embedding_bag" in name for name in seen)
-    assert not seen & {"lift_fresh", "_local_scalar_dense", "nonzero", "is_nonzero"}
+    assert any("embedding_bag" in name for name in operations)
+    assert not operations & {"lift_fresh", "_local_scalar_dense", "nonzero", "is_nonzero"}
 
 
 def test_a_vertex_that_is_no_number_spoils_no_other(field):
-    points, seen = points_and_map()
-    prepared = FoldedField(field)
-    good = prepared.diagonal(points, prepared.prepare(seen))
+    points, crop = points_and_crop()
+    folded = FoldedField(field)
+    good = folded.diagonal(points, folded.prepare(crop))
     points[0, 3], points[1, 7, 1] = float("nan"), float("inf")
-    bad = prepared.diagonal(points, prepared.prepare(seen))
+    bad = folded.diagonal(points, folded.prepare(crop))
     assert not torch.isfinite(bad[0, 3]).any()
     bad[0, 3], bad[1, 7] = good[0, 3], good[1, 7]
     torch.testing.assert_close(bad, good)
 
 
 def test_descent_stops_when_it_stands_still():
-    field = Field(8, 16, 20, clip=0.288)
-    prepared = FoldedField(field)
-    torch.nn.init.zeros_(prepared.w_head)  # every vertex belongs at the depth that its bias says
-    prepared.b_head.uniform_(-0.5, 0.5)[:, :2] = 0
-    table = prepared.prepare(CropFeatures(torch.zeros(1, 8, 4, 4)))
-    result = descend(prepared, table, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
+    folded = FoldedField(Field(8, 16, 20, clip=0.288))
+    torch.nn.init.zeros_(folded.w_head)  # every vertex belongs at the depth that its bias says
+    folded.b_head.uniform_(-0.5, 0.5)[:, :2] = 0
+    prepared = folded.prepare(CropFeatures(torch.zeros(1, 8, 4, 4)))
+    result = descend(folded, prepared, torch.zeros(1, 3), iterations=50, tolerance=1e-4)
     assert 2 < len(result.steps) < 20 and result.steps[-1] < 1e-4
     assert list(result.steps) == sorted(result.steps, reverse=True)
-    torch.testing.assert_close(result.vertices[0], prepared.b_head, atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.vertices[0], folded.b_head, atol=1e-4, rtol=0)
     assert max(result.steps) <= 0.288 * 3**0.5
 
 
@@ -453,9 +419,8 @@ def test_landmark_maps_peak_where_the_landmark_is():
     maps = landmark_maps(landmarks, size)
     assert maps.shape == (1, 4, size, size) and not maps[0, [1, 3]].any()  # without confidence, nothing
     row, column = divmod(int(maps[0, 0].argmax()), size)
-    assert (2 * column + 1) / size - 1 == pytest.approx(0.5, abs=1.1 / size) and 1 - (
-        2 * row + 1
-    ) / size == pytest.approx(0.25, abs=1.1 / size)
+    x, y = (2 * column + 1) / size - 1, 1 - (2 * row + 1) / size
+    assert (x, y) == pytest.approx((0.5, 0.25), abs=1.1 / size)
     torch.testing.assert_close(maps[0, 2], -0.3 * maps[0, 0])
 
 

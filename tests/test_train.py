@@ -16,7 +16,7 @@ from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.errors import UserError
 from lvd_live.lvd.backbones.fpn import FPN
 from lvd_live.lvd.features import CropFeatures
-from lvd_live.lvd.field import Field
+from lvd_live.lvd.field import Field, soft_clip
 from lvd_live.lvd.network import LANDMARKS, LVD, warp_map
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
@@ -99,7 +99,7 @@ class Oracle(Field):
         return self._toward(self.known[:, targets], points)
 
     def _toward(self, there, here):
-        return (there - here).clamp(-0.288, 0.288) if self.clip is None else self.squash(there - here)
+        return (there - here).clamp(-0.288, 0.288) if self.clip is None else soft_clip(there - here, self.clip)
 
 
 @pytest.mark.parametrize("clip", [None, 0.288])

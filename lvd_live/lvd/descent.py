@@ -15,7 +15,11 @@ from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
 
 @dataclass(frozen=True)
 class Descent:
-    """What a descent did. vertices (B, N, 3), crop frame; steps: the mean displacement of each iteration, crop units (one number a picture is not kept: the batch's largest)."""
+    """The result of a descent.
+
+    vertices : (B, N, 3) float32, crop frame.
+    steps : of each iteration the mean displacement, crop units; of a batch, the largest among its pictures.
+    """
 
     vertices: torch.Tensor
     steps: tuple[float, ...]
@@ -24,9 +28,11 @@ class Descent:
 def iterate(
     field: FoldedField, prepared: PreparedCrop, start: torch.Tensor, relaxation: float = 1.0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Learned Vertex Descent: v_i ← v_i + ω Δv_i (Eq. 2, where ω, the relaxation, is 1), again and again: the vertices (B, N, 3) and their mean displacement (B,) after each iteration.
+    """Learned Vertex Descent: v_i ← v_i + ω Δv_i (Eq. 2, where ω, the relaxation, is 1), without end.
 
-    start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins (the first iteration then costs one hidden vector).
+    Yields after each iteration the vertices (B, N, 3), crop frame, and their mean displacement (B,), crop units.
+
+    start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins; that first iteration is cheaper.
     """
     v = start
     while True:
@@ -45,21 +51,25 @@ def descend(
     tolerance: float = 0.0,
     relaxation: float = 1.0,
 ) -> Descent:
-    """`iterate` from `start` until `iterations` are done, or as soon as one moves the vertices by less than `tolerance` on average."""
-    steps: list[float] = []
-    for v, step in itertools.islice(iterate(field, prepared, start, relaxation), iterations):
+    """`iterate` from `start`, `iterations` times or until the vertices move by less than `tolerance` on average."""
+    vertices, steps = start, []
+    for moved, step in itertools.islice(iterate(field, prepared, start, relaxation), iterations):
+        vertices = moved
         steps.append(float(step.max()))
         if steps[-1] < tolerance:
             break
-    return Descent(v, tuple(steps))
+    return Descent(vertices, tuple(steps))
 
 
 def descend_reference(
-    field: Field, seen: CropFeatures, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0
+    field: Field, crop: CropFeatures, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0
 ) -> torch.Tensor:
-    """The paper's formula to the letter: every point asks for every vertex, and the diagonal is kept. start (B, N, 3). The reference that `descend` must equal."""
-    everyone = torch.arange(field.vertices, device=start.device)
+    """The paper's formula word for word: every point asks for every vertex, and the diagonal is kept.
+
+    What `descend` is tested against. start and result (B, N, 3), crop frame.
+    """
+    targets = torch.arange(field.vertices, device=start.device)
     v = start
     for _ in range(iterations):
-        v = v + relaxation * field(v, seen, everyone).diagonal(dim1=1, dim2=2).transpose(1, 2)
+        v = v + relaxation * field(v, crop, targets).diagonal(dim1=1, dim2=2).transpose(1, 2)
     return v

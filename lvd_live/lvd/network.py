@@ -1,4 +1,4 @@
-"""The network: backbone and field under one name, with the two presets `paper` and `live`."""
+"""The network: backbone and field under one name, and what they are fed with."""
 
 from __future__ import annotations
 
@@ -10,44 +10,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from lvd_live.lvd.backbones import BACKBONES
+from lvd_live.lvd.backbones.base import CONTEXT_STRIDE, Backbone
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field
 from lvd_live.lvd.presets import Preset
 
-LANDMARKS = (
-    0,
-    7,
-    8,
-    11,
-    12,
-    13,
-    14,
-    15,
-    16,
-    17,
-    18,
-    19,
-    20,
-    23,
-    24,
-    25,
-    26,
-    27,
-    28,
-    29,
-    30,
-    31,
-    32,
-)  # of BlazePose's 33: nose, ears, limbs, hands, feet
-HEAT_SIGMA = 0.05  # half crops
-MEAN = torch.tensor([0.485, 0.456, 0.406])
-FINE_CHANNELS, COARSE_CHANNELS = 48, 288
-STD = torch.tensor([0.229, 0.224, 0.225])
+LANDMARKS = (0, 7, 8, *range(11, 21), *range(23, 33))
+"""Which of BlazePose's 33 landmarks the network is given: nose, ears, limbs, hands, feet."""
+
+HEAT_SIGMA = 0.05  # crop units, of the Gaussian that stands for a landmark
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # ImageNet's, RGB in 0..1
+FINE_CHANNELS, COARSE_CHANNELS = 48, 288  # of the detector features
+FINE_SCALE, COARSE_SCALE = 8 / 255, 16 / 255  # what their uint8 values are multiplied with
 
 
 @dataclass(frozen=True)
 class AlignedFeatures:
-    """The finder's feature maps (see `evidence.pack`): fine (B, 48, 32, 32) uint8, coarse (B, 288, 8, 8) uint8, region (B, 2, 3) float32 (see `evidence.region_in_crop`)."""
+    """Detector features of a batch of crops, and where they lie on them; see `tracking.conditioning`.
+
+    fine : (B, 48, 32, 32) uint8.
+    coarse : (B, 288, 8, 8) uint8.
+    region : (B, 2, 3) float32, from the crop frame to the maps' -1..1, x right and y down.
+    """
 
     fine: torch.Tensor
     coarse: torch.Tensor
@@ -60,8 +44,15 @@ class AlignedFeatures:
 class LVD(nn.Module):
     """Backbone f and field g of Learned Vertex Descent.
 
-    control, columns, mix: the vertices that the head serves, and how the body's N vertices follow from them (`dense`); for `paper` they are the body's vertices themselves.
+    control : (K,) int64, which of the body's N vertices the head serves; None for all of the preset's.
+    columns, mix : (N, 8) int64 and float32, each body vertex as a weighted sum of control vertices (`dense`); None
+        where the control vertices are the body's.
     """
+
+    backbone: Backbone
+    control: torch.Tensor
+    columns: torch.Tensor | None
+    mix: torch.Tensor | None
 
     def __init__(
         self,
@@ -88,46 +79,49 @@ class LVD(nn.Module):
     def encode(
         self, picture: torch.Tensor, landmarks: torch.Tensor | None = None, maps: AlignedFeatures | None = None
     ) -> CropFeatures:
-        """See crops: picture (B, 4, S, S) from `network_input`, landmarks (B, L, 4: x, y, depth, confidence; crop frame) and the finder's feature maps; without both, the picture alone."""
+        """Encode crops (B, 4, S, S) from `network_input`, with conditioning where it is given and the preset takes it.
+
+        landmarks : (B, L, 4: x, y, depth, confidence), crop frame; those of LANDMARKS.
+        """
         if not self.preset.landmarks or (landmarks is None and maps is None):
-            return CropFeatures(*self.backbone(picture))
+            features, whole = self.backbone(picture)
+            return CropFeatures(features, whole)
         size = picture.shape[-1]
         cells = size // self.backbone.stride
-        drawn = (
-            picture.new_zeros(len(picture), 2 * len(LANDMARKS), cells, cells)
-            if landmarks is None
-            else landmark_maps(landmarks, cells)
-        )
-        fine = (
-            picture.new_zeros(len(picture), FINE_CHANNELS, cells, cells)
-            if maps is None
-            else warp_map(maps.fine, maps.region, cells) * (8 / 255)
-        )
-        coarse = None if maps is None else warp_map(maps.coarse, maps.region, size // 16) * (16 / 255)
-        return CropFeatures(*self.backbone(picture, torch.cat([drawn, fine], 1), coarse), landmarks)
+        if landmarks is None:
+            drawn = picture.new_zeros(len(picture), 2 * len(LANDMARKS), cells, cells)
+        else:
+            drawn = landmark_maps(landmarks, cells)
+        if maps is None:
+            fine, coarse = picture.new_zeros(len(picture), FINE_CHANNELS, cells, cells), None
+        else:
+            fine = warp_map(maps.fine, maps.region, cells) * FINE_SCALE
+            coarse = warp_map(maps.coarse, maps.region, size // CONTEXT_STRIDE) * COARSE_SCALE
+        features, whole = self.backbone(picture, torch.cat([drawn, fine], 1), coarse)
+        return CropFeatures(features, whole, landmarks)
 
     def dense(self, vertices: torch.Tensor) -> torch.Tensor:
-        """The body's vertices (B, N, C) from those the head serves (B, K, C)."""
+        """The body's vertices (B, N, C) from those that the head serves (B, K, C)."""
         if self.columns is None:
             return vertices
         B, K, C = vertices.shape
-        mixed = F.embedding_bag(
-            self.columns, vertices.transpose(0, 1).reshape(K, B * C), per_sample_weights=self.mix, mode="sum"
-        )
+        rows = vertices.transpose(0, 1).reshape(K, B * C)
+        mixed = F.embedding_bag(self.columns, rows, per_sample_weights=self.mix, mode="sum")
         return mixed.unflatten(1, (B, C)).transpose(0, 1)
 
 
 @functools.cache
 def _normalisation(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """scale, shift (3,): x·scale − shift is (x/255 − mean)/deviation."""
+    """scale, shift (3,): x·scale − shift is (x/255 − MEAN)/STD."""
     with torch.inference_mode(False):
         return (1 / (255 * STD)).to(device), (MEAN / STD).to(device)
 
 
 def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Crops as the network sees them: (B, 4, S, S) float32 from picture (B, S, S, 3) uint8 RGB and mask (B, S, S) uint8.
+    """Crops as the network takes them: (B, 4, S, S) float32, the mask in -1..1 as the fourth channel.
 
-    ImageNet mean and deviation, the background set to 0 after normalising (as published), the mask in -1..1 as a fourth channel.
+    picture : (B, S, S, 3) uint8 RGB; normalised, then the background set to 0, as published.
+    mask : (B, S, S) uint8, 255 on the person.
     """
     scale, shift = _normalisation(picture.device)
     m = mask[..., None] * (1 / 255)
@@ -138,16 +132,20 @@ def network_input(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def warp_map(features: torch.Tensor, region: torch.Tensor, size: int) -> torch.Tensor:
-    """Maps (B, C, h, w) on the finder's region as maps (B, C, size, size) on the crop: bilinear, zero outside. region (B, 2, 3): crop frame to region."""
-    theta = torch.stack(
-        [region[..., 0], -region[..., 1], region[..., 2]], -1
-    )  # grids run downward, the crop frame's y upward
+    """Detector features (B, C, h, w) as maps (B, C, size, size) on the crop: bilinear, zero outside.
+
+    region : (B, 2, 3), see `AlignedFeatures`.
+    """
+    theta = torch.stack([region[..., 0], -region[..., 1], region[..., 2]], -1)  # a grid's y runs down, the crop's up
     grid = F.affine_grid(theta, [len(features), 1, size, size], align_corners=False)
     return F.grid_sample(features.float(), grid, align_corners=False)
 
 
 def landmark_maps(landmarks: torch.Tensor, size: int) -> torch.Tensor:
-    """Draw landmarks (B, L, 4: x, y, depth, confidence; crop frame) as maps (B, 2·L, size, size): a Gaussian each, and the same times its depth."""
+    """Draw landmarks (B, L, 4: x, y, depth, confidence), crop frame, as maps (B, 2·L, size, size).
+
+    L Gaussians, each as high as its confidence, then the same times their depths.
+    """
     at = (2 * torch.arange(size, device=landmarks.device) + 1) / size - 1
     x, y, z, confidence = landmarks.unbind(-1)
     gx = torch.exp(-((at[:, None] - x[:, None]) ** 2) / (2 * HEAT_SIGMA**2))  # (B, size, L)

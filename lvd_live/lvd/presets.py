@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from lvd_live.lvd.backbones.base import Backbone
 
 CONDITIONING = ("all", "maps", "picture")
 """What the network is given of the person finder's opinion: landmarks and detector features, detector features alone,
@@ -32,7 +32,7 @@ class Preset:
     """
 
     name: str
-    backbone: str | Callable[[int, int, int], nn.Module]
+    backbone: str | Callable[[int, int, int], Backbone]
     size: int
     vertices: int
     hidden: int
@@ -41,9 +41,9 @@ class Preset:
     relaxation: float = 1.0
 
 
+CLIP = 0.288  # crop units: 18 % of the height of a body that fills 80 % of the crop
+
 PRESETS = {
-    "live": Preset(
-        "live", "fpn", size=192, vertices=1_723, hidden=256, clip=0.288, landmarks=True, relaxation=1.2
-    ),  # the clip is 18 % of a body that fills 80 % of the crop
+    "live": Preset("live", "fpn", size=192, vertices=1_723, hidden=256, clip=CLIP, landmarks=True, relaxation=1.2),
     "paper": Preset("paper", "hourglass", size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
 }

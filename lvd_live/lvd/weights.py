@@ -1,4 +1,4 @@
-"""Weight files: safetensors in half precision, with what they are written into the file's metadata."""
+"""Weight files: safetensors in half precision, with a description of the weights in the file's metadata."""
 
 from __future__ import annotations
 
@@ -20,37 +20,34 @@ _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32} 
 def save_weights(network: LVD, path: Path, about: dict) -> None:
     """Write a network: floats as float16, `about` (JSON values) and the preset's name as metadata."""
     state = {
-        k: v.detach().cpu().contiguous()
-        for k, v in network.state_dict().items()
-        if not k.endswith("num_batches_tracked")
+        name: value.detach().cpu().contiguous().to(_EXACT.get(name, torch.float16))
+        for name, value in _stored(network).items()
     }
-    state = {k: v.to(_EXACT.get(k, torch.float16)) for k, v in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, {"preset": network.preset.name, "about": json.dumps(about)})
 
 
-def annotate(path: Path, **values) -> None:
-    """Add JSON values to what a weight file says about itself; the weights stay as they are."""
+def annotate(path: Path, **values: object) -> None:
+    """Add JSON values to a weight file's `about`; the weights stay as they are."""
     with safe_open(path, "pt") as file:
-        state, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
+        state, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
     metadata["about"] = json.dumps({**json.loads(metadata["about"]), **values})
     save_file(state, path, metadata)
 
 
 def load_weights(network: LVD, path: Path) -> None:
-    """Read weights into a network of the same preset, as float32."""
+    """Read weights into a network of the same preset, as float32. Raises UserError."""
     state, _ = _read(path)
-    wanted = {k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    unfit = sorted(wanted.keys() ^ state.keys()) + [
-        k for k, shape in wanted.items() if k in state and state[k].shape != shape
-    ]
+    wanted = {name: value.shape for name, value in _stored(network).items()}
+    absent = sorted(wanted.keys() ^ state.keys())
+    unfit = absent + [name for name, shape in wanted.items() if name in state and state[name].shape != shape]
     if unfit:
         raise UserError(f"{path} holds the weights of another network (for example {unfit[0]} does not fit).")
     network.load_state_dict(state, strict=False)
 
 
 def load_network(path: str | Path) -> tuple[LVD, str, dict]:
-    """A network from its weight file, in evaluation mode, the file's sha256, and what the file says about itself."""
+    """A network from its weight file, in evaluation mode, the file's sha256, and its `about`. Raises UserError."""
     path = Path(path)
     state, metadata = _read(path)
     preset = PRESETS.get(metadata.get("preset", ""))
@@ -65,14 +62,20 @@ def load_network(path: str | Path) -> tuple[LVD, str, dict]:
     return network.eval(), hashlib.sha256(path.read_bytes()).hexdigest(), about
 
 
+def _stored(network: LVD) -> dict[str, torch.Tensor]:
+    """What a weight file holds of a network's state."""
+    return {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors, half precision as float32, and metadata. Raises UserError."""
     try:
         with safe_open(path, "pt") as file:
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
-            return {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}, file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}
+            metadata = file.metadata() or {}
     except FileNotFoundError:
-        raise UserError(
-            f"There are no weights {path}; train them with `python -m lvd_live train`, or restore models/ from the repository."
-        ) from None
+        how = "train them with `python -m lvd_live train`, or restore models/ from the repository"
+        raise UserError(f"There are no weights {path}; {how}.") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read as weights ({error}); restore it from the repository.") from None
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}, metadata

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from lvd_live.lvd.features import CropFeatures
-from lvd_live.lvd.field import Field
+from lvd_live.lvd.field import Field, soft_clip
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def log_uniform(shape: tuple[int, ...], bounds: tuple[float, float], device: tor
 
 def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor, clip: float) -> torch.Tensor:
     """What the head ought to say: target − start, clipped component-wise at `clip` half crops, the way the head itself clips if it does."""
-    return (target - start).clamp(-clip, clip) if field.clip is None else field.squash(target - start)
+    return (target - start).clamp(-clip, clip) if field.clip is None else soft_clip(target - start, field.clip)
 
 
 def descent_loss(

@@ -1,10 +1,14 @@
-"""The live backbone: a small residual encoder and a pyramid that brings what it saw back to stride 4."""
+"""The live backbone: a small residual encoder, and a feature pyramid that brings its levels back to stride 4."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from lvd_live.lvd.backbones.base import Backbone, then
+
+CONTEXT_STAGE = 2  # the stage of stride 16
 
 
 def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -14,31 +18,8 @@ def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequenti
     )
 
 
-CONTEXT_STAGE = 2  # works at stride 16
-
-
-class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, and what is to be added to it (and may be overwritten)."""
-
-    def forward(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
-        y = super().forward(x)
-        return y if plus is None else y + plus
-
-
-def pointwise(weight: torch.Tensor, bias: torch.Tensor) -> Pointwise:
-    """From its weight (D, C) and bias (D,)."""
-    conv = Pointwise(weight.shape[1], len(weight), 1)
-    conv.weight, conv.bias = nn.Parameter(weight[..., None, None]), nn.Parameter(bias)
-    return conv
-
-
-def then(conv: nn.Conv2d, weight: torch.Tensor) -> Pointwise:
-    """A 1×1 convolution and a linear map (D, C) after it, as one."""
-    return pointwise(weight @ conv.weight.detach().flatten(1), weight @ conv.bias.detach())
-
-
 class Block(nn.Module):
-    """Two 3×3 convolutions and the input, added."""
+    """A residual block: ReLU(x + two 3×3 convolutions of x)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -49,8 +30,13 @@ class Block(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
-class FPN(nn.Module):
-    """Picture (B, C, S, S), S a multiple of 32, evidence maps (B, E, S/4, S/4) and context maps (B, X, S/16, S/16), either of which may be None -> features (B, width, S/4, S/4) and a vector about the whole (B, whole)."""
+class FPN(Backbone):
+    """Features at stride 4 and a vector about the whole picture; see `Backbone`. S is a multiple of 32.
+
+    width : C, channels of the feature map.
+    whole : G, length of the vector about the whole.
+    widths, blocks : channels and residual blocks of the encoder's stages, at strides 4, 8, 16 and 32.
+    """
 
     stride = 4
 
@@ -65,12 +51,8 @@ class FPN(nn.Module):
         blocks: tuple[int, ...] = (1, 1, 2, 2),
     ):
         super().__init__()
-        self.channels, self.whole, self.conditioning_channels, self.context_channels = (
-            width,
-            whole,
-            conditioning,
-            context,
-        )
+        self.channels, self.whole = width, whole
+        self.conditioning_channels, self.context_channels = conditioning, context
         self.stem = nn.Sequential(conv(c_in, 32, stride=2), conv(32, widths[0], stride=2))
         self.merge = conv(widths[0] + conditioning, widths[0], 1)
         self.shrinks = nn.ModuleList(
@@ -88,31 +70,36 @@ class FPN(nn.Module):
     def forward(
         self, picture: torch.Tensor, conditioning: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.stem(picture)
+        levels = self._encode(self._merge(self.stem(picture), conditioning), context)
+        y = self.laterals[-1](levels[-1])
+        finer = zip(levels[-2::-1], list(self.laterals)[-2::-1], list(self.smooth)[::-1], strict=True)
+        for level, lateral, smooth in finer:
+            coarser = F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
+            y = smooth(lateral(level) + coarser)
+        return self.out(y), self.summary(levels[-1].mean((2, 3)))
+
+    def _merge(self, x: torch.Tensor, conditioning: torch.Tensor | None) -> torch.Tensor:
+        """The stem's output and the conditioning maps as one."""
         if self.conditioning_channels:
             if conditioning is None:
                 conditioning = x.new_zeros(len(x), self.conditioning_channels, *x.shape[-2:])
             x = torch.cat([x, conditioning.to(x.dtype)], 1)
-        x = self.merge(x)
+        return self.merge(x)
+
+    def _encode(self, x: torch.Tensor, context: torch.Tensor | None) -> list[torch.Tensor]:
+        """The encoder's levels, at strides 4, 8, 16 and 32."""
         levels = []
         for i, (shrink, stage) in enumerate(zip(self.shrinks, self.stages, strict=True)):
             x = shrink(x)
             if i == CONTEXT_STAGE and self.context is not None:
-                x = x + self.context(
-                    x.new_zeros(len(x), self.context_channels, *x.shape[-2:])
-                    if context is None
-                    else context.to(x.dtype)
-                )
+                if context is None:
+                    context = x.new_zeros(len(x), self.context_channels, *x.shape[-2:])
+                x = x + self.context(context.to(x.dtype))
             x = stage(x)
             levels.append(x)
-        y = self.laterals[-1](levels[-1])
-        for level, lateral, smooth in zip(
-            levels[-2::-1], list(self.laterals)[-2::-1], list(self.smooth)[::-1], strict=True
-        ):
-            y = smooth(lateral(level) + F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False))
-        return self.out(y), self.summary(levels[-1].mean((2, 3)))
+        return levels
 
     def absorb(self, weight: torch.Tensor) -> FPN:
-        """Changed so that it gives weight · features, weight (D, width): its last layer is linear."""
+        """See `Backbone.absorb`; changes and returns `self`."""
         self.out = then(self.out, weight)
         return self

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lvd_live.lvd.backbones.fpn import pointwise, then
+from lvd_live.lvd.backbones.base import Backbone, pointwise, then, weights_of
 from lvd_live.lvd.features import LazyFeatureMap
 
 
@@ -47,18 +47,18 @@ class Residual(nn.Module):
 
 @functools.lru_cache
 def bicubic_matrix(n: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """(2n, n): n values in a row as 2n, bicubic, corners aligned."""
-    identity = torch.eye(n, device=device)[None, :, :, None]
+    """(2n, n): from n values in a row to 2n, bicubic, corners aligned."""
     with torch.inference_mode(False), torch.no_grad():
-        return (
-            F.interpolate(identity.clone(), size=(2 * n, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
-            .T.to(dtype)
-            .contiguous()
-        )
+        identity = torch.eye(n, device=device)[None, :, :, None]
+        matrix = F.interpolate(identity, size=(2 * n, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T
+        return matrix.to(dtype).contiguous()
 
 
 def upsample(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) -> (B, C, 2H, 2W): `F.interpolate`, bicubic, corners aligned, as a matrix product along each side."""
+    """(B, C, H, W) -> (B, C, 2H, 2W) as `F.interpolate` does it, bicubic, corners aligned.
+
+    Written as a matrix product along each side.
+    """
     down, along = (bicubic_matrix(n, x.device, x.dtype) for n in x.shape[2:])
     rows = (down @ x.permute(0, 2, 3, 1).flatten(2)).unflatten(2, (x.shape[3], x.shape[1]))
     return (along @ rows).permute(0, 3, 1, 2)
@@ -77,10 +77,11 @@ class Hourglass(nn.Module):
         return self.across(x).add_(upsample(y))
 
 
-class StackedHourglass(nn.Module):
-    """Picture (B, C, S, S) -> features (B, stacks·width, S/2, S/2): the outputs of all stacks, concatenated; no vector about the whole.
+class StackedHourglass(Backbone):
+    """Features at stride 2: the outputs of all stacks, concatenated; nothing about the whole, no context.
 
-    evidence channels, if any, are maps at the same stride 2, added after the stem; it takes no context.
+    conditioning : channels of the conditioning maps, which a 1×1 convolution adds to the stem's output.
+    stacks, width, depth : hourglasses in a row, their channels, and how many times each is nested.
     """
 
     stride = 2
@@ -89,7 +90,7 @@ class StackedHourglass(nn.Module):
         self, c_in: int = 4, conditioning: int = 0, context: int = 0, stacks: int = 4, width: int = 256, depth: int = 2
     ):
         super().__init__()
-        self.channels, self.whole = stacks * width, 0
+        self.channels, self.conditioning_channels = stacks * width, conditioning
         self.stem = nn.Sequential(
             nn.Conv2d(c_in, 64, 7, stride=2, padding=3),
             NormReLU(64),
@@ -111,7 +112,7 @@ class StackedHourglass(nn.Module):
     ) -> tuple[torch.Tensor, None]:
         x = self.stem(picture)
         if self.conditioning is not None and conditioning is not None:
-            x = x + self.conditioning(conditioning)
+            x = x + self.conditioning(conditioning.to(x.dtype))
         features = []
         for i, (hourglass, tail, output) in enumerate(zip(self.hourglasses, self.tails, self.outputs, strict=True)):
             y = tail(hourglass(x))
@@ -120,60 +121,49 @@ class StackedHourglass(nn.Module):
                 x = x + self.back_features[i](y) + self.back_outputs[i](features[-1])
         return torch.cat(features, 1), None
 
-    def absorb(self, weight: torch.Tensor) -> Absorbed:
-        """One that gives weight · features, weight (D, stacks·width)."""
-        return Absorbed(self, weight)
+    def absorb(self, weight: torch.Tensor) -> AbsorbedHourglass:
+        """See `Backbone.absorb`; weight (D, stacks·width). The result shares layers with `self`."""
+        return AbsorbedHourglass(self, weight)
 
 
-class Absorbed(nn.Module):
-    """A stack of hourglasses and a linear map (D, stacks·width) of its features. Each stack's tail is linear after its ReLU: what leaves it, and what goes back, is one 1×1 convolution each.
+class AbsorbedHourglass(Backbone):
+    """A `StackedHourglass` and a linear map (D, stacks·width) of its features.
 
-    last: all that leaves, as one layer from every stack's tail (stacks·width) to D; where `deferred` is set, it is left to whoever looks at a pixel.
+    Each stack's tail is followed by linear layers only: its features, and what goes back into the next stack, are one
+    1×1 convolution each.
+
+    last : the features as one layer, from all stacks' tails (stacks·width) to D.
+    lazy : give a `LazyFeatureMap`, whose pixels `last` makes on request.
     """
 
-    stride, whole = StackedHourglass.stride, 0
+    stride = StackedHourglass.stride
 
     def __init__(self, stacked: StackedHourglass, weight: torch.Tensor):
         super().__init__()
-        self.channels, self.deferred = len(weight), False
-        self.stem, self.conditioning, self.hourglasses, self.tails = (
-            stacked.stem,
-            stacked.conditioning,
-            stacked.hourglasses,
-            stacked.tails,
-        )
-        outputs = [
-            then(output, part)
-            for output, part in zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True)
-        ]
+        self.channels, self.conditioning_channels, self.lazy = len(weight), stacked.conditioning_channels, False
+        self.stem, self.conditioning = stacked.stem, stacked.conditioning
+        self.hourglasses, self.tails = stacked.hourglasses, stacked.tails
+        parts = zip(stacked.outputs, weight.chunk(len(stacked.outputs), 1), strict=True)
+        weights, biases = zip(*(weights_of(then(output, part)) for output, part in parts), strict=True)
         self.last = nn.Linear(weight.shape[1], len(weight))
-        self.last.weight, self.last.bias = (
-            nn.Parameter(torch.cat([o.weight.flatten(1) for o in outputs], 1)),
-            nn.Parameter(sum(o.bias for o in outputs)),
-        )
+        self.last.weight = nn.Parameter(torch.cat(weights, 1))
+        self.last.bias = nn.Parameter(sum(biases[1:], biases[0]))
         self.backs = nn.ModuleList()
-        for output, from_features, from_output in zip(stacked.outputs, stacked.back_features, stacked.back_outputs):
-            through = then(output, from_output.weight.detach().flatten(1))
-            merged = [
-                (a + b).detach()
-                for a, b in (
-                    (from_features.weight, through.weight),
-                    (from_features.bias + from_output.bias, through.bias),
-                )
-            ]
-            self.backs.append(pointwise(merged[0].flatten(1), merged[1]))
+        for layers in zip(stacked.outputs[:-1], stacked.back_features, stacked.back_outputs, strict=True):
+            (w_output, b_output), (w_features, b_features), (w_back, b_back) = map(weights_of, layers)
+            self.backs.append(pointwise(w_features + w_back @ w_output, b_features + b_back + w_back @ b_output))
 
     def forward(
         self, picture: torch.Tensor, conditioning: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> tuple[torch.Tensor | LazyFeatureMap, None]:
         x = self.stem(picture)
         if self.conditioning is not None and conditioning is not None:
-            x = x + self.conditioning(conditioning)
+            x = x + self.conditioning(conditioning.to(x.dtype))
         tails = []
         for i, (hourglass, tail) in enumerate(zip(self.hourglasses, self.tails, strict=True)):
             tails.append(tail(hourglass(x)))
             if i < len(self.backs):
                 x = self.backs[i](tails[-1], plus=x)
-        if self.deferred:
+        if self.lazy:
             return LazyFeatureMap(tuple(tails), self.last), None
         return F.conv2d(torch.cat(tails, 1), self.last.weight[..., None, None], self.last.bias), None

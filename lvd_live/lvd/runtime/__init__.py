@@ -1,0 +1,1 @@
+"""What runs a network: on a CPU by PyTorch and oneDNN or by onnxruntime, on CUDA by PyTorch or as one graph."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,20 +22,23 @@ from lvd_live.lvd.runtime.autoselect import fastest
 from lvd_live.lvd.runtime.onnx import OnnxBackbone
 from lvd_live.lvd.uncertainty import spread
 
+M = TypeVar("M", bound=nn.Module)
 
-def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Every convolution followed by a batch norm as one convolution: exact, in evaluation mode. Changes and returns `module`."""
+
+def fold_batch_norm(module: M) -> M:
+    """Every convolution followed by a batch norm as one convolution: exact, in evaluation mode. Changes `module`."""
     for child in module.children():
         fold_batch_norm(child)
     if isinstance(module, nn.Sequential):
         for i in range(len(module) - 1):
-            if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
-                module[i], module[i + 1] = fuse_conv_bn_eval(module[i], module[i + 1]), nn.Identity()
+            conv, norm = module[i], module[i + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return module
 
 
 def keep_memory() -> None:
-    """Let the C library keep what is freed for the next frame: fresh pages cost more than many a layer. Only glibc can be told."""
+    """Let glibc keep what is freed for the next frame: fresh pages cost more than many a layer. No-op elsewhere."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX: all of it comes from the heap
@@ -42,46 +46,54 @@ def keep_memory() -> None:
 
 
 class Runtime:
-    """See a crop once, descend on it many times.
+    """Encode a crop once, descend on it many times.
 
-    engine : "float32"; "bfloat16" for the backbone and the field's second layer, while positions and the rest of the field stay float32 (an approximation: on held-out people the mesh moves by 0.9 mm on average);
-    "onnxruntime", which runs the backbone in float32 on the CPU; "auto": on a CPU the fastest of them, measured once (see `engines`), on CUDA bfloat16 where it has that. But for bfloat16 the numbers are the network's own,
-    up to rounding: batch norm is folded, the backbone's last layer and the field's first are one. pack: see `packed`.
+    device : "cpu", "cuda" or another of PyTorch's; "auto" is CUDA where there is one.
+    engine : one of ENGINES, or "auto": on a CPU the fastest of them (see `autoselect`), on CUDA bfloat16 where it has
+        that. "float32" and "onnxruntime", which runs the backbone on the CPU, give the network's own numbers up to
+        rounding: batch norm is folded, and the backbone's last layer and the field's first are one. "bfloat16" is an
+        approximation: backbone and second layer of the field are bfloat16, positions and the rest of the field stay
+        float32; on held-out people the mesh moves by 0.9 mm on average.
+    pack : use oneDNN's kernels where there are any, see `onednn`.
+    Raises ValueError for an unknown engine, UserError for one that does not run here.
     """
 
     def __init__(self, network: LVD, *, device: str = "auto", engine: str = "auto", pack: bool = True):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        if engine == "auto" and self.device.type == "cpu":
-            engine = fastest(network, lambda name: Runtime(network, device="cpu", engine=name))
-        elif engine == "auto":
-            engine = "bfloat16" if onednn.has_bfloat16(self.device) else "float32"
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be auto or one of {', '.join(ENGINES)}, not {engine}")
-        if engine == "onnxruntime" and self.device.type != "cpu":
-            raise UserError("onnxruntime runs the network on the CPU alone: choose another engine.")
-        self.engine = engine
-        self.dtype, self.size = torch.bfloat16 if engine == "bfloat16" else torch.float32, network.preset.size
+        self.engine = _choose_engine(network, self.device, engine)
+        self.dtype = torch.bfloat16 if self.engine == "bfloat16" else torch.float32
+        self.size = network.preset.size
         self.network = fold_batch_norm(copy.deepcopy(network).eval())
         self.field = FoldedField(network.field)
+        assert self.field.w_features is not None
         self.network.backbone = self.network.backbone.absorb(self.field.w_features)
         self.field.w_features = None
-        self.network.to(self.device, memory_format=torch.channels_last)
+        self._move()
+        if pack and onednn.available(self.device):
+            self._pack()
+        if self.engine == "onnxruntime":
+            self.network.backbone = OnnxBackbone(self.network.backbone)
+
+    def _move(self) -> None:
+        """To the device, and to the dtypes that the engine multiplies in."""
+        # PyTorch documents memory_format for Module.to, but its type stub leaves it out.
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.field.to(self.device)
         self.network.backbone.to(self.dtype)
         self.field.dtype = self.dtype
-        self.field.layer2.to(self.field.dtype)
-        if pack and onednn.available(self.device):
-            keep_memory()
-            try:
-                if engine != "onnxruntime":
-                    onednn.pack(self.network.backbone)
-                self.field.layer2 = onednn.pack(self.field.layer2)
-            except RuntimeError as error:
-                raise UserError(
-                    f"This processor does not run the network in {engine}: choose another engine."
-                ) from error
-        if engine == "onnxruntime":
-            self.network.backbone = OnnxBackbone(self.network.backbone)
+        self.field.layer2.to(self.dtype)
+
+    def _pack(self) -> None:
+        """Pack weights for oneDNN."""
+        keep_memory()
+        try:
+            if self.engine != "onnxruntime":
+                onednn.pack(self.network.backbone)
+            self.field.layer2 = onednn.pack(self.field.layer2)
+        except RuntimeError as error:
+            raise UserError(
+                f"This processor does not run the network in {self.engine}: choose another engine."
+            ) from error
 
     @property
     def provider(self) -> str:
@@ -96,34 +108,34 @@ class Runtime:
         landmarks: np.ndarray | None = None,
         maps: tuple[np.ndarray, ...] | None = None,
     ) -> PreparedCrop:
-        """Crops (B, S, S, 3) and (B, S, S) uint8, landmarks (B, 33, 4) float32 from `landmarks_in_crop` or None, feature maps (see `AlignedFeatures`) or None -> what `descend` reads."""
+        """Encode crops, with conditioning where it is given.
+
+        picture : (B, S, S, 3) uint8 RGB.
+        mask : (B, S, S) uint8, 255 on the person.
+        landmarks : (B, 33, 4) float32, crop frame, see `tracking.conditioning.landmarks_in_crop`.
+        maps : the arrays of `AlignedFeatures`.
+        """
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
-        told = None if maps is None else AlignedFeatures(*(torch.from_numpy(m) for m in maps)).to(self.device)
+        aligned = None if maps is None else AlignedFeatures(*(torch.from_numpy(m) for m in maps)).to(self.device)
         return self.encode_tensors(
-            torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device), points, told
+            torch.from_numpy(picture).to(self.device), torch.from_numpy(mask).to(self.device), points, aligned
         )
 
     def encode_tensors(
         self, picture: torch.Tensor, mask: torch.Tensor, landmarks: torch.Tensor | None, maps: AlignedFeatures | None
     ) -> PreparedCrop:
-        """`encode`, of what is on the device already; landmarks (B, L, 4) of `network.LANDMARKS` alone."""
+        """`encode` of tensors on the device; landmarks (B, L, 4) are those of `network.LANDMARKS` alone."""
         return self.field.prepare(self.network.encode(network_input(picture, mask).to(self.dtype), landmarks, maps))
 
     @torch.inference_mode()
     def descend(
         self, prepared: PreparedCrop, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0
     ) -> Descent:
-        """Descend from `start` (B, K, 3), or from the crop's centre where it is None. See `descent.descend`."""
+        """`descent.descend` from `start` (B, K, 3), crop frame; None is the crop's centre."""
         if start is None:
             start = torch.zeros(len(prepared), 3, device=self.device)
-        return descend(
-            self.field,
-            prepared,
-            start,
-            iterations=iterations,
-            tolerance=tolerance,
-            relaxation=self.network.preset.relaxation,
-        )
+        relaxation = self.network.preset.relaxation
+        return descend(self.field, prepared, start, iterations=iterations, tolerance=tolerance, relaxation=relaxation)
 
     @torch.inference_mode()
     def uncertainty(
@@ -134,5 +146,18 @@ class Runtime:
 
     @torch.inference_mode()
     def dense(self, vertices: torch.Tensor) -> np.ndarray:
-        """The body's vertices (B, N, 3) float32 from those that descend."""
+        """The body's vertices (B, N, 3) float32 from those that descend (B, K, 3)."""
         return self.network.dense(vertices).float().cpu().numpy()
+
+
+def _choose_engine(network: LVD, device: torch.device, engine: str) -> str:
+    """One of ENGINES that `engine`, which may be "auto", stands for on the device."""
+    if engine == "auto" and device.type == "cpu":
+        engine = fastest(network, lambda name: Runtime(network, device="cpu", engine=name))
+    elif engine == "auto":
+        engine = "bfloat16" if onednn.has_bfloat16(device) else "float32"
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be auto or one of {', '.join(ENGINES)}, not {engine}")
+    if engine == "onnxruntime" and device.type != "cpu":
+        raise UserError("onnxruntime runs the network on the CPU alone: choose another engine.")
+    return engine
