@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvd_live.gui.inputs import Input
+    from lvd_live.person.types import PersonFinder
+    from lvd_live.pipeline.observer import Observer
+    from lvd_live.tracking.options import TrackerOptions
+    from lvd_live.tracking.tracker import Tracker
 
 SWITCH_S = 0.001  # between threads: with Python's own 5 ms, finder and tracker wait for each other
 DARK = {
@@ -72,17 +78,19 @@ def application():
 
 
 def run(
-    chosen,
-    make_finder: Callable,
-    make_tracker: Callable,
+    chosen: Input | None,
+    make_finder: Callable[[], PersonFinder],
+    make_tracker: Callable[[TrackerOptions], Tracker],
     *,
-    options: Mapping[str, Any] = MappingProxyType({}),
+    options: TrackerOptions,
+    given: Mapping[str, Any],
+    on_fit: Sequence[Observer] = (),
     record: str | None = None,
     benchmark: float | None = None,
 ) -> int:
     """Show the window, tracking from `chosen` (a `inputs.Input`, or None), until it is closed; Ctrl-C closes it, too.
 
-    options: of `Controls.choose`. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
+    options: of the tracker. given: those of them that were asked for, over what the window remembers. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(
@@ -94,8 +102,8 @@ def run(
 
     from lvd_live.gui.window import MainWindow
 
-    window = MainWindow(make_finder, make_tracker)
-    window.controls.choose(**options)
+    window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
+    window.controls.choose(given)
     window.record_soon = record
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import (
@@ -19,7 +22,9 @@ from PySide6.QtWidgets import (
 
 from lvd_live.gui.painter import Look
 from lvd_live.gui.shading import COLOURS
+from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
 PERTURBATIONS = 8  # of Eq. 3, per vertex
@@ -44,7 +49,7 @@ class Controls(QScrollArea):
             self.iterations.addItem("auto" if number is None else str(number), number)
         for told, text in SEES.items():
             self.conditioning.addItem(text, told)
-        for preset in ("live", "paper"):
+        for preset in PRESETS:
             if (MODELS / "weights" / f"{preset}.safetensors").exists():
                 self.presets.addItem(preset)
         self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100, value=65)
@@ -136,44 +141,37 @@ class Controls(QScrollArea):
             self.colour.currentText(), self.opacity.value() / 100, self.mirror.isChecked(), self.smoothing.currentData()
         )
 
-    @property
-    def options(self) -> dict:
-        """Options of the Tracker that may be set between frames."""
-        return {
-            "iterations": self.iterations.currentData(),
-            "conditioning": self.conditioning.currentData(),
-            "height": self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
-            "warm": self.warm.isChecked(),
-            "outline": self.outline.isChecked(),
-            "uncertainty": PERTURBATIONS if self.uncertainty.isChecked() else 0,
-        }
+    def applied_to(self, options: TrackerOptions) -> TrackerOptions:
+        """`options`, but for those that are chosen here."""
+        return replace(
+            options,
+            preset=self.preset,
+            iterations=self.iterations.currentData(),
+            conditioning=self.conditioning.currentData(),
+            height=self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
+            warm=self.warm.isChecked(),
+            uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
+            silhouette_fit=self.outline.isChecked(),
+        )
 
     @property
     def preset(self) -> str:
         return self.presets.currentText() or "live"
 
-    def choose(
-        self,
-        *,
-        preset: str | None = None,
-        height: float | None = None,
-        iterations: int | str | None = None,
-        conditioning: str | None = None,
-        outline: bool | None = None,
-    ) -> None:
-        """Set what is given. iterations: a number, or "auto"."""
+    def choose(self, given: Mapping[str, Any]) -> None:
+        """Set the options of a tracker that are given by name; others stay as they are."""
         for box, index in (
-            (self.presets, self.presets.findText(preset or "")),
-            (self.conditioning, self.conditioning.findData(conditioning)),
+            (self.presets, self.presets.findText(given.get("preset", ""))),
+            (self.conditioning, self.conditioning.findData(given.get("conditioning"))),
         ):
             if index >= 0:
                 box.setCurrentIndex(index)
-        if iterations is not None:
-            self.iterations.setCurrentIndex(self.iterations.findText(str(iterations)))
-        if height is not None:
-            self.height_m.setValue(height)
-        if outline is not None:
-            self.outline.setChecked(outline)
+        if "iterations" in given:
+            self.iterations.setCurrentIndex(self.iterations.findData(given["iterations"]))
+        if given.get("height") is not None:
+            self.height_m.setValue(given["height"])
+        if "silhouette_fit" in given:
+            self.outline.setChecked(given["silhouette_fit"])
 
     def next_colours(self) -> None:
         self.colour.setCurrentIndex((self.colour.currentIndex() + 1) % self.colour.count())

@@ -80,14 +80,14 @@ class Job(QObject):
                 tracker,
                 output=output,
                 progress=self._progress,
+                stop=self._cancel,
                 meta={"source": self.video.name, "version": __version__},
             )
 
-    def _progress(self, done: int, total: int | None) -> bool:
+    def _progress(self, done: int, total: int | None) -> None:
         now = time.monotonic()
         self._began = self._began or now
         self.progressed.emit(done, total, (done - 1) / (now - self._began) if now > self._began else 0.0)
-        return not self._cancel.is_set()
 
 
 class JobDialog(QDialog):

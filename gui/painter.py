@@ -11,7 +11,8 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.gui.shading import PART_COLOURS, View, draw_over, part_index, scaled, shrink, top_for
-from lvd_live.pipeline.live import Pipeline, Result, Slot
+from lvd_live.pipeline.live import Pipeline, Result
+from lvd_live.pipeline.slot import Slot
 from lvd_live.tracking.smoothing import LEVELS, OneEuro
 
 
@@ -95,7 +96,7 @@ class Painter:
         if self._filter is None:
             return vertices
         if result.person.is_new or (
-            result.fit.cold and self.pipeline.tracker.warm
+            result.fit.cold and self.pipeline.tracker.options.warm
         ):  # without warm starts every fit is cold
             self._filter.reset()
         return self._filter(vertices, result.frame.timestamp_ns)

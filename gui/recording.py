@@ -11,7 +11,6 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.person.types import describe
 from lvd_live.pipeline.live import Pipeline, Result
 
 if TYPE_CHECKING:
@@ -30,19 +29,14 @@ class Recording(QObject):
 
     def start(self, root: Path, pipeline: Pipeline | None, title: str, name: str = "") -> None:
         """Record what `pipeline` tracks into a new folder in `root`, called by `name` or the input's title. UserError where there is nothing to record, or no place for it."""
-        from lvd_live.session.recorder import (
-            Recorder,
-        )  # here, as below: what they need takes a second to import, and the window is to be there at once
+        # here, as below: what they need takes a second to import, and the window is to be there at once
+        from lvd_live.session.recorder import Recorder
+        from lvd_live.session.sequence import describe_run
 
         tracker = pipeline and pipeline.tracker
         if not tracker or pipeline.source is None or pipeline.finder is None:
             raise UserError("There is nothing to record yet: choose a camera or a video first.")
-        meta = {
-            "person": describe(pipeline.finder),
-            "tracker": tracker.describe(),
-            "source": title,
-            "version": __version__,
-        }
+        meta = describe_run(pipeline.finder, tracker) | {"source": title, "version": __version__}
         self.recorder = Recorder(
             root,
             name or Path(title).stem.replace(" ", "-"),

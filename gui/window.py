@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,11 @@ from lvd_live.paths import DEMO, RECORDINGS
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.measuring import Measurer
 from lvd_live.sources.images import SUFFIXES as PICTURES
+from lvd_live.tracking.options import TrackerOptions
 
 if TYPE_CHECKING:
+    from lvd_live.person.types import PersonFinder
+    from lvd_live.pipeline.observer import Observer
     from lvd_live.session.recorder import Recorder
     from lvd_live.tracking.tracker import Tracker
 
@@ -59,19 +62,26 @@ KEYS = (
 class MainWindow(QMainWindow):
     """LVD Live's window.
 
-    make_finder: called in the pipeline's thread. make_tracker: likewise, with keyword options of `Tracker.load`. record_soon: the name of a session to be recorded as soon as there are fits.
+    make_finder: called in the pipeline's thread. make_tracker: likewise. options: of the tracker, where they are not chosen in the window. on_fit: see `Observer`. record_soon: the name of a session to be recorded as soon as there are fits.
     """
 
     painted = Signal(object)
 
     def __init__(
-        self, make_finder: Callable, make_tracker: Callable[..., Tracker], *, settings: QSettings | None = None
+        self,
+        make_finder: Callable[[], PersonFinder],
+        make_tracker: Callable[[TrackerOptions], Tracker],
+        *,
+        options: TrackerOptions | None = None,
+        on_fit: Sequence[Observer] = (),
+        settings: QSettings | None = None,
     ):
         super().__init__()
         self.setWindowTitle("LVD Live")
         self.resize(1280, 760)
         self.setAcceptDrops(True)
         self._make_finder, self._make_tracker = make_finder, make_tracker
+        self.options, self._on_fit = options or TrackerOptions(), on_fit
         self.settings = settings or QSettings("LVD Live", "LVD Live")
         self.input: Input | None = None
         self.pipeline: Pipeline | None = None
@@ -238,7 +248,7 @@ class MainWindow(QMainWindow):
         self._browser.raise_()
 
     def _tracker_as_chosen(self) -> Callable[[], Tracker]:
-        return partial(self._make_tracker, preset=self.controls.preset, **self.controls.options)
+        return partial(self._make_tracker, self.controls.applied_to(self.options))
 
     def dragEnterEvent(self, event) -> None:
         if event.mimeData().hasUrls():
@@ -270,10 +280,8 @@ class MainWindow(QMainWindow):
         """Tell the tracker what is chosen. A recording has one set of options: it ends where they change."""
         tracker = self.pipeline and self.pipeline.tracker
         if tracker:
-            before = tracker.describe()
-            for name, value in self.controls.options.items():
-                setattr(tracker, name, value)
-            if tracker.describe() != before:
+            before, tracker.options = tracker.options, self.controls.applied_to(tracker.options)
+            if tracker.options != before:
                 self._stop_recording()
 
     def _apply_preset(self) -> None:
@@ -324,6 +332,8 @@ class MainWindow(QMainWindow):
     def _keep(self, result: Result) -> None:
         """In the fit's thread: hand the result to the recorder and to the measurer, if there are any."""
         self.recording.add(result)
+        for observe in self._on_fit:
+            observe(result.frame, result.person, result.fit)
         if (measurer := self.measurer) is not None:
             measurer.offer(result.fit)
 
@@ -433,7 +443,7 @@ class MainWindow(QMainWindow):
             f"<tr><td>{name.replace('_', ' ')}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
             for name, m in found.items()
         )
-        scale = "" if tracker.height else "<br><i>the scale is a guess: set the height</i>"
+        scale = "" if tracker.options.height else "<br><i>the scale is a guess: set the height</i>"
         self.controls.measurements.setText(f"<table>{rows}</table>{scale}" if found else "")
 
     def _warn(self, text: str) -> None:

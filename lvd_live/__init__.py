@@ -1,7 +1,51 @@
-"""LVD Live: a body mesh that follows one person in front of one camera, by Learned Vertex Descent."""
+"""LVD Live: a body mesh that follows one person in front of one camera, by Learned Vertex Descent.
 
+    tracker = lvd_live.load()
+    fit = tracker(picture)                      # (H, W, 3) uint8 RGB; None where nobody is
+    for fit in lvd_live.track("clip.mp4"): ...
+
+Importing this package imports neither torch nor anything else heavy: names below are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read as onnxruntime is imported: it reports nothing, stores no id
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from lvd_live.api import PictureTracker, load, track
+    from lvd_live.errors import UserError
+    from lvd_live.sources.frame import Frame
+    from lvd_live.tracking.fit import Fit
+    from lvd_live.tracking.options import TrackerOptions
+    from lvd_live.tracking.tracker import Tracker
+
+__all__ = ["Fit", "Frame", "PictureTracker", "Tracker", "TrackerOptions", "UserError", "load", "track"]
+
+_HOMES = {
+    "Fit": "tracking.fit",
+    "Frame": "sources.frame",
+    "PictureTracker": "api",
+    "Tracker": "tracking.tracker",
+    "TrackerOptions": "tracking.options",
+    "UserError": "errors",
+    "load": "api",
+    "track": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

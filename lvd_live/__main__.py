@@ -1,54 +1,8 @@
-"""`python -m lvd_live TOOL …`: everything beside the main job."""
+"""`python -m lvd_live TOOL …`: everything beside the main job, see `cli.tools`."""
 
-import importlib
-import sys
-from collections.abc import Sequence
-
-from lvd_live import __version__
-from lvd_live.errors import UserError, run_cli
-
-TOOLS = {
-    "train": ("lvd_live.train.cli", "train a network on synthetic people"),
-    "ablate": ("lvd_live.train.ablations", "train with one change at a time: what the error hangs on"),
-    "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
-    "bench": ("lvd_live.bench.cli", "time one frame, stage by stage"),
-    "batch": ("lvd_live.pipeline.batch", "track many clips: all cores, or a Ray cluster"),
-    "export": (
-        "lvd_live.export.cli",
-        "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV",
-    ),
-    "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),
-    "replay": ("lvd_live.pipeline.replay", "track a session's video again and compare"),
-    "bake": ("lvd_live.synth.bake", "make the body, poses and wardrobe that the models folder holds"),
-    "synth": ("lvd_live.synth.cli", "make synthetic people: shards, or a sheet of samples to look at"),
-}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool named first in `argv` with the rest. Raises UserError for a tool that does not exist."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<10}{what}" for name, (_, what) in TOOLS.items())
-        sys.stdout.write(
-            f"usage: python -m lvd_live TOOL [options]\n\n{lines}\n\nThe main job is main.py; python -m lvd_live TOOL --help says more.\n"
-        )
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
-        sys.stdout.write(f"lvd_live {__version__}\n")
-        return 0
-    tool = arguments[0]
-    if tool not in TOOLS:
-        raise UserError(f"There is no tool {tool!r}; there are {', '.join(TOOLS)}.")
-    try:
-        module = importlib.import_module(TOOLS[tool][0])
-        return int(module.main(arguments[1:]) or 0)  # tools import what only they need when they run
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("lvd_live", ""):
-            raise
-        raise UserError(
-            f"The tool {tool} needs the package {error.name}, which is not installed: pip install -e .[train]"
-        ) from error
-
+from lvd_live.cli import leave
+from lvd_live.cli.tools import main
+from lvd_live.errors import run_cli
 
 if __name__ == "__main__":
-    sys.exit(run_cli(main))
+    leave(run_cli(main))

@@ -6,7 +6,7 @@ import numpy as np
 
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import Frame
-from tests.fakes import FACES, SHAPE, FakeFit, FakePerson
+from tests.fakes import FACES, SHAPE, fake_fit, fake_person
 
 FPS = 30
 SIZE = (96, 64)  # width, height
@@ -21,18 +21,12 @@ def make_frame(index, size=SIZE, start_ns=5_000_000_000):
 
 def make_fit(index):
     intrinsics = np.array([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]])
-    return FakeFit(
-        SHAPE + np.float32([0.013 * index, 0, 0]),
-        np.full(len(SHAPE), 0.001 * index, np.float32),
-        intrinsics,
-        2,
-        0.001,
-        index == 0,
-    )
+    vertices = SHAPE + np.float32([0.013 * index, 0, 0])
+    return fake_fit(vertices, intrinsics, std=0.001 * index, cold=index == 0, iterations=2, index=index)
 
 
 def make_person(index):
-    return FakePerson(np.full((33, 3), index, np.float32))
+    return fake_person(np.full((33, 3), index, np.float32))
 
 
 def record(root, count=60, name="walk", untracked=(), absent=(), wait=True, **options):

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.pipeline import batch
-from lvd_live.pipeline.batch import Job, Outcome, find_jobs, finished, run_processes, run_ray
+from lvd_live.pipeline import batch, runners
+from lvd_live.pipeline import jobs as batch_jobs
+from lvd_live.pipeline.jobs import Job, Outcome, find_jobs, finished, track_with
+from lvd_live.pipeline.runners import run_processes, run_ray
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
+from lvd_live.tracking.options import TrackerOptions
 from tests.fakes import FakeFinder, FakeTracker
 
 
@@ -50,11 +53,12 @@ def test_a_process_that_dies_costs_its_clip_alone():
 def test_ctrl_c_reaches_the_processes_and_ends_all(tmp_path):
     program = f"""
 from pathlib import Path
-from lvd_live.pipeline import batch
+from lvd_live.pipeline.jobs import Job
+from lvd_live.pipeline.runners import run_processes
 from tests.test_batch import sleep
 if __name__ == "__main__":
     try:
-        list(batch.run_processes([batch.Job(Path(n), Path({str(tmp_path)!r}) / n) for n in "abcd"], 2, sleep))
+        list(run_processes([Job(Path(n), Path({str(tmp_path)!r}) / n) for n in "abcd"], 2, sleep))
     except KeyboardInterrupt:
         raise SystemExit(130)
 """
@@ -103,7 +107,7 @@ def test_clips_of_one_stem_do_not_meet_and_results_are_no_clips(tmp_path):
     for name in ("walk.mp4", "sub/walk.mp4", "walk.MOV", "notes.txt", "out/old.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = find_jobs(tmp_path, tmp_path / "out", ())
+    found = find_jobs(tmp_path, tmp_path / "out", TrackerOptions())
     assert [str(j.output.relative_to(tmp_path / "out")) for j in found] == [
         "sub/walk.mp4.npz",
         "walk.MOV.npz",
@@ -125,7 +129,7 @@ def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     writer.close()
     clip(tmp_path / "in" / "empty.mp4")
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
-    monkeypatch.setattr(batch, "run_processes", lambda jobs, count: (batch.track(job) for job in jobs))
+    monkeypatch.setattr(runners, "run_processes", lambda jobs, count: (batch_jobs.track(job) for job in jobs))
     arguments = [str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     assert batch.main(arguments) == 1
     first = capsys.readouterr().out
@@ -133,7 +137,9 @@ def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     sequence = tmp_path / "out" / "person.mp4.npz"
     assert load_sequence(sequence).tracked.all()
     tracked = []
-    monkeypatch.setattr(batch, "track", lambda job: tracked.append(job.clip.name) or Outcome(job.clip, problem="again"))
+    monkeypatch.setattr(
+        batch_jobs, "track", lambda job: tracked.append(job.clip.name) or Outcome(job.clip, problem="again")
+    )
     assert batch.main(arguments) == 1 and tracked == ["broken.mp4"]
     assert "done before" in capsys.readouterr().out
     assert batch.main([*arguments, "--height", "150"]) == 1 and "person.mp4" in tracked  # other options: made anew
@@ -160,6 +166,6 @@ def test_a_clip_that_is_cut_short_says_so_now_and_later(tmp_path):
     writer.close()
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     job = Job(path, tmp_path / "cut.mkv.npz")
-    outcome = batch._track(job, lambda: (FakeFinder(), FakeTracker()))
+    outcome = track_with(job, lambda: (FakeFinder(), FakeTracker()))
     assert outcome.tracked and "cut short or damaged" in outcome.problem
     assert finished(job).problem == outcome.problem

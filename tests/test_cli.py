@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-import main as program
-from lvd_live import __main__ as tools
+from lvd_live.body.height import parse_height
+from lvd_live.cli import main_job as program
+from lvd_live.cli import tools
+from lvd_live.cli.places import BODY, choose_places
 from lvd_live.errors import UserError, run_cli
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.session.sequence import load_sequence
@@ -28,8 +30,8 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
     made = {"finder": FakeFinder(), "tracker": FakeTracker()}
-    monkeypatch.setattr(program, "_make_finder", lambda name: made["finder"])
-    monkeypatch.setattr(program, "_make_tracker", lambda options: made["tracker"])
+    monkeypatch.setattr(program, "make_finder", lambda name: made["finder"])
+    monkeypatch.setattr(program, "make_tracker", lambda options: made["tracker"])
 
     def go(*arguments, missing=()):
         made.update(finder=FakeFinder(missing), tracker=FakeTracker())
@@ -109,7 +111,7 @@ def test_bad_options(run, arguments, words):
     "text, metres", [("1.78", 1.78), ("178", 1.78), ("178cm", 1.78), ("1,78 m", 1.78), ("52.5 CM", 0.525), ("2.6", 2.6)]
 )
 def test_heights_people_write(text, metres):
-    assert program.parse_height(text) == pytest.approx(metres)
+    assert parse_height(text) == pytest.approx(metres)
 
 
 def test_good_video_writes_what_it_says(run, tmp_path):
@@ -234,7 +236,7 @@ def test_unwritable_outputs(run, tmp_path, arguments):
         (["--images", "photos", "--sheet", "link.png"], "one of the pictures"),
         (["--video", "clip.mp4", "--overlay", "photos/../clip.mp4"], "the video"),
         (["--video", "clip.mp4", "--output", "body.npz", "--body", "body.npz"], "the body file"),
-        (["--video", "clip.mp4", "--output", program.BODY], "the body file"),
+        (["--video", "clip.mp4", "--output", BODY], "the body file"),
     ],
 )
 def test_no_input_is_overwritten(run, tmp_path, arguments, words):
@@ -290,7 +292,8 @@ def test_missing_body(run, tmp_path):
 
 def test_a_stream_address_does_not_reach_the_file(run):
     options = program.make_parser().parse_args(["--camera", "rtsp://user:secret@host/stream"])
-    assert program._source_name(options) == "camera stream" and program._default_name(options) == "camera.npz"
+    places = choose_places(options, None)
+    assert places.source_name == "camera stream" and places.output.name == "camera.npz"
 
 
 def test_run_cli_turns_errors_into_exit_codes(capsys):
@@ -384,7 +387,7 @@ def test_a_signal_in_the_middle_leaves_a_whole_file(tmp_path, kind):
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
-import main as program
+from lvd_live.cli import main_job as program
 from lvd_live.errors import run_cli
 from tests.fakes import FakeFinder, FakeTracker
 class Slow(FakeFinder):
@@ -392,8 +395,8 @@ class Slow(FakeFinder):
         time.sleep(0.05)
         print("frame", flush=True)
         return super().find(picture)
-program._make_finder = lambda name: Slow()
-program._make_tracker = lambda options: FakeTracker()
+program.make_finder = lambda name: Slow()
+program.make_tracker = lambda options: FakeTracker()
 sys.exit(run_cli(program.main, ["--video", "clip.mp4"]))
 """
     make_video(tmp_path / "clip.mp4", frames=400)

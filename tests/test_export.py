@@ -10,7 +10,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from lvd_live import export as exports
-from lvd_live.__main__ import main as tool
+from lvd_live.cli.tools import main as tool
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES
@@ -490,16 +490,16 @@ def brief(tmp_path, body):
 def test_from_a_recorded_session(tmp_path, body):
     from lvd_live.session.recorder import Recorder
     from lvd_live.sources import Frame
-    from tests.fakes import FakeFit, FakePerson
+    from tests.fakes import fake_fit, fake_person
 
     vertices, joints = perform(body, np.arange(6) / FPS)
     recorder = Recorder(tmp_path, "walk", faces=body.faces.numpy().astype(np.int32), meta={}, fps=FPS)
     K = np.array([[60.0, 0, 47.5], [0, 60.0, 31.5], [0, 0, 1]])
     for n, v in enumerate(vertices):
-        fit = FakeFit(v.astype(np.float32), np.full(6890, 0.01, np.float32), K, 2, 0.001, n == 0)
+        fit = fake_fit(v.astype(np.float32), K, cold=n == 0, iterations=2, index=n)
         recorder.add(
             Frame(np.zeros((64, 96, 3), np.uint8), n, 10**9 + round(n * 1e9 / FPS)),
-            FakePerson(np.zeros((33, 3), np.float32)),
+            fake_person(np.zeros((33, 3), np.float32)),
             fit,
         )
     folder = recorder.stop()

@@ -229,8 +229,8 @@ def test_tracker_carries_its_mesh(people, matched, tmp_path, monkeypatch):
     other, _, carry = matched
     np.savez(tmp_path / "smpl.npz", **other_arrays()[0])
     monkeypatch.setattr(Correspondence, "between", classmethod(lambda cls, a, b: carry))
-    tracker = Tracker.load("live", body=tmp_path / "smpl.npz")
-    assert np.array_equal(tracker.faces, other.faces.numpy()) and tracker._carry is carry
+    tracker = Tracker.load(body=tmp_path / "smpl.npz")
+    assert np.array_equal(tracker.faces, other.faces.numpy()) and tracker.carry[0] is carry
 
 
 def test_closest_points_on_triangles():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +19,9 @@ from PySide6.QtWidgets import QApplication
 import lvd_live.gui.app
 import lvd_live.gui.inputs
 import lvd_live.gui.window
-import main
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS
+from lvd_live.cli import main_job
 from lvd_live.errors import UserError
 from lvd_live.gui.app import application
 from lvd_live.gui.inputs import Input, camera_names
@@ -30,10 +31,11 @@ from lvd_live.gui.review import Review, load
 from lvd_live.gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
-from lvd_live.person import BlazePoseFinder
+from lvd_live.person import make_finder
 from lvd_live.session.library import list_sessions, open_session
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 from tests.fakes import FakeFinder
 from tests.mjpeg import Camera
@@ -66,7 +68,7 @@ def make_window(qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr(lvd_live.gui.window, "RECORDINGS", tmp_path / "recordings")
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
 
-    def make(make_finder=lambda: BlazePoseFinder(MODELS / "blazepose"), make_tracker=Tracker.load):
+    def make(make_finder=make_finder, make_tracker=Tracker.load):
         window = MainWindow(make_finder, make_tracker, settings=settings)
         qtbot.addWidget(window)
         window.show()
@@ -127,12 +129,13 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
         (controls.conditioning, "conditioning", "maps"),
     ):
         control.setCurrentIndex(control.findData(value))
-        assert getattr(tracker, option) == value
+        assert getattr(tracker.options, option) == value
     controls.warm.setChecked(False)
     controls.uncertainty.setChecked(False)
     controls.outline.setChecked(False)
     controls.height_m.setValue(1.8)
-    assert (tracker.warm, tracker.uncertainty, tracker.outline, tracker.height) == (False, 0, False, 1.8)
+    chosen = tracker.options
+    assert (chosen.warm, chosen.uncertainty, chosen.silhouette_fit, chosen.height) == (False, 0, False, 1.8)
     more(qtbot, window)
     assert window.view.of.fit.cold and window.view.of.fit.iterations == 3
     controls.warm.setChecked(True)
@@ -234,12 +237,12 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
             seen["bare"], seen["drawn"] = window.view.of.frame.picture, window.view.picture
             seen["grabbed"] = window.picture.grab().toImage()
             seen["space"] = window.space.render_view(300, 300)
-            seen["height"], seen["fit"] = window.pipeline.tracker.height, window.view.of.fit
+            seen["height"], seen["fit"] = window.pipeline.tracker.options.height, window.view.of.fit
         close(window, event)
 
     monkeypatch.setattr(MainWindow, "closeEvent", look_before_closing)
     assert (
-        main.main(
+        main_job.main(
             ["--camera", camera.url, "--benchmark", "1.5", "--height", "1.75", "--iterations", "2", "--record", "walk"]
         )
         == 0
@@ -260,19 +263,15 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
 
 
 def test_options_of_the_command_line_are_what_the_controls_show(window):
-    window.controls.choose(preset="live", height=1.75, iterations=2, conditioning="maps", outline=False)
-    assert window.controls.options == {
-        "iterations": 2,
-        "conditioning": "maps",
-        "height": 1.75,
-        "warm": True,
-        "outline": False,
-        "uncertainty": 8,
-    }
-    window.controls.choose(height=None)  # not given: as it is
-    assert window.controls.options["height"] == 1.75
-    window.controls.choose(iterations="auto", conditioning="all")
-    assert window.controls.options["iterations"] is None and window.controls.options["conditioning"] == "all"
+    before = TrackerOptions(fov_degrees=50)
+    given = {"height": 1.75, "iterations": 2, "conditioning": "maps", "silhouette_fit": False}
+    window.controls.choose(given)
+    assert window.controls.applied_to(before) == replace(before, **given)
+    window.controls.choose({})  # not given: as it is
+    assert window.controls.applied_to(before).height == 1.75
+    window.controls.choose({"iterations": None, "conditioning": "all"})
+    chosen = window.controls.applied_to(before)
+    assert chosen.iterations is None and chosen.conditioning == "all"
 
 
 def test_another_network_comes_without_another_source(qtbot, window, camera):
@@ -290,8 +289,8 @@ def test_another_network_comes_without_another_source(qtbot, window, camera):
 def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camera):
     asked, loaded = threading.Event(), threading.Event()
 
-    def load(**options):
-        tracker = Tracker.load(**options)
+    def load(options):
+        tracker = Tracker.load(options)
         asked.set()
         loaded.wait(10)
         return tracker
@@ -304,7 +303,8 @@ def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camer
     loaded.set()
     qtbot.waitUntil(lambda: fitted(window), timeout=SOON_MS)
     qtbot.waitUntil(
-        lambda: (window.pipeline.tracker.height, window.pipeline.tracker.warm) == (1.93, False), timeout=SOON_MS
+        lambda: (window.pipeline.tracker.options.height, window.pipeline.tracker.options.warm) == (1.93, False),
+        timeout=SOON_MS,
     )
 
 
@@ -325,7 +325,11 @@ def test_a_recording_ends_where_the_options_change(qtbot, window, camera, tmp_pa
 def test_smoothing_without_warm_starts(warm):
     """Then every fit is cold, and none begins the filter anew; with them, a cold fit does."""
     painter, rng = object.__new__(Painter), np.random.default_rng(0)
-    painter.pipeline, painter._level, painter._filter = SimpleNamespace(tracker=SimpleNamespace(warm=warm)), "off", None
+    painter.pipeline, painter._level, painter._filter = (
+        SimpleNamespace(tracker=SimpleNamespace(options=TrackerOptions(warm=warm))),
+        "off",
+        None,
+    )
     meshes = rng.normal(0, 0.01, (40, 50, 3)).astype(np.float32) + [0, 0, 3]
     result = lambda i: SimpleNamespace(
         person=SimpleNamespace(is_new=False),
@@ -411,7 +415,7 @@ def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):
 class SlowTracker:
     """Stands for a model that takes its time to load."""
 
-    def __init__(self, **options):
+    def __init__(self, options):
         time.sleep(4)
         raise UserError("too late")
 

@@ -8,33 +8,29 @@ import pytest
 
 from lvd_live.errors import UserError
 from lvd_live.pipeline import live
-from lvd_live.pipeline.live import Pipeline, Slot
+from lvd_live.pipeline.live import Pipeline
+from lvd_live.pipeline.slot import Slot
+from lvd_live.sources.frame import Frame
 from lvd_live.tracking.smoothing import LEVELS, OneEuro
-from tests.fakes import FakeFinder, FakeFrame, FakeTracker
+from tests.fakes import FakeFinder, FakeSource, FakeTracker
 
 
-class Source:
+class Source(FakeSource):
     """Frames as fast as they are asked for, or every `interval` seconds."""
 
-    fps = 30.0
-
     def __init__(self, count=10_000, interval=0.0):
+        super().__init__(count, fps=30.0)
         self.count, self.interval, self.closed = count, interval, False
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
+    def close(self):
         self.closed = True
-
-    close = __exit__
 
     def __iter__(self):
         for index in range(self.count):
             if self.closed:
                 return
             time.sleep(self.interval)
-            yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, time.monotonic_ns())
+            yield Frame(np.zeros((48, 64, 3), np.uint8), index, time.monotonic_ns())
 
 
 class Tracker(FakeTracker):
@@ -44,9 +40,7 @@ class Tracker(FakeTracker):
 
     def step(self, frame, person):
         time.sleep(self.seconds)
-        fit = super().step(frame, person)
-        object.__setattr__(fit, "milliseconds", {"descent": 1.0})
-        return fit
+        return super().step(frame, person)
 
 
 def wait_until(condition, seconds=5.0):
@@ -104,7 +98,7 @@ def test_the_newest_picture_of_a_camera_wins():
     assert indices == sorted(indices) and indices[-1] > 3 * len(indices) and p.dropped > 0
     assert p.statistics.latency_ms < 150  # nothing queues up
     p.close()
-    wait_until(lambda: not any(t.is_alive() for t in p._threads))
+    wait_until(lambda: not any(t.is_alive() for t in p.threads))
 
 
 def test_every_new_person_reaches_the_tracker():
@@ -125,7 +119,7 @@ def test_another_size_of_picture_is_another_scene():
     class Turning(Source):
         def __iter__(self):
             for index in range(9):
-                yield FakeFrame(np.zeros((48, 64, 3) if index < 5 else (64, 48, 3), np.uint8), index, index * 1_000_000)
+                yield Frame(np.zeros((48, 64, 3) if index < 5 else (64, 48, 3), np.uint8), index, index * 1_000_000)
 
     finder, tracker = FakeFinder(), Tracker()
     p, results = pipeline(Turning(), live=False, tracker=tracker, finder=finder)
@@ -149,7 +143,7 @@ def test_a_file_plays_at_its_own_pace():
         def __iter__(self):
             for index in range(12):
                 time.sleep(0.1 if index == 3 else 0.0)  # one frame is slow to decode
-                yield FakeFrame(np.zeros((48, 64, 3), np.uint8), index, index * 40_000_000)
+                yield Frame(np.zeros((48, 64, 3), np.uint8), index, index * 40_000_000)
 
     p, results = pipeline(Film(), live=False, tracker=Tracker(0.002))
     wait_until(lambda: len(results) == 12)
@@ -236,7 +230,7 @@ def test_trouble_becomes_a_sentence(monkeypatch):
 def test_closing_is_quick_whatever_happens(live):
     class Hanging(Source):
         def __iter__(self):
-            yield FakeFrame(np.zeros((4, 4, 3), np.uint8), 0, 0)
+            yield Frame(np.zeros((4, 4, 3), np.uint8), 0, 0)
             threading.Event().wait(30)
 
     for source in (Source(), Source(interval=0.01), Hanging()):

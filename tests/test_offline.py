@@ -265,7 +265,7 @@ def test_an_overlay_on_a_full_disk_is_told(tmp_path):
 
 def test_looking_ahead_changes_nothing_but_the_time():
     """Frames come in order, a slow finder and a slow caller work at the same time, an error comes after the frames before it."""
-    from lvd_live.pipeline.offline import ahead
+    from lvd_live.pipeline.prefetch import prefetch
 
     def find(frame):
         time.sleep(0.05)
@@ -273,17 +273,17 @@ def test_looking_ahead_changes_nothing_but_the_time():
 
     began, seen = time.monotonic(), []
     with pytest.raises(UserError, match="cut"):
-        for frame, person in ahead(FakeSource(count=12, stop=10, error=UserError("cut")), find):
+        for frame, person in prefetch(FakeSource(count=12, stop=10, error=UserError("cut")), find):
             time.sleep(0.05)
             seen.append((frame.index, person))
     assert seen == [(i, i) for i in range(10)] and time.monotonic() - began < 0.8
-    assert not any(thread.name == "ahead" for thread in threading.enumerate())
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
 def test_leaving_early_ends_the_thread_that_looks_ahead():
-    from lvd_live.pipeline.offline import ahead
+    from lvd_live.pipeline.prefetch import prefetch
 
-    found = ahead(FakeSource(count=1000), lambda frame: None)
+    found = prefetch(FakeSource(count=1000), lambda frame: None)
     next(found)
     found.close()
-    assert not any(thread.name == "ahead" for thread in threading.enumerate())
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvd_live import __main__ as tools
+from lvd_live.cli import tools
 from lvd_live.errors import UserError, run_cli
 from lvd_live.session import segments
 from lvd_live.session.library import list_sessions, open_session

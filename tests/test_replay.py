@@ -1,12 +1,13 @@
 """Tracking a session again: the same pictures give the same meshes, and the difference to the recording is told."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import main as program
-from lvd_live import __main__ as tools
+from lvd_live.cli import main_job as program
+from lvd_live.cli import tools
 from lvd_live.errors import UserError, run_cli
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.pipeline import replay as module
@@ -36,10 +37,14 @@ def test_two_replays_are_the_same_to_the_last_bit(tmp_path):
         and a.frame_index.tolist() == session.frame_index.tolist()
         and a.timestamps_ns.tolist() == session.timestamps_ns.tolist()
     )
-    same = compare(a.vertices, a.tracked, a.frame_index, b.vertices, b.tracked, b.frame_index)
+    same = compare(a, b)
     assert (same.both, same.one, same.mean, same.largest) == (38, 0, 0.0, 0.0)
-    to_session = compare(session.vertices, session.tracked, session.frame_index, a.vertices, a.tracked, a.frame_index)
+    to_session = compare(session, a)
     assert to_session.both == 37 and to_session.one == 2 and to_session.mean > 1
+
+
+def fits(vertices, tracked, frame_index):
+    return SimpleNamespace(vertices=vertices, tracked=tracked, frame_index=np.array(frame_index))
 
 
 def test_a_known_distance_is_measured():
@@ -47,19 +52,19 @@ def test_a_known_distance_is_measured():
     a = rng.normal(size=(4, 50, 3)).astype(np.float32)
     b = a[1:] + np.float32([0.003, 0, 0.004])
     tracked = np.array([True, True, False, True])
-    found = compare(a, tracked, np.array([5, 6, 8, 9]), b, np.ones(3, bool), np.array([6, 8, 9]))
+    found = compare(fits(a, tracked, [5, 6, 8, 9]), fits(b, np.ones(3, bool), [6, 8, 9]))
     assert (
         (found.both, found.one) == (2, 1)
         and found.mean == pytest.approx(5, abs=1e-3)
         and found.largest == pytest.approx(5, abs=1e-2)
         and found.aligned < 1e-3
     )
-    assert "no frame" in str(compare(a, ~tracked, np.arange(4), a, tracked, np.arange(4)))
+    assert "no frame" in str(compare(fits(a, ~tracked, range(4)), fits(a, tracked, range(4))))
 
 
 def test_the_tool_keeps_a_replay_and_the_next_reproduces_it(tmp_path, monkeypatch, capsys):
     path = record(tmp_path, 20).path
-    monkeypatch.setattr(module, "_as_recorded", lambda session, body: (FakeFinder(), FakeTracker()))
+    monkeypatch.setattr(module, "as_recorded", lambda session, body: (FakeFinder(), FakeTracker()))
     assert run_cli(tools.main, ["replay", str(path), "--write"]) == 0
     out = capsys.readouterr().out
     assert (
@@ -138,12 +143,12 @@ def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
         and session.meta["person"]["finder"] == "BlazePoseFinder"
         and session.meta["source"] == "demo.mp4"
     )
-    finder, tracker = module._as_recorded(session, None)
+    finder, tracker = module.as_recorded(session, None)
     assert tracker.describe() == session.meta["tracker"] and finder.provider == session.meta["person"]["provider"]
     assert (
-        not tracker.outline
-        and not session.meta["tracker"].pop("outline")
-        and not module._as_recorded(session, None)[1].outline
+        not tracker.options.silhouette_fit
+        and not session.meta["tracker"].pop("silhouette_fit")
+        and not module.as_recorded(session, None)[1].options.silhouette_fit
     )  # nor where a session does not speak of it
     few = [frame for _, frame in zip(range(8), SessionSource(session))]
     assert few[0].picture.shape == (1280, 720, 3)

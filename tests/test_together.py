@@ -1,6 +1,5 @@
 """Several sequences in one step are what each is alone."""
 
-import copy
 import threading
 from dataclasses import replace
 
@@ -14,9 +13,14 @@ from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.pipeline import batch
+from lvd_live.pipeline.jobs import find_jobs
+from lvd_live.pipeline.runners import run_batched
 from lvd_live.session.sequence import load_sequence
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
+from lvd_live.tracking.clock import Clock
+from lvd_live.tracking.conditioning import CropView
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.solver import BatchedSolver
 from lvd_live.tracking.tracker import Tracker
 
@@ -32,7 +36,7 @@ def seen():
 def test_trackers_together_are_the_trackers_alone(seen):
     """Two sequences, the second one shorter and from later frames; warm frames take two iterations, the uncertainty goes round."""
     first = Tracker.load(
-        "live", device="cpu", engine="float32", uncertainty=8, outline=False
+        device="cpu", engine="float32", silhouette_fit=False
     )  # each does that for itself, and it makes much of a rounding error
     parts = [seen[:6], seen[4:]]
     parts[1][0] = (parts[1][0][0], replace(parts[1][0][1], is_new=True))
@@ -41,18 +45,17 @@ def test_trackers_together_are_the_trackers_alone(seen):
         first.reset()
         fits = []
         for frame, person in part:
-            first.iterations = 2 if fits else None
+            first.change(iterations=2 if fits else None)
             fits.append(first.step(frame, person))
         alone.append(fits)
-    first.iterations = None
+    first.change(iterations=None)
     first.reset()
     together = BatchedSolver(first.runtime, 3)
     ours = [[], []]
     everybody = threading.Barrier(2)
 
     def follow(i):
-        tracker = copy.deepcopy(first, {id(first.runtime): first.runtime, id(first.body): first.body})
-        tracker.together = together
+        tracker = first.clone(solver=together)
         with together.member():
             everybody.wait(10)
             ours[i] += [tracker.step(frame, person) for frame, person in parts[i]]
@@ -66,7 +69,7 @@ def test_trackers_together_are_the_trackers_alone(seen):
         assert [fit.iterations for fit in mine] == [fit.iterations for fit in theirs] and [
             fit.cold for fit in mine
         ] == [True] + [False] * (len(mine) - 1)
-        assert all("together" in fit.milliseconds for fit in mine[1:])
+        assert all("batched" in fit.milliseconds for fit in mine[1:])
         for a, b in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(a.vertices, b.vertices, atol=2e-5)
             np.testing.assert_allclose(a.vertex_std, b.vertex_std, atol=2e-5)
@@ -75,14 +78,10 @@ def test_trackers_together_are_the_trackers_alone(seen):
 
 def ask(together, fill=0):
     K, S = len(together.runtime.network.control), together.runtime.size
-    maps = np.zeros((1, 48, 32, 32), np.uint8), np.zeros((1, 288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
-    return together(
-        start=torch.zeros(1, K, 3),
-        picture=np.full((1, S, S, 3), fill, np.uint8),
-        mask=np.full((1, S, S), 255, np.uint8),
-        landmarks=np.zeros((1, 33, 4), np.float32),
-        maps=maps,
-    )
+    features = np.zeros((48, 32, 32), np.uint8), np.zeros((288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)
+    picture, mask = np.full((S, S, 3), fill, np.uint8), np.full((S, S), 255, np.uint8)
+    view = CropView(picture, mask, np.zeros((33, 4), np.float32), features)
+    return together.solve(view, torch.zeros(1, K, 3), 2, Clock())
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_every_vertex_has_its_turn_and_a_failure_is_told(runtime, monkeypatch):
     with together.member():
         turns = [ask(together).targets.numpy() for _ in range(8)]
         assert set(np.concatenate(turns)) == set(range(60)) and all(len(t) == 8 for t in turns)
-        monkeypatch.setattr(together._step, "forward", lambda: 1 / 0)
+        monkeypatch.setattr(together.step, "forward", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ask(together)
 
@@ -149,8 +148,8 @@ def test_stopping_ends_all_threads(tmp_path, seen, monkeypatch):
         for i in range(count):
             writer.write(np.ascontiguousarray(seen[i % 9][0].picture[:240, :320]), None)
         writer.close()
-    jobs = batch.find_jobs(tmp_path / "in", tmp_path / "out", ())
-    running = batch.run_together(jobs, 2)
+    jobs = find_jobs(tmp_path / "in", tmp_path / "out", TrackerOptions())
+    running = run_batched(jobs, 2)
     assert next(running).clip.name == "a.mp4"
     running.close()
     assert load_sequence(tmp_path / "out" / "b.mp4.npz").meta["ending"] == "interrupted"

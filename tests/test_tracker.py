@@ -13,7 +13,10 @@ from lvd_live.person.types import Person
 from lvd_live.render import project
 from lvd_live.sources import Frame
 from lvd_live.tracking.camera import between_crops
-from lvd_live.tracking.tracker import COLD_ITERATIONS, RENEWED, WARM_ITERATIONS, Tracker
+from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.solver import COLD_ITERATIONS, WARM_ITERATIONS
+from lvd_live.tracking.spread import RENEWED
+from lvd_live.tracking.tracker import Tracker
 
 WEIGHTS = MODELS / "weights" / "live.safetensors"
 
@@ -42,7 +45,7 @@ class KnowingRuntime:
             and mask.shape == (1, 64, 64)
             and (landmarks is None or landmarks.shape == (1, 33, 4))
         )
-        return None
+        return object()
 
     def descend(self, prepared, start, *, iterations, tolerance=0.0):
         self.starts.append(start)
@@ -76,9 +79,14 @@ def frame(index=0, size=(480, 640)):
     return Frame(np.full((*size, 3), 120, np.uint8), index, index * 33_000_000, "")
 
 
+def knowing(body, **options):
+    """A tracker that finds the person at once, without a silhouette fit."""
+    return Tracker(KnowingRuntime(body), body, TrackerOptions(uncertainty=0, silhouette_fit=False, **options))
+
+
 @pytest.fixture
 def tracker(body):
-    return Tracker(KnowingRuntime(body), body, outline=False)
+    return knowing(body)
 
 
 def test_first_frame_is_cold_the_next_warm(tracker):
@@ -92,7 +100,7 @@ def test_first_frame_is_cold_the_next_warm(tracker):
 
 
 def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
-    tracker.conditioning = "maps"  # no landmarks
+    tracker.change(conditioning="maps")  # no landmarks
     first = tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
     second = tracker.step(frame(1), person_at((420, 250), 170))
     assert second.crop != first.crop
@@ -135,16 +143,14 @@ def test_a_fit_that_runs_away_starts_anew(tracker):
 
 def test_fixed_iterations_and_cold_starts(body):
     for iterations in (1, 3):
-        t = Tracker(KnowingRuntime(body), body, iterations=iterations, warm=False)
+        t = knowing(body, iterations=iterations, warm=False)
         fits = [t.step(frame(i), person_at((320, 240), 180, is_new=i == 0)) for i in range(3)]
         assert [f.iterations for f in fits] == [iterations] * 3 and all(f.cold for f in fits)
 
 
 def test_height_sets_the_scale(body):
     person = person_at((320, 240), 180, is_new=True)
-    short, tall = (
-        Tracker(KnowingRuntime(body), body, height=h, iterations=8).step(frame(), person) for h in (1.5, 1.95)
-    )
+    short, tall = (knowing(body, height=h, iterations=8).step(frame(), person) for h in (1.5, 1.95))
     np.testing.assert_allclose(tall.vertices / short.vertices, 1.95 / 1.5, rtol=1e-4)
     stature = np.ptp(tall.vertices[:, 1])
     assert stature == pytest.approx(
@@ -154,9 +160,7 @@ def test_height_sets_the_scale(body):
 
 def test_field_of_view_sets_the_distance(body):
     person = person_at((320, 240), 180, is_new=True)
-    near, far = (
-        Tracker(KnowingRuntime(body), body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30)
-    )
+    near, far = (knowing(body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30))
     assert far > 2 * near
 
 
@@ -172,7 +176,7 @@ def test_describe_is_json_and_complete(tracker):
         "height",
         "conditioning",
         "iterations",
-        "warm_start",
+        "warm",
     } <= told.keys()
 
 
@@ -180,7 +184,7 @@ def test_paper_preset_says_that_its_weights_are_missing():
     if (MODELS / "weights" / "paper.safetensors").exists():
         pytest.skip("weights of the paper preset are there")
     with pytest.raises(UserError, match="no weights"):
-        Tracker.load("paper")
+        Tracker.load(preset="paper")
 
 
 def test_shipped_weights_track_the_demo_clip():
@@ -189,7 +193,11 @@ def test_shipped_weights_track_the_demo_clip():
     from lvd_live.person import BlazePoseFinder
 
     result = score(
-        MODELS.parent / "recordings" / "demo.mp4", BlazePoseFinder(MODELS / "blazepose"), Tracker.load("live"), None, []
+        MODELS.parent / "recordings" / "demo.mp4",
+        BlazePoseFinder(MODELS / "blazepose"),
+        Tracker.load(uncertainty=0),
+        None,
+        [],
     )
     assert result.tracked == result.frames > 30
     assert result.iou > 0.78 and result.joints < 0.04 and result.iterations < 2.8
@@ -220,7 +228,7 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
             self.asked.append(targets)
             return torch.full((1, len(targets)), 0.01 * len(self.asked))
 
-    tracker = Tracker(Spreading(body), body, uncertainty=4)
+    tracker = Tracker(Spreading(body), body, TrackerOptions(uncertainty=4, silhouette_fit=False))
     fits = [tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 0)) for i in range(RENEWED + 1)]
     first, *turns = Spreading.asked
     assert len(first) == 6890 and sorted(torch.cat(turns).tolist()) == list(
@@ -230,10 +238,10 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body):
     assert fits[0].vertex_std == pytest.approx(0.01 * half_crop, rel=0.05)
     assert np.unique(fits[-1].vertex_std.round(5)).size == RENEWED
     Spreading.asked.clear()
-    tracker.warm = False
+    tracker.change(warm=False)
     tracker.step(frame(8), person_at((320, 240), 180))
     assert len(Spreading.asked[0]) == 6890  # a cold start's mesh has nothing to do with the last one's
-    tracker.uncertainty = 0
+    tracker.change(uncertainty=0)
     assert not tracker.step(frame(9), person_at((320, 240), 180)).vertex_std.any()
 
 

@@ -8,10 +8,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel
+from lvd_live.cli.parser import make_parser
 from lvd_live.errors import UserError
 from lvd_live.export.vmc import LEARNING, PACKET, UNITY, VmcSender, bundles, follow, osc, parse_address
 from lvd_live.paths import MODELS
-from main import make_parser
 
 osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="python-osc is not installed")
 from pythonosc.osc_message import OscMessage  # noqa: E402

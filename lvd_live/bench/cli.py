@@ -74,17 +74,15 @@ class Live:
 
     def __init__(self, device: str, threads: int, args: argparse.Namespace, frames: list):
         self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=threads)
-        self.trackers = {
-            name: Tracker.load("live", weights=args.weights, device=device, engine="float32", uncertainty=8)
-            for name in variants(device, args.compiled)
-        }
+        base = Tracker.load(weights=args.weights, device=device, engine="float32")
         network, _, _ = load_network(args.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine
+        self.trackers = {
+            name: base.clone(runtime=build(network, device, **options))
+            for name, options in variants(device, args.compiled).items()
+        }
         self.best = chosen if chosen in self.trackers else "eager float32"
-        for (name, options), tracker in zip(
-            variants(device, args.compiled).items(), self.trackers.values(), strict=True
-        ):
-            tracker.runtime = build(network, device, **options)
+        for tracker in self.trackers.values():
             stages.run_frames(frames[:8], self.finder, tracker)  # warm up
         self.fitter = BodyFitter(self.trackers[self.best].body)
         self.betas = np.zeros(self.fitter.n_betas, np.float32)

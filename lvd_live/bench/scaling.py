@@ -19,7 +19,8 @@ from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
-from lvd_live.pipeline.batch import Job, run_processes
+from lvd_live.pipeline.jobs import Job
+from lvd_live.pipeline.runners import run_processes
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
 from lvd_live.tracking.tracker import Tracker
@@ -154,7 +155,7 @@ def draw_scaling(path: Path, video: Path) -> None:
 
     finder, tracker = (
         BlazePoseFinder(MODELS / "blazepose", providers="cpu"),
-        Tracker.load("live", device="cpu", uncertainty=8),
+        Tracker.load(device="cpu"),
     )
     length, memory = over_clip_length(video, finder, tracker)
     panels = [

@@ -17,7 +17,7 @@ from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.person import BlazePoseFinder
 from lvd_live.pipeline.live import Pipeline
-from lvd_live.pipeline.offline import ahead
+from lvd_live.pipeline.prefetch import prefetch
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import Frame, VideoSource
 from lvd_live.tracking.tracker import Tracker
@@ -86,7 +86,7 @@ def sustained(video: Path, finder: BlazePoseFinder, tracker: Tracker) -> float:
     tracker.reset()
     with VideoSource(video) as source:
         began, fits = time.perf_counter(), 0
-        for frame, person in ahead(source, lambda frame: finder.find(frame.picture)):
+        for frame, person in prefetch(source, lambda frame: finder.find(frame.picture)):
             fits += person is not None and tracker.step(frame, person) is not None
         return fits / (time.perf_counter() - began)
 

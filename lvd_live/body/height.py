@@ -1,7 +1,11 @@
 """A person's height, as people write it."""
 
+from __future__ import annotations
+
 import argparse
 import re
+
+LOWEST, HIGHEST = 0.5, 2.6  # metres
 
 
 def parse_height(text: str) -> float:
@@ -10,6 +14,6 @@ def parse_height(text: str) -> float:
     if match:
         value = float(match[1].replace(",", "."))
         metres = value / 100 if match[2] == "cm" or (match[2] is None and value > 3) else value
-        if 0.5 <= metres <= 2.6:
+        if LOWEST <= metres <= HIGHEST:
             return metres
     raise argparse.ArgumentTypeError(f"{text!r} is no height of a person, such as 1.78 or 178cm")

@@ -137,7 +137,7 @@ def held_out(
     folder = folder or args.synthetic or HELD_OUT
     make_shards(folder, args.models, 192, indices, held_out=True, webcams=webcams)
     with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as body:
-        return Tracker.load(args.preset, weights=args.weights), Shards.open(
+        return Tracker.load(preset=args.preset, weights=args.weights, uncertainty=0), Shards.open(
             folder, (body["control_columns"].astype(int), body["control_mix"])
         )
 
@@ -216,11 +216,13 @@ def real(args: argparse.Namespace) -> list[str]:
     pictures: list[np.ndarray] = []
     lines: list[str] = []
     for conditioning in args.conditioning:
-        tracker = Tracker.load(args.preset, weights=args.weights, conditioning=conditioning)
+        tracker = Tracker.load(preset=args.preset, weights=args.weights, conditioning=conditioning, uncertainty=0)
         cold = (
             None
             if args.no_cold
-            else Tracker.load(args.preset, weights=args.weights, conditioning=conditioning, iterations=8)
+            else Tracker.load(
+                    preset=args.preset, weights=args.weights, conditioning=conditioning, iterations=8, uncertainty=0
+                )
         )
         scores = [
             score(path, finder, tracker, cold, pictures if conditioning == args.conditioning[0] else [])

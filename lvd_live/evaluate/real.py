@@ -16,7 +16,8 @@ from lvd_live.person import affine
 from lvd_live.person.crop import mask_box
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.sources import Frame
-from lvd_live.tracking.tracker import Fit, Tracker
+from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

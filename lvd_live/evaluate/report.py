@@ -80,7 +80,7 @@ def write(
     count: int = 2048,
 ) -> None:
     """All experiments. baseline: a trained `Regressor`, or None. real: a folder of clips and pictures, or None. ablations: what `python -m lvd_live ablate` wrote."""
-    tracker = Tracker.load(preset, weights=weights)
+    tracker = Tracker.load(preset=preset, weights=weights, uncertainty=0)
     report = Report(folder, f"LVD Live, preset {preset}")
     report.say(
         f"Weights {tracker.describe()['weights'].get('sha256', '')[:16]}. Held-out synthetic people (identities, clothes' fits and clips never trained on): {count} pictures."
@@ -281,7 +281,7 @@ def on_real(report: Report, preset: str, weights: Path | None, real: Path, model
 
     finder, paths, rows = BlazePoseFinder(models / "blazepose"), inputs(real), []
     for conditioning in CONDITIONING:
-        tracker = Tracker.load(preset, weights=weights, conditioning=conditioning)
+        tracker = Tracker.load(preset=preset, weights=weights, conditioning=conditioning, uncertainty=0)
         scores = [score(path, finder, tracker, None, []) for path in paths]
         for title, group in (
             (", ".join(TIGHT), [s for s in scores if s.tight]),
@@ -306,7 +306,7 @@ def on_real(report: Report, preset: str, weights: Path | None, real: Path, model
         "Silhouette against the finder's mask, the limbs' joints against its landmarks (% of the person's height in the picture); means over files. The mesh is the one that is shown: its limbs have been brought onto the outline of the mask that the IoU is measured against.",
     )
     report.table("real", ("told", "group", "tracked", "IoU", "joints, %", "own landmarks, %"), rows)
-    warm, cold = (Tracker.load(preset, weights=weights, iterations=n) for n in (None, 8))
+    warm, cold = (Tracker.load(preset=preset, weights=weights, iterations=n, uncertainty=0) for n in (None, 8))
     rows = [
         (path.name, way, s.vertices, s.joints, s.lag)
         for path in paths

@@ -1,5 +1,8 @@
 """Finding one person in a picture, and the square crop around that person."""
 
+from __future__ import annotations
+
+from lvd_live.paths import MODELS
 from lvd_live.person.blazepose import BlazePoseFinder, Observation
 from lvd_live.person.crop import Crop, choose_crop, crop_for_box, mask_box, stay_or_move
 from lvd_live.person.mediapipe_backend import MediaPipeFinder
@@ -16,9 +19,17 @@ __all__ = [
     "Roi",
     "choose_crop",
     "crop_for_box",
+    "make_finder",
     "stay_or_move",
     "mask_box",
     "roi_from_landmarks",
     "roi_from_points",
     "roi_of_picture",
 ]
+
+
+def make_finder(name: str = "blazepose") -> PersonFinder:
+    """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing."""
+    if name == "mediapipe":
+        return MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
+    return BlazePoseFinder(MODELS / "blazepose")

@@ -2,8 +2,10 @@
 
     source ──▶ slot ──▶ person ──▶ slot ──▶ fit ──▶ `take`
 
-While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A camera's newest frame replaces the one that nobody took, which is counted; a file
-waits, and is played no faster than its own pace. The person is looked for only when the fit has taken the last one: none is found in vain, and every Person.is_new reaches the tracker.
+While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A
+camera's newest frame replaces the one that nobody took, which is counted; a file waits, and is played no faster than
+its own pace. The person is looked for only when the fit has taken the last one: none is found in vain, and every
+Person.is_new reaches the tracker.
 """
 
 from __future__ import annotations
@@ -11,32 +13,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
-from lvd_live.sources import Frame
+from lvd_live.pipeline.slot import Slot
+from lvd_live.pipeline.statistics import Statistics
+from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
 if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
-    from lvd_live.tracking.tracker import Fit, Tracker
+    from lvd_live.tracking.fit import Fit
+    from lvd_live.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between attempts to open a camera
 LONGEST_GAP_S = 2.0  # between two frames of a file, however far apart their times are
-WINDOW = 90  # results that the statistics look back on
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a frame. person, fit: None where nobody was found or the mesh did not settle. captured_ns (a camera's picture has arrived, or a file's was read), done_ns: time.monotonic_ns().
-    milliseconds: time by stage."""
+    """What became of a frame.
+
+    person, fit : None where nobody was found or the mesh did not settle. captured_ns : when a camera's picture arrived,
+    or a file's was read; done_ns; both time.monotonic_ns(). milliseconds : time by stage.
+    """
 
     frame: Frame
     person: Person | None
@@ -46,115 +50,62 @@ class Result:
     milliseconds: dict[str, float]
 
 
-class Slot:
-    """Room for one item between two threads. newest: `put` replaces what was not taken, and counts it in `dropped`; otherwise it waits."""
-
-    def __init__(self, newest: bool):
-        self.newest, self.dropped = newest, 0
-        self._item, self._closed = None, False
-        self._news = threading.Condition()
-
-    def put(self, item) -> bool:
-        """False: the slot is closed."""
-        with self._news:
-            if not self.newest:
-                self._news.wait_for(lambda: self._item is None or self._closed)
-            self.dropped += self._item is not None and not self._closed
-            self._item = item
-            self._news.notify_all()
-            return not self._closed
-
-    def take(self, timeout_s: float | None = None):
-        """The item, or None: closed and empty, or nothing came in time."""
-        with self._news:
-            self._news.wait_for(lambda: self._item is not None or self._closed, timeout_s)
-            item, self._item = self._item, None
-            self._news.notify_all()
-            return item
-
-    def wait_free(self) -> None:
-        """Wait until there is room."""
-        with self._news:
-            self._news.wait_for(lambda: self._item is None or self._closed)
-
-    def close(self) -> None:
-        with self._news:
-            self._closed = True
-            self._news.notify_all()
+@dataclass(frozen=True)
+class _Captured:
+    frame: Frame
+    captured_ns: int
 
 
-@dataclass
-class Statistics:
-    """Of the last results: fits_per_second, latency_ms (median, capture to result), stages (mean ms)."""
-
-    results: deque = field(default_factory=lambda: deque(maxlen=WINDOW))
-
-    def add(self, result: Result) -> None:
-        self.results.append((result.done_ns, result.done_ns - result.captured_ns, result.milliseconds))
-
-    @property
-    def fits_per_second(self) -> float:
-        recent = list(self.results)
-        return (
-            (len(recent) - 1) * 1e9 / (recent[-1][0] - recent[0][0])
-            if len(recent) > 1 and recent[-1][0] > recent[0][0]
-            else 0.0
-        )
-
-    @property
-    def latency_ms(self) -> float:
-        return float(np.median([r[1] for r in list(self.results)])) / 1e6 if self.results else 0.0
-
-    @property
-    def stages(self) -> dict[str, float]:
-        recent = [r[2] for r in list(self.results)]
-        names = dict.fromkeys(name for milliseconds in recent for name in milliseconds)
-        return {name: sum(m.get(name, 0.0) for m in recent) / len(recent) for name in names}
+@dataclass(frozen=True)
+class _Found:
+    frame: Frame
+    captured_ns: int
+    person: Person | None
+    milliseconds: float
 
 
 class Pipeline:
     """Runs from the moment it is made until `close`.
 
-    open_source, make_finder, make_tracker: called in the pipeline's threads, so that nothing waits for a camera or for models. live: the source is a camera. stills: its pictures have nothing to do
-    with each other, each is a cold start.
-    on_result: called in the fit's thread with every Result, in the order of the frames (a recorder); must be quick.
-    newest: the newest Frame captured, before anything else is known of it. finder, tracker: once there is one. problem: the sentence why nothing comes any more, or "". notice: why the last `use` changed nothing, or "".
-    ended: the source has no more.
-    paused: capture waits; `step` lets one frame pass.
+    open_source, make_finder, make_tracker : called in the pipeline's threads, so that nothing waits for a camera or for
+    models. live : the source is a camera. stills : its pictures have nothing to do with each other; cold starts.
+    on_result : called in the fit's thread with every Result, in the order of the frames; must be quick.
+
+    newest : the newest Frame captured, before anything else is known of it. source, finder, tracker : once there is
+    one. problem : the sentence why nothing comes any more, or "". notice : why the last `use` changed nothing, or "".
+    ended : the source has no more. paused : capture waits; `step` lets one frame pass.
     """
 
     def __init__(
         self,
-        open_source: Callable,
-        make_finder: Callable,
+        open_source: Callable[[], Source],
+        make_finder: Callable[[], PersonFinder],
         make_tracker: Callable[[], Tracker],
         *,
         live: bool,
         stills: bool = False,
-        on_result: Callable[[Result], None] = lambda _: None,
+        on_result: Callable[[Result], object] = lambda _: None,
     ):
-        self._open_source, self._make_finder, self._make_tracker, self._on_result = (
-            open_source,
-            make_finder,
-            make_tracker,
-            on_result,
-        )
+        self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
+        self._on_result = on_result
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.newest: Frame | None = None
-        self.source = None
+        self.source: Source | None = None
         self.finder: PersonFinder | None = None
         self.tracker: Tracker | None = None
         self.notice, self.ended = "", False
         self._failure = self._absence = ""  # why all ended; why the camera cannot be opened yet
-        self._captured, self._found, self._fitted = Slot(live), Slot(False), Slot(True)
+        self._captured: Slot[_Captured] = Slot(newest=live)
+        self._found: Slot[_Found] = Slot(newest=False)
+        self._fitted: Slot[Result] = Slot(newest=True)
         self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
-        self._forget = [threading.Event(), threading.Event()]  # finder, tracker
+        self._forget_person, self._forget_mesh = threading.Event(), threading.Event()
         self._go.set()
-        self._threads = [
-            threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
-            for work in (self._capture, self._find, self._fit)
+        self.threads = [
+            threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
+            for name, work in (("capture", self._capture), ("find", self._find), ("fit", self._fit))
         ]
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
     def take(self, timeout_s: float = 0.0) -> Result | None:
@@ -163,11 +114,11 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget person and mesh."""
-        for event in self._forget:
-            event.set()
+        self._forget_person.set()
+        self._forget_mesh.set()
 
     def use(self, make_tracker: Callable[[], Tracker]) -> None:
-        """Go on with another tracker, made in the fit's thread; where that fails the old one stays, and `notice` says why."""
+        """Go on with another tracker, made in the fit's thread; where that fails the old one stays: see `notice`."""
         self._make_tracker, self.notice = make_tracker, ""
         self._renew.set()
 
@@ -191,18 +142,18 @@ class Pipeline:
     @property
     def dropped(self) -> int:
         """Frames that arrived and were not fitted."""
-        return self._captured.dropped + getattr(self.source, "dropped", 0)
+        return self._captured.dropped + (self.source.dropped if self.source is not None else 0)
 
     @property
     def state(self) -> str:
-        """In a word: "opening", "loading" (models), "running", "paused", "ended", "failed", or what the camera says: "stalled", "frozen", "reconnecting"."""
+        """In a word: "opening", "loading" (models), "running", "paused", "ended", "failed", or what the camera says:
+        "stalled", "frozen", "reconnecting"."""
         if self.problem:
             return "failed"
         if self.source is None:
             return "opening"
-        camera = getattr(self.source, "state", "running")
-        if camera != "running" and not self._stop.is_set():
-            return camera
+        if self.source.state != "running" and not self._stop.is_set():
+            return self.source.state
         if self.ended:
             return "ended"
         return "loading" if self.tracker is None else "paused" if self.paused else "running"
@@ -211,14 +162,12 @@ class Pipeline:
         """Stop and give the source back. A camera that hangs is left to its thread."""
         self._stop.set()
         self._go.set()
-        if self.live and self.source is not None:
-            threading.Thread(
-                target=self.source.close, daemon=True
-            ).start()  # ends the wait for a picture; a driver that hangs must not hold the window
+        if self.live and self.source is not None:  # ends the wait for a picture; a driver that hangs must not hold us
+            threading.Thread(target=self.source.close, daemon=True).start()
         for slot in (self._captured, self._found, self._fitted):
             slot.close()
         end = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in self.threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, end - time.monotonic()))
 
@@ -230,13 +179,13 @@ class Pipeline:
             self._failure = self._failure or str(error)
         except Exception as error:
             log.exception("the %s thread failed", threading.current_thread().name)
-            self._failure = (
-                self._failure
-                or f"The program failed while it worked on a frame ({type(error).__name__}: {error}); start again, and report this if it happens again."
+            self._failure = self._failure or (
+                f"The program failed while it worked on a frame ({type(error).__name__}: {error}); "
+                "start again, and report this if it happens again."
             )
         if self._failure:
-            for slot in (self._captured, self._found):
-                slot.close()
+            self._captured.close()
+            self._found.close()
 
     def _capture(self) -> None:
         with self._opened() as source:
@@ -246,18 +195,19 @@ class Pipeline:
                 if not self._go.wait(0.05) and not self._single.is_set():
                     continue
                 frame = next(frames, None)
-                if frame is None or not self.live and self._stop.wait(pace.wait_s(frame.timestamp_ns)):
+                if frame is None or (not self.live and self._stop.wait(pace.wait_s(frame.timestamp_ns))):
                     break
                 self._single.clear()
                 self.newest = frame
-                if not self._captured.put((frame, frame.timestamp_ns if self.live else time.monotonic_ns())):
+                captured_ns = frame.timestamp_ns if self.live else time.monotonic_ns()
+                if not self._captured.put(_Captured(frame, captured_ns)):
                     break
         self.ended = True
         if not self.live:  # the last frame is still on its way
             self._captured.put(None)
         self._captured.close()
 
-    def _opened(self):
+    def _opened(self) -> Source:
         """The source. A camera that is absent or busy is tried again and again; `problem` says so meanwhile."""
         while True:
             try:
@@ -271,21 +221,22 @@ class Pipeline:
                 self._stop.wait(RETRY_S)
 
     def _find(self) -> None:
-        finder, shape = self._make_finder(), None
-        self.finder = finder
+        self.finder = finder = self._make_finder()
+        shape: tuple[int, ...] | None = None
         while not self._stop.is_set():
             self._found.wait_free()
             item = self._captured.take()
             if item is None:
                 break
-            frame, captured = item
-            if self._forget[0].is_set() or frame.picture.shape != shape or self.stills:
-                self._forget[0].clear()
-                shape = frame.picture.shape
+            picture = item.frame.picture
+            if self._forget_person.is_set() or picture.shape != shape or self.stills:
+                self._forget_person.clear()
+                shape = picture.shape
                 finder.reset()
             began = time.perf_counter()
-            person = finder.find(frame.picture)
-            if not self._found.put((frame, captured, person, 1000 * (time.perf_counter() - began))):
+            person = finder.find(picture)
+            milliseconds = 1000 * (time.perf_counter() - began)
+            if not self._found.put(_Found(item.frame, item.captured_ns, person, milliseconds)):
                 break
         if not self.live:
             self._found.put(None)
@@ -293,20 +244,21 @@ class Pipeline:
 
     def _fit(self) -> None:
         limit_threads(network_threads())
-        self.tracker, shape = self._make_tracker(), None
+        self.tracker = self._make_tracker()
+        shape: tuple[int, ...] | None = None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
             if self._renew.is_set():
                 self._renew.clear()
                 self._replace_tracker()
-            frame, captured, person, milliseconds = item
-            if self._forget[1].is_set() or person is None or frame.picture.shape != shape or self.stills:
-                self._forget[1].clear()
-                shape = frame.picture.shape
-                self.tracker.reset()
-            fit = None if person is None else self.tracker.step(frame, person)
-            stages = {"person": milliseconds, **(fit.milliseconds if fit is not None else {})}
-            result = Result(frame, person, fit, captured, time.monotonic_ns(), stages)
-            self.statistics.add(result)
+            tracker, picture = self.tracker, item.frame.picture
+            if self._forget_mesh.is_set() or item.person is None or picture.shape != shape or self.stills:
+                self._forget_mesh.clear()
+                shape = picture.shape
+                tracker.reset()
+            fit = None if item.person is None else tracker.step(item.frame, item.person)
+            stages = {"person": item.milliseconds, **(fit.milliseconds if fit is not None else {})}
+            result = Result(item.frame, item.person, fit, item.captured_ns, time.monotonic_ns(), stages)
+            self.statistics.add(result.captured_ns, result.done_ns, stages)
             self._on_result(result)
             self._fitted.put(result)
 
@@ -318,10 +270,12 @@ class Pipeline:
 
 
 class _Pace:
-    """When a file's frames are due: as far apart as their times; one that is late makes those behind it later, not faster."""
+    """When a file's frames are due: as far apart as their times; one that is late makes those behind it later, not
+    faster."""
 
-    def __init__(self):
-        self._last_ns = self._due = None
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._due: float | None = None
 
     def wait_s(self, timestamp_ns: int) -> float:
         """Seconds until a frame of this time is due, the frames asked for in turn."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lvd_live.body.measure import Measurement
-    from lvd_live.tracking.tracker import Fit, Tracker
+    from lvd_live.tracking.fit import Fit
+    from lvd_live.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,11 @@ SHARE = 0.05  # of the time, at most, that measuring takes
 
 
 class Measurer:
-    """`offer` it every fit; `latest` holds the `body.measure.NAMES` of the person, or is empty: nothing known yet, or not for this body. on: whether it measures."""
+    """Measures whom `tracker` tracks, from the fits that it is offered.
+
+    latest : the person's `body.measure.NAMES`, empty while nothing is known, or for a body that cannot be measured.
+    on : whether it measures.
+    """
 
     def __init__(self, tracker: Tracker):
         self.tracker, self.on = tracker, True
@@ -34,7 +39,12 @@ class Measurer:
     def offer(self, fit: Fit | None) -> None:
         """Quick: one mesh a second is kept."""
         now = time.monotonic()
-        if self.on and fit is not None and not (fit.cold and self.tracker.warm) and now - self._kept_at >= EVERY_S:
+        if (
+            self.on
+            and fit is not None
+            and not (fit.cold and self.tracker.options.warm)
+            and now - self._kept_at >= EVERY_S
+        ):
             self._meshes.append(fit)
             self._kept_at = now
             self._fresh.set()
@@ -67,7 +77,7 @@ class Measurer:
                     np.stack([f.vertices for f in fits]) * np.float32([1, -1, -1]),
                     np.stack([f.vertex_std for f in fits]),
                 )
-                self.latest = measure(fitter, fitted, self.tracker.height) if self._meshes else {}
+                self.latest = measure(fitter, fitted, self.tracker.options.height) if self._meshes else {}
             except Exception:  # a mesh that cannot be fitted must not end the measuring
                 log.warning("the meshes could not be measured", exc_info=True)
             self._stop.wait((time.monotonic() - began) / SHARE)

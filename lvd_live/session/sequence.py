@@ -9,18 +9,26 @@ int32 (width, height): (3,3) and (2,) when the same throughout, else (F,3,3) and
 A vertex (X, Y, Z) lies at pixel u = fx X/Z + cx, v = fy Y/Z + cy, pixel centres on whole numbers.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.person.types import describe
 from lvd_live.storage.npz_stream import NpzStream
 from lvd_live.storage.safe_npz import SafeNpz, Spec
+
+if TYPE_CHECKING:
+    from lvd_live.person.types import PersonFinder
+    from lvd_live.tracking.fit import Fit
+    from lvd_live.tracking.tracker import Tracker
 
 SCHEMA = 1
 LANDMARKS = 33
@@ -206,3 +214,13 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
             meta=MappingProxyType(meta),
             **arrays,
         )
+
+
+def is_finite(fit: Fit) -> bool:
+    """Whether all that is stored of a fit is finite."""
+    return all(np.isfinite(array).all() for array in (fit.vertices, fit.vertex_std, fit.intrinsics))
+
+
+def describe_run(finder: PersonFinder, tracker: Tracker) -> dict[str, Any]:
+    """What a file remembers of who found and who tracked: JSON values."""
+    return {"person": describe(finder), "tracker": tracker.describe()}

@@ -12,7 +12,7 @@ from lvd_live.person.affine import resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
 from lvd_live.person.roi import Roi
-from lvd_live.tracking.conditioning import landmarks_in_crop, pack, region_in_crop
+from lvd_live.tracking.conditioning import landmarks_in_crop, quantise, region_in_crop
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def observe(
         return None
     side = len(seen.mask)
     mask = resample((seen.mask * 255).astype(np.uint8), roi.T_picture_from_grid(side), size)
-    return Observed(mask, found, *pack(seen.features), region_in_crop(roi.T_grid_from_picture(side), side, crop))
+    return Observed(mask, found, *quantise(seen.features), region_in_crop(roi.T_grid_from_picture(side), side, crop))
 
 
 def imagined(alpha: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Observed:

@@ -1,7 +1,8 @@
 """From the crop frame to metres: a perspective camera, and a scale from the body's height.
 
-Crop frame: x right, y up, half a crop = 1; x and y are where the picture shows the point, z = f·(D − d)/D its nearness, with f the focal length in half crops, d the point's distance along
-the optical axis and D the pelvis's. Camera frame: metres, OpenCV's (x right, y down, z forward).
+Crop frame, in crop units: x right, y up, where the picture shows the point; z = f·(D − d)/D its nearness, with f the
+focal length, d the point's distance along the optical axis and D the pelvis's. Camera frame: metres, OpenCV's (x right,
+y down, z forward).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 
 from lvd_live.body.skeleton import JOINT
 from lvd_live.person.crop import Crop
+from lvd_live.tracking.options import DEFAULT_FOV
 
-DEFAULT_FOV = 60.0  # degrees, across the picture's longer side: between a phone's and a webcam's
-NEAREST = 0.1  # half crops: landmarks nearer than that to a vertex count alike
-NEAR = 0.05  # of the pelvis's distance: nothing is placed nearer
+NEAREST = 0.1  # crop units: landmarks nearer than that to a vertex count alike
+NEAREST_SHARE = 0.05  # of the pelvis's distance: nothing is placed nearer
 _UPRIGHT = ("head", "neck", "spine3", "spine2", "spine1", "pelvis")
 _LEG = ("hip", "knee", "ankle", "foot")
 
@@ -43,13 +44,14 @@ class Camera:
 
 
 def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float = 1.0) -> np.ndarray:
-    """Crop frame (..., 3) -> camera frame (..., 3) metres, same dtype, for a pelvis `distance` metres away. Everything scales with `distance`."""
+    """Crop frame (..., 3) -> camera frame (..., 3) metres, same dtype, for a pelvis `distance` metres away.
+
+    The result is proportional to `distance`.
+    """
     k = crop.half / camera.focal
-    scale, shift = (
-        np.array([k, -k], vertices.dtype),
-        ((crop.centre - camera.centre) / camera.focal).astype(vertices.dtype),
-    )
-    d = distance * np.maximum(1 - vertices[..., 2:] * k, NEAR)
+    scale = np.array([k, -k], vertices.dtype)
+    shift = ((crop.centre - camera.centre) / camera.focal).astype(vertices.dtype)
+    d = distance * np.maximum(1 - vertices[..., 2:] * k, NEAREST_SHARE)
     return np.concatenate([(vertices[..., :2] * scale + shift) * d, d], -1)
 
 
@@ -61,14 +63,15 @@ def between_crops(vertices: np.ndarray, old: Crop, new: Crop) -> np.ndarray:
 
 
 def carried_along(vertices: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The mesh (..., 3) moved as the landmarks around each vertex moved, from `before` to `after` (L, 4: x, y, depth, confidence), all in one crop frame.
+    """The mesh (..., 3) moved as the landmarks around each vertex moved, from `before` to `after`, (L, 4) each: x, y,
+    depth, confidence; all in one crop frame.
 
-    Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the motion in depth, which the finder sees less surely, half is taken:
-    on real clips a mesh so carried needed fewer iterations than with all or none of it.
+    Shepard's interpolation: a landmark counts by its confidence and the inverse fourth power of its distance. Of the
+    motion in depth, which the finder sees less surely, half is taken: on real clips a mesh so carried needed fewer
+    iterations than with all or none of it.
     """
-    squared = ((vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)).clip(
-        0
-    ) + NEAREST**2
+    squared = (vertices**2).sum(-1)[..., None] - 2 * vertices @ before[:, :3].T + (before[:, :3] ** 2).sum(1)
+    squared = squared.clip(0) + NEAREST**2
     weights = np.minimum(before[:, 3], after[:, 3]) / squared**2
     motion = (after - before)[:, :3] * (1.0, 1.0, 0.5)
     return (vertices + weights @ motion / (weights.sum(-1, keepdims=True) + 1e-6)).astype(vertices.dtype)

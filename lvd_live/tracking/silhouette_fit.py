@@ -1,15 +1,21 @@
-"""A fit's last touch: limbs shift and swell until the mesh's outline lies on the mask's.
+"""Bring the limbs of a mesh onto the outline of the person's mask, after descent.
 
-The mask knows the outline to a pixel; a network that reads cells of four pixels does not, and where it is in doubt it makes limbs thin. For each vertex i on the mesh's outline let n_i be the outline's
-normal there and g_i, along it, the way to the mask's edge. Each bone k shifts by t_k and swells by s_k, and its vertices, with skin weights w_ik and normals m_i, do so with it:
+The mask knows the outline to a pixel; a network that reads cells of four pixels does not, and where it is in doubt it
+makes limbs thin. For each vertex i on the mesh's outline let n_i be the outline's normal there and g_i the distance
+along it to the mask's edge. Each bone k shifts by t_k and swells by s_k, and its vertices, with skin weights w_ik and
+normals m_i, do so with it:
 
-    min over t, s of  Σ_i ω_i (Σ_k w_ik (n_i · t_k + n_i · m_i s_k) − g_i)²  +  E(t) + SWELL E(s),    E(t) = STIFF Σ_k |t_k − t_parent(k)|² + SHORT Σ_k |t_k|²
+    min over t, s of  Σ_i ω_i (Σ_k w_ik (n_i · t_k + n_i · m_i s_k) − g_i)²  +  E(t) + SWELL E(s),
+    E(t) = STIFF Σ_k |t_k − t_parent(k)|² + SHORT Σ_k |t_k|²
 
-An iterated, robust least-squares problem of 72 unknowns (E is for the aperture problem). Clothes widen a mask on both sides of a limb, which shifts nothing and swells it in part. A limb that is wider
-is deeper, too: it swells along its normals in space, but shifts in the picture's plane alone.
+An iterated, robust least-squares problem of 72 unknowns; E settles the aperture problem. Clothes widen a mask on both
+sides of a limb, which shifts nothing and swells it in part. A limb that is wider is deeper, too: it swells along its
+normals in space, but shifts in the picture's plane alone.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,100 +26,125 @@ from lvd_live.body.model import BodyModel
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
 SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
-NEAR = 0.03  # half crops: gaps beyond count less, as 1/(1 + g/NEAR)
-CLOTHES = 0.5  # what a mask that is wider than the mesh counts, beside one that is narrower: clothes and hair widen it
-REACH = 0.12  # half crops: gaps beyond count nothing, they are another limb's or a skirt's
-RIM = 0.025  # half crops: vertices so near the drawn outline lie on it
-EDGE = 0.03  # half crops: so near the crop's edge, or the picture's, a mask has no outline
+ROBUST = 0.03  # crop units: gaps beyond count less, as 1/(1 + g/ROBUST)
+CLOTHES = 0.5  # weight of a mask that is wider than the mesh, beside one that is narrower: clothes and hair widen it
+REACH = 0.12  # crop units: gaps beyond count nothing, they are another limb's or a skirt's
+RIM = 0.025  # crop units: vertices so near the drawn outline lie on it
+EDGE = 0.03  # crop units: so near the crop's edge, or the picture's, a mask has no outline
 COLD, WARM = 3, 1  # times that the mesh is drawn
 STEPS = 2  # toward the mask, each time
-_one_thread = ThreadpoolController().wrap(
-    limits=1, user_api="blas"
-)  # products as small as these only wait for each other's threads
+EVERY = 3  # of the vertices every third: enough for an outline
+_one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # small products only wait for further threads
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The P vertices on the drawn outline: where they are without any shift, and how each answers to one.
+
+    vertices, outward : (P, 3). weights : (P, 24) skin weights. depth : (P,) crop units, within the drawing.
+    rows : (P, 72), by how much each comes toward its normal per shift or swell of a bone. near : (P,) 0..1, whether it
+    lies on the outline.
+    """
+
+    vertices: np.ndarray
+    outward: np.ndarray
+    weights: np.ndarray
+    depth: np.ndarray
+    rows: np.ndarray
+    near: np.ndarray
 
 
 class SilhouetteFit:
-    """Brings a body's limbs onto a mask. Remembers by how much, where the next frame begins."""
+    """Brings a body's limbs onto masks. Remembers by how much: the next frame begins there."""
 
     def __init__(self, body: BodyModel):
         self._weights, self._faces = body.weights.numpy(), body.faces.numpy().astype(np.int32)
-        self._some = slice(None, None, 3)  # of the vertices: enough for an outline
-        self._smooth = np.zeros((24, 24))
-        for child, parent in enumerate(body.parents[1:], 1):
-            row = np.zeros(24)
-            row[child], row[parent] = 1, -1
-            self._smooth += STIFF * np.outer(row, row)
-        self._smooth += SHORT * np.eye(24)
-        self._smooth = np.kron(self._smooth, np.diag([1, 1, SWELL]))
+        self._prior = prior(body.parents)
         self.reset()
 
     def reset(self) -> None:
-        self._shifts: np.ndarray | None = None  # (24, 3), half crops: x, y, and outward
+        """Forget the last frame's shifts."""
+        self._shifts: np.ndarray | None = None  # (24, 3), crop units: x, y, and outward
 
     @_one_thread
     def __call__(
         self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)
     ) -> np.ndarray:
-        """vertices (N, 3) float32, crop frame; mask (S, S) uint8, the person's in the crop; bounds: where in the crop the picture lies, left, bottom, right, top. Returns the vertices, moved."""
+        """The vertices (N, 3) float32, crop frame, moved.
+
+        mask : (S, S) uint8, the person's in the crop. bounds : left, bottom, right, top of the picture in the crop.
+        """
         low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
         rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
         inside, outward = distance_inside(mask > 127), render.vertex_normals(vertices, self._faces)
         for _ in range(rounds):
-            shifts = self._solve(vertices, outward, shifts, inside, low, high)
+            outline = self._draw(vertices, outward, shifts, len(inside), low, high)
+            shifts = self._approach(outline, shifts, inside)
         self._shifts = shifts
         return shifted(vertices, outward, self._weights, shifts)
 
-    def _solve(
+    def _draw(
         self,
         vertices: np.ndarray,
         outward: np.ndarray,
         shifts: np.ndarray,
-        inside: np.ndarray,
+        size: int,
         low: np.ndarray,
         high: np.ndarray,
-    ) -> np.ndarray:
-        """Better shifts and swells of the bones than `shifts`, (24, 3). outward (N, 3): the vertices' normals; inside (S, S): see `distance_inside`; low, high (2,): where outlines are.
-
-        The mesh is drawn once. While it goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way is out are read in the drawing alone.
-        """
-        drawn = distance_inside(
-            drawn_in_crop(shifted(vertices, outward, self._weights, shifts), self._faces, len(inside))
-        )
-        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (len(inside) / 2))
-        vertices, outward, weights = vertices[self._some], outward[self._some], self._weights[self._some]
+    ) -> _Outline:
+        """Draw the shifted mesh at size × size pixels, and find its outline between the corners low and high (2,)."""
+        now = shifted(vertices, outward, self._weights, shifts)
+        drawn = distance_inside(drawn_in_crop(now, self._faces, size))
+        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
+        vertices, outward, weights = vertices[::EVERY], outward[::EVERY], self._weights[::EVERY]
         points = shifted(vertices, outward, weights, shifts)[:, :2]
         depth, x, y = read(np.stack([drawn, slope_x, slope_y], -1), points).T
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
         counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (points > low).all(1) & (points < high).all(1)
-        vertices, outward, weights, depth, normal = (
-            vertices[counts],
-            outward[counts],
-            weights[counts],
-            depth[counts],
-            normal[counts] / length[counts, None],
-        )
+        vertices, outward, weights, depth = vertices[counts], outward[counts], weights[counts], depth[counts]
+        normal = normal[counts] / length[counts, None]
         along = np.column_stack([normal, (normal * outward[:, :2]).sum(1)])
         rows = (weights[:, :, None] * along[:, None]).reshape(len(depth), -1)
-        on_outline = np.exp(-((depth / RIM) ** 2))
+        return _Outline(vertices, outward, weights, depth, rows, np.exp(-((depth / RIM) ** 2)))
+
+    def _approach(self, outline: _Outline, shifts: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Better shifts and swells of the bones than `shifts`, (24, 3); inside (S, S): `distance_inside` of the mask.
+
+        While the mesh goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way
+        is out are those of the drawing.
+        """
+        o = outline
         for _ in range(STEPS):
-            gap = (read(inside, shifted(vertices, outward, weights, shifts)[:, :2]) - depth).clip(-REACH, REACH)
-            trust = on_outline * (1 - (gap / REACH) ** 2)
+            now = shifted(o.vertices, o.outward, o.weights, shifts)
+            gap = (read(inside, now[:, :2]) - o.depth).clip(-REACH, REACH)
+            trust = o.near * (1 - (gap / REACH) ** 2)
             if not trust.any():
                 break
-            weighted = (
-                rows
-                * (trust * np.where(gap > 0, np.float32(CLOTHES), np.float32(1)) / (1 + np.abs(gap) / NEAR))[:, None]
-            )
-            prior = self._smooth * (trust.sum() / 24)
-            shifts = shifts + np.linalg.solve(
-                weighted.T @ rows + prior, weighted.T @ gap - prior @ shifts.ravel()
-            ).reshape(shifts.shape)
+            side = np.where(gap > 0, np.float32(CLOTHES), np.float32(1))
+            weighted = o.rows * (trust * side / (1 + np.abs(gap) / ROBUST))[:, None]
+            prior = self._prior * (trust.sum() / 24)
+            step = np.linalg.solve(weighted.T @ o.rows + prior, weighted.T @ gap - prior @ shifts.ravel())
+            shifts = shifts + step.reshape(shifts.shape)
         return shifts
 
 
+def prior(parents: list[int]) -> np.ndarray:
+    """E(t) + SWELL E(s) as a quadratic form of the 24 bones' (x, y, outward), (72, 72)."""
+    smooth = np.zeros((24, 24))
+    for child, parent in enumerate(parents[1:], 1):
+        row = np.zeros(24)
+        row[child], row[parent] = 1, -1
+        smooth += STIFF * np.outer(row, row)
+    smooth += SHORT * np.eye(24)
+    return np.kron(smooth, np.diag([1, 1, SWELL]))
+
+
 def shifted(vertices: np.ndarray, outward: np.ndarray, weights: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Vertices (N, 3) float32 with normals `outward` (N, 3) and skin weights (N, 24), as the bones shift in x and y and swell, (24, 3)."""
+    """Vertices (N, 3) float32 whose bones shift in x and y and swell, (24, 3).
+
+    outward : (N, 3) the vertices' normals. weights : (N, 24) skin weights.
+    """
     by = weights @ shifts.astype(np.float32)
     moved = vertices + by[:, 2:] * outward
     moved[:, :2] += by[:, :2]
@@ -134,7 +165,7 @@ def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndar
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
-    """How far within a mask (S, S) bool each pixel lies, half crops, float32; negative outside."""
+    """How far within a mask (S, S) bool each pixel lies, crop units, float32; negative outside."""
     mask = mask.astype(np.uint8)
     return (cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)) * np.float32(
         2 / len(mask)

@@ -1,4 +1,7 @@
-"""The One-Euro filter (Casiez, Roussel, Vogel, CHI 2012): smooth where things stand still, quick where they move. Depth, which one picture hardly shows, is smoothed harder than what it does show."""
+"""The One-Euro filter (Casiez, Roussel, Vogel, CHI 2012): smooth where things stand still, quick where they move.
+
+Depth, which one picture hardly shows, is smoothed harder than what it does show.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ DERIVATIVE_CUTOFF = 1.0  # Hz
 
 @dataclass(frozen=True)
 class Level:
-    """picture, depth: the cut-off at rest, Hz, and by how much it rises per m/s, across the view and along it."""
+    """The cut-off at rest, Hz, and by how much it rises per m/s: picture, across the view; depth, along it."""
 
     picture: tuple[float, float]
     depth: tuple[float, float]
 
     @property
     def lag_ms(self) -> float:
-        """How late a slow movement in the picture comes through, ms: a first-order low-pass with cut-off f is 1/(2πf) behind."""
+        """The delay of a slow movement in the picture, ms: 1/(2πf) of a first-order low-pass with cut-off f."""
         return 1000 / (2 * math.pi * self.picture[0])
 
 
@@ -33,8 +36,8 @@ LEVELS: dict[str, Level | None] = {
 class OneEuro:
     """Filters points (N, 3), metres, camera frame, of one time series.
 
-    Each point has a speed of its own, the low-passed difference of its unfiltered values, and so its own cut-off. It is the speed in the picture: what a point seems to do in depth is mostly
-    the noise that is to go.
+    Each point has a speed of its own, the low-passed difference of its unfiltered values, and so its own cut-off. It is
+    the speed in the picture: what a point seems to do in depth is mostly noise.
     """
 
     def __init__(self, level: Level):
@@ -44,24 +47,34 @@ class OneEuro:
         self.reset()
 
     def reset(self) -> None:
-        self._time_ns = self._last = self._value = self._speed = None
+        """Begin a new time series."""
+        self._state: _State | None = None
 
     def __call__(self, value: np.ndarray, time_ns: int) -> np.ndarray:
         """The filtered points, float32. A first one, or one that is not later than the last, passes as it is."""
-        value = np.asarray(value, np.float32)
-        if self._value is None or time_ns <= self._time_ns or value.shape != self._value.shape:
-            self._value, self._speed = value, np.zeros_like(value[:, :2])
+        value, state = np.asarray(value, np.float32), self._state
+        if state is None or time_ns <= state.time_ns or value.shape != state.filtered.shape:
+            filtered, speed = value, np.zeros_like(value[:, :2])
         else:
-            seconds = (time_ns - self._time_ns) / 1e9
-            self._speed = self._speed + _weight(DERIVATIVE_CUTOFF, seconds) * (
-                (value - self._last)[:, :2] / seconds - self._speed
-            )
-            cutoff = self._cutoff + self._slope * np.linalg.norm(self._speed, axis=1, keepdims=True)
-            self._value = self._value + _weight(cutoff, seconds) * (value - self._value)
-        self._time_ns, self._last = time_ns, value
-        return self._value.astype(np.float32)
+            seconds = (time_ns - state.time_ns) / 1e9
+            change = (value - state.value)[:, :2] / seconds
+            speed = state.speed + _weight(DERIVATIVE_CUTOFF, seconds) * (change - state.speed)
+            cutoff = self._cutoff + self._slope * np.linalg.norm(speed, axis=1, keepdims=True)
+            filtered = state.filtered + _weight(cutoff, seconds) * (value - state.filtered)
+        self._state = _State(time_ns, value, filtered, speed)
+        return filtered.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _State:
+    """The last points, (N, 3), as they came and filtered, and their speed in the picture, (N, 2) m/s."""
+
+    time_ns: int
+    value: np.ndarray
+    filtered: np.ndarray
+    speed: np.ndarray
 
 
 def _weight(cutoff, seconds: float):
-    """What a new value counts in a first-order low-pass: 1/(1 + τ/T), τ = 1/(2πf)."""
+    """The weight of a new value in a first-order low-pass: 1/(1 + τ/T), τ = 1/(2πf)."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * seconds))

@@ -3,163 +3,140 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
-from lvd_live.lvd.descent import Descent
-from lvd_live.lvd.folded_field import PreparedCrop
 from lvd_live.lvd.runtime.runtime import Runtime
-from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
-from lvd_live.sources import Frame
-from lvd_live.tracking.camera import DEFAULT_FOV, Camera, between_crops, carried_along, skeleton_length, to_metres
-from lvd_live.tracking.conditioning import landmarks_in_crop, pack, region_in_crop
+from lvd_live.sources.frame import Frame
+from lvd_live.tracking.camera import Camera, between_crops, carried_along, skeleton_length, to_metres
+from lvd_live.tracking.clock import Clock
+from lvd_live.tracking.conditioning import view_crop
+from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit
-from lvd_live.tracking.solver import BatchedSolver
+from lvd_live.tracking.solver import Solution, Solver
+from lvd_live.tracking.spread import SpreadEstimate
 
 log = logging.getLogger(__name__)
 
-COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
-TOLERANCE = 0.007  # half crops: a mean step below it is the last (under 1 cm on a person that fills the crop)
-RENEWED = 8  # a warm frame asks every eighth vertex for its uncertainty, in turns: all of them in eight frames
-LOST = 0.12  # half crops: a fit whose last mean step is longer has not found its person
+BODY = MODELS / "body" / "lvd_body.npz"
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A body mesh on one frame.
+class _Last:
+    """The last frame's mesh, vertices (1, K, 3), and landmarks (33, 4) or None, in the frame of its crop."""
 
-    vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres, U(v) of Eq. 3 (zeros: not estimated). intrinsics (3, 3) float64: what projects
-    the vertices into the picture. iterations, step: how many, and the mean displacement of the last, half crops. cold: started from a point, not from the last mesh.
-    crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage. steps: the mean displacement of each iteration.
-    """
-
-    vertices: np.ndarray
-    vertex_std: np.ndarray
-    intrinsics: np.ndarray
-    iterations: int
-    step: float
-    cold: bool
     crop: Crop
-    crop_vertices: np.ndarray
-    milliseconds: Mapping[str, float]
-    steps: tuple[float, ...] = ()
+    vertices: torch.Tensor
+    landmarks: np.ndarray | None
 
 
 class Tracker:
     """Fits the body to frame after frame.
 
-    `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the person is new, or the fit runs away), `reset` forgets.
-    fov_degrees: the camera's field of view across the picture's longer side. height: the person's, metres; the default body's if None (a picture alone does not tell it).
-    iterations: a fixed number a frame, or None: as many as it takes. warm: start from the last mesh. evidence: what the network is told of the finder's opinion, one of
-    `network.CONDITIONING`. uncertainty: perturbations per vertex, 0: not estimated. A cold frame estimates it for all vertices, a warm one for every eighth, in turns. All may be set
-    between frames. outline: limbs are brought onto the mask's outline (see `outline.Outline`). carry: what takes the mesh to another body's topology, and that body.
-    """
+    `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the
+    person is new, or the fit runs away), `reset` forgets.
 
-    together: BatchedSolver | None = (
-        None  # fits warm frames with those of other trackers that share this one's runtime, all with its number of iterations
-    )
+    runtime, body : what descends, and the body that it moves. options : see there; `change` sets them between frames.
+    weights : of the network, for `describe`. calibration : {"std", "error"}, see `expected_error`.
+    carry : what takes the mesh to another body's topology, and that body. solver : by default one of its own.
+    """
 
     def __init__(
         self,
         runtime: Runtime,
         body: BodyModel,
+        options: TrackerOptions | None = None,
         *,
-        fov_degrees: float = DEFAULT_FOV,
-        height: float | None = None,
-        conditioning: str = "all",
-        iterations: int | None = None,
-        warm: bool = True,
-        uncertainty: int = 0,
         weights: Mapping[str, str] | None = None,
         calibration: Mapping[str, list[float]] | None = None,
-        outline: bool = True,
         carry: tuple[Correspondence, BodyModel] | None = None,
+        solver: Solver | None = None,
     ):
-        self.runtime, self.body = runtime, body
-        self.fov_degrees, self.iterations, self.warm, self.uncertainty = fov_degrees, iterations, warm, uncertainty
-        self.conditioning = conditioning if runtime.network.preset.landmarks else "picture"
-        self.calibration = calibration
-        self._carry, self.shown_body = (None, body) if carry is None else carry  # whose topology the fits have
+        self.runtime, self.body, self.options = runtime, body, options or TrackerOptions()
+        self.calibration, self.carry = calibration, carry
+        self.shown_body = body if carry is None else carry[1]  # whose topology the fits have
         self.faces = self.shown_body.faces.numpy().astype(np.int32)
+        self._weights = dict(weights or {})
+        self._solver = solver or Solver(runtime)
+        self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
-        self._stature, self._template_length = (
-            float(template[:, 1].max() - template[:, 1].min()),
-            skeleton_length(self._regressor @ template),
-        )
-        self.height = height
-        self.outline, self._align = outline, SilhouetteFit(body)
-        self._weights = dict(weights or {})
-        self._offsets: torch.Tensor | None = None
+        self._stature = float(template[:, 1].max() - template[:, 1].min())
+        self._template_length = skeleton_length(self._regressor @ template)
+        self._to_landmarks = body.landmarks.numpy()
         self.reset()
 
     @classmethod
-    def load(
-        cls,
-        preset: str = "live",
-        *,
-        body: Path | None = None,
-        weights: Path | None = None,
-        device: str = "auto",
-        engine: str = "auto",
-        **options,
-    ) -> Tracker:
-        """A tracker from the files in models/. `options`: see the class. A body of another topology (SMPL's) gets the mesh carried to it. UserError when a file is missing or does not fit."""
-        path = weights or MODELS / "weights" / f"{preset}.safetensors"
+    def load(cls, options: TrackerOptions | None = None, **changes: Any) -> Tracker:
+        """A tracker from the files in models/, with `options`, some of them changed by name.
+
+        A body of another topology than the bundled one's, such as SMPL's, gets the mesh carried to it.
+        Raises UserError where a file is missing or does not fit, ValueError for an option that cannot be.
+        """
+        options = replace(options or TrackerOptions(), **changes)
+        path = options.weights or MODELS / "weights" / f"{options.preset}.safetensors"
         network, sha256, about = load_network(path)
-        default = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-        model = default if body is None else BodyModel.load(body)
-        carry = None
-        if not torch.equal(
-            model.faces, default.faces
-        ):  # the network moves the bundled body's vertices: they are carried to the other mesh
-            carry, model = (Correspondence.between(default, model), model), default
-        return cls(
-            Runtime(network, device=device, engine=engine),
-            model,
-            weights={"file": path.name, "sha256": sha256},
-            calibration=about.get("calibration"),
-            carry=carry,
-            **options,
+        body, carry = BodyModel.load(BODY), None
+        if options.body is not None:
+            other = BodyModel.load(options.body)
+            if torch.equal(other.faces, body.faces):
+                body = other
+            else:
+                carry = Correspondence.between(body, other), other
+        runtime = Runtime(network, device=options.device, engine=options.engine)
+        weights = {"file": path.name, "sha256": sha256}
+        return cls(runtime, body, options, weights=weights, calibration=about.get("calibration"), carry=carry)
+
+    def clone(self, *, runtime: Runtime | None = None, solver: Solver | None = None) -> Tracker:
+        """Another tracker with the same network, body and options, or another runtime; it remembers nothing yet."""
+        return Tracker(
+            runtime or self.runtime,
+            self.body,
+            self.options,
+            weights=self._weights,
+            calibration=self.calibration,
+            carry=self.carry,
+            solver=solver,
         )
 
-    def describe(self) -> dict:
-        """What a file should remember of this tracker: JSON values."""
-        return {
+    def change(self, **options: Any) -> None:
+        """Set options of fitting by name, from the next frame on. Raises ValueError for a value that cannot be."""
+        self.options = replace(self.options, **options)
+
+    @property
+    def conditioning(self) -> str:
+        """What the network is given of the finder's opinion: "picture" where it takes none."""
+        return self.options.conditioning if self.runtime.network.preset.landmarks else "picture"
+
+    def describe(self) -> dict[str, Any]:
+        """What a file should remember of this tracker: JSON values, its options among them (`from_json` reads them)."""
+        calibration = self.calibration
+        return self.options.to_json() | {
             "preset": self.runtime.network.preset.name,
             "weights": self._weights,
             "provider": self.runtime.provider,
-            "fov_degrees": self.fov_degrees,
-            "height": self.height,
             "conditioning": self.conditioning,
-            "iterations": self.iterations or "auto",
-            "warm_start": self.warm,
-            "uncertainty": self.uncertainty,
-            "outline": self.outline,
             "calibration": None
-            if self.calibration is None
-            else {name: list(self.calibration[name]) for name in ("std", "error")},
+            if calibration is None
+            else {name: list(calibration[name]) for name in ("std", "error")},
         }
 
     def reset(self) -> None:
         """Forget the last fit and crop."""
-        self._crop: Crop | None = None
-        self._vertices: torch.Tensor | None = None  # (1, K, 3), in the frame of self._crop
-        self._landmarks: np.ndarray | None = None  # (1, 33, 4), in the same frame
-        self._spread: torch.Tensor | None = None  # (1, K), half crops
-        self._turn = 0
-        self._align.reset()
+        self._last: _Last | None = None
+        self._spread.reset()
+        self._silhouette_fit.reset()
 
     def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
@@ -167,135 +144,108 @@ class Tracker:
         return self.step(frame, person)
 
     def step(self, frame: Frame, person: Person, *, crop: Crop | None = None) -> Fit | None:
-        """Fit, starting from the last mesh if there is one. crop: look there; by default where `choose_crop` says. None where the mesh does not settle."""
-        clock = _Clock()
+        """Fit, starting from the last mesh if there is one. None where the mesh does not settle.
+
+        crop : where to look; by default where `choose_crop` says.
+        """
+        clock = Clock()
         if person.is_new:
             self.reset()
-        crop = choose_crop(person, self._crop) if crop is None else crop
-        size = self.runtime.size
-        picture, mask = crop.warp(frame.picture, size), crop.warp_mask(person, size)
-        landmarks, maps = self._told(person, crop)
-        start = self._carried(crop, landmarks)
+        crop = crop or choose_crop(person, None if self._last is None else self._last.crop)
+        view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning)
+        start = self._carried(crop, view.landmarks)
         clock.lap("crop")
-        shared = None
-        if self.together is not None and not any(x is None for x in (start, self._spread, landmarks, maps)):
-            shared = self.together(start=start, picture=picture[None], mask=mask[None], landmarks=landmarks, maps=maps)
-            clock.lap("together")
-            shared = shared if shared.steps[-1] < LOST else None  # it then has to look for itself
-        prepared = None if shared else self.runtime.encode(picture[None], mask[None], landmarks, maps)
-        clock.lap("features")
-        descent, wasted = Descent(shared.vertices, shared.steps) if shared else self._descend(prepared, start), 0
-        if start is not None and self.iterations is None and not descent.steps[-1] < LOST:
-            log.info("frame %d: the fit ran away (step %.2f); starting anew", frame.index, descent.steps[-1])
-            wasted = len(descent.steps)
-            start, descent = None, self._descend(prepared, None)
-        clock.lap("descent")
-        runs_away = self.iterations is None and not descent.steps[-1] < LOST
-        if runs_away or not torch.isfinite(descent.vertices).all():
-            log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, descent.steps[-1])
+        solution = self._solver.solve(view, start, self.options.iterations, clock)
+        if not self._is_credible(solution):
+            log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, solution.steps[-1])
             self.reset()
             return None
-        self._crop, self._vertices, self._landmarks = crop, descent.vertices, landmarks
-        if start is None:
-            self._spread = None
-            self._align.reset()
-        if shared:
-            self._spread[:, shared.targets] = shared.spread
-        else:
-            self._estimate_spread(prepared, descent.vertices)
+        self._last = _Last(crop, solution.vertices, view.landmarks)
+        self._spread.update(solution, self.options.uncertainty)
         clock.lap("uncertainty")
-        known = descent.vertices if self._spread is None else torch.cat([descent.vertices, self._spread[..., None]], -1)
-        dense = self.runtime.dense(known)[0]
-        vertices = np.ascontiguousarray(dense[:, :3])
-        if self.outline:
-            (left, top), (right, bottom) = crop.to_unit(
-                [[-0.5, -0.5], [frame.picture.shape[1] - 0.5, frame.picture.shape[0] - 0.5]]
-            )
-            vertices = self._align(vertices, mask, (left, bottom, right, top))
+        vertices, spread = self._dense(solution)
+        if self.options.silhouette_fit:
+            vertices = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
             clock.lap("outline")
-        camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
-        unit = to_metres(vertices, crop, camera)
-        length = self._template_length * (1.0 if self.height is None else self.height / self._stature)
-        distance = length / max(skeleton_length(self._regressor @ unit), 1e-6)
-        metres = unit * np.float32(distance)
-        std = np.zeros(len(metres), np.float32)
-        if self._spread is not None:
-            spread = dense[:, 3].clip(
-                float(self._spread.min()), float(self._spread.max())
-            )  # mixes reach beyond what they mix
-            std = spread * np.float32(distance * crop.half / camera.focal)
-        if self._carry is not None:
-            metres, std = self._carry(metres), self._carry(std[:, None])[:, 0]
-        clock.lap("placement")
-        return Fit(
-            metres,
-            std,
-            camera.intrinsics,
-            wasted + len(descent.steps),
-            descent.steps[-1],
-            start is None,
-            crop,
-            vertices,
-            clock.milliseconds,
-            descent.steps,
-        )
+        return self._place(frame, crop, solution, vertices, spread, clock)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
-        """The error to expect, metres, where U(v) is `vertex_std` metres, same shape: the weights' calibration on held-out synthetic people. None where they have none."""
+        """The error to expect where U(v) is `vertex_std`, both metres, same shape, float32: the weights' calibration on
+        held-out synthetic people. None where they have none."""
         if self.calibration is None:
             return None
         return np.interp(vertex_std, self.calibration["std"], self.calibration["error"]).astype(np.float32)
 
-    def _told(self, person: Person, crop: Crop) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
-        """The finder's opinion of the person, for `Runtime.encode`: landmarks (1, 33, 4), feature maps."""
-        landmarks = (
-            landmarks_in_crop(person.landmarks, person.world, crop)[None] if self.conditioning == "all" else None
-        )
-        if self.conditioning == "picture" or person.features is None:
-            return landmarks, None
-        region = region_in_crop(person.T_mask_from_picture, len(person.mask), crop)
-        return landmarks, tuple(m[None] for m in (*pack(person.features), region))
-
-    def _estimate_spread(self, prepared: PreparedCrop, vertices: torch.Tensor) -> None:
-        if not self.uncertainty:
-            self._spread = None
-            return
-        count = vertices.shape[1]
-        if self._offsets is None or self._offsets.shape[:2] != (self.uncertainty, count):
-            self._offsets = perturbations(self.uncertainty, count).to(vertices.device)
-        if self._spread is None:
-            self._spread, targets = vertices.new_zeros(1, count), torch.arange(count, device=vertices.device)
-        else:
-            targets = torch.arange(self._turn % RENEWED, count, RENEWED, device=vertices.device)
-            self._turn += 1
-        self._spread[:, targets] = self.runtime.uncertainty(prepared, vertices, self._offsets, targets)
-
     def _carried(self, crop: Crop, landmarks: np.ndarray | None) -> torch.Tensor | None:
-        """The last mesh in another crop, moved as the landmarks have moved since; None if there is none."""
-        if self._vertices is None or self._crop is None or not self.warm:
+        """The last mesh (1, K, 3) in another crop, moved as the landmarks have moved since; None if there is none."""
+        last = self._last
+        if last is None or not self.options.warm:
             return None
-        moved = between_crops(self._vertices.cpu().numpy(), self._crop, crop)
-        if landmarks is not None and self._landmarks is not None:
-            before = self._landmarks[0].copy()
-            before[:, :3] = between_crops(before[:, :3], self._crop, crop)
-            moved = carried_along(moved, before, landmarks[0])
+        moved = between_crops(last.vertices.cpu().numpy(), last.crop, crop)
+        if landmarks is not None and last.landmarks is not None:
+            before = last.landmarks.copy()
+            before[:, :3] = between_crops(before[:, :3], last.crop, crop)
+            moved = carried_along(moved, before, landmarks)
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
 
-    def _descend(self, prepared: PreparedCrop, start: torch.Tensor | None):
-        if self.iterations is not None:
-            return self.runtime.descend(prepared, start, iterations=self.iterations)
-        most = COLD_ITERATIONS if start is None else WARM_ITERATIONS
-        return self.runtime.descend(prepared, start, iterations=most, tolerance=TOLERANCE)
+    def _is_credible(self, solution: Solution) -> bool:
+        settled = solution.settled or self.options.iterations is not None
+        return settled and bool(torch.isfinite(solution.vertices).all())
 
+    def _dense(self, solution: Solution) -> tuple[np.ndarray, np.ndarray | None]:
+        """The body's vertices (N, 3) and their spread (N,) or None, crop frame, from those that descended."""
+        spread = self._spread.known
+        if spread is None:
+            return np.ascontiguousarray(self.runtime.dense(solution.vertices)[0]), None
+        dense = self.runtime.dense(torch.cat([solution.vertices, spread[..., None]], -1))[0]
+        bounded = dense[:, 3].clip(float(spread.min()), float(spread.max()))  # mixes reach beyond what they mix
+        return np.ascontiguousarray(dense[:, :3]), bounded
 
-class _Clock:
-    """Milliseconds since the last lap, by name."""
+    def _on_silhouette(
+        self, vertices: np.ndarray, mask: np.ndarray, picture: np.ndarray, crop: Crop, cold: bool
+    ) -> np.ndarray:
+        """The limbs brought onto the mask's outline, but for where the picture's edge cuts it."""
+        if cold:
+            self._silhouette_fit.reset()
+        height, width = picture.shape[:2]
+        (left, top), (right, bottom) = crop.to_unit(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
+        return self._silhouette_fit(vertices, mask, (left, bottom, right, top))
 
-    def __init__(self):
-        self.milliseconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.milliseconds[name] = 1000 * (now - self._last)
-        self._last = now
+    def _place(
+        self,
+        frame: Frame,
+        crop: Crop,
+        solution: Solution,
+        vertices: np.ndarray,
+        spread: np.ndarray | None,
+        clock: Clock,
+    ) -> Fit:
+        """From the crop frame to metres: as large as the height says, as far away as that size is seen."""
+        height, width = frame.picture.shape[:2]
+        camera = Camera.of_picture(width, height, self.options.fov_degrees)
+        unit = to_metres(vertices, crop, camera)
+        taller = 1.0 if self.options.height is None else self.options.height / self._stature
+        distance = self._template_length * taller / max(skeleton_length(self._regressor @ unit), 1e-6)
+        metres = unit * np.float32(distance)
+        landmarks = self._to_landmarks @ metres
+        std = np.zeros(len(metres), np.float32)
+        if spread is not None:
+            std = spread * np.float32(distance * crop.half / camera.focal)
+        if self.carry is not None:
+            metres, std = self.carry[0](metres), self.carry[0](std[:, None])[:, 0]
+        clock.lap("placement")
+        return Fit(
+            vertices=metres,
+            vertex_std=std,
+            landmarks_3d=landmarks,
+            intrinsics=camera.intrinsics,
+            iterations=solution.iterations,
+            step=solution.steps[-1],
+            cold=solution.cold,
+            crop=crop,
+            crop_vertices=vertices,
+            milliseconds=clock.milliseconds,
+            steps=solution.steps,
+            frame_index=frame.index,
+            timestamp_ns=frame.timestamp_ns,
+        )

@@ -1,0 +1,9 @@
+"""A tracked sequence as a skinned GLB for Blender or Unity: python examples/04_export_glb.py clip.npz clip.glb"""
+
+import sys
+from pathlib import Path
+
+from lvd_live.export import export
+
+done = export(Path(sys.argv[1]), Path(sys.argv[2]))
+print(f"written to {done.path}")

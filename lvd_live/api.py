@@ -1,0 +1,78 @@
+"""The library in five lines: pictures in, meshes out. `lvd_live.load` and `lvd_live.track` are made here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvd_live.person import make_finder
+from lvd_live.person.types import PersonFinder
+from lvd_live.sources.frame import Frame
+from lvd_live.sources.video import VideoSource
+from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.tracker import Tracker
+
+
+class PictureTracker:
+    """A person finder and a tracker: call it with picture after picture.
+
+    faces : (M, 3) int32, the triangles of `Fit.vertices`. finder, tracker : the two.
+    """
+
+    def __init__(self, finder: PersonFinder, tracker: Tracker):
+        self.finder, self.tracker = finder, tracker
+        self.faces: np.ndarray = tracker.faces
+        self._count = 0
+
+    def __call__(self, picture: np.ndarray, *, timestamp_ns: int | None = None) -> Fit | None:
+        """Fit the body to the person in a picture (H, W, 3) uint8 RGB; None where nobody is.
+
+        The mesh of the picture before is where the fit starts: `reset` between pictures that have nothing to do with
+        each other. timestamp_ns : of the picture; now, if it is left out. Raises ValueError for another kind of array.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(f"picture must be (H, W, 3) uint8 RGB, not {picture.shape} {picture.dtype}")
+        taken = time.monotonic_ns() if timestamp_ns is None else timestamp_ns
+        return self.step(Frame(picture, self._count, taken))
+
+    def step(self, frame: Frame) -> Fit | None:
+        """`__call__` with a frame of a source."""
+        self._count += 1
+        person = self.finder.find(frame.picture)
+        fit = None if person is None else self.tracker.step(frame, person)
+        if fit is None:
+            self.tracker.reset()
+        return fit
+
+    def reset(self) -> None:
+        """Forget person and mesh."""
+        self.finder.reset()
+        self.tracker.reset()
+
+
+def load(*, person: str = "blazepose", **options: Any) -> PictureTracker:
+    """Weights, body and person finder.
+
+    person : "blazepose" or "mediapipe". options : of `TrackerOptions` by name, such as height=1.78, fov_degrees=70,
+    body="SMPL_NEUTRAL.npz", device="cuda". Raises UserError where a file is missing or does not fit, ValueError for an
+    option that cannot be.
+    """
+    paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
+    return PictureTracker(make_finder(person), Tracker.load(TrackerOptions(**(options | paths))))
+
+
+def track(video: str | Path, *, person: str = "blazepose", **options: Any) -> Iterator[Fit]:
+    """Fits of a video file, frame by frame; `Fit.frame_index` and `timestamp_ns` say of which.
+
+    Frames without a person, or whose mesh does not settle, are left out. person, options, errors : see `load`.
+    """
+    tracker = load(person=person, **options)
+    with VideoSource(video) as source:
+        for frame in source:
+            if (fit := tracker.step(frame)) is not None:
+                yield fit

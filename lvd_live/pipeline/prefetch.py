@@ -1,0 +1,57 @@
+"""Decode and look ahead: while one frame of a file is fitted, the person is found in the next."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from lvd_live.person.types import Person
+from lvd_live.sources.frame import Frame, Source
+from lvd_live.threads import limit_threads, network_threads
+
+AHEAD = 2  # frames
+
+Find = Callable[[Frame], Person | None]
+
+
+def prefetch(source: Source, find: Find) -> Iterator[tuple[Frame, Person | None]]:
+    """(frame, find(frame)) in order.
+
+    A file is read in a thread of its own, AHEAD frames at most; a live source is asked when the caller is ready. What
+    `source` or `find` raises is raised here, after the frames before it.
+    """
+    if source.live:
+        yield from ((frame, find(frame)) for frame in source)
+        return
+    limit_threads(network_threads())
+    ready: queue.Queue[tuple[Frame, Person | None] | BaseException | None] = queue.Queue(AHEAD)
+    stopped = threading.Event()
+    thread = threading.Thread(target=_read, args=(source, find, ready, stopped), name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Event) -> None:
+    def put(item: object) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    try:
+        for frame in source:
+            if not put((frame, find(frame))):
+                return
+        put(None)
+    except BaseException as error:  # also Ctrl-C's: the caller handles them all
+        put(error)
