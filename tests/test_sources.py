@@ -1,13 +1,14 @@
 """Video files, still pictures and live streams, whole and broken."""
 
+from __future__ import annotations
+
 import errno
 import gc
 import logging
 import struct
-import threading
 import time
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice, pairwise
 
 import av
 import cv2
@@ -17,14 +18,15 @@ import pytest
 from lvd_live.errors import UserError
 from lvd_live.paths import DEMO
 from lvd_live.session.sequence import load_sequence
-from lvd_live.sources import CameraSource, ImageSource, VideoSource
+from lvd_live.sources import CameraSource, ImageSource, VideoSource, camera
 from lvd_live.sources.images import read_picture
 from lvd_live.storage import files
 from lvd_live.storage.files import check_writable, fresh_name
+from tests.mjpeg import Camera
 
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
-    """Pictures that tell their number (the grey level) and their top-left corner (red)."""
+    """Pictures whose grey level is their number, with a red top-left corner."""
     shots = []
     for i in range(count):
         picture = np.full((height, width, 3), 40 + 5 * (i % 40), np.uint8)
@@ -216,9 +218,8 @@ def with_exif(png: bytes, exif: bytes) -> bytes:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_orientation_beside_transparency(tmp_path, orientation, order):
     picture = np.random.default_rng(0).integers(0, 255, (4, 6, 4), dtype=np.uint8)
-    exif = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(
-        f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0
-    )
+    header = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    exif = header + struct.pack(f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     for name, channels in (("clear.png", 4), ("solid.png", 3)):
         picture[..., 3] = 255
         (tmp_path / name).write_bytes(with_exif(cv2.imencode(".png", picture[..., :channels])[1].tobytes(), exif))
@@ -235,7 +236,7 @@ def test_a_damaged_exif_block_leaves_the_picture_as_it_is(tmp_path, exif):
 
 
 @pytest.mark.parametrize("make", [VideoSource, ImageSource, check_writable, fresh_name, load_sequence])
-def test_names_that_cannot_be_are_told_in_a_sentence(tmp_path, monkeypatch, make):
+def test_impossible_names_take_a_sentence(tmp_path, monkeypatch, make):
     def locked(path, *arguments, **options):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -269,56 +270,12 @@ def test_image_sources_that_cannot_be_opened(tmp_path):
         list(ImageSource(tmp_path / "bad.png"))
 
 
-class MjpegServer:
-    """A camera on the loopback: sends numbered pictures at 50 fps; `mode` is run, stall (silence) or close (hang up)."""
-
-    def __init__(self):
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                self.end_headers()
-                server.serve(self.wfile)
-
-            def log_message(self, *arguments):
-                pass
-
-        self.mode = "run"
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/camera.mjpg"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def serve(self, out):
-        number = 0
-        try:
-            while self.mode != "close":
-                if self.mode == "run":
-                    picture = np.full((48, 64, 3), number % 200, np.uint8)
-                    data = cv2.imencode(".jpg", picture)[1].tobytes()
-                    out.write(
-                        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                        + data
-                        + b"\r\n"
-                    )
-                    number += 1
-                time.sleep(0.02)
-        except OSError:
-            pass
-
-    def stop(self):
-        self.mode = "close"
-        self._http.shutdown()
-        self._http.server_close()
-
-
 @pytest.fixture
 def server():
-    camera = MjpegServer()
+    """A camera whose pictures, 50 per second, are all different for four seconds."""
+    camera = Camera([np.full((48, 64, 3), number, np.uint8) for number in range(200)], fps=50.0)
     yield camera
-    camera.stop()
+    camera.close()
 
 
 def wait_for(condition, seconds: float) -> bool:
@@ -331,36 +288,36 @@ def wait_for(condition, seconds: float) -> bool:
 
 
 def test_camera_gives_the_newest_picture_and_counts_the_dropped(server):
-    with CameraSource(server.url) as camera:
-        assert camera.size == (64, 48) and camera.state == "running"
-        first = camera.read(timeout_s=2)
+    with CameraSource(server.url) as source:
+        assert source.size == (64, 48) and source.state == "running"
+        first = source.read(timeout_s=2)
         time.sleep(0.4)
-        late = camera.read()
-        assert late.index - first.index > 5 and camera.dropped >= late.index - first.index - 1
+        late = source.read()
+        assert late.index - first.index > 5 and source.dropped >= late.index - first.index - 1
         assert time.monotonic_ns() - late.timestamp_ns < 200_000_000
-        frames = [frame for _, frame in zip(range(5), camera)]
-        assert all(b.index > a.index and b.timestamp_ns > a.timestamp_ns for a, b in zip(frames, frames[1:]))
-    assert camera.state == "closed" and list(camera) == []
+        frames = list(islice(source, 5))
+        assert all(b.index > a.index and b.timestamp_ns > a.timestamp_ns for a, b in pairwise(frames))
+    assert source.state == "closed" and list(source) == []
 
 
 def test_camera_notices_a_stall_and_comes_back(server, caplog):
-    with caplog.at_level(logging.INFO), CameraSource(server.url, timeout_ms=600) as camera:
+    with caplog.at_level(logging.INFO), CameraSource(server.url, timeout_ms=600) as source:
         server.mode = "stall"
-        assert wait_for(lambda: camera.state == "stalled", 2)
-        assert wait_for(lambda: camera.state == "reconnecting", 3)
+        assert wait_for(lambda: source.state == "stalled", 2)
+        assert wait_for(lambda: source.state == "reconnecting", 3)
         server.mode = "run"
-        assert wait_for(lambda: camera.state == "running", 6)
-        camera.read()
-        assert camera.read(timeout_s=2) is not None
+        assert wait_for(lambda: source.state == "running", 6)
+        source.read()
+        assert source.read(timeout_s=2) is not None
     assert "reconnecting" in caplog.text and "is back" in caplog.text
 
 
 def test_camera_reconnects_after_a_hang_up(server):
-    with CameraSource(server.url, timeout_ms=800) as camera:
+    with CameraSource(server.url, timeout_ms=800) as source:
         server.mode = "close"
-        assert wait_for(lambda: camera.state == "reconnecting", 3)
+        assert wait_for(lambda: source.state == "reconnecting", 3)
         server.mode = "run"
-        assert wait_for(lambda: camera.state == "running", 6)
+        assert wait_for(lambda: source.state == "running", 6)
 
 
 @pytest.mark.parametrize(
@@ -379,9 +336,9 @@ def test_camera_fps_is_sensible_or_none(monkeypatch, stated, fps):
         def release(self):
             pass
 
-    monkeypatch.setattr(CameraSource, "_open", lambda self: Capture())
-    with CameraSource(0) as camera:
-        assert camera.fps == fps
+    monkeypatch.setattr(camera, "open_capture", lambda address, timeout_ms: Capture())
+    with CameraSource(0) as source:
+        assert source.fps == fps
 
 
 def test_no_camera_is_one_sentence_and_silence(capfd):

@@ -1,4 +1,6 @@
-"""Where pictures come from: a camera, a video file, still images. Each source is a context manager and an iterator of Frames."""
+"""Where pictures come from: a camera, a video file, still images. Each is a `Source`: an iterator of Frames."""
+
+from __future__ import annotations
 
 from lvd_live.sources.camera import CameraSource
 from lvd_live.sources.frame import Frame, Source

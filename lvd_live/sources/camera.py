@@ -13,7 +13,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.sources.frame import Frame
-from lvd_live.sources.quiet import quiet_opencv
+from lvd_live.sources.opencv_log import quiet_opencv
 
 log = logging.getLogger(__name__)
 
@@ -27,30 +27,31 @@ STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
 
 
 class CameraSource:
-    """The newest picture of a camera (its number), or of a network stream (its address).
+    """The newest picture of a camera (its number), or of a network stream (its address); see `Source`.
 
     A picture that is not taken before the next one arrives is dropped, so a slow consumer is never behind the camera.
-    Frame.timestamp_ns is time.monotonic_ns() when the picture had arrived; Frame.index counts all that arrived, so a gap
-    in it is a drop.
-    dropped  pictures that nobody took.
-    state    one of STATES: "frozen" repeats one picture, "stalled" sends none, "reconnecting" has gone away.
-    size     (width, height) of the newest picture, pixels.
-    fps      frames per second as the camera states them; None where it says nothing sensible.
-    Raises UserError when the camera cannot be opened at first; later losses are waited out, and told by `state`.
+    Frame.timestamp_ns is time.monotonic_ns() when the picture had arrived; Frame.index counts all that arrived, so a
+    gap in it is a drop.
+
+    dropped : pictures that nobody took.
+    state : one of STATES; "frozen" repeats one picture, "stalled" sends none, "reconnecting" has gone away.
+    size : (width, height) of the newest picture, pixels.
+    fps : frames per second as the camera states them; None where it says nothing sensible.
+    Raises UserError when the camera cannot be opened at first; later losses are waited out and shown by `state`.
     """
 
-    live, skipped = True, 0
+    live: bool = True
+    skipped: int = 0
     damaged: str | None = None
     frame_count: int | None = None
 
     def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS):
-        self._address = (
-            int(index_or_url) if isinstance(index_or_url, str) and index_or_url.isdecimal() else index_or_url
-        )
+        is_number = isinstance(index_or_url, str) and index_or_url.isdecimal()
+        self._address = int(index_or_url) if is_number else index_or_url
         self._timeout_ms = timeout_ms
-        capture = self._open()
-        picture = self._read(capture) if capture is not None else None
-        if picture is None:
+        capture = open_capture(self._address, timeout_ms)
+        picture = _read(capture) if capture is not None else None
+        if capture is None or picture is None:
             _release(capture)
             raise UserError(_cannot_open(self._address))
         fps = float(capture.get(cv2.CAP_PROP_FPS))
@@ -71,7 +72,7 @@ class CameraSource:
     def __enter__(self) -> CameraSource:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -91,7 +92,7 @@ class CameraSource:
         return self._connection
 
     def read(self, timeout_s: float = 0.0) -> Frame | None:
-        """The newest picture that was not taken yet, waiting for one up to timeout_s seconds; None when there is none."""
+        """The newest picture not taken yet, waiting for one up to timeout_s seconds; None when there is none."""
         with self._news:
             self._news.wait_for(lambda: self._slot is not None or self._stop.is_set(), timeout_s)
             frame, self._slot = self._slot, None
@@ -106,9 +107,10 @@ class CameraSource:
         self._connection = "closed"
 
     def _run(self, capture: cv2.VideoCapture | None) -> None:
+        """The thread: read pictures until `close`, opening the camera again whenever it is lost."""
         attempt = 0
         while not self._stop.is_set():
-            picture = self._read(capture) if capture is not None else None
+            picture = _read(capture) if capture is not None else None
             if picture is not None:
                 if self._connection != "running":
                     log.info("Camera %s is back.", _public(self._address))
@@ -121,10 +123,11 @@ class CameraSource:
             _release(capture)
             self._stop.wait(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
             attempt += 1
-            capture = None if self._stop.is_set() else self._open()
+            capture = None if self._stop.is_set() else open_capture(self._address, self._timeout_ms)
         _release(capture)
 
     def _put(self, picture: np.ndarray) -> None:
+        """Make a picture the newest one."""
         now = time.monotonic_ns()
         probe = picture.reshape(-1)[::_PROBE].tobytes()
         if probe != self._probe:
@@ -137,35 +140,30 @@ class CameraSource:
             self._count += 1
             self._news.notify_all()
 
-    def _open(self) -> cv2.VideoCapture | None:
-        with quiet_opencv():
-            try:
-                if isinstance(self._address, int):
-                    capture = cv2.VideoCapture(self._address)
-                else:
-                    limits = [
-                        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                        self._timeout_ms,
-                        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                        self._timeout_ms,
-                    ]
-                    capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
-            except cv2.error:
-                return None
-            if not capture.isOpened():
-                return None
-            return capture
 
-    @staticmethod
-    def _read(capture: cv2.VideoCapture) -> np.ndarray | None:
-        """(H, W, 3) uint8 RGB, or None when the camera gives nothing."""
+def open_capture(address: int | str, timeout_ms: int) -> cv2.VideoCapture | None:
+    """OpenCV's capture of a camera's number or a stream's address; None where it cannot be opened."""
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+    with quiet_opencv():
         try:
-            received, picture = capture.read()
-            if not received or picture is None or picture.size == 0:
-                return None
-            return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
+            if isinstance(address, int):
+                capture = cv2.VideoCapture(address)
+            else:
+                capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
         except cv2.error:
             return None
+        return capture if capture.isOpened() else None
+
+
+def _read(capture: cv2.VideoCapture) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB, or None when the camera gives nothing."""
+    try:
+        received, picture = capture.read()
+        if not received or picture is None or picture.size == 0:
+            return None
+        return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
+    except cv2.error:
+        return None
 
 
 def _release(capture: cv2.VideoCapture | None) -> None:
@@ -175,7 +173,8 @@ def _release(capture: cv2.VideoCapture | None) -> None:
 
 def _cannot_open(address: int | str) -> str:
     if isinstance(address, int):
-        return f"No camera {address} could be opened: plug one in, close other programs that use it, or choose another number."
+        remedy = "plug one in, close other programs that use it, or choose another number"
+        return f"No camera {address} could be opened: {remedy}."
     return f"The stream {_public(address)} sends no pictures: check the address and that its sender is running."
 
 

@@ -1,4 +1,4 @@
-"""One picture and when it was taken."""
+"""A picture with its time, and what a source of them offers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """picture (H, W, 3) uint8 RGB; index counts the source's pictures from 0; timestamp_ns as its source says; name of the file."""
+    """One picture of a source.
+
+    picture : (H, W, 3) uint8 RGB.
+    index : counts the source's pictures from 0.
+    timestamp_ns : nanoseconds, from the origin that the source states.
+    name : of the file.
+    """
 
     picture: np.ndarray
     index: int
@@ -22,17 +28,19 @@ class Frame:
 class Source(Protocol):
     """What every source offers: `with source: for frame in source: ...`.
 
-    live : a camera, whose frames come by themselves and are lost where nobody takes them; a file's wait.
-    fps : frames per second, None: not known. frame_count : how many are expected, None: not known.
-    dropped : frames that arrived and were not taken. skipped : pictures that could not be read.
-    damaged : the sentence that says what of a file could not be read, or None.
-    state : "running", or of a camera "stalled", "frozen", "reconnecting".
+    live : True for a camera, whose frames are lost where nobody takes them in time; those of files wait.
+    fps : frames per second, None where it is unknown.
+    frame_count : how many frames or files are expected, None where it is unknown: always for a camera.
+    dropped : frames so far that arrived and were not taken; 0 for files.
+    skipped : pictures so far that could not be read; 0 but for a folder of pictures.
+    damaged : after iterating over a video that is cut or broken, a sentence that says so; else None.
+    state : "running"; of a camera also "frozen", "stalled", "reconnecting" or "closed".
     """
 
     live: bool
-    damaged: str | None
     dropped: int
     skipped: int
+    damaged: str | None
 
     @property
     def fps(self) -> float | None: ...

@@ -14,7 +14,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.sources.frame import Frame
-from lvd_live.sources.quiet import quiet_opencv
+from lvd_live.sources.opencv_log import quiet_opencv
 from lvd_live.storage.files import look_up, reason
 
 log = logging.getLogger(__name__)
@@ -26,33 +26,33 @@ _NS = 1_000_000_000
 
 
 class ImageSource:
-    """The pictures of a folder, in the natural order of their names (2 before 10), or one picture.
+    """The pictures of a folder, in the natural order of their names (2 before 10), or one picture; see `Source`.
 
     Grey pictures become RGB, 16 bits become 8, transparency is laid over white, EXIF orientation is respected.
     Frame.timestamp_ns pretends `fps` pictures per second, counted over the files, skipped ones too.
-    frame_count  number of files.
-    skipped      pictures so far that could not be read; each is named in a warning.
+
+    frame_count : number of files.
+    skipped : pictures so far that could not be read; each is named in a warning.
     Raises UserError when there is no such file or folder, or no picture in it.
     """
 
-    live, dropped, state = False, 0, "running"
+    live: bool = False
+    dropped: int = 0
     damaged: str | None = None
+    state: str = "running"
 
     def __init__(self, path: str | Path, fps: float = 30.0):
         self.path = Path(path)
         self.fps = fps
         self.skipped = 0
         self._files = list_pictures(self.path)
+        self.frame_count = len(self._files)
         self._closed = False
-
-    @property
-    def frame_count(self) -> int:
-        return len(self._files)
 
     def __enter__(self) -> ImageSource:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -87,16 +87,19 @@ def read_picture(path: Path) -> np.ndarray | None:
         return None
     try:
         with quiet_opencv():
-            if path.suffix.lower() in _MAY_HAVE_ALPHA:
-                raw, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
-                if raw is not None and raw.ndim == 3 and raw.shape[2] == 4 and raw.dtype in (np.uint8, np.uint16):
-                    exif = next(
-                        (bytes(block) for kind, block in zip(kinds, blocks) if kind == cv2.IMAGE_METADATA_EXIF), b""
-                    )
-                    return _upright(_over_white(raw), _orientation(exif))
-            return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+            upright = _read_transparent(data) if path.suffix.lower() in _MAY_HAVE_ALPHA else None
+            return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if upright is None else upright
     except cv2.error:
         return None
+
+
+def _read_transparent(data: np.ndarray) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB of an encoded picture with an alpha channel, upright and over white; None without one."""
+    raw, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.dtype not in (np.uint8, np.uint16):
+        return None
+    exif = [bytes(block) for kind, block in zip(kinds, blocks, strict=False) if kind == cv2.IMAGE_METADATA_EXIF]
+    return _upright(_over_white(raw), _orientation(exif[0] if exif else b""))
 
 
 def _over_white(bgra: np.ndarray) -> np.ndarray:
@@ -109,7 +112,10 @@ def _over_white(bgra: np.ndarray) -> np.ndarray:
 
 
 def _orientation(exif: bytes) -> int:
-    """EXIF's orientation, 1 (upright) to 8; 1 where it is not stated. OpenCV applies it itself, but not beside transparency."""
+    """EXIF's orientation, 1 (upright) to 8; 1 where it is not stated.
+
+    OpenCV applies it itself, but not to pictures with transparency.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 1
@@ -155,5 +161,6 @@ def list_pictures(path: Path) -> list[Path]:
 
 
 def _natural_order(file: Path) -> list[tuple[int, int, str]]:
+    """A sort key by which 2 comes before 10."""
     parts = re.findall(r"\d+|\D+", file.name.lower())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

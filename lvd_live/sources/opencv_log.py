@@ -1,4 +1,4 @@
-"""Keeping OpenCV from writing to the terminal, for a moment."""
+"""OpenCV's messages on the terminal, switched off for a moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SILENT_FFMPEG = "-8"
 
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """OpenCV and the FFmpeg in it log nothing inside this block; their levels are put back afterwards."""
+    """OpenCV and the FFmpeg in it log nothing inside this block; their levels are restored afterwards."""
     level, ffmpeg_level = cv2.utils.logging.getLogLevel(), os.environ.get(_FFMPEG_LEVEL)
     cv2.utils.logging.setLogLevel(0)
     os.environ.setdefault(_FFMPEG_LEVEL, _SILENT_FFMPEG)
