@@ -1,6 +1,7 @@
 """VMC over UDP, received on loopback and read by python-osc."""
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.errors import UserError
-from lvd_live.export.vmc import LEARNING, PACKET, UNITY, VmcSender, bundles, follow, osc, parse_address
+from lvd_live.export import osc
+from lvd_live.export.unity import BONE_NAMES, LEARNING
+from lvd_live.export.vmc import VmcSender, frame_packets, parse_address
 from lvd_live.paths import MODELS
+from tests.fakes import fake_fit
 
 osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="python-osc is not installed")
-from pythonosc.osc_message import OscMessage  # noqa: E402
+osc_message = pytest.importorskip("pythonosc.osc_message", reason="python-osc is not installed")
 
 CAMERA = np.diag([1.0, -1.0, -1.0])  # our y-up world to the camera frame, and back
 MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -38,18 +42,21 @@ def receive(sock, frames):
     out = []
     while True:
         data = sock.recv(65536)
-        assert len(data) <= PACKET
+        assert len(data) <= osc.PACKET
         messages = [(m.address, list(m.params)) for m in osc_bundle.OscBundle(data)]
         if messages[0][0] == "/VMC/Ext/OK":
             out.append([])
         out[-1] += messages
-        if len(out) == frames and sum(a == "/VMC/Ext/Bone/Pos" for a, _ in out[-1]) == len(UNITY):
+        if len(out) == frames and sum(a == "/VMC/Ext/Bone/Pos" for a, _ in out[-1]) == len(BONE_NAMES):
             return out
 
 
 def unity_joints(messages):
-    """Joint positions (24, 3) in Unity's frame, NaN where not sent, as a receiver chains the bones (parents as in Unity's humanoid)."""
-    told = {v[0]: (np.array(v[1:4]), Rotation.from_quat(v[4:8])) for a, v in messages if a == "/VMC/Ext/Bone/Pos"}
+    """Joint positions (24, 3) in Unity's frame, NaN where not sent, as a receiver chains the bones.
+
+    Parents are those of Unity's humanoid.
+    """
+    sent = {v[0]: (np.array(v[1:4]), Rotation.from_quat(v[4:8])) for a, v in messages if a == "/VMC/Ext/Bone/Pos"}
     parents = {"Spine": "Hips", "Chest": "Spine", "UpperChest": "Chest", "Neck": "UpperChest", "Head": "Neck"}
     for side in ("Left", "Right"):
         for chain in (
@@ -58,19 +65,19 @@ def unity_joints(messages):
         ):
             names = [chain[0]] + [side + bone for bone in chain[1:]]
             parents |= dict(zip(names[1:], names, strict=False))
-    place = {"Hips": told["Hips"]}
+    place = {"Hips": sent["Hips"]}
 
     def world(name):
         if name not in place:
             position, rotation = world(parents[name])
-            place[name] = position + rotation.apply(told[name][0]), rotation * told[name][1]
+            place[name] = position + rotation.apply(sent[name][0]), rotation * sent[name][1]
         return place[name]
 
-    return np.array([world(UNITY[j])[0] if j in UNITY else [np.nan] * 3 for j in range(24)])
+    return np.array([world(BONE_NAMES[j])[0] if j in BONE_NAMES else [np.nan] * 3 for j in range(24)])
 
 
 def posed(body, frames, seed=0):
-    """A person before a camera, facing it: vertices (F, N, 3) in the camera frame, joints (F, 24, 3) in our y-up world."""
+    """A person who faces a camera: vertices (F, N, 3) in the camera frame, joints (F, 24, 3) in our y-up world."""
     rng = np.random.default_rng(seed)
     pose = rng.normal(0, 0.25, (frames, 24, 3)).astype(np.float32)
     betas = rng.normal(0, 0.5, 20).astype(np.float32)
@@ -86,24 +93,15 @@ def posed(body, frames, seed=0):
 def test_bones_arrive_left_handed(body, receiver):
     vertices, joints = posed(body, LEARNING + 3)
     with VmcSender(receiver.getsockname(), body) as sender:
-        for number, mesh in enumerate(vertices):
+        for mesh in vertices:
             sender.send(mesh)
             frames = receive(receiver, 1)
         messages = frames[0]
-    assert (
-        messages[0] == ("/VMC/Ext/OK", [1])
-        and messages[1][0] == "/VMC/Ext/T"
-        and messages[2] == ("/VMC/Ext/Root/Pos", ["root", 0, 0, 0, 0, 0, 0, 1])
-    )
+    assert messages[0] == ("/VMC/Ext/OK", [1]) and messages[1][0] == "/VMC/Ext/T"
+    assert messages[2] == ("/VMC/Ext/Root/Pos", ["root", 0, 0, 0, 0, 0, 0, 1])
     names = [v[0] for a, v in messages if a == "/VMC/Ext/Bone/Pos"]
-    assert len(names) == len(set(names)) == 22 and {
-        "Hips",
-        "LeftUpperLeg",
-        "RightToes",
-        "UpperChest",
-        "LeftShoulder",
-        "RightHand",
-    } <= set(names)
+    assert len(names) == len(set(names)) == 22
+    assert {"Hips", "LeftUpperLeg", "RightToes", "UpperChest", "LeftShoulder", "RightHand"} <= set(names)
     found, expected = unity_joints(messages), joints[-1] @ MIRROR
     keep = ~np.isnan(found[:, 0])
     apart = (found - found[0])[keep] - (expected - expected[0])[keep]
@@ -123,7 +121,7 @@ def test_rest_pose_is_identity(body, receiver):
 
 
 def test_one_turn_by_hand(body, receiver):
-    """The left forearm bent forward by 90 degrees: in Unity a turn about +y by +90 degrees (left-handed: from -x to +z)."""
+    """The left forearm bent forward by 90 degrees: in Unity a turn about +y by +90 degrees (left-handed: -x to +z)."""
     pose = torch.zeros(1, 24, 3)
     pose[0, 18, 1] = -np.pi / 2  # x to the left, z forward: the hand comes forward
     with torch.no_grad():
@@ -154,45 +152,41 @@ def test_nobody_listens(body):
         for mesh in posed(body, 3)[0]:
             sender.send(mesh)
             sender.send(np.full_like(mesh, np.nan))  # and a broken mesh ends nothing
-    assert not sender._thread.is_alive()
+    assert "vmc" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_following_a_tracker(body, receiver):
-    class Tracker:
-        made = [None, posed(body, 1)[0][0]]
-
-        def step(self, frame, person):
-            vertices = self.made[frame]
-            return None if vertices is None else type("Fit", (), {"vertices": vertices})()
-
+def test_fits_are_sent_and_frames_without_a_fit_are_not(body, receiver):
+    vertices, _ = posed(body, 1)
     with VmcSender(receiver.getsockname(), body) as sender:
-        tracker = follow(Tracker(), sender)
-        assert tracker.step(0, None) is None and tracker.step(1, None) is not None
+        sender.on_fit(None)
+        sender.on_fit(fake_fit(vertices[0], np.eye(3)))
         assert len(receive(receiver, 1)) == 1
+    assert sender.sent == len(frame_packets(sender.bones.fit(vertices[0]), 0.0))
 
 
-def test_another_tracker_is_another_person(body, receiver):
+def test_another_person_is_learnt_anew(body, receiver):
     vertices, _ = posed(body, LEARNING)
     with VmcSender(receiver.getsockname(), body) as sender:
-        for mesh in vertices:
-            sender._packets(mesh)
-        tall, floor = sender._betas.copy(), sender._origin.copy()
-        follow(type("Tracker", (), {"step": None})(), sender)
-        for mesh in 0.75 * vertices:
-            sender._packets(mesh)
-    assert np.abs(sender._betas - tall).max() > 0.1 and np.abs(sender._origin - floor).max() > 0.1
+
+        def send(meshes):
+            for mesh in meshes:
+                sender.send(mesh)
+                receive(receiver, 1)
+
+        send(vertices)
+        tall, floor = sender.bones.betas.copy(), sender.bones.origin.copy()
+        sender.forget()
+        send(0.75 * vertices)
+    assert np.abs(sender.bones.betas - tall).max() > 0.1 and np.abs(sender.bones.origin - floor).max() > 0.1
 
 
 def test_messages_as_python_osc_reads_them():
-    data = osc("/VMC/Ext/Bone/Pos", "LeftHand", 0.5, -1.25, 3)
-    message = OscMessage(data)
-    assert (
-        message.address == "/VMC/Ext/Bone/Pos"
-        and list(message.params) == ["LeftHand", 0.5, -1.25, 3]
-        and len(data) % 4 == 0
-    )
-    packets = bundles({f"Bone{i}": (np.zeros(3), np.array([0, 0, 0, 1.0])) for i in range(60)}, 1.5)
-    assert len(packets) > 1 and all(len(p) <= PACKET for p in packets)
+    data = osc.message("/VMC/Ext/Bone/Pos", "LeftHand", 0.5, -1.25, 3)
+    message = osc_message.OscMessage(data)
+    assert message.address == "/VMC/Ext/Bone/Pos" and list(message.params) == ["LeftHand", 0.5, -1.25, 3]
+    assert len(data) % 4 == 0
+    packets = frame_packets({f"Bone{i}": (np.zeros(3), np.array([0, 0, 0, 1.0])) for i in range(60)}, 1.5)
+    assert len(packets) > 1 and all(len(p) <= osc.PACKET for p in packets)
     assert sum(len(list(osc_bundle.OscBundle(p))) for p in packets) == 63
 
 

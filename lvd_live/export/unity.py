@@ -1,0 +1,91 @@
+"""A mesh as the bones of Unity's humanoid, the way VMC and VRM avatars take them.
+
+Unity's frame: metres, x right, y up, z forward, left-handed. The frame of our bodies (x to the person's left, y up,
+z forward) is its mirror image in x: positions change the sign of x, quaternions those of y and z. Bones are relative to
+their parents, in the axes of the T-pose. Fingers and eyes are not tracked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from lvd_live.body.fit import BodyFitter
+from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT_NAMES
+
+LEARNING = 10  # frames that the person's shape and the floor are estimated from
+_FLOOR_PERCENTILE = 0.5  # of the vertices' heights: the soles, without a few outliers
+_LIMBS = {
+    "hip": "UpperLeg",
+    "knee": "LowerLeg",
+    "ankle": "Foot",
+    "foot": "Toes",
+    "collar": "Shoulder",
+    "shoulder": "UpperArm",
+    "elbow": "LowerArm",
+    "wrist": "Hand",
+}
+_TRUNK = {
+    "pelvis": "Hips",
+    "spine1": "Spine",
+    "spine2": "Chest",
+    "spine3": "UpperChest",
+    "neck": "Neck",
+    "head": "Head",
+}
+
+Bones = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Unity's bone name to position (3,) metres and quaternion (4,) xyzw, relative to the parent bone, in Unity's frame."""
+
+
+def _bone_name(joint: str) -> str:
+    if joint in _TRUNK:
+        return _TRUNK[joint]
+    side, limb = joint.split("_")
+    return side.capitalize() + _LIMBS[limb]
+
+
+BONE_NAMES = {j: _bone_name(joint) for j, joint in enumerate(JOINT_NAMES) if not joint.endswith("_hand")}
+"""Joint index to the name in Unity's HumanBodyBones."""
+
+
+class BoneFitter:
+    """Fits a body to one mesh after another of the same person, and gives its pose as Unity's bones.
+
+    betas : (B,) float32; the shape in use, zeros until it was estimated from the first `LEARNING` meshes.
+    origin : (3,) float64 metres, the camera frame turned y up; the point on the floor that the bones are relative to.
+    """
+
+    def __init__(self, body: BodyModel):
+        self._fitter = BodyFitter(body)
+        self.forget()
+
+    def forget(self) -> None:
+        """Estimate shape and floor anew: the next mesh may be of another person, or of another size."""
+        self.betas = np.zeros(self._fitter.n_betas, np.float32)
+        self.origin: np.ndarray | None = None
+        self._first: list[np.ndarray] = []
+
+    def fit(self, vertices: np.ndarray) -> Bones:
+        """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame."""
+        world = vertices * np.array([1, -1, -1], np.float32)
+        if len(self._first) < LEARNING:
+            self._first.append(world)
+            if len(self._first) == LEARNING:
+                self.betas, _ = self._fitter.fit_shape(np.stack(self._first))
+                self.origin = None
+        fitted = self._fitter.fit(world[None], betas=self.betas, camera=True)
+        joints = self._fitter.rest_joints(self.betas)
+        pelvis = joints[0] + fitted.transl[0]
+        if self.origin is None:
+            floor = min(np.percentile(mesh[:, 1], _FLOOR_PERCENTILE) for mesh in self._first)
+            self.origin = np.array([pelvis[0], floor, pelvis[2]])
+        return _bones(fitted.pose[0], pelvis - self.origin, joints, self._fitter.parents)
+
+
+def _bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.ndarray) -> Bones:
+    """Bones from pose (24, 3) axis-angle, pelvis (3,) and rest joints (24, 3), metres, body frame (y up)."""
+    quaternions = Rotation.from_rotvec(pose.astype(float)).as_quat() * [1, -1, -1, 1]
+    offsets = np.concatenate([pelvis[None], joints[1:] - joints[parents[1:]]]) * [-1, 1, 1]
+    return {name: (offsets[j], quaternions[j]) for j, name in BONE_NAMES.items()}
