@@ -17,3 +17,5 @@ Where to find what:
 Encoding a crop goes `network.LVD.encode` -> `features.CropFeatures` -> `folded_field.PreparedCrop`, once per picture;
 each iteration of descent then reads the prepared crop.
 """
+
+from __future__ import annotations
