@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_the_older_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_an_interrupt_inside_a_frame_keeps_the_whole_ones(tmp_path, monkeypatch):
     writer = SequenceWriter(tmp_path / "clip.npz", FACES, N, {})
     write_frames(writer, 3)
-    calls, write = [], npz_stream._write
+    calls, write = [], npz_stream.write_all
 
     def interrupted(file, data):
         calls.append(1)
@@ -149,7 +150,7 @@ def test_an_interrupt_inside_a_frame_keeps_the_whole_ones(tmp_path, monkeypatch)
         write(file, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(npz_stream, "_write", interrupted)
+        patch.setattr(npz_stream, "write_all", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_frames(writer, 1, start=3)
     writer.close()
@@ -197,7 +198,7 @@ def test_a_write_that_fails_is_told_and_what_was_written_is_kept(tmp_path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(npz_stream, "_write", full)
+        patch.setattr(npz_stream, "write_all", full)
         with pytest.raises(UserError, match="frame 4 .*disk is full"):
             write_frames(writer, 1)
     writer.close()
@@ -232,8 +233,8 @@ def test_checksums_join_as_if_read_in_one_go():
     rng = np.random.default_rng(0)
     for first, second in ((0, 0), (0, 9), (9, 0), (1, 1), (192, 100_003), (5, 1 << 16)):
         a, b = rng.bytes(first), rng.bytes(second)
-        joined = npz_stream._join_checksums(npz_stream.zlib.crc32(a), npz_stream.zlib.crc32(b), len(b))
-        assert joined == npz_stream.zlib.crc32(a + b)
+        joined = npz_stream.join_checksums(zlib.crc32(a), zlib.crc32(b), len(b))
+        assert joined == zlib.crc32(a + b)
 
 
 def test_memory_does_not_grow_with_the_clip():

@@ -11,9 +11,11 @@ import shutil
 import struct
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from lvd_live.errors import UserError
 from lvd_live.storage.files import check_writable, is_disk_full, reason, sync_folder
@@ -36,7 +38,7 @@ class NpzStream:
     Raises UserError: exit code 2 at construction when the place is not writable, exit code 1 on a full disk.
     """
 
-    def __init__(self, path: str | os.PathLike, rows: dict[str, tuple[tuple[int, ...], np.dtype]]):
+    def __init__(self, path: str | os.PathLike, rows: Mapping[str, tuple[tuple[int, ...], DTypeLike]]):
         self.path = check_writable(path)
         self._rows = {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in rows.items()}
         if any(dtype.hasobject for _, dtype in self._rows.values()):
@@ -50,7 +52,7 @@ class NpzStream:
                 tempfile.mkdtemp(prefix=f".{self.path.name[:32]}.", suffix=".part", dir=self.path.absolute().parent)
             )
             self._files = {name: open(self._folder / name, "w+b", buffering=0) for name in [*self._rows, "reserve"]}
-            _write(self._files[self._main], bytes(self._main_offset))
+            write_all(self._files[self._main], bytes(self._main_offset))
             self._reserve(0)
         except OSError as error:
             self.abort()
@@ -65,7 +67,7 @@ class NpzStream:
     def _main_offset(self) -> int:
         return len(_local_header(self._main, 0, 0)) + _NPY_HEADER
 
-    def append(self, **frame: np.ndarray) -> None:
+    def append(self, **frame: ArrayLike) -> None:
         """Append one frame: every growing array, of its declared shape. Raises UserError when the disk is full.
 
         Raises ValueError for a missing, superfluous or wrongly shaped array.
@@ -83,7 +85,7 @@ class NpzStream:
             self._reserve(count + 1)
             for name, raw in data.items():
                 self._files[name].seek(self._start(name) + count * self._sizes[name])
-                _write(self._files[name], raw)
+                write_all(self._files[name], raw)
         except OSError as error:
             what = "the disk is full" if is_disk_full(error) else reason(error)
             raise UserError(f"Could not write frame {count} to {self.path}: {what}.", exit_code=1) from error
@@ -96,7 +98,7 @@ class NpzStream:
         file.seek(self._start(name) + index * self._sizes[name])
         return np.frombuffer(file.read(self._sizes[name]), dtype).reshape(shape)
 
-    def close(self, whole: dict[str, np.ndarray], leave_out: tuple[str, ...] = ()) -> None:
+    def close(self, whole: Mapping[str, ArrayLike], leave_out: tuple[str, ...] = ()) -> None:
         """Finish the file: growing arrays (but for those in `leave_out`), then the `whole` ones, then the rename.
 
         Raises UserError (exit code 1) when that fails; the frames are then kept in a folder that the sentence names.
@@ -105,7 +107,7 @@ class NpzStream:
             self._files["reserve"].truncate(0)
             members = self._assemble(whole, leave_out)
             main = self._files[self._main]
-            _write(main, _directory(members, main.tell()))
+            write_all(main, _directory(members, main.tell()))
             main.truncate()
             os.fsync(main.fileno())
             for file in self._files.values():
@@ -126,7 +128,7 @@ class NpzStream:
         if hasattr(self, "_folder"):
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _assemble(self, whole, leave_out) -> list[tuple[str, int, int, int]]:
+    def _assemble(self, whole: Mapping[str, ArrayLike], leave_out: tuple[str, ...]) -> list[tuple[str, int, int, int]]:
         """Write every member into the main file; returns (name, checksum, size, offset) of each."""
         count, checksums = self._done
         main = self._files[self._main]
@@ -136,10 +138,10 @@ class NpzStream:
                 continue
             size = count * self._sizes[name]
             head = _npy_header((count, *self._rows[name][0]), self._rows[name][1], _NPY_HEADER)
-            checksum = _join_checksums(zlib.crc32(head), checksums[name], size)
+            checksum = join_checksums(zlib.crc32(head), checksums[name], size)
             offset = 0 if name == self._main else main.tell()
             main.seek(offset)
-            _write(main, _local_header(name, checksum, len(head) + size) + head)
+            write_all(main, _local_header(name, checksum, len(head) + size) + head)
             members.append((name, checksum, len(head) + size, offset))
             if name == self._main:
                 main.seek(size, os.SEEK_CUR)
@@ -152,7 +154,7 @@ class NpzStream:
                 chunk = part.read(min(_CHUNK, left))
                 if not chunk:
                     raise OSError(f"the part {name} is shorter than it was")
-                _write(main, chunk)
+                write_all(main, chunk)
                 left -= len(chunk)
             part.truncate(0)
         for name, array in whole.items():
@@ -160,7 +162,7 @@ class NpzStream:
             np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
             raw = buffer.getvalue()
             members.append((name, zlib.crc32(raw), len(raw), main.tell()))
-            _write(main, _local_header(name, zlib.crc32(raw), len(raw)) + raw)
+            write_all(main, _local_header(name, zlib.crc32(raw), len(raw)) + raw)
         return members
 
     def _start(self, name: str) -> int:
@@ -175,11 +177,12 @@ class NpzStream:
                 os.posix_fallocate(file.fileno(), self._reserved, _RESERVE_STEP)
             else:
                 file.seek(self._reserved)
-                _write(file, bytes(_RESERVE_STEP))
+                write_all(file, bytes(_RESERVE_STEP))
             self._reserved += _RESERVE_STEP
 
 
-def _write(file, data: bytes) -> None:
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Write every byte of `data`, in as many calls as the system needs."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
@@ -238,7 +241,7 @@ def _directory(members: list[tuple[str, int, int, int]], start: int) -> bytes:
     return entries + end64 + locator + end
 
 
-def _join_checksums(first: int, second: int, second_length: int) -> int:
+def join_checksums(first: int, second: int, second_length: int) -> int:
     """The CRC-32 of A+B from those of A and B and B's length, without reading B again (zlib's crc32_combine)."""
     matrix = [0xEDB88320] + [1 << bit for bit in range(31)]  # one zero bit pushed through the register
     for _ in range(3):
