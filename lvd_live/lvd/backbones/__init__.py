@@ -7,9 +7,10 @@ To add a backbone:
    sets `stride`, `channels` and `whole`; options of its own need defaults. `forward` gives the feature map and the
    vector about the whole; `absorb` moves the field's first layer into the last one, in one line where that is a 1×1
    convolution: `self.out = then(self.out, weight)`.
-2. Name it in BACKBONES, and give a preset that name: `Preset("mine", "mine", size=192, ...)` in `presets.PRESETS`.
-   Without touching this package, a preset can also hold the class itself: `replace(PRESETS["live"], name="mine",
-   backbone=Mine)`; `LVD(preset)` is the network.
+2. Name it in BACKBONES, and give a preset that name: `Preset("mine", "mine", size=192, vertices=1_723, ...)` in
+   `presets.PRESETS`; 1,723 are the body's control vertices, 6,890 all of them. Without touching this package, a preset
+   can hold the class itself: `preset = replace(PRESETS["live"], name="mine", backbone=Mine)`; `LVD(preset)` is then the
+   network, whose weights `weights.load_weights` reads.
 3. Train it: `python -m lvd_live train --preset mine`. The weight file stores the preset's name, by which it is loaded.
 
 Nothing else changes: field, descent and uncertainty know a backbone by its features alone. Every runtime takes it as
