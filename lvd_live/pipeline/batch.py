@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -101,7 +101,7 @@ def _resolved(given: dict) -> TrackerOptions:
     return TrackerOptions(**(given | paths))
 
 
-def _run(jobs: list[Job], args: argparse.Namespace) -> Iterator[Outcome]:
+def _run(jobs: list[Job], args: argparse.Namespace) -> Generator[Outcome, None, None]:
     if args.ray and jobs:
         return runners.run_ray(jobs, args.ray)
     if args.batch > 1 and jobs:

@@ -74,7 +74,7 @@ class Measurer:
             began = time.monotonic()
             try:
                 fitted = fitter.fit(
-                    np.stack([f.vertices for f in fits]) * np.float32([1, -1, -1]),
+                    np.stack([f.vertices for f in fits]) * np.array([1, -1, -1], np.float32),
                     np.stack([f.vertex_std for f in fits]),
                 )
                 self.latest = measure(fitter, fitted, self.tracker.options.height) if self._meshes else {}

@@ -211,18 +211,22 @@ class _Run:
             self.writer.close(**facts)
             return self.writer.path if frames else None
 
-        written: list[Path | None] = []
         failures: list[UserError] = []
-        for close in (close_sequence, self.pictures.close_video, self.pictures.write_sheet):
+
+        def attempt(close: Callable[[], Path | None]) -> Path | None:
             try:
-                written.append(close())
+                return close()
             except UserError as error:
-                written.append(None)
                 failures.append(error)
+                return None
+
+        output, video, sheet = map(attempt, (close_sequence, self.pictures.close_video, self.pictures.write_sheet))
         if failures and not failure:
             raise UserError(" ".join(map(str, failures)), exit_code=failures[0].exit_code) from failures[0]
         trouble = tuple(map(str, failures))
-        return Summary(frames, self.tracked, self.rejected, seconds, *written, interrupted, trouble)
+        return Summary(
+            frames, self.tracked, self.rejected, seconds, output, video, sheet, interrupted=interrupted, trouble=trouble
+        )
 
 
 @contextlib.contextmanager

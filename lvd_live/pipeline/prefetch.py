@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame, Source
@@ -16,7 +16,7 @@ AHEAD = 2  # frames
 Find = Callable[[Frame], Person | None]
 
 
-def prefetch(source: Source, find: Find) -> Iterator[tuple[Frame, Person | None]]:
+def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None], None, None]:
     """(frame, find(frame)) in order.
 
     A file is read in a thread of its own, AHEAD frames at most; a live source is asked when the caller is ready. What

@@ -21,7 +21,7 @@ from lvd_live.errors import Parser, UserError
 from lvd_live.person import make_finder
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import process
-from lvd_live.session.library import Session, open_session
+from lvd_live.session.reader import Session, open_session
 from lvd_live.session.sequence import Sequence as StoredSequence
 from lvd_live.session.sequence import load_sequence
 from lvd_live.sources.frame import Frame
@@ -163,7 +163,7 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     former = {"silhouette_fit": False}  # sessions from before there was one do not name it
     here = {"weights": None, "body": None, "device": AUTO, "engine": AUTO}
     try:
-        options = TrackerOptions.from_json(former | recorded | here, required=REMEMBERED)
+        options = TrackerOptions.from_json({**former, **recorded, **here}, required=REMEMBERED)
     except ValueError as error:
         raise UserError(
             f"{session.path} does not say how it was tracked ({error}), so it cannot be tracked again in the same way."

@@ -10,7 +10,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -25,7 +25,7 @@ DIED = "The process that worked on it died (out of memory?); it runs again next 
 Work = Callable[[Job], Outcome]
 
 
-def run_processes(jobs: list[Job], count: int, work: Work = track) -> Iterator[Outcome]:
+def run_processes(jobs: list[Job], count: int, work: Work = track) -> Generator[Outcome, None, None]:
     """Outcomes as they come, from `count` processes of one thread each. A process that dies costs its clip alone."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     done: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
@@ -83,7 +83,7 @@ def _interruptible(work: Work, job: Job) -> Outcome:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_batched(jobs: list[Job], count: int) -> Iterator[Outcome]:
+def run_batched(jobs: list[Job], count: int) -> Generator[Outcome, None, None]:
     """Outcomes as they come, of `count` clips at a time in this process: a thread for each, one step of the network for
     all (see `BatchedSolver`)."""
     _, first = load_engine(jobs[0].options)
@@ -104,7 +104,7 @@ def run_batched(jobs: list[Job], count: int) -> Iterator[Outcome]:
             pool.shutdown(cancel_futures=True)
 
 
-def run_ray(jobs: list[Job], address: str, work: Work = track) -> Iterator[Outcome]:
+def run_ray(jobs: list[Job], address: str, work: Work = track) -> Generator[Outcome, None, None]:
     """Outcomes as they come, from a Ray cluster whose machines have this program and see the same folders.
 
     address : of the cluster, or "local": one that is started here. A worker that dies costs its clip alone.

@@ -179,8 +179,10 @@ class BatchedSolver(Solver):
             targets=targets,
             picture=np.stack([view.picture for view in views]),
             mask=np.stack([view.mask for view in views]),
-            landmarks=np.stack([view.landmarks for view in views]),
-            maps=tuple(np.stack(parts) for parts in zip(*(view.features for view in views), strict=True)),
+            landmarks=np.stack([view.landmarks for view in views if view.landmarks is not None]),
+            maps=tuple(
+                np.stack(parts) for parts in zip(*(view.features for view in views if view.features), strict=True)
+            ),
         )
         self._turn += bool(self._waiting)
         for i, request in enumerate(self._waiting):
