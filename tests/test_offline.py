@@ -123,13 +123,13 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path):
 def test_a_second_signal_does_not_spoil_the_closing(tmp_path, monkeypatch, kind):
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")
-    assemble = npz_stream.NpzStream._assemble
+    close = npz_stream.NpzStream.close
 
-    def impatient(self, *arguments):
+    def impatient(self, *arguments, **options):
         signal.raise_signal(kind)
-        return assemble(self, *arguments)
+        close(self, *arguments, **options)
 
-    monkeypatch.setattr(npz_stream.NpzStream, "_assemble", impatient)
+    monkeypatch.setattr(npz_stream.NpzStream, "close", impatient)
     before = signal.signal(kind, signal.default_int_handler)  # as main.py sets both
     try:
         summary = run(tmp_path, FakeSource(stop=3))

@@ -15,6 +15,7 @@ import pytest
 from lvd_live.errors import UserError
 from lvd_live.session.sequence import SPECS, SequenceWriter, load_sequence
 from lvd_live.storage import npz_stream
+from lvd_live.storage.zip_records import join_checksums
 
 N = 12
 FACES = np.array([[0, 1, 2], [9, 10, 11]], np.int32)
@@ -233,7 +234,7 @@ def test_checksums_join_as_if_read_in_one_go():
     rng = np.random.default_rng(0)
     for first, second in ((0, 0), (0, 9), (9, 0), (1, 1), (192, 100_003), (5, 1 << 16)):
         a, b = rng.bytes(first), rng.bytes(second)
-        joined = npz_stream.join_checksums(zlib.crc32(a), zlib.crc32(b), len(b))
+        joined = join_checksums(zlib.crc32(a), zlib.crc32(b), len(b))
         assert joined == zlib.crc32(a + b)
 
 

@@ -1,4 +1,6 @@
-"""How an output file comes to be: checked before the work, written beside its place, then renamed into it."""
+"""Output files: checked before the work, written beside their place, then renamed into it."""
+
+from __future__ import annotations
 
 import errno
 import os
@@ -22,7 +24,10 @@ def reason(error: OSError) -> str:
 
 
 def look_up(path: str | os.PathLike) -> os.stat_result | None:
-    """What is at `path`; None where nothing is. Raises UserError for a path that cannot be, or that may not be looked at."""
+    """What is at `path`, or None where nothing is.
+
+    Raises UserError for a path that no file can have, or that the system refuses to look at.
+    """
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -34,10 +39,12 @@ def look_up(path: str | os.PathLike) -> os.stat_result | None:
 
 
 def check_writable(path: str | os.PathLike, suffixes: tuple[str, ...] = ()) -> Path:
-    """Find out now, by trying, whether a file could be written at `path`; nothing is left behind.
+    """Find out, by trying, whether a file could be written at `path`; nothing is left behind. Returns `path` as a Path.
 
-    Returns `path` as a Path. Raises UserError (exit code 2) when its name ends in none of `suffixes`, where they are
-    given, when it is a folder or a file that may not be replaced, or when its folder does not exist or takes no new files.
+    suffixes : the endings that its name may have, lower case; any where none are given.
+
+    Raises UserError (exit code 2) for another ending, a folder, a file that may not be replaced, or when the folder
+    around it does not exist or takes no new files.
     """
     path = Path(path)
     if suffixes and path.suffix.lower() not in suffixes:
@@ -60,7 +67,10 @@ def check_writable(path: str | os.PathLike, suffixes: tuple[str, ...] = ()) -> P
 
 
 def fresh_name(path: str | os.PathLike) -> Path:
-    """`path` if nothing is there, else the first of name-1.ext, name-2.ext, … that is free. Raises UserError as `look_up`."""
+    """`path` if nothing is there, else the first of name-1.ext, name-2.ext, … that is free.
+
+    Raises UserError as `look_up` does.
+    """
     path = Path(path)
     candidate, number = path, 0
     while look_up(candidate):
@@ -70,7 +80,7 @@ def fresh_name(path: str | os.PathLike) -> Path:
 
 
 def part_name(path: str | os.PathLike) -> Path:
-    """A hidden name in the folder of `path`, of this process alone, that keeps its extension: written first, renamed last."""
+    """A hidden name in the folder of `path`, this process's alone, of the same extension: to write to, then rename."""
     path = Path(path)
     return path.absolute().with_name(f".{path.stem[:32]}.{os.getpid()}.part{path.suffix}")
 

@@ -1,10 +1,13 @@
-"""Reading an `.npz` from anyone: everything it declares is checked against what it really holds before memory is taken."""
+"""Reading an `.npz` from anyone: everything it declares is checked against what it holds before memory is taken."""
+
+from __future__ import annotations
 
 import io
 import os
 import re
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +22,17 @@ _RATIO_FREE = 16 << 20
 _HEADER_MAX = 4096
 _CHUNK = 4 << 20
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\.npy")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError)  # what reading a damaged archive raises
+_UNREADABLE = (*_DAMAGED, zipfile.LargeZipFile, struct.error, NotImplementedError, UnicodeError)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What one array must be. `dtype` is a letter and size as NumPy writes them ("f4"; "U" and "S" take any length).
+    """What one array must be.
 
-    `shapes`: the shapes allowed; a text such as "F" stands for one number that is the same wherever it occurs in the file.
+    dtype : letter and size as NumPy writes them ("f4"); "U" and "S" take any length.
+    shapes : the shapes allowed; a text such as "F" stands for a number that is the same wherever it occurs in the file.
+    required : whether a file without the array is refused.
     """
 
     dtype: str
@@ -35,7 +42,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Member:
-    """One array as its own header declares it, after the checks: `offset` counts bytes inside the member."""
+    """One array as its own header declares it, after the checks.
+
+    offset : where its data begins inside the member, bytes.
+    stored : whether it is uncompressed.
+    """
 
     name: str
     dtype: np.dtype
@@ -47,8 +58,11 @@ class Member:
 class SafeNpz:
     """An open `.npz` whose members with a `Spec` were checked; arrays are read on demand. A context manager.
 
-    `members` maps a name to its Member, `sizes` a letter of the specs to its number. Members without a spec must
-    have a plain name and are never read. Raises UserError, one sentence, for anything that is not as it should be.
+    Members without a spec must have a plain name and are never read. Raises UserError, one sentence, for anything that
+    is not as it should be.
+
+    members : the arrays that the file holds, by name.
+    sizes : what each text in the specs' shapes stands for in this file.
     """
 
     def __init__(self, path: str | os.PathLike, specs: dict[str, Spec], limit: int = 2 << 30):
@@ -68,26 +82,17 @@ class SafeNpz:
                     self.members[name] = self._check_member(name, infos[name], spec)
                 elif spec.required:
                     raise self._refusal(f"it holds no {name!r}")
-        except (
-            zipfile.BadZipFile,
-            zipfile.LargeZipFile,
-            zipfile.zlib.error,
-            OSError,
-            EOFError,
-            struct.error,
-            NotImplementedError,
-            UnicodeError,
-        ) as error:
+        except _UNREADABLE as error:
             self._file.close()
             raise self._refusal("it is not a whole .npz file (cut, damaged, or of another kind)") from error
         except (UserError, ValueError, OverflowError, RuntimeError) as error:
             self._file.close()
             raise error if isinstance(error, UserError) else self._refusal("its directory is damaged") from error
 
-    def __enter__(self) -> "SafeNpz":
+    def __enter__(self) -> SafeNpz:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def check_values(self, name: str) -> None:
@@ -100,7 +105,7 @@ class SafeNpz:
                 while chunk := file.read(_CHUNK):
                     if finite and not np.isfinite(np.frombuffer(chunk, member.dtype)).all():
                         raise self._refusal(f"{name!r} holds numbers that are not finite")
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, zipfile.zlib.error) as error:
+        except (*_DAMAGED, ValueError) as error:
             raise self._refusal(f"{name!r} is damaged") from error
 
     def read(self, name: str) -> np.ndarray:
@@ -136,6 +141,7 @@ class SafeNpz:
         return UserError(f"Cannot use {self.path}: {why}.")
 
     def _check_directory(self) -> dict[str, zipfile.ZipInfo]:
+        """The archive's members by array name. Raises UserError where names, sizes or compression are not plain."""
         infos = self._zip.infolist()
         if len(infos) > _MEMBERS_MAX:
             raise self._refusal(f"it holds {len(infos)} members, more than {_MEMBERS_MAX}")
@@ -149,9 +155,8 @@ class SafeNpz:
             if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
                 raise self._refusal(f"{info.filename!r} declares a size that it does not have")
             if info.file_size > _RATIO_FREE + _RATIO_MAX * info.compress_size:
-                raise self._refusal(
-                    f"{info.filename!r} would unpack to {info.file_size >> 20} MiB from {info.compress_size >> 10} KiB"
-                )
+                sizes = f"{info.file_size >> 20} MiB from {info.compress_size >> 10} KiB"
+                raise self._refusal(f"{info.filename!r} would unpack to {sizes}")
         if len({info.filename for info in infos}) != len(infos):
             raise self._refusal("it holds the same array twice")
         if sum(info.compress_size for info in infos) > os.fstat(self._file.fileno()).st_size:
@@ -159,21 +164,8 @@ class SafeNpz:
         return {info.filename.removesuffix(".npy"): info for info in infos}
 
     def _check_member(self, name: str, info: zipfile.ZipInfo, spec: Spec) -> Member:
-        with self._zip.open(info) as file:
-            start = file.read(12)
-            if start[:6] != b"\x93NUMPY" or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
-                raise self._refusal(f"{name!r} is not a NumPy array")
-            length = (
-                10 + struct.unpack("<H", start[8:10])[0] if start[6] == 1 else 12 + struct.unpack("<I", start[8:12])[0]
-            )
-            if length > _HEADER_MAX:
-                raise self._refusal(f"{name!r} has a header of {length} bytes")
-            header = io.BytesIO(start[8:] + file.read(length - 12))
-        parse = np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
-        try:
-            shape, fortran, dtype = parse(header, max_header_size=_HEADER_MAX)
-        except Exception as error:  # NumPy lets many kinds through here: tokenizer, syntax, type and value errors
-            raise self._refusal(f"{name!r} has a damaged header") from error
+        """The array that a member's own header declares. Raises UserError where that is not what `spec` allows."""
+        length, shape, fortran, dtype = self._read_header(name, info)
         if dtype.hasobject:
             raise self._refusal(f"{name!r} holds Python objects, which can run code when read")
         kind = dtype.str[1:] if dtype.kind not in "US" else dtype.kind
@@ -191,19 +183,33 @@ class SafeNpz:
             raise self._refusal(f"{name!r} declares {count * dtype.itemsize} bytes but holds {info.file_size - length}")
         return Member(name, dtype, tuple(map(int, shape)), length, info.compress_type == zipfile.ZIP_STORED)
 
+    def _read_header(self, name: str, info: zipfile.ZipInfo) -> tuple[int, tuple[int, ...], bool, np.dtype]:
+        """A member's `.npy` header: its length in bytes, and the shape, Fortran order and dtype it declares."""
+        with self._zip.open(info) as file:
+            start = file.read(12)
+            if start[:6] != b"\x93NUMPY" or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
+                raise self._refusal(f"{name!r} is not a NumPy array")
+            if start[6] == 1:
+                parse, length = np.lib.format.read_array_header_1_0, 10 + struct.unpack("<H", start[8:10])[0]
+            else:
+                parse, length = np.lib.format.read_array_header_2_0, 12 + struct.unpack("<I", start[8:12])[0]
+            if length > _HEADER_MAX:
+                raise self._refusal(f"{name!r} has a header of {length} bytes")
+            header = io.BytesIO(start[8:] + file.read(length - 12))
+        try:
+            return length, *parse(header, max_header_size=_HEADER_MAX)
+        except Exception as error:  # NumPy lets many kinds through here: tokenizer, syntax, type and value errors
+            raise self._refusal(f"{name!r} has a damaged header") from error
+
     def _match_shape(self, name: str, shape: tuple[int, ...], spec: Spec) -> None:
-        for pattern in spec.shapes:
-            if len(pattern) != len(shape):
-                continue
-            sizes = dict(self.sizes)
-            if all(
-                sizes.setdefault(want, have) == have if isinstance(want, str) else want == have
-                for want, have in zip(pattern, shape)
-            ):
+        """Find the allowed shape that `shape` matches, and note what its texts stand for. Raises UserError."""
+        for pattern in (pattern for pattern in spec.shapes if len(pattern) == len(shape)):
+            sizes, sides = dict(self.sizes), zip(pattern, shape, strict=True)
+            wanted = tuple(sizes.setdefault(side, have) if isinstance(side, str) else side for side, have in sides)
+            if wanted == shape:
                 self.sizes = sizes
                 return
-        known = {
-            letter: size for letter, size in self.sizes.items() if any(letter in pattern for pattern in spec.shapes)
-        }
-        wanted = " or ".join("(" + ", ".join(map(str, pattern)) + ")" for pattern in spec.shapes)
-        raise self._refusal(f"{name!r} has the shape {shape}, not {wanted}" + (f" with {known}" if known else ""))
+        used = {side for pattern in spec.shapes for side in pattern}
+        known = {text: size for text, size in self.sizes.items() if text in used}
+        allowed = " or ".join("(" + ", ".join(map(str, pattern)) + ")" for pattern in spec.shapes)
+        raise self._refusal(f"{name!r} has the shape {shape}, not {allowed}" + (f" with {known}" if known else ""))
