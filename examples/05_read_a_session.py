@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from lvd_live.session.library import open_session
+from lvd_live.session.reader import open_session
 
 session = open_session(Path(sys.argv[1]))
 print(f"{len(session.tracked)} frames at {session.fps:.0f} fps, {session.tracked.sum()} with a person")

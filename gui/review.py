@@ -28,7 +28,7 @@ from lvd_live.gui.inputs import VIDEOS
 from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Calibration, View, draw_over, scaled, shrink, top_for
 from lvd_live.gui.space import SpaceView
 from lvd_live.gui.views import ColourBar, PictureView
-from lvd_live.session.library import MATROSKA, Session, open_session
+from lvd_live.session.reader import MATROSKA, Session, open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 from lvd_live.sources import VideoSource
 

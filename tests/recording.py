@@ -14,9 +14,8 @@ SIZE = (96, 64)  # width, height
 
 def make_frame(index, size=SIZE, start_ns=5_000_000_000):
     """A picture whose shade tells its number."""
-    return Frame(
-        np.full((size[1], size[0], 3), 16 + 2 * (index % 100), np.uint8), index, start_ns + round(index * 1e9 / FPS)
-    )
+    picture = np.full((size[1], size[0], 3), 16 + 2 * (index % 100), np.uint8)
+    return Frame(picture, index, start_ns + round(index * 1e9 / FPS))
 
 
 def make_fit(index):
@@ -35,7 +34,7 @@ def record(root, count=60, name="walk", untracked=(), absent=(), wait=True, **op
     for index in range(count):
         if index not in absent:
             recorder.add(make_frame(index), make_person(index), None if index in untracked else make_fit(index))
-        while wait and recorder._queue.qsize() > 2 and not recorder.problem:
+        while wait and recorder.waiting > 2 and not recorder.problem:
             time.sleep(0.001)
     recorder.stop()
     return recorder

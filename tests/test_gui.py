@@ -32,7 +32,8 @@ from lvd_live.gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import make_finder
-from lvd_live.session.library import list_sessions, open_session
+from lvd_live.session.library import list_sessions
+from lvd_live.session.reader import open_session
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
 from lvd_live.tracking.options import TrackerOptions

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.session import live_video, segments
+from lvd_live.session import live_video, reserve, session_writer
 from lvd_live.session import recorder as module
-from lvd_live.session.library import open_session
+from lvd_live.session.facts import read_facts
+from lvd_live.session.layout import list_segments
+from lvd_live.session.reader import open_session
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.recover import recover
 from tests.fakes import FACES, SHAPE
@@ -25,31 +28,19 @@ from tests.recording import FPS, SIZE, make_fit, make_frame, make_person, record
 
 def test_what_is_recorded_is_read_back(tmp_path):
     recorder = record(tmp_path, 100, untracked={0, 41, 42})
-    assert (recorder.frames, recorder.dropped, recorder.problem) == (100, 0, "") and recorder.seconds == pytest.approx(
-        3.3
-    )
+    assert (recorder.frames, recorder.dropped, recorder.problem) == (100, 0, "")
+    assert recorder.seconds == pytest.approx(3.3)
     session = open_session(recorder.path)
-    assert (
-        len(session) == 100
-        and session.fps == FPS
-        and session.meta == {"tracker": {"preset": "fake"}}
-        and session.name == "walk"
-    )
+    assert len(session) == 100 and session.fps == FPS and session.name == "walk"
+    assert session.meta == {"tracker": {"preset": "fake"}}
     assert np.flatnonzero(~session.tracked).tolist() == [0, 41, 42] and (session.faces == FACES).all()
     assert session.timestamps_ns.tolist() == [make_frame(index).timestamp_ns for index in range(100)]
     for index in (1, 40, 43, 99):
         assert np.abs(session.vertices[index] - make_fit(index).vertices).max() <= 1e-4
         assert np.abs(session.vertex_std[index] - 0.001 * index).max() <= 2.51e-4
-    assert (
-        not session.vertices[41].any()
-        and (session.intrinsics[40] == make_fit(40).intrinsics).all()
-        and not session.intrinsics[41].any()
-    )
-    assert (
-        (session.landmarks[99] == 99).all()
-        and session.image_size[7].tolist() == list(SIZE)
-        and session.iterations[5] == 2
-    )
+    assert not session.vertices[41].any() and not session.intrinsics[41].any()
+    assert (session.intrinsics[40] == make_fit(40).intrinsics).all() and (session.landmarks[99] == 99).all()
+    assert session.image_size[7].tolist() == list(SIZE) and session.iterations[5] == 2
     assert recover(recorder.path).code == 0
 
 
@@ -65,28 +56,14 @@ def test_picture_and_mesh_share_a_clock(tmp_path):
 def test_the_arrays_behave_like_arrays(tmp_path):
     session = open_session(record(tmp_path, 50, untracked={3}).path)
     whole = np.asarray(session.vertices)
-    assert (
-        whole.shape == session.vertices.shape == (50, len(SHAPE), 3)
-        and whole.dtype == session.vertices.dtype
-        and len(session.vertices) == 50
-    )
-    for key in (
-        5,
-        -1,
-        np.int64(7),
-        slice(2, 30, 3),
-        [1, 40, 3],
-        session.tracked,
-        (4, 2),
-        (slice(None), 5, 2),
-        (Ellipsis, 2),
-        (session.tracked, slice(3)),
-    ):
+    assert whole.shape == session.vertices.shape == (50, len(SHAPE), 3) and len(session.vertices) == 50
+    assert whole.dtype == session.vertices.dtype
+    keys = [5, -1, np.int64(7), slice(2, 30, 3), [1, 40, 3], session.tracked]
+    keys += [(4, 2), (slice(None), 5, 2), (Ellipsis, 2), (session.tracked, slice(3))]
+    for key in keys:
         assert (session.vertices[key] == whole[key]).all() and session.vertices[key].shape == whole[key].shape
-    assert (np.stack(list(session.vertices)) == whole).all() and session.vertex_std[session.tracked].shape == (
-        49,
-        len(SHAPE),
-    )
+    assert (np.stack(list(session.vertices)) == whole).all()
+    assert session.vertex_std[session.tracked].shape == (49, len(SHAPE))
     with pytest.raises(IndexError):
         session.vertices[50]
 
@@ -99,7 +76,7 @@ def test_frames_that_never_came_are_marked_where_they_are_missing(tmp_path):
     recorder.add(make_frame(7), None, None)
     session = open_session(recorder.stop())
     assert session.missed.tolist() == [0, 0, 3, 0, 4] and not session.dropped.any()
-    assert segments.read_facts(recorder.path)["missed"] == 7
+    assert read_facts(recorder.path)["missed"] == 7
 
 
 def test_a_slow_disk_drops_frames_and_never_blocks(tmp_path, monkeypatch):
@@ -117,16 +94,13 @@ def test_a_slow_disk_drops_frames_and_never_blocks(tmp_path, monkeypatch):
         recorder.add(make_frame(index), make_person(index), make_fit(index))
         longest = max(longest, time.perf_counter() - started)
     gate.set()
-    while recorder._queue.qsize():
+    while recorder.waiting:
         time.sleep(0.01)
     recorder.add(make_frame(100), None, None)
     session = open_session(recorder.stop())
     assert longest < 0.2 and recorder.dropped >= 60 and recorder.frames + recorder.dropped == 101
-    assert (
-        session.dropped.sum() == recorder.dropped
-        and session.dropped[-1] == 100 - session.frame_index[-2] - 1
-        and not session.missed.any()
-    )
+    assert session.dropped.sum() == recorder.dropped and not session.missed.any()
+    assert session.dropped[-1] == 100 - session.frame_index[-2] - 1
 
 
 def test_two_programs_started_at_once_have_folders_of_their_own(tmp_path):
@@ -147,7 +121,7 @@ def test_any_name_gives_a_folder_in_its_place(tmp_path, name):
 
 def test_without_a_frame_nothing_is_left(tmp_path):
     recorder = Recorder(tmp_path, "x", faces=FACES, meta={})
-    assert recorder.path.is_dir() and segments.is_being_recorded(recorder.path)
+    assert recorder.path.is_dir() and reserve.is_being_recorded(recorder.path)
     assert not recorder.stop().exists() and not os.listdir(tmp_path)
 
 
@@ -156,9 +130,8 @@ def test_pictures_of_odd_and_changing_sizes(tmp_path):
     for index, size in enumerate([(63, 49), (63, 49), (40, 80), (63, 49)]):
         recorder.add(make_frame(index, size), None, None)
     session = open_session(recorder.stop())
-    assert not recorder.problem and [(row, frame.picture.shape) for row, frame in session.frames()] == [
-        (row, (49, 63, 3)) for row in (0, 1, 3)
-    ]
+    assert not recorder.problem
+    assert [(row, frame.picture.shape) for row, frame in session.frames()] == [(row, (49, 63, 3)) for row in (0, 1, 3)]
 
 
 def test_times_that_do_not_rise_are_put_in_order(tmp_path):
@@ -166,11 +139,8 @@ def test_times_that_do_not_rise_are_put_in_order(tmp_path):
     for index in (5, 6, 0, 1):
         recorder.add(make_frame(index), None, None)
     session = open_session(recorder.stop())
-    assert (
-        (np.diff(session.timestamps_ns) > 0).all()
-        and (np.diff(session.video_ms) > 0).all()
-        and len(list(session.frames())) == 4
-    )
+    assert (np.diff(session.timestamps_ns) > 0).all() and (np.diff(session.video_ms) > 0).all()
+    assert len(list(session.frames())) == 4
 
 
 def test_nan_and_giants_are_kept_out_or_kept_well(tmp_path):
@@ -181,10 +151,8 @@ def test_nan_and_giants_are_kept_out_or_kept_well(tmp_path):
         recorder.add(make_frame(index), make_person(index), fit)
     session = open_session(recorder.stop())
     assert session.tracked.tolist() == [False, True, True]
-    assert (
-        np.abs(session.vertices[1] - make_fit(1).vertices).max() <= 0.5001e-4 + 1e-6
-        and np.abs(session.vertices[2] - 20 * make_fit(2).vertices).max() < 1e-3
-    )
+    assert np.abs(session.vertices[1] - make_fit(1).vertices).max() <= 0.5001e-4 + 1e-6
+    assert np.abs(session.vertices[2] - 20 * make_fit(2).vertices).max() < 1e-3
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
@@ -199,17 +167,16 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 def test_little_room_ends_the_recording_before_the_disk_is_full(tmp_path, monkeypatch):
     recorder = Recorder(tmp_path, faces=FACES, meta={}, fps=FPS)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 20))
+    nearly_full = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(session_writer.shutil, "disk_usage", lambda path: nearly_full)
     for index in range(200):
         recorder.add(make_frame(index), make_person(index), make_fit(index))
         time.sleep(0.002)
     recorder.stop()
     session = open_session(recorder.path)
-    assert (
-        recorder.problem.startswith("Recording stopped: less than 64 MB are free")
-        and 15 < len(session) == recorder.frames < 200
-    )
-    assert segments.read_facts(recorder.path)["state"] == "stopped" and recover(recorder.path).code == 0
+    assert recorder.problem.startswith("Recording stopped: less than 64 MB are free")
+    assert 15 < len(session) == recorder.frames < 200
+    assert read_facts(recorder.path)["state"] == "stopped" and recover(recorder.path).code == 0
 
 
 class Full:
@@ -217,7 +184,7 @@ class Full:
 
     def __init__(self, monkeypatch, room):
         self.room = room
-        raw, whole, release = os.write, module.write_whole, live_video.Reserve.release
+        raw, whole, release = os.write, session_writer.write_whole, reserve.Reserve.release
 
         def take(size):
             if size > self.room:
@@ -235,15 +202,15 @@ class Full:
             take(len(data))
             return raw(handle, data)
 
-        def released(reserve, full=True):
-            given = release(reserve, full)
+        def released(space, full=True):
+            given = release(space, full)
             self.room += self.reserve if given else 0
             return given
 
-        self.reserve = live_video.RESERVE
+        self.reserve = reserve.RESERVE
         monkeypatch.setattr(os, "write", write)
-        monkeypatch.setattr(module, "write_whole", write_whole)
-        monkeypatch.setattr(live_video.Reserve, "release", released)
+        monkeypatch.setattr(session_writer, "write_whole", write_whole)
+        monkeypatch.setattr(reserve.Reserve, "release", released)
 
 
 @pytest.mark.parametrize("room", [0, 3_000, 20_000, 60_000, 90_000])
@@ -251,10 +218,8 @@ def test_a_full_disk_loses_nothing_that_was_taken(tmp_path, monkeypatch, room):
     Full(monkeypatch, room)
     recorder = record(tmp_path, 400)
     session = open_session(recorder.path)
-    assert (
-        recorder.problem.startswith("Recording stopped: the disk is full.")
-        and 0 < len(session) == recorder.frames < 400
-    )
+    assert recorder.problem.startswith("Recording stopped: the disk is full.")
+    assert 0 < len(session) == recorder.frames < 400
     assert len(list(session.frames())) == len(session) and recover(recorder.path).code == 0
     assert np.abs(session.vertices[-1] - make_fit(len(session) - 1).vertices).max() <= 1e-4
 
@@ -270,22 +235,22 @@ def test_a_disk_without_any_room_is_tried_again_until_the_end(tmp_path, monkeypa
     deadline = time.monotonic() + 5
     while not recorder.problem and time.monotonic() < deadline:
         time.sleep(0.01)
-    written = len(segments.list_segments(recorder.path))
+    written = len(list_segments(recorder.path))
     disk.room = 1 << 30  # somebody deletes something
     recorder.stop()
-    assert recorder.problem and len(segments.list_segments(recorder.path)) == written + 1
+    assert recorder.problem and len(list_segments(recorder.path)) == written + 1
     assert len(open_session(recorder.path)) == recorder.frames
 
 
 def test_every_frame_that_was_taken_is_written_or_counted_as_lost(tmp_path, monkeypatch):
-    take = module._Writer.take
+    take = session_writer.SessionWriter.take
 
     def fail(self, picture, landmarks, fit, marks):
         if marks["frame_index"] == 5:
             raise UserError("The video broke.")
         take(self, picture, landmarks, fit, marks)
 
-    monkeypatch.setattr(module._Writer, "take", fail)
+    monkeypatch.setattr(session_writer.SessionWriter, "take", fail)
     recorder = record(tmp_path, 10)
     lost = int(re.search(r"last (\d+) frames are lost", recorder.problem)[1])
     assert recorder.frames == len(open_session(recorder.path)) == 5 and lost >= 1 and recorder.dropped == lost
@@ -304,18 +269,16 @@ def test_a_really_full_disk(tmp_path):
         recorder = Recorder(disk, faces=FACES, meta={}, fps=FPS, min_free=0)
         noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), np.uint8)
         for index in range(300):
-            frame = make_frame(index)
-            recorder.add(type(frame)(noise[index % 20], index, frame.timestamp_ns), make_person(index), make_fit(index))
-            while recorder._queue.qsize() > 2 and not recorder.problem:
+            frame = replace(make_frame(index), picture=noise[index % 20])
+            recorder.add(frame, make_person(index), make_fit(index))
+            while recorder.waiting > 2 and not recorder.problem:
                 time.sleep(0.002)
             if recorder.problem:
                 break
         recorder.stop()
         session = open_session(recorder.path)
-        assert (
-            recorder.problem.startswith("Recording stopped: the disk is full.")
-            and 0 < len(session) == recorder.frames < 300
-        )
+        assert recorder.problem.startswith("Recording stopped: the disk is full.")
+        assert 0 < len(session) == recorder.frames < 300
         assert len(list(session.frames())) == len(session) and recover(recorder.path).code == 0
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -324,11 +287,8 @@ def test_a_really_full_disk(tmp_path):
 def test_the_video_is_one_that_players_read(tmp_path):
     with av.open(str(record(tmp_path, 60).path / "video.mkv")) as file:
         stream = file.streams.video[0]
-        assert (
-            file.duration == pytest.approx(2e6, rel=0.05)
-            and stream.codec_context.name == "h264"
-            and stream.pix_fmt == "yuv420p"
-        )
+        assert file.duration == pytest.approx(2e6, rel=0.05)
+        assert stream.codec_context.name == "h264" and stream.pix_fmt == "yuv420p"
         keys = [packet.pts for packet in file.demux(stream) if packet.is_keyframe and packet.pts is not None]
         assert max(np.diff(keys)) <= 510
 
@@ -337,5 +297,5 @@ def test_a_mesh_of_another_size_is_the_callers_mistake(tmp_path):
     recorder = Recorder(tmp_path, faces=FACES, meta={})
     fit = make_fit(0)
     with pytest.raises(ValueError, match="vertices"):
-        recorder.add(make_frame(0), None, type(fit)(fit.vertices[:5], fit.vertex_std[:5], fit.intrinsics, 1, 0.0, True))
+        recorder.add(make_frame(0), None, replace(fit, vertices=fit.vertices[:5], vertex_std=fit.vertex_std[:5]))
     recorder.stop()

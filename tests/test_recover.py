@@ -15,8 +15,10 @@ import pytest
 
 from lvd_live.cli import tools
 from lvd_live.errors import UserError, run_cli
-from lvd_live.session import segments
-from lvd_live.session.library import list_sessions, open_session
+from lvd_live.session import facts, reserve, segments
+from lvd_live.session.layout import list_segments
+from lvd_live.session.library import list_sessions
+from lvd_live.session.reader import open_session
 from lvd_live.session.recover import recover
 from lvd_live.sources import VideoSource
 from tests import test_hostile_npz as hostile
@@ -28,6 +30,7 @@ BYTES = int(os.environ.get("LVD_SPOILT_BYTES", "25"))
 
 LIVE = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 from lvd_live.session.recorder import Recorder
 from tests.fakes import FACES
@@ -37,8 +40,7 @@ print(recorder.path, flush=True)
 start = time.monotonic_ns()
 for index in range(100_000):
     time.sleep(max(0.0, (start + index * 1e9 / FPS - time.monotonic_ns()) / 1e9))
-    frame = make_frame(index)
-    frame = type(frame)(frame.picture, index, time.monotonic_ns())
+    frame = replace(make_frame(index), timestamp_ns=time.monotonic_ns())
     recorder.add(frame, make_person(index), make_fit(index))
     print(frame.timestamp_ns, flush=True)
 """
@@ -75,7 +77,7 @@ def test_kill_9_costs_at_most_a_second(tmp_path):
         assert not list_sessions(tmp_path)[0].whole and list_sessions(tmp_path)[0].frames > 0
         report = recover(path)
         session = open_session(path)
-        assert report.code == 3 and report.kept and not segments.is_being_recorded(path)
+        assert report.code == 3 and report.kept and not reserve.is_being_recorded(path)
         assert (times[-1] - session.timestamps_ns[-1]) / 1e9 <= 1.0
         assert (times[-1] - times[0]) / 1e9 - last_picture_s(path) <= 1.0
         for row in range(len(session)):
@@ -84,7 +86,7 @@ def test_kill_9_costs_at_most_a_second(tmp_path):
         shutil.rmtree(path)
 
 
-@pytest.mark.skipif(segments.fcntl is None, reason="this system has no such lock")
+@pytest.mark.skipif(not reserve.HAS_LOCKS, reason="this system has no such lock")
 def test_a_recording_that_goes_on_is_left_alone(tmp_path):
     process, path = start_live(tmp_path)
     try:
@@ -118,16 +120,12 @@ def test_spoilt_bytes_cost_no_more_than_their_file(walk, tmp_path, name, count):
         report = recover(path)
         session = open_session(path)
         assert report.code in (0, 3) and len(session) >= (90 if name == "session.json" else 90 - 16)
-        assert (
-            (np.asarray(session.vertices) == vertices[session.frame_index]).all()
-            and session.meta == whole.meta
-            and (session.faces == whole.faces).all()
-        )
+        assert (np.asarray(session.vertices) == vertices[session.frame_index]).all()
+        assert session.meta == whole.meta and (session.faces == whole.faces).all()
         assert session.missed.sum() == 90 - len(session) or session.frame_index[0] > 0
         if len(session) < 90:
-            assert any("frames" in sentence and "lost" in sentence for sentence in report.lost) and list(
-                (path / "damaged").iterdir()
-            )
+            assert any("frames" in sentence and "lost" in sentence for sentence in report.lost)
+            assert list((path / "damaged").iterdir())
         assert recover(path).code == 0
         shutil.rmtree(path)
 
@@ -146,9 +144,8 @@ def test_a_video_cut_anywhere(session, share):
     video = session / "video.mkv"
     video.write_bytes(video.read_bytes()[: int(share * video.stat().st_size)])
     report = recover(session)
-    assert (
-        report.code == 3 and any("picture" in sentence for sentence in report.lost) and len(open_session(session)) == 90
-    )
+    assert report.code == 3 and any("picture" in sentence for sentence in report.lost)
+    assert len(open_session(session)) == 90
     if share >= 0.5:
         pictures = list(open_session(session).frames())
         assert len(pictures) >= 90 * share - 15 and pictures[-1][1].index == len(pictures) - 1
@@ -169,11 +166,8 @@ def test_leftovers_of_a_crash_are_removed(session):
     for name in (".recording", ".session.77.part.json", "motion/.000006.77.part.npz"):
         (session / name).write_bytes(b"x" * 100)
     assert not list_sessions(session.parent)[0].whole
-    assert (
-        recover(session).code == 0
-        and not [path for path in session.rglob(".*")]
-        and list_sessions(session.parent)[0].whole
-    )
+    assert recover(session).code == 0 and not [path for path in session.rglob(".*")]
+    assert list_sessions(session.parent)[0].whole
 
 
 @pytest.mark.parametrize("what", ["no motion", "no segment that is whole", "nothing", "a file"])
@@ -196,10 +190,8 @@ def test_the_tool_says_what_it_did(session, capsys):
     (session / "motion" / "000001.npz").write_bytes(b"")
     assert run_cli(tools.main, ["recover", str(session)]) == 3
     out = capsys.readouterr().out
-    assert (
-        "16 frames between 0.50 and 1.07 s are lost." in out
-        and "000001.npz is damaged and was moved to damaged." in out
-    )
+    assert "16 frames between 0.50 and 1.07 s are lost." in out
+    assert "000001.npz is damaged and was moved to damaged." in out
 
 
 BAD_FACTS = {
@@ -226,9 +218,8 @@ BAD_FACTS = {
 def test_a_hostile_session_json_is_refused_in_a_sentence_and_mended(session, what):
     bad = BAD_FACTS[what]
     if isinstance(bad, dict):
-        facts = {**segments.read_facts(session), **bad}
-        facts["crc32"] = segments._checksum(facts)
-        bad = json.dumps(facts).encode()
+        values = {**facts.read_facts(session), **bad}
+        bad = json.dumps(values | {"crc32": facts.checksum(values)}).encode()
     (session / "session.json").write_bytes(bad)
     with pytest.raises(UserError) as caught:
         open_session(session)
@@ -304,21 +295,20 @@ HOSTILE_SEGMENTS = {
 
 @pytest.mark.parametrize("what", HOSTILE_SEGMENTS)
 def test_a_hostile_segment_is_refused_in_a_sentence(session, what):
-    for path in segments.list_segments(session):
+    for path in list_segments(session):
         path.unlink()
     HOSTILE_SEGMENTS[what](session / "motion" / "000000.npz")
     tracemalloc.start()
     with pytest.raises(UserError) as caught:
         np.asarray(open_session(session).vertices)
     assert recover(session).code == 1
-    assert (
-        "\n" not in str(caught.value) and str(caught.value).endswith(".") and tracemalloc.get_traced_memory()[1] < 300e6
-    )
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert tracemalloc.get_traced_memory()[1] < 300e6
     tracemalloc.stop()
 
 
 def test_the_good_segment_is_taken(session):
-    for path in segments.list_segments(session):
+    for path in list_segments(session):
         path.unlink()
     hostile.archive(session / "motion" / "000000.npz", good_segment())
     assert open_session(session).vertices.shape == (T, N, 3) and recover(session).code == 3
@@ -329,6 +319,5 @@ def test_pipes_and_strangers_in_the_folder_are_left_alone(session):
     (session / "motion" / "000099.npz").mkdir()
     if hasattr(os, "mkfifo"):
         os.mkfifo(session / "motion" / "000098.npz")
-    assert (
-        len(open_session(session)) == 90 and recover(session).code == 0 and (session / "motion" / "notes.txt").exists()
-    )
+    assert len(open_session(session)) == 90 and recover(session).code == 0
+    assert (session / "motion" / "notes.txt").exists()

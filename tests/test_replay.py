@@ -12,7 +12,8 @@ from lvd_live.errors import UserError, run_cli
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.pipeline import replay as module
 from lvd_live.pipeline.replay import SessionSource, compare, replay
-from lvd_live.session.library import list_sessions, open_session
+from lvd_live.session.library import list_sessions
+from lvd_live.session.reader import open_session
 from lvd_live.session.sequence import load_sequence
 from tests.fakes import FakeFinder, FakeTracker
 from tests.recording import record

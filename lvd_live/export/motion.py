@@ -20,7 +20,7 @@ from lvd_live.body.skeleton import JOINT
 from lvd_live.errors import UserError
 from lvd_live.export.feet import planted
 from lvd_live.paths import MODELS
-from lvd_live.session.library import open_session
+from lvd_live.session.reader import open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 
 UP = {

@@ -1,1 +1,1 @@
-"""Sessions on disk: mesh sequences, overlay videos, and the rules by which files are written."""
+"""What is kept on disk: mesh sequences, overlay videos and recorded sessions."""

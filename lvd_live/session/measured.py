@@ -10,8 +10,8 @@ from lvd_live.body.fit import SHAPE_FRAMES, BodyFitter
 from lvd_live.body.measure import Measurement, measure
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.session import segments
-from lvd_live.session.library import open_session
+from lvd_live.session.facts import read_facts, write_facts
+from lvd_live.session.reader import open_session
 
 
 def as_json(found: dict[str, Measurement]) -> dict[str, dict[str, float]]:
@@ -20,9 +20,10 @@ def as_json(found: dict[str, Measurement]) -> dict[str, dict[str, float]]:
 
 
 def measure_session(path: Path, body: BodyModel, height: float | None = None) -> dict[str, Measurement]:
-    """Measure the person by the meshes (of `body`) of a finished session, and keep that in session.json; takes a second.
+    """Measure the person by the meshes of a finished session, and keep that in session.json; takes a second.
 
-    height: the person's, metres, which sets the scale. Empty where nobody is tracked. Raises UserError.
+    body : whose meshes they are. height : the person's, metres, which sets the scale. Empty where nobody is tracked.
+    Raises UserError.
     """
     session = open_session(path)
     tracked = np.flatnonzero(session.tracked)
@@ -32,14 +33,13 @@ def measure_session(path: Path, body: BodyModel, height: float | None = None) ->
     fitter = BodyFitter(body)
     try:
         found = measure(fitter, fitter.fit(session.vertices[rows], session.vertex_std[rows]), height)
-    except (np.linalg.LinAlgError, ValueError) as error:  # what NumPy and SciPy say to numbers that are no mesh
-        raise UserError(
-            f"The person in {path} cannot be measured: the meshes are not of a person.", exit_code=1
-        ) from error
+    except (np.linalg.LinAlgError, ValueError) as error:  # raised by NumPy and SciPy for numbers that are no mesh
+        sentence = f"The person in {path} cannot be measured: the meshes are not of a person."
+        raise UserError(sentence, exit_code=1) from error
     keep_measurements(path, found)
     return found
 
 
 def keep_measurements(path: Path, found: dict[str, Measurement]) -> None:
     """Keep what was measured in the session.json of a finished session. Raises UserError."""
-    segments.write_facts(path, segments.read_facts(path) | {"measurements": as_json(found)})
+    write_facts(path, read_facts(path) | {"measurements": as_json(found)})

@@ -1,48 +1,34 @@
-"""A session on disk: the files in its folder, and how each is written and read.
+"""A segment of a session's motion: T rows, one per frame, of which K are tracked, and their meshes of N vertices.
 
-`session.json`      what was recorded, with a checksum; replaced as a whole.
-`motion/000000.npz` the meshes, about half a second each; a segment is whole or not there. No pickles.
-`video.mkv`         the pictures, H.264, one per row whose `video_ms` is not -1.
-`thumbnail.jpg`     a small picture of the first frame with a mesh.
-`.recording`        there while it is being recorded: room kept on the disk for its end, and a lock.
+A segment is an `.npz` without pickles that holds the `COLUMNS`; `row` (), the rows before it; `session` (), the start
+of `session.json` as text; `faces` (M, 3), in the segments 0, 1, 2, 4, 8, … only; and the meshes
 
-A segment holds T rows, one per frame, of which K are tracked, and N vertices: the `COLUMNS`; `row` (), rows before it; `session` (), the start of `session.json`; and the meshes
-vertices[k] = centre[k] + step[k] · offsets[k], std[k] = STD_STEP · std[k], whole numbers of 16 bits, stored as `_to_bytes` says: in a third of the size.
-`faces` (M,3) stand in the segments 0, 1, 2, 4, 8, …
+    vertices[k] = centre[k] + step[k] · offsets[k],    std[k] = STD_STEP · levels[k],
+
+whose offsets and levels are whole numbers of 16 bits, stored as `_to_planes` says: a third of the size of floats.
 """
 
+from __future__ import annotations
+
+import contextlib
 import io
-import json
-import os
-import re
-import stat
+import itertools
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lvd_live.errors import UserError
-from lvd_live.storage.files import look_up, reason, write_whole
 from lvd_live.storage.safe_npz import SafeNpz, Spec
 
-try:
-    import fcntl
-except ImportError:  # Windows refuses to replace files that are open, which is lock enough
-    fcntl = None
-
 SCHEMA = 1
-STEP = (
-    1e-4  # metres: meshes are stored to half of it; a frame that reaches beyond 3.2 m from its centre has a larger step
-)
+STEP = 1e-4  # metres: the resolution of meshes, coarser only where one reaches beyond 3.2 m from its centre
 STD_STEP = 5e-4  # metres
-FACTS, MOTION, VIDEO, THUMBNAIL, LOCK = "session.json", "motion", "video.mkv", "thumbnail.jpg", ".recording"
-_FACTS_MAX = 1 << 20  # bytes
-_ARRAY_MAX = 128 << 20
-_SEGMENT = re.compile(r"(\d{6})\.npz")
+_LARGEST_OFFSET = 32_500.0  # in steps: inside int16
+_MAX_BYTES = 128 << 20  # of one array
 
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
@@ -53,8 +39,8 @@ COLUMNS = {  # name: (shape of one row, dtype)
     "dropped": ((), np.int32),  # and that the recorder could not take
     "iterations": ((), np.int32),
     "intrinsics": ((3, 3), np.float64),
-    "image_size": ((2,), np.int32),
-    "landmarks": ((33, 3), np.float32),
+    "image_size": ((2,), np.int32),  # width, height
+    "landmarks": ((33, 3), np.float32),  # x, y in picture pixels, visibility
 }
 _SPECS = {
     "lvd_segment": Spec("i4", ((),)),
@@ -71,7 +57,10 @@ _SPECS = {
 
 @dataclass(frozen=True)
 class Segment:
-    """The small part of a segment: its place, its rows' columns, the number of its mesh's vertices, the start of session.json as text."""
+    """A segment without its meshes.
+
+    row : rows before it. columns : as `COLUMNS`, (T, …) each. vertices : N. session : the start of session.json, text.
+    """
 
     path: Path
     row: int
@@ -86,26 +75,26 @@ class Segment:
 
 def pack_segment(
     row: int,
-    columns: Mapping[str, np.ndarray],
+    columns: Mapping[str, ArrayLike],
     vertices: np.ndarray,
     std: np.ndarray,
     session: str,
     faces: np.ndarray | None = None,
 ) -> bytes:
-    """A segment as a file's bytes. columns: as `COLUMNS`, (T, …) each; vertices (K, N, 3) and std (K, N) float32, metres, of the tracked rows; faces (M, 3) or None."""
+    """A segment as the bytes of a file.
+
+    columns : as `COLUMNS`, (T, …) each. vertices : (K, N, 3) float32 metres, of the tracked rows; std : (K, N) float32
+    metres. session : ASCII. faces : (M, 3) int32 or None.
+    """
     centre = np.einsum("knc->kc", vertices, dtype=np.float64) / vertices.shape[1]
     offsets = vertices - centre[:, None].astype(np.float32)
-    step = np.maximum(np.abs(offsets).max((1, 2), initial=0.0) / 32_500.0, STEP)
+    step = np.maximum(np.abs(offsets).max((1, 2), initial=0.0) / _LARGEST_OFFSET, STEP)
     offsets = np.rint(offsets * (1 / step).astype(np.float32)[:, None, None]).astype(np.int16)
     levels = np.rint(np.clip(std / STD_STEP, 0, 65_535)).astype(np.uint16)
-    arrays = {name: np.asarray(columns[name], dtype) for name, (_, dtype) in COLUMNS.items()}
+    arrays: dict[str, ArrayLike] = {name: np.asarray(columns[name], dtype) for name, (_, dtype) in COLUMNS.items()}
     arrays |= {"lvd_segment": np.int32(SCHEMA), "session": np.array(session.encode("ascii")), "row": np.int64(row)}
-    arrays |= {
-        "centre": centre,
-        "step": step.astype(np.float64),
-        "offsets": _to_bytes(offsets),
-        "std": _to_bytes(levels.view(np.int16)),
-    }
+    arrays |= {"centre": centre, "step": step.astype(np.float64)}
+    arrays |= {"offsets": _to_planes(offsets), "std": _to_planes(levels.view(np.int16))}
     if faces is not None:
         arrays["faces"] = faces
     buffer = io.BytesIO()
@@ -142,10 +131,9 @@ def read_meshes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         centre, step = file.read("centre"), file.read("step")
         if not ((step > 0) & (step < 1e6)).all() or not (np.abs(centre) < 1e9).all():
             raise UserError(f"Cannot use {path}: its meshes are of no size that a body has.")
-        offsets, std = (_from_bytes(file.read(name)) for name in ("offsets", "std"))
-        return (centre[:, None] + step[:, None, None] * offsets).astype(np.float32), std.view(np.uint16) * np.float32(
-            STD_STEP
-        )
+        offsets, levels = _from_planes(file.read("offsets")), _from_planes(file.read("std")).view(np.uint16)
+        vertices = (centre[:, None] + step[:, None, None] * offsets).astype(np.float32)
+        return vertices, levels * np.float32(STD_STEP)
 
 
 def read_faces(path: Path) -> np.ndarray:
@@ -164,103 +152,29 @@ def carries_faces(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    """Where segment `number` of the session in `folder` is."""
-    return folder / MOTION / f"{number:06d}.npz"
+def check_order(path: Path, parts: list[Segment]) -> None:
+    """Raises UserError where segments of the session at `path` do not follow each other, or differ in their meshes."""
+    for before, part in itertools.pairwise(parts):
+        rising = part.columns["timestamps_ns"][0] > before.columns["timestamps_ns"][-1]
+        if part.row < before.row + len(before) or part.vertices != before.vertices or not rising:
+            raise UserError(f"Cannot use {path}: {part.path.name} does not follow {before.path.name}.")
 
 
-def list_segments(folder: Path) -> list[Path]:
-    """The session's segment files in order, whole or not. Raises UserError."""
-    try:
-        return sorted(path for path in (folder / MOTION).iterdir() if _SEGMENT.fullmatch(path.name) and path.is_file())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise UserError(f"Cannot look into {folder / MOTION}: {reason(error)}.") from error
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[SafeNpz]:
+    with SafeNpz(path, _SPECS, limit=_MAX_BYTES) as file:
+        schema = int(file.read("lvd_segment"))
+        if schema != SCHEMA:
+            reads = f"this program reads schema {SCHEMA}"
+            raise UserError(f"Cannot use {path}: it is a segment of schema {schema}, and {reads}.")
+        yield file
 
 
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Replace `session.json`; a checksum is added. Raises UserError."""
-    facts = {name: value for name, value in facts.items() if name != "crc32"}
-    write_whole(
-        folder / FACTS, json.dumps(facts | {"crc32": _checksum(facts)}, indent=1, allow_nan=False).encode("ascii")
-    )
+def _to_planes(values: np.ndarray) -> np.ndarray:
+    """int16 (K, N, …) to uint8 (2, K, N, …), which deflate packs well.
 
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """`session.json`, all of whose values have the types that `write_facts` is given. Raises UserError where it is damaged or missing."""
-    path = folder / FACTS
-    there = look_up(path)
-    if there is None or not stat.S_ISREG(there.st_mode):
-        raise UserError(f"{folder} is no recorded session: it holds no {FACTS}.")
-    try:
-        if there.st_size > _FACTS_MAX:
-            raise ValueError("too long")
-        facts = json.loads(path.read_bytes())
-        if facts.pop("crc32") != _checksum(facts):
-            raise ValueError("checksum")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {reason(error)}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: run python -m lvd_live recover on its folder.") from error
-    if facts.get("lvd_session") != SCHEMA:
-        raise UserError(f"Cannot use {folder}: it is a session of another version of this program.")
-    if not facts_are_sane(facts):
-        raise UserError(f"{path} is damaged: run python -m lvd_live recover on its folder.")
-    return facts
-
-
-def facts_are_sane(facts: Any) -> bool:
-    """Whether the values of session.json, or of its start in a segment, have the right types. A checksum is no seal: anyone can compute one."""
-    kinds = {"name": str, "started": str, "fps": (int, float), "meta": dict}
-    counts = ("frames", "dropped", "missed", "seconds", "video_frames")
-    return (
-        isinstance(facts, dict)
-        and all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
-        and all(isinstance(facts.get(name, 0), (int, float)) and 0 <= facts.get(name, 0) < 1e12 for name in counts)
-        and 0 <= facts["fps"] < 1e6
-        and isinstance(facts.get("state", ""), str)
-        and isinstance(facts.get("problem", ""), str)
-        and isinstance(facts.get("measurements", {}), dict)
-        and all(
-            isinstance(m, dict)
-            and all(isinstance(m.get(k), (int, float)) and 0 <= m[k] < 1e6 for k in ("cm", "spread_cm"))
-            for m in facts.get("measurements", {}).values()
-        )
-    )
-
-
-def is_being_recorded(folder: Path) -> bool:
-    """Whether a program that is running holds the session's lock."""
-    if fcntl is None:
-        return False
-    try:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-
-
-def _open(path: Path) -> SafeNpz:
-    file = SafeNpz(path, _SPECS, limit=_ARRAY_MAX)
-    schema = int(file.read("lvd_segment"))
-    if schema != SCHEMA:
-        file.__exit__(None, None, None)
-        raise UserError(
-            f"Cannot use {path}: it is a segment of schema {schema}, and this program reads schema {SCHEMA}."
-        )
-    return file
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """int16 (K, N, …) to uint8 (2, K, N, …), which deflate packs well: differences between frames, then between vertices (with wrap-around, as the sums have it), small ones of either sign as small
-    numbers, all low bytes before all high bytes.
+    Differences between frames, then between vertices (modulo 2^16, as `_from_planes` adds them up), are zigzag-coded,
+    so that small ones of either sign are small numbers; all low bytes come before all high bytes.
     """
     between = values.copy()
     between[1:] -= values[:-1]
@@ -270,12 +184,8 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.stack([code & 255, code >> 8]).astype(np.uint8)
 
 
-def _from_bytes(planes: np.ndarray) -> np.ndarray:
-    """The inverse of `_to_bytes`."""
+def _from_planes(planes: np.ndarray) -> np.ndarray:
+    """The inverse of `_to_planes`."""
     code = planes[0] | planes[1].astype(np.uint16) << 8
     small = (code >> 1 ^ -(code & 1)).view(np.int16)
     return small.cumsum(axis=1, dtype=np.int16).cumsum(axis=0, dtype=np.int16)
-
-
-def _checksum(facts: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())

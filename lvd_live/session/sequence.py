@@ -1,12 +1,22 @@
 """A mesh sequence: what the main job writes, one frame at a time, and everything else reads.
 
 Keys of the `.npz` (F frames, N vertices, M faces; no pickles; every number finite):
-`lvd_schema` () int32; `vertices` (F,N,3) float32, metres, OpenCV camera frame (x right, y down, z forward), zeros where
-not tracked; `vertex_std` (F,N) float32, metres; `faces` (M,3) int32; `tracked` (F,) bool; `timestamps_ns` (F,) int64;
-`frame_index` (F,) int64, the frame's number in its source; `iterations` (F,) int32; `intrinsics` float64 and `image_size`
-int32 (width, height): (3,3) and (2,) when the same throughout, else (F,3,3) and (F,2); zero intrinsics where not tracked;
-`landmarks` (F,33,3) float32, picture pixels + visibility; `fps` () float64, 0 when unknown; `meta` () unicode, JSON text.
-A vertex (X, Y, Z) lies at pixel u = fx X/Z + cx, v = fy Y/Z + cy, pixel centres on whole numbers.
+
+    lvd_schema     () int32
+    vertices       (F, N, 3) float32, metres, OpenCV camera frame (x right, y down, z forward); zeros where not tracked
+    vertex_std     (F, N) float32, metres
+    faces          (M, 3) int32
+    tracked        (F,) bool
+    timestamps_ns  (F,) int64
+    frame_index    (F,) int64, the frame's number in its source
+    iterations     (F,) int32
+    intrinsics     (3, 3) float64, or (F, 3, 3) where they or the image size change; zeros where not tracked
+    image_size     (2,) int32, width and height, or (F, 2) likewise
+    landmarks      (F, 33, 3) float32, x and y in picture pixels, visibility
+    fps            () float64, 0 when unknown
+    meta           () unicode, JSON text
+
+A vertex (X, Y, Z) lies at the pixel u = fx X/Z + cx, v = fy Y/Z + cy, pixel centres on whole numbers.
 """
 
 from __future__ import annotations
@@ -19,9 +29,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from lvd_live.errors import UserError
 from lvd_live.person.types import describe
+from lvd_live.session.rows import Rows
 from lvd_live.storage.npz_stream import NpzStream
 from lvd_live.storage.safe_npz import SafeNpz, Spec
 
@@ -52,27 +64,26 @@ SPECS = {
 class SequenceWriter:
     """Writes a sequence frame by frame; memory does not grow. `close` (call it in `finally`) makes the file valid.
 
-    `faces` (M,3) int32; `meta` anything JSON can hold; `fps` 0 when unknown. Raises UserError: at construction when
-    the place cannot be written (exit code 2), later on a full disk (exit code 1; `close` still keeps what was written).
+    faces : (M, 3) int32. meta : anything JSON can hold. fps : 0 when unknown.
+
+    Raises UserError: at construction when the place cannot be written (exit code 2), later on a full disk (exit code 1;
+    `close` still keeps what was written).
     """
 
     def __init__(
         self, path: str | os.PathLike, faces: np.ndarray, n_vertices: int, meta: Mapping[str, Any], fps: float = 0.0
     ):
         self.faces = np.ascontiguousarray(faces, np.int32)
-        if (
-            self.faces.ndim != 2
-            or self.faces.shape[1] != 3
-            or (self.faces.size and not 0 <= self.faces.min() <= self.faces.max() < n_vertices)
-        ):
+        shaped = self.faces.ndim == 2 and self.faces.shape[1] == 3
+        if not shaped or (self.faces.size and not 0 <= self.faces.min() <= self.faces.max() < n_vertices):
             raise ValueError("faces must be (M,3) and point at the n_vertices vertices")
         self.n_vertices, self.meta, self.fps = int(n_vertices), dict(meta), float(fps)
         if not np.isfinite(self.fps):
             raise ValueError("fps must be finite")
-        self._camera: tuple[bytes, bytes] | None = None  # of the tracked frames, while it is one and the same
-        self._size: bytes | None = None
-        self._one_camera = self._one_size = True
-        self._camera_index = 0
+        self._intrinsics: bytes | None = None  # of the last tracked frame
+        self._size: bytes | None = None  # of the last frame
+        self._one_camera = self._one_size = True  # so far
+        self._camera_index = 0  # of the last tracked frame
         self._stream = NpzStream(
             path,
             {
@@ -108,20 +119,22 @@ class SequenceWriter:
     ) -> None:
         """Append one frame; without `vertices` it counts as not tracked. Shapes, units and frame: see the module.
 
-        `image_size` is (width, height). Raises UserError on a full disk, ValueError for wrong shapes or NaN.
+        image_size : (width, height). Raises UserError on a full disk, ValueError for wrong shapes or NaN.
         """
         tracked = vertices is not None
         if tracked and intrinsics is None:
             raise ValueError("a tracked frame needs its intrinsics")
+        if not tracked:
+            vertices = vertex_std = intrinsics = None
         frame = {
-            "vertices": vertices if tracked else np.zeros((self.n_vertices, 3), np.float32),
-            "vertex_std": vertex_std if tracked and vertex_std is not None else np.zeros(self.n_vertices, np.float32),
-            "landmarks": landmarks if landmarks is not None else np.zeros((LANDMARKS, 3), np.float32),
-            "tracked": np.bool_(tracked),
-            "timestamps_ns": np.int64(timestamp_ns),
-            "frame_index": np.int64(frame_index),
-            "iterations": np.int32(iterations),
-            "intrinsics": np.asarray(intrinsics, np.float64) if tracked else np.zeros((3, 3)),
+            "vertices": _or_zeros(vertices, (self.n_vertices, 3), np.float32),
+            "vertex_std": _or_zeros(vertex_std, (self.n_vertices,), np.float32),
+            "landmarks": _or_zeros(landmarks, (LANDMARKS, 3), np.float32),
+            "tracked": np.asarray(tracked, np.bool_),
+            "timestamps_ns": np.asarray(timestamp_ns, np.int64),
+            "frame_index": np.asarray(frame_index, np.int64),
+            "iterations": np.asarray(iterations, np.int32),
+            "intrinsics": _or_zeros(intrinsics, (3, 3), np.float64),
             "image_size": np.asarray(image_size, np.int32),
         }
         for name in ("vertices", "vertex_std", "landmarks", "intrinsics"):
@@ -133,15 +146,15 @@ class SequenceWriter:
         self._size = size
         if tracked:
             camera = frame["intrinsics"].tobytes()
-            self._one_camera &= self._camera in (None, camera)
-            self._camera, self._camera_index = camera, self.frames - 1
+            self._one_camera &= self._intrinsics in (None, camera)
+            self._intrinsics, self._camera_index = camera, self.frames - 1
 
     def close(self, **facts: Any) -> None:
-        """Finish the file, with `facts` added to its meta. With no frame at all, nothing is written. Raises UserError."""
+        """Finish the file, with `facts` added to its meta. Without a frame nothing is written. Raises UserError."""
         if not self.frames:
             self._stream.abort()
             return
-        whole = {
+        whole: dict[str, ArrayLike] = {
             "lvd_schema": np.int32(SCHEMA),
             "faces": self.faces,
             "fps": np.float64(self.fps),
@@ -159,11 +172,14 @@ class SequenceWriter:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence as read back; see the module for shapes, dtypes, units and frames. `vertices` and `vertex_std` are
-    read-only memory maps where the file allows; `intrinsics` and `image_size` always have one row per frame here."""
+    """A sequence as read back; see the module for shapes, dtypes, units and frames.
 
-    vertices: np.ndarray
-    vertex_std: np.ndarray
+    vertices, vertex_std : read-only memory maps where the file allows, or arrays that are read row by row.
+    intrinsics, image_size : always with one row per frame.
+    """
+
+    vertices: np.ndarray | Rows
+    vertex_std: np.ndarray | Rows
     faces: np.ndarray
     tracked: np.ndarray
     timestamps_ns: np.ndarray
@@ -188,14 +204,10 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
     with SafeNpz(path, SPECS) as file:
         schema = int(file.read("lvd_schema"))
         if schema != SCHEMA:
-            raise UserError(
-                f"Cannot use {path}: it is a sequence of schema {schema}, and this program reads schema {SCHEMA}."
-            )
-        arrays = {
-            name: file.read(name)
-            for name in SPECS
-            if name not in ("vertices", "vertex_std", "lvd_schema", "fps", "meta")
-        }
+            reads = f"this program reads schema {SCHEMA}"
+            raise UserError(f"Cannot use {path}: it is a sequence of schema {schema}, and {reads}.")
+        apart = ("vertices", "vertex_std", "lvd_schema", "fps", "meta")
+        arrays = {name: file.read(name) for name in SPECS if name not in apart}
         faces, frames, vertices = arrays["faces"], file.sizes["F"], file.sizes["N"]
         if faces.size and not 0 <= faces.min() <= faces.max() < vertices:
             raise UserError(f"Cannot use {path}: its faces point at vertices that it does not have.")
@@ -224,3 +236,7 @@ def is_finite(fit: Fit) -> bool:
 def describe_run(finder: PersonFinder, tracker: Tracker) -> dict[str, Any]:
     """What a file remembers of who found and who tracked: JSON values."""
     return {"person": describe(finder), "tracker": tracker.describe()}
+
+
+def _or_zeros(array: np.ndarray | None, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    return np.zeros(shape, dtype) if array is None else np.asarray(array, dtype)

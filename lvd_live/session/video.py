@@ -1,5 +1,7 @@
 """An overlay video: H.264 in mp4, written under a temporary name and renamed when it is whole."""
 
+from __future__ import annotations
+
 import logging
 import os
 from fractions import Fraction
@@ -20,9 +22,10 @@ _TICK = Fraction(1, 90_000)
 class VideoWriter:
     """Writes RGB pictures as H.264 / yuv420p / mp4. A context manager; `close` gives the file its name.
 
-    `fps` > 0 frames per second, the pace where pictures come without a time; `size` (width, height) in pixels, padded by
-    repeating the last row or column where it is odd. Pictures of another size are fitted into it. Raises UserError: exit
-    code 2 at construction when `path` cannot be written, exit code 1 when encoding or the disk fails later.
+    fps : above 0, frames per second where pictures come without a time. size : (width, height) pixels, see
+    `fit_to_even`. frames : pictures so far.
+
+    Raises UserError: exit code 2 at construction when `path` cannot be written, 1 when encoding or writing fails later.
     """
 
     def __init__(self, path: str | os.PathLike, fps: float, size: tuple[int, int]):
@@ -37,7 +40,7 @@ class VideoWriter:
         self._step = max(round(1 / (rate * _TICK)), 1)
         self._first_ns: int | None = None
         self._last_tick = -1
-        self._container = None
+        self._container: av.container.OutputContainer | None = None
         try:
             self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
             self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
@@ -48,24 +51,20 @@ class VideoWriter:
             self.abort()
             raise self._failure(error, 2) from error
 
-    def __enter__(self) -> "VideoWriter":
+    def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def write(self, picture: np.ndarray, timestamp_ns: int | None = None) -> None:
-        """Add `picture` (h,w,3) uint8 RGB, shown from `timestamp_ns` (any origin, rising) or one frame after the last.
+        """Add `picture` (h, w, 3) uint8 RGB, shown from `timestamp_ns` (any origin, rising), or a frame after the last.
 
         Raises UserError (exit code 1) when it cannot be encoded or written.
         """
         if self._container is None:
             raise ValueError("the video is closed")
-        if (picture.shape[1], picture.shape[0]) != self.size:
-            picture = fit_into(picture, self.size)
-        right, bottom = self.size[0] % 2, self.size[1] % 2
-        if right or bottom:
-            picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        picture = fit_to_even(picture, self.size)
         tick = self._last_tick + (self._step if self.frames else 1)
         if timestamp_ns is not None:
             self._first_ns = timestamp_ns if self._first_ns is None else self._first_ns
@@ -109,6 +108,21 @@ class VideoWriter:
         self._part.unlink(missing_ok=True)
 
     def _failure(self, error: Exception, exit_code: int) -> UserError:
-        full = isinstance(error, OSError) and is_disk_full(error)
-        why = "the disk is full" if full else reason(error) if isinstance(error, OSError) else str(error)
+        why = str(error)
+        if isinstance(error, OSError):
+            why = "the disk is full" if is_disk_full(error) else reason(error)
         return UserError(f"Could not write the overlay video {self.path}: {why}.", exit_code=exit_code)
+
+
+def fit_to_even(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture (h, w, 3) uint8 at the size that a codec wants: both sides even.
+
+    A picture of another size than `size` (width, height) is fitted into it; where a side of `size` is odd, the last row
+    or column is repeated.
+    """
+    if (picture.shape[1], picture.shape[0]) != size:
+        picture = fit_into(picture, size)
+    right, bottom = size[0] % 2, size[1] % 2
+    if right or bottom:
+        picture = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    return picture
