@@ -50,10 +50,8 @@ def test_the_mesh_lies_on_the_person(shard):
     """Visible vertices that fall inside the picture fall on the person's pixels or next to them."""
     on = []
     for alpha, vertices in zip(shard["alpha"], shard["vertices"].astype(float), strict=True):
-        x, y = (
-            ((vertices[:, 0] + 1) * SIZE / 2 - 0.5).round().astype(int),
-            ((1 - vertices[:, 1]) * SIZE / 2 - 0.5).round().astype(int),
-        )
+        x = ((vertices[:, 0] + 1) * SIZE / 2 - 0.5).round().astype(int)
+        y = ((1 - vertices[:, 1]) * SIZE / 2 - 0.5).round().astype(int)
         near = np.zeros((SIZE + 4, SIZE + 4), bool)
         for dy in range(5):
             for dx in range(5):
@@ -64,9 +62,8 @@ def test_the_mesh_lies_on_the_person(shard):
 
 
 def test_masks_look_like_the_person(shard):
-    iou = [
-        (a & m).sum() / max((a | m).sum(), 1) for a, m in zip(shard["alpha"] > 127, shard["mask"] > 127, strict=True)
-    ]
+    pairs = zip(shard["alpha"] > 127, shard["mask"] > 127, strict=True)
+    iou = [(a & m).sum() / max((a | m).sum(), 1) for a, m in pairs]
     assert 0.85 < np.median(iou) < 0.999
 
 
@@ -80,9 +77,8 @@ def test_edges_cut_what_they_say():
     uv = rng.uniform(-1, 1, (500, 2)) * [0.4, 1]
     landmarks = np.zeros((33, 2))
     landmarks[[11, 12], 1], landmarks[[23, 24], 1], landmarks[[25, 26], 1] = 0.6, 0.0, -0.5
-    kept = np.array(
-        [((uv > c[:2]) & (uv < c[2:])).all(1).mean() for c in (cut_by_picture(uv, landmarks, rng) for _ in range(400))]
-    )
+    cuts = [cut_by_picture(uv, landmarks, rng) for _ in range(400)]
+    kept = np.array([((uv > c[:2]) & (uv < c[2:])).all(1).mean() for c in cuts])
     assert 0.6 < (kept == 1).mean() < 0.9 and kept.min() > 0.1
 
 
@@ -97,24 +93,18 @@ def test_a_webcam_has_its_axis_in_the_middle_of_its_picture():
         middle, size = (v.cut[:2] + v.cut[2:]) / 2, (v.cut[2:] - v.cut[:2]) / 2
         np.testing.assert_allclose(middle, v.offset, atol=1e-6)
         assert 50 < 2 * np.degrees(np.arctan(size.max() / v.focal)) < 85  # the angle of view across the longer side
-    inside = np.array(
-        [((v.landmarks[:11, :2] > v.cut[:2]) & (v.landmarks[:11, :2] < v.cut[2:])).all(1).mean() for v in views]
-    )
+    faces = [(v.landmarks[:11, :2], v.cut) for v in views]
+    inside = np.array([((face > cut[:2]) & (face < cut[2:])).all(1).mean() for face, cut in faces])
     knees = np.array([(v.landmarks[[25, 26], 1] > v.cut[1]).mean() for v in views])
     assert inside.mean() > 0.9 and 0.1 < knees.mean() < 0.6  # faces are in the picture, most knees below it
     assert min(-v.t[2] * (1 - v.vertices[:, 2].max() / v.focal) for v in views) > CLOSEST - 0.001
 
 
 def test_held_out_people_stand_before_no_webcam():
-    trained, held_out = (
-        np.mean(
-            [
-                np.allclose((v.cut[:2] + v.cut[2:]) / 2, v.offset, atol=1e-6)
-                for v in views_of(People(MODELS, held_out=h))
-            ]
-        )
-        for h in (False, True)
-    )
+    def share_of_webcams(people):
+        return np.mean([np.allclose((v.cut[:2] + v.cut[2:]) / 2, v.offset, atol=1e-6) for v in views_of(people)])
+
+    trained, held_out = (share_of_webcams(People(MODELS, held_out=h)) for h in (False, True))
     assert 0.15 < trained < 0.35 and held_out == 0
 
 

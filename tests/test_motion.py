@@ -8,17 +8,9 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
 from lvd_live.paths import MODELS
-from lvd_live.synth.motion import (
-    MIRROR,
-    PoseBank,
-    cmu_name,
-    mirrored,
-    retarget,
-    sitting,
-    standing,
-    with_posed_arms,
-    without_heading,
-)
+from lvd_live.synth.motion import PoseBank
+from lvd_live.synth.pose_variation import MIRROR, mirrored, sitting, standing, with_posed_arms, without_heading
+from lvd_live.synth.retarget import cmu_name, retarget
 
 POSES = MODELS / "synth" / "poses.npz"
 
@@ -39,23 +31,12 @@ def global_rotations(pose):
 
 
 def toy_skeleton(body):
-    """CMU's 31 joints reduced to those that are retargeted, in CMU's parent order, with our body's own bone directions except for splayed legs."""
-    names = [
-        "Hips",
-        "LeftUpLeg",
-        "LeftLeg",
-        "LeftFoot",
-        "LeftToeBase",
-        "RightUpLeg",
-        "RightLeg",
-        "RightFoot",
-        "RightToeBase",
-        "LowerBack",
-        "Spine",
-        "Spine1",
-        "Neck",
-        "Head",
-    ]
+    """Those of CMU's 31 joints that are retargeted: names, parents, offsets from the parent, and our body's joints.
+
+    In CMU's order of parents, with our body's own bone directions except for splayed legs.
+    """
+    legs = [f"{side}{n}" for side in ("Left", "Right") for n in ("UpLeg", "Leg", "Foot", "ToeBase")]
+    names = ["Hips", *legs, "LowerBack", "Spine", "Spine1", "Neck", "Head"]
     parents = [-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 12]
     for side in ("Left", "Right"):
         base = len(names)
@@ -66,14 +47,14 @@ def toy_skeleton(body):
     for j, name in enumerate(JOINT_NAMES):
         if PARENTS[j] >= 0:
             offsets[names.index(cmu_name(name))] = joints[j] - joints[PARENTS[j]]
-    splay = {
-        "Left": Rotation.from_rotvec([0, 0, np.radians(20)]),
-        "Right": Rotation.from_rotvec([0, 0, -np.radians(20)]),
-    }
-    for side, turn in splay.items():
+    for side, degrees in (("Left", 20), ("Right", -20)):
+        turn = Rotation.from_rotvec([0, 0, np.radians(degrees)])
         for bone in ("Leg", "Foot"):
             offsets[names.index(side + bone)] = turn.apply(offsets[names.index(side + bone)])
     return names, np.array(parents), offsets, joints
+
+
+BONES = (("left_hip", "left_knee"), ("right_knee", "right_ankle"), ("left_elbow", "left_wrist"), ("spine1", "spine2"))
 
 
 def test_retargeted_bones_point_where_cmus_do(body):
@@ -88,32 +69,26 @@ def test_retargeted_bones_point_where_cmus_do(body):
             if p >= 0:
                 G[j] = G[p] @ R[j]
         ours = global_rotations(pose)
-        for bone, end in (
-            ("left_hip", "left_knee"),
-            ("right_knee", "right_ankle"),
-            ("left_elbow", "left_wrist"),
-            ("spine1", "spine2"),
-        ):
+        for bone, end in BONES:
             mine = ours[JOINT[bone]] @ (joints[JOINT[end]] - joints[JOINT[bone]])
             theirs = G[names.index(cmu_name(bone))] @ offsets[names.index(cmu_name(end))]
             np.testing.assert_allclose(mine / np.linalg.norm(mine), theirs / np.linalg.norm(theirs), atol=1e-5)
 
 
-def test_whole_clips_are_held_out():
+def test_whole_takes_are_held_out():
     with np.load(POSES, allow_pickle=False) as file:
-        held_out, clip, category = file["held_out"], file["clip"], file["category"]
-    for c in np.unique(clip):
-        assert len(np.unique(held_out[clip == c])) == 1
+        held_out, take, category = file["held_out"], file["clip"], file["category"]
+    for t in np.unique(take):
+        assert len(np.unique(held_out[take == t])) == 1
     assert 0.05 < held_out.mean() < 0.35 and len(np.unique(category[held_out])) >= 8
     train, test = PoseBank.load(POSES, held_out=False), PoseBank.load(POSES, held_out=True)
     assert not set(np.concatenate(train.groups)) & set(np.concatenate(test.groups))
 
 
 def test_sampling_is_deterministic_and_sane():
-    motion = PoseBank.load(POSES, held_out=False)
-    first, again = (
-        [motion.sample(rng) for _ in range(40)] for rng in (np.random.default_rng(5), np.random.default_rng(5))
-    )
+    bank = PoseBank.load(POSES, held_out=False)
+    generators = (np.random.default_rng(5) for _ in range(2))
+    first, again = ([bank.sample(rng) for _ in range(40)] for rng in generators)
     np.testing.assert_array_equal(first, again)
     poses = np.stack(first)
     assert np.isfinite(poses).all() and np.abs(poses).max() < 2 * np.pi
@@ -122,13 +97,12 @@ def test_sampling_is_deterministic_and_sane():
 
 
 def test_mirroring_mirrors_the_mesh(body):
-    motion = PoseBank.load(POSES, held_out=False)
-    pose = motion.sample(np.random.default_rng(2)).astype(np.float32)
+    bank = PoseBank.load(POSES, held_out=False)
+    pose = bank.sample(np.random.default_rng(2)).astype(np.float32)
     zero = torch.zeros(2, 20)
     _, joints = body(zero, torch.from_numpy(np.stack([pose, mirrored(pose)]).astype(np.float32)))
-    np.testing.assert_allclose(
-        joints[1].numpy()[MIRROR] * [-1, 1, 1], joints[0].numpy(), atol=0.01
-    )  # the body is not quite symmetric
+    back = joints[1].numpy()[MIRROR] * [-1, 1, 1]
+    np.testing.assert_allclose(back, joints[0].numpy(), atol=0.01)  # the body is not quite symmetric
 
 
 def test_heading_is_removed_and_tilt_kept():
@@ -145,9 +119,8 @@ def test_sitting_and_webcam_poses(body):
     arms = np.stack([with_posed_arms(rest, rng, calm=True) for _ in range(60)]).astype(np.float32)
     _, joints = body(torch.zeros(20, 20), torch.from_numpy(sat))
     knees, hips = joints[:, [4, 5]].numpy(), joints[:, [1, 2]].numpy()
-    assert (knees[..., 2] - hips[..., 2] > 0.2).mean() > 0.9 and (
-        np.abs(knees[..., 1] - hips[..., 1]) < 0.3
-    ).mean() > 0.8
+    assert (knees[..., 2] - hips[..., 2] > 0.2).mean() > 0.9
+    assert (np.abs(knees[..., 1] - hips[..., 1]) < 0.3).mean() > 0.8
     _, joints = body(torch.zeros(60, 20), torch.from_numpy(arms))
     height = joints[:, 20, 1] - joints[:, 16, 1]
     assert (height > 0.2).any() and (height < -0.2).any()  # overhead, and hanging
@@ -161,14 +134,13 @@ def test_people_stand_on_straight_legs(body):
     joints = joints.numpy()
     for hip, knee, ankle, foot in ((1, 4, 7, 10), (2, 5, 8, 11)):
         thigh, shin = joints[:, knee] - joints[:, hip], joints[:, ankle] - joints[:, knee]
-        angle = np.degrees(
-            np.arccos((thigh * shin).sum(1) / np.linalg.norm(thigh, axis=1) / np.linalg.norm(shin, axis=1))
-        )
+        cosine = (thigh * shin).sum(1) / np.linalg.norm(thigh, axis=1) / np.linalg.norm(shin, axis=1)
+        angle = np.degrees(np.arccos(cosine))
         assert np.median(angle) < 6 and angle.max() < 45
         assert np.abs(joints[:, foot, 1] - joints[:, ankle, 1] + 0.05).mean() < 0.03  # soles are level
     assert (joints[:, 0, 1] - joints[:, [7, 8], 1].mean(1) > 0.7).all()
 
 
-def test_only_people_to_learn_from_stand_on_purpose():
+def test_only_poses_to_train_on_are_made_to_stand():
     train, test = PoseBank.load(POSES, held_out=False), PoseBank.load(POSES, held_out=True)
     assert train.standing > 0 and test.standing == 0

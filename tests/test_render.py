@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
-from lvd_live.synth.dressed import VERTEX, BaseMesh, DressedPerson, dress_person
+from lvd_live.synth.base_mesh import BaseMesh
+from lvd_live.synth.dressed import VERTEX, DressedPerson, dress_person
 from lvd_live.synth.lighting import Light, sample_light
-from lvd_live.synth.outfit import sample_outfit
-from lvd_live.synth.render import Renderer, Shot
+from lvd_live.synth.outfit_sampling import sample_outfit
+from lvd_live.synth.render import Renderer
 from lvd_live.synth.shaders import MATERIAL_COUNT
+from lvd_live.synth.shot import Shot
 from lvd_live.synth.wardrobe import Wardrobe
 
 SIZE = 128
@@ -30,7 +32,7 @@ def renderer():
 
 
 def quad(corners, joint=0):
-    """A white square of cloth: corners (4,3) counter-clockwise seen from +z, all hanging on one joint."""
+    """A white square of cloth: corners (4, 3) counter-clockwise as seen from +z, all moved by one joint."""
     vertices = np.zeros(4, VERTEX)
     vertices["position"] = corners
     vertices["normal"] = [0, 0, 1]
@@ -39,15 +41,12 @@ def quad(corners, joint=0):
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.uint32)
     materials = np.zeros((MATERIAL_COUNT, 5, 4), np.float32)
     materials[0] = [[1, 1, 1, -1], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [9, -9, 9, 0]]
-    return DressedPerson(
-        vertices, faces, 2, faces, materials, np.zeros((8, 4), np.float32), np.zeros((24, 3), np.float32)
-    )
+    paint, joints = np.zeros((8, 4), np.float32), np.zeros((24, 3), np.float32)
+    return DressedPerson(vertices, faces, 2, faces, materials, paint, joints)
 
 
 def square(x, y, half):
-    return np.array(
-        [[x - half, y - half, 0], [x + half, y - half, 0], [x + half, y + half, 0], [x - half, y + half, 0]]
-    )
+    return np.array([[x, y, 0]]) + half * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
 
 
 def placed(translation):
@@ -98,9 +97,8 @@ def test_light_comes_from_its_direction(renderer):
     front = Light(np.float32([[0, 0, 1], [0, 1, 0]]), colours, np.zeros((4, 3), np.float32))
     behind = Light(np.float32([[0, 0, -1], [0, 1, 0]]), colours, np.zeros((4, 3), np.float32))
     with renderer.upload(quad(square(0, 0, 0.5))) as identity:
-        lit, dark = renderer.render(
-            [Shot(identity, placed([0, 0, -2.0]), 2.0, (0.0, 0.0), light) for light in (front, behind)]
-        )[:, SIZE // 2, SIZE // 2, :3]
+        shots = [Shot(identity, placed([0, 0, -2.0]), 2.0, (0.0, 0.0), light) for light in (front, behind)]
+        lit, dark = renderer.render(shots)[:, SIZE // 2, SIZE // 2, :3]
     np.testing.assert_allclose(lit, 255 * np.sqrt(colours[0]), atol=2)
     assert (dark == 0).all()
 
@@ -129,16 +127,9 @@ def test_a_dressed_person_is_drawn_and_repeatable(pytestconfig):
     rng = np.random.default_rng(1)
     person = dress_person(base, rng.normal(0, 1, 20), sample_outfit(wardrobe, rng))
     assert (person.vertices["weight"].sum(axis=1, dtype=int) == 255).all()
+    light = sample_light(np.random.default_rng(2), shadow_share=1.0)
     with renderer, renderer.upload(person) as identity:
-        shots = [
-            Shot(
-                identity,
-                placed([0, 0, -4.0]),
-                3.6,
-                (0.0, 0.0),
-                sample_light(np.random.default_rng(2), shadow_share=1.0),
-            )
-        ] * 2
+        shots = [Shot(identity, placed([0, 0, -4.0]), 3.6, (0.0, 0.0), light)] * 2
         first, second = renderer.render(shots)
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(renderer.render(shots)[0], first)

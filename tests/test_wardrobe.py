@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
+from lvd_live.synth.bake_wardrobe import bake_wardrobe
+from lvd_live.synth.garment import dress
 from lvd_live.synth.mhclo import read_clothes, read_obj
-from lvd_live.synth.outfit import sample_outfit
-from lvd_live.synth.wardrobe import Wardrobe, bake_wardrobe, dress
+from lvd_live.synth.outfit_sampling import sample_outfit
+from lvd_live.synth.wardrobe import Wardrobe
 
 # A base "body" of six vertices, decimetres in MakeHuman's frame; the garment is one quad.
 BASE = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2], [2, 2, 2], [1, 1, 1]], np.float32)
@@ -41,6 +43,14 @@ def shirt(tmp_path):
     return folder / "shirt.mhclo"
 
 
+@pytest.fixture
+def wardrobe_path(pytestconfig):
+    path = pytestconfig.rootpath / "models" / "synth" / "wardrobe.npz"
+    if not path.exists():
+        pytest.skip("models/synth/wardrobe.npz is not baked")
+    return path
+
+
 def base_and_rest():
     weights = np.zeros((6, 4), np.float32)
     weights[:, 0] = 1
@@ -55,6 +65,10 @@ def base_and_rest():
         "faces": np.array([[0, 2, 1], [0, 1, 3]]),
     }
     return base, {"a_pose": metres, "rest_to_tpose": np.tile(np.eye(3, dtype=np.float32), (6, 1, 1))}
+
+
+def baked(folder, base, rest):
+    return Wardrobe.load(bake_wardrobe(folder, base, rest, folder / "wardrobe.npz"))
 
 
 def test_parser_reads_lines_after_verts_single_indices_and_ranges(shirt):
@@ -77,7 +91,7 @@ def test_fit_scales_offsets_along_each_axis(shirt):
 
 def test_baked_garment_dresses_the_template_as_makehuman_would(shirt, tmp_path):
     base, rest = base_and_rest()
-    wardrobe = _baked(tmp_path, base, rest)
+    wardrobe = baked(tmp_path, base, rest)
     (garment,) = wardrobe.garments
     assert (garment.kind, garment.sex, garment.texture) == ("outfit", "female", -1)
     np.testing.assert_allclose(dress(garment, BASE / 10), read_clothes(shirt).fit(BASE) / 10, atol=1e-4)
@@ -86,25 +100,21 @@ def test_baked_garment_dresses_the_template_as_makehuman_would(shirt, tmp_path):
     np.testing.assert_allclose(garment.weight.sum(axis=1), 1.0, atol=1e-3)
 
 
-def _baked(folder, base, rest):
-    return Wardrobe.load(bake_wardrobe(folder, base, rest, folder / "wardrobe.npz"))
-
-
 def test_offsets_turn_with_the_pose(shirt, tmp_path):
     base, rest = base_and_rest()
     quarter = np.float32([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    wardrobe = _baked(tmp_path, base, rest | {"rest_to_tpose": np.tile(quarter, (6, 1, 1))})
+    wardrobe = baked(tmp_path, base, rest | {"rest_to_tpose": np.tile(quarter, (6, 1, 1))})
     np.testing.assert_allclose(wardrobe.garments[0].offset[0], [-0.02, 0.02, 0.02], atol=1e-4)
 
 
 def test_looseness_lifts_the_cloth_along_its_normals(shirt, tmp_path):
     base, rest = base_and_rest()
-    wardrobe = _baked(tmp_path, base, rest)
-    tight, loose = (wardrobe.dress(wardrobe.garments[0], BASE / 10, looseness) for looseness in (1.0, 2.0))
+    wardrobe = baked(tmp_path, base, rest)
+    tight, loose = (dress(wardrobe.garments[0], BASE / 10, looseness) for looseness in (1.0, 2.0))
     np.testing.assert_allclose(np.linalg.norm(loose - tight, axis=1), 0.035, atol=1e-4)
 
 
-def test_user_mistakes_are_told_in_a_sentence(tmp_path):
+def test_user_mistakes_are_explained_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="no MakeHuman garments"):
         bake_wardrobe(tmp_path, *base_and_rest(), tmp_path / "wardrobe.npz")
     with pytest.raises(UserError, match="is not a wardrobe"):
@@ -135,11 +145,3 @@ def test_outfits_are_random_but_repeatable(wardrobe_path):
     dressed = sum(any(w.garment.kind == "outfit" for w in outfit.worn) for outfit in outfits)
     assert 50 < dressed < 95
     assert all(0 < c < 1 for outfit in outfits for w in outfit.worn for c in w.colour)
-
-
-@pytest.fixture
-def wardrobe_path(pytestconfig):
-    path = pytestconfig.rootpath / "models" / "synth" / "wardrobe.npz"
-    if not path.exists():
-        pytest.skip("models/synth/wardrobe.npz is not baked")
-    return path

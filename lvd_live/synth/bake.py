@@ -1,7 +1,9 @@
-"""python -m lvd_live bake: make everything in models/ that is not trained, from Anny, CMU's poses and MakeHuman's clothes.
+"""python -m lvd_live bake: make everything in models/ that is not trained, from Anny, CMU's poses, MakeHuman's clothes.
 
-python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra; minutes, most of them Anny's first start
-python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees each landmark
+python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra;
+                                                      minutes, most of them Anny's first start
+python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
+                                                      each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
 """
 
@@ -11,6 +13,7 @@ import argparse
 import logging
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,31 +23,37 @@ from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
-from lvd_live.synth.motion import PoseBank, bake_poses
+from lvd_live.synth.bake_wardrobe import bake_wardrobe
+from lvd_live.synth.dataset import Shards
+from lvd_live.synth.motion import PoseBank
+from lvd_live.synth.retarget import bake_poses
 
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
 
 
 def bake_everything(assets: Path, models: Path, bodies: int) -> None:
-    """Write models/body and models/synth."""
-    from lvd_live.body.bake import bake_body
-    from lvd_live.synth.wardrobe import bake_wardrobe
+    """Write models/body and models/synth. bodies : people to sample from Anny."""
+    from lvd_live.body.bake import bake_body  # here, because it imports Anny, an extra
 
     baked = bake_body(bodies)
     synth, body_file = models / "synth", models / "body" / "lvd_body.npz"
     synth.mkdir(parents=True, exist_ok=True)
     body_file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(synth / "base.npz", **baked.base)
+    _write_npz(synth / "base.npz", baked.base)
     body = BodyModel(baked.body)
-    bake_poses(
-        assets / "motion" / "pose_bank_cmu.npz", (body.J_regressor @ body.v_template).numpy(), synth / "poses.npz"
-    )
-    np.savez_compressed(body_file, **baked.body, **control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
+    joints = (body.J_regressor @ body.v_template).numpy()
+    bake_poses(assets / "motion" / "pose_bank_cmu.npz", joints, synth / "poses.npz")
+    _write_npz(body_file, baked.body | control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
 
 
 def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """Control vertices spread evenly over the template's skin, and the mix that the others follow by, fitted to posed people."""
+    """Control vertices spread evenly over the template, and the upsampling to all vertices, fitted to posed people.
+
+    synth : the folder with poses.npz. betas : (n, B) float32, the population's shapes.
+
+    Returns control (K,) int32, control_columns (N, 8) int16 and control_mix (N, 8) float, see `body.control`.
+    """
     rng = np.random.default_rng(seed)
     motion = PoseBank.load(synth / "poses.npz", held_out=False)
     poses = torch.from_numpy(np.stack([motion.sample(rng) for _ in range(POSED)]).astype(np.float32))
@@ -58,48 +67,34 @@ def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 
 
 
 def bake_landmarks(models: Path, data: Path) -> None:
-    """Add `landmarks (33, N)` to the body file, measured on the pictures of `data` in which BlazePose found the person."""
-    from lvd_live.synth.dataset import Shards
+    """Add `landmarks` (33, N) to the body file, measured on the pictures of `data` in which BlazePose found the person.
 
+    Raises UserError if there are no shards in `data`.
+    """
     path = models / "body" / "lvd_body.npz"
     with np.load(path, allow_pickle=False) as file:
         body = {k: file[k] for k in file if k != "landmarks"}
     shards = Shards.open(data)
     if not shards.maps:
         raise UserError(f"There are no shards in {data}; make some with `python -m lvd_live synth --out {data}`.")
-    vertices, seen = (
+    vertices, found = (
         np.concatenate([m[key][m["observed"]].astype(float) for m in shards.maps]) for key in ("vertices", "landmarks")
     )
-    first = landmark_regressor(body["v_template"], body["J_regressor"], body["part_labels"])
-    np.savez_compressed(
-        path, **body, landmarks=refine(first, body["v_template"], body["control"], vertices, seen[..., :2])
-    )
+    template = body["v_template"]
+    regressor = landmark_regressor(template, body["J_regressor"], body["part_labels"])
+    body["landmarks"] = refine(regressor, template, body["control"], vertices, found[..., :2])
+    _write_npz(path, body)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
-    parser = Parser(
-        prog="python -m lvd_live bake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
-    parser.add_argument(
-        "--landmarks-from", type=Path, metavar="DATA", help="shards to measure BlazePose's landmarks on"
-    )
-    parser.add_argument(
-        "--finder",
-        type=Path,
-        metavar="DIR",
-        help="folder with BlazePose's landmark networks, which are rearranged for onnxruntime",
-    )
-    parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
-    parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
-    args = parser.parse_args(argv)
+    args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not (args.assets or args.landmarks_from or args.finder):
         raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, or --finder DIR.")
     try:
         if args.finder:
-            from lvd_live.person.rearrange import rearrange_network
+            from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
             rearrange_network(args.finder, args.models / "blazepose")
         if args.assets:
@@ -109,3 +104,20 @@ def main(argv: list[str] | None = None) -> int:
     except (FileNotFoundError, zipfile.BadZipFile) as error:
         raise UserError(f"Cannot bake: {error}.") from error
     return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="python -m lvd_live bake", description=__doc__, formatter_class=raw)
+    parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
+    shards = "shards to measure BlazePose's landmarks on"
+    parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
+    finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
+    parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
+    parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
+    return parser.parse_args(argv)
+
+
+def _write_npz(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez_compressed(path, **arrays)

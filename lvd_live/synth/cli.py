@@ -15,24 +15,29 @@ from lvd_live.synth.dataset import POSES, ShardMaker, start_workers
 
 
 def contact_sheet(arrays: dict[str, np.ndarray], columns: int = 8) -> np.ndarray:
-    """Samples (n, S, S, 3) with the mask's edge (green), every fourth control vertex (yellow), the finder's landmarks (red) and the true ones (blue), side by side, uint8 RGB."""
+    """Samples side by side, each with its labels drawn on it: uint8 RGB.
+
+    Drawn are the mask's edge (green), every fourth control vertex (yellow), the finder's landmarks (red) and the true
+    ones (blue). arrays : a shard's, see `dataset`.
+    """
     tiles = []
     for i in range(len(arrays["picture"])):
         picture = arrays["picture"][i].copy()
-        size = len(picture)
         edge = cv2.Laplacian((arrays["mask"][i] > 127).astype(np.uint8) * 255, cv2.CV_8U)
         picture[edge > 0] = (0, 255, 0)
-        for points, colour, radius in (
-            (arrays["vertices"][i][::4], (255, 255, 0), 0),
-            (arrays["truth"][i], (0, 0, 255), 1),
-            (arrays["landmarks"][i], (255, 0, 0), 1),
-        ):
-            pixels = (points[:, :2].astype(np.float32) * [1, -1] + 1) * size / 2 - 0.5
-            for x, y in pixels.round().astype(int):
-                cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
+        _draw_points(picture, arrays["vertices"][i][::4], (255, 255, 0), 0)
+        _draw_points(picture, arrays["truth"][i], (0, 0, 255), 1)
+        _draw_points(picture, arrays["landmarks"][i], (255, 0, 0), 1)
         tiles.append(picture)
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+
+
+def _draw_points(picture: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], radius: int) -> None:
+    """Draw points (n, 2 or more) of the crop frame into a picture (S, S, 3) uint8."""
+    pixels = (points[:, :2].astype(np.float32) * [1, -1] + 1) * len(picture) / 2 - 0.5
+    for x, y in pixels.round().astype(int):
+        cv2.circle(picture, (int(x), int(y)), radius, colour, -1)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Light of a synthetic picture: ambient in low-order spherical harmonics, two directional lights, a shadow."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +11,10 @@ import numpy as np
 class Light:
     """Light in the camera frame (x right, y up, z toward the viewer); colours are linear RGB radiance.
 
-    directions: (2,3) float32, unit vectors toward the two lights.
-    colours: (2,3) float32, light falling on a surface facing each light; the first one casts the shadow.
-    ambient: (4,3) float32, irradiance = ambient[0] + ambient[1:].T @ normal.
-    shadow: 0 (none, and then it costs nothing) .. 1 (black).
+    directions : (2, 3) float32, unit vectors toward the two lights.
+    colours : (2, 3) float32, light falling on a surface that faces each light; the first light casts the shadow.
+    ambient : (4, 3) float32; irradiance = ambient[0] + ambient[1:].T @ normal.
+    shadow : 0 (none; no shadow map is drawn then) .. 1 (black).
     """
 
     directions: np.ndarray
@@ -22,7 +24,10 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator, shadow_share: float = 0.5) -> Light:
-    """A random plausible light: mostly from above, white to warm or cool, soft to hard. shadow_share: how many pictures have a cast shadow."""
+    """Random plausible light: mostly from above, white to warm or cool, soft to hard.
+
+    shadow_share : probability of a cast shadow.
+    """
     directions = np.stack([_direction(rng, 0.15, 1.0), _direction(rng, -0.3, 0.8)])
     share = rng.uniform(0.25, 0.9)
     exposure = rng.uniform(0.65, 1.5)
@@ -42,6 +47,7 @@ def sample_light(rng: np.random.Generator, shadow_share: float = 0.5) -> Light:
 
 
 def _direction(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
+    """A unit vector (3,) with y in low..high, within 144 degrees of the viewer around the vertical."""
     height = rng.uniform(low, high)
     angle = rng.uniform(-0.8 * np.pi, 0.8 * np.pi)
     flat = np.sqrt(1.0 - height * height)
@@ -49,5 +55,6 @@ def _direction(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
 
 
 def _tint(rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Factors (3,) for RGB, warm or cool by up to `amount`."""
     warm = rng.uniform(-amount, amount)
     return np.array([1.0 + warm, 1.0 + rng.uniform(-0.3, 0.3) * amount, 1.0 - warm])

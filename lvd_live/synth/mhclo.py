@@ -1,11 +1,14 @@
-"""Read MakeHuman's garment files: `.mhclo` (binding to the base mesh), its `.obj` (faces, UVs) and its `.mhmat` (texture names).
+"""Read MakeHuman's garment files: `.mhclo` (binding to the base mesh), `.obj` (faces, UVs), `.mhmat` (textures).
 
-Written from the description of the format. A `.mhclo` is a list of lines. Words set a property; after `verts 0` each line of numbers binds one garment vertex:
-nine numbers `i j k  u v w  dx dy dz` (three base vertices, barycentric weights, offset) or a single one, `i` (the garment vertex is base vertex i).
-After `delete_verts` the numbers are base vertices to hide, single or as ranges `a - b`. Properties may stand anywhere, also between `verts 0` and the bindings.
+Written from the description of the format. A `.mhclo` is a list of lines. Words set a property. After `verts 0` each
+line of numbers binds one garment vertex: nine numbers `i j k  u v w  dx dy dz` (three base vertices, barycentric
+weights, offset), or a single one, `i` (the garment vertex is base vertex i). After `delete_verts` the numbers are base
+vertices to hide, single or as ranges `a - b`. Properties may stand anywhere, also between `verts 0` and the bindings.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +20,18 @@ _AXIS_OF = {"x_scale": 0, "y_scale": 1, "z_scale": 2}
 
 @dataclass(frozen=True)
 class Clothes:
-    """One garment as its files tell it, in MakeHuman's frame (decimetres, y up, x = the person's left, z forward).
+    """One garment as its files describe it, in MakeHuman's frame (decimetres, y up, x = the person's left, z forward).
 
-    name: the garment's name.  tags: lower-case words of its `tag` lines, e.g. "female".
-    base_index: (V,3) int32, base vertices each garment vertex hangs on.
-    barycentric: (V,3) float32, their weights.
-    offset: (V,3) float32, displacement, to be multiplied by the scale of each axis.
-    scale_index: (3,2) int32, base vertices a, b that measure the person along x, y, z; (-1,-1) where the axis is not scaled.
-    scale_extent: (3,) float32, decimetres: the scale is |base[a] - base[b]| along the axis, divided by this.
-    hidden: (H,) int32, base vertices the garment covers.
-    corner_vertex, corner_uv: (F,3) int32, triangles as garment vertices and as rows of uv.
-    uv: (T,2) float32, 0..1, v up.
-    textures: texture kind ("diffuse", "aomap", "normalmap", ...) -> path; a named file need not exist.
+    name : the garment's name. tags : lower-case words of its `tag` lines, e.g. "female".
+    base_index : (V, 3) int32, base vertices each garment vertex hangs on.
+    barycentric : (V, 3) float32, their weights.
+    offset : (V, 3) float32, displacement, to be multiplied by the scale of each axis.
+    scale_index : (3, 2) int32, base vertices a, b that measure a body along x, y, z; (-1, -1) for an unscaled axis.
+    scale_extent : (3,) float32, decimetres; the scale is |base[a] - base[b]| along the axis, divided by this.
+    hidden : (H,) int32, base vertices the garment covers.
+    corner_vertex, corner_uv : (F, 3) int32, triangles as garment vertices and as rows of uv.
+    uv : (T, 2) float32, 0..1, v up.
+    textures : texture kind ("diffuse", "aomap", "normalmap", ...) -> path; a named file need not exist.
     """
 
     name: str
@@ -45,11 +48,14 @@ class Clothes:
     textures: dict[str, Path]
 
     def fit(self, base: np.ndarray) -> np.ndarray:
-        """The garment's vertices on a body. base: (N,3) float, decimetres, MakeHuman's frame and rest pose. Returns (V,3) float32, the same frame."""
+        """The garment's vertices on a body, as MakeHuman puts it on: (V, 3) float32, the frame of `base`.
+
+        base : (N, 3) float, decimetres, MakeHuman's frame and rest pose.
+        """
         return np.einsum("vk,vkc->vc", self.barycentric, base[self.base_index]) + self.offset * self.scale(base)
 
     def scale(self, base: np.ndarray) -> np.ndarray:
-        """Scale of the offsets along x, y, z on a body. base: (N,3) float, decimetres, MakeHuman's frame. Returns (3,) float32."""
+        """Scale of the offsets along x, y, z on a body: (3,) float32. base : see `fit`."""
         result = np.ones(3, np.float32)
         for axis, (a, b) in enumerate(self.scale_index):
             if a >= 0:
@@ -58,37 +64,16 @@ class Clothes:
 
 
 def read_clothes(path: Path) -> Clothes:
-    """Read a `.mhclo` with the `.obj` and `.mhmat` beside it. Raises UserError if a file is missing or does not make sense."""
-    path = Path(path)
-    properties: dict[str, list[str]] = {}
-    tags, bindings, hidden = [], [], []
-    section = ""
-    for number, line in enumerate(_lines(path), start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        if not _is_number(words[0]):
-            key = words[0].lower()
-            if key in ("verts", "delete_verts"):
-                section = key
-                words = words[1:] if key == "delete_verts" else []
-            elif key == "tag":
-                tags.append(" ".join(words[1:]).lower())
-                continue
-            else:
-                properties[key] = words[1:]
-                continue
-        try:
-            if section == "verts" and words:
-                bindings.append(_binding(words))
-            elif section == "delete_verts":
-                hidden += _ranges(words)
-        except (ValueError, IndexError):
-            raise UserError(f"{path.name}, line {number}, is not a MakeHuman vertex binding.") from None
-    if not bindings or "obj_file" not in properties:
-        raise UserError(f"{path.name} has no vertices or no obj_file; is it a MakeHuman garment?")
+    """Read a `.mhclo` with the `.obj` and `.mhmat` beside it.
 
-    rows = np.array(bindings, np.float64)
+    Raises UserError if a file is missing or does not make sense.
+    """
+    path = Path(path)
+    content = _read_mhclo(path)
+    properties = content.properties
+    if not content.bindings or "obj_file" not in properties:
+        raise UserError(f"{path.name} has no vertices or no obj_file; is it a MakeHuman garment?")
+    rows = np.array(content.bindings, np.float64)
     scale_index, scale_extent = np.full((3, 2), -1, np.int32), np.ones(3, np.float32)
     for key, axis in _AXIS_OF.items():
         if key in properties:
@@ -100,13 +85,13 @@ def read_clothes(path: Path) -> Clothes:
     material = path.parent / properties["material"][0] if "material" in properties else None
     return Clothes(
         name=properties.get("name", [path.stem])[0],
-        tags=tuple(tags),
+        tags=tuple(content.tags),
         base_index=rows[:, :3].astype(np.int32),
         barycentric=rows[:, 3:6].astype(np.float32),
         offset=rows[:, 6:9].astype(np.float32),
         scale_index=scale_index,
         scale_extent=scale_extent,
-        hidden=np.unique(np.array(hidden, np.int32)),
+        hidden=np.unique(np.array(content.hidden, np.int32)),
         corner_vertex=corner_vertex,
         corner_uv=corner_uv,
         uv=uv,
@@ -114,12 +99,51 @@ def read_clothes(path: Path) -> Clothes:
     )
 
 
-def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """UVs and triangles of a Wavefront file; polygons become fans, faces without UVs take UV (0,0).
+@dataclass
+class _Mhclo:
+    """What the lines of a `.mhclo` say."""
 
-    Returns uv (T,2) float32, corner_vertex (F,3) int32, corner_uv (F,3) int32. Raises UserError if there is no face.
+    properties: dict[str, list[str]] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    bindings: list[tuple[float, ...]] = field(default_factory=list)
+    hidden: list[int] = field(default_factory=list)
+
+
+def _read_mhclo(path: Path) -> _Mhclo:
+    content = _Mhclo()
+    section = ""
+    for number, line in enumerate(_lines(path), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if not _is_number(words[0]):
+            key, *words = words
+            key = key.lower()
+            if key == "tag":
+                content.tags.append(" ".join(words).lower())
+                continue
+            if key not in ("verts", "delete_verts"):
+                content.properties[key] = words
+                continue
+            section = key
+            words = words if key == "delete_verts" else []
+        try:
+            if section == "verts" and words:
+                content.bindings.append(_binding(words))
+            elif section == "delete_verts":
+                content.hidden += _ranges(words)
+        except (ValueError, IndexError):
+            raise UserError(f"{path.name}, line {number}, is not a MakeHuman vertex binding.") from None
+    return content
+
+
+def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """UVs and triangles of a Wavefront file; polygons become fans, faces without UVs take UV (0, 0).
+
+    Returns uv (T, 2) float32, corner_vertex (F, 3) int32, corner_uv (F, 3) int32. Raises UserError if there is no face.
     """
-    uv, vertex_corners, uv_corners = [], [], []
+    uv: list[tuple[float, float]] = []
+    vertex_corners, uv_corners = [], []
     for line in _lines(path):
         words = line.split()
         if not words:
@@ -139,7 +163,10 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read_material(path: Path) -> dict[str, Path]:
-    """Texture paths of a `.mhmat`, by kind: the line `diffuseTexture skin.png` gives "diffuse". The files need not exist."""
+    """Texture paths of a `.mhmat`, by kind: the line `diffuseTexture skin.png` gives "diffuse".
+
+    The files need not exist.
+    """
     textures = {}
     for line in _lines(path):
         words = line.split()
@@ -160,6 +187,7 @@ def _is_number(word: str) -> bool:
 
 
 def _binding(words: list[str]) -> tuple[float, ...]:
+    """One garment vertex: three base vertices, three barycentric weights, an offset (3)."""
     if len(words) == 1:
         index = int(words[0])
         return (index, index, index, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -169,6 +197,7 @@ def _binding(words: list[str]) -> tuple[float, ...]:
 
 
 def _ranges(words: list[str]) -> list[int]:
+    """The base vertices that a line of `delete_verts` lists."""
     result: list[int] = []
     position = 0
     while position < len(words):

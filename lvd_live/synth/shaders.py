@@ -1,23 +1,28 @@
-"""GLSL of the renderer: GPU skinning, procedural skin and cloth, light, shadow. See render.py for the meaning of each block.
+"""GLSL of the renderer: GPU skinning, procedural skin and cloth, light, shadow.
 
-Pictures are written top row first: y is flipped in the vertex shader. Colours are lit in linear light, gamma 2.
+`shot.shot_block` fills ShotBlock, `dressed.DressedPerson` holds what PersonBlock takes. Pictures are written top row
+first: y is flipped in the vertex shader. Colours are lit in linear light, gamma 2.
 """
 
-MATERIAL_COUNT = 12
-"""Materials of one person; rows of the `Materials` block, 5 vec4 each."""
+from __future__ import annotations
 
-_SKIN = """
+MATERIAL_COUNT = 12
+"""Materials of one person; rows of PersonBlock's materials, 5 vec4 each."""
+
+_SHOT = """
 struct Shot {
-    vec4 bones[72];        // 24 x three rows of (3,4): body rest -> camera, metres
-    vec4 projection;       // focal, offset x, offset y, unused
-    vec4 shadow[3];        // rows of camera -> light clip (x, y, depth in 0..1)
-    vec4 shadow_tile;      // column, row of the tile in the shadow atlas; tiles per side; strength
-    vec4 light_direction[2];  // toward the light, camera frame; w: specular exponent, unused
+    vec4 bones[72];           // 24 x three rows of (3, 4): body rest -> camera, metres
+    vec4 projection;          // focal, offset x, offset y, unused
+    vec4 shadow[3];           // rows of camera -> light clip (x, y, depth in 0..1)
+    vec4 shadow_tile;         // column, row of the tile in the shadow atlas; tiles per side; strength
+    vec4 light_direction[2];  // toward the light, camera frame; w unused
     vec4 light_colour[2];
-    vec4 ambient[4];       // linear SH: constant, x, y, z
+    vec4 ambient[4];          // linear SH: constant, x, y, z
 };
 layout(std140) uniform ShotBlock { Shot shot; };
+"""
 
+_SKIN = """
 in vec3 position;
 in uvec4 joint;
 in vec4 weight;
@@ -35,6 +40,7 @@ vec3 skinned() {
 
 SHADOW_VERTEX = (
     "#version 330\n"
+    + _SHOT
     + _SKIN
     + """
 void main() {
@@ -48,6 +54,7 @@ SHADOW_FRAGMENT = "#version 330\nvoid main() {}\n"
 
 PERSON_VERTEX = (
     "#version 330\n"
+    + _SHOT
     + _SKIN
     + """
 in vec3 normal;
@@ -86,18 +93,8 @@ void main() {
 PERSON_FRAGMENT = (
     "#version 330\n#define MATERIALS "
     + str(MATERIAL_COUNT)
+    + _SHOT
     + """
-struct Shot {
-    vec4 bones[72];
-    vec4 projection;
-    vec4 shadow[3];
-    vec4 shadow_tile;
-    vec4 light_direction[2];
-    vec4 light_colour[2];
-    vec4 ambient[4];
-};
-layout(std140) uniform ShotBlock { Shot shot; };
-
 struct Material {
     vec4 colour;     // rgb linear; layer of the texture array, -1 for none
     vec4 second;     // rgb of the pattern; pattern: 0 plain, 1 stripes, 2 plaid, 3 spots, 4 noise
@@ -130,8 +127,10 @@ float hash(vec3 p) {
 float noise(vec3 p) {
     vec3 i = floor(p), f = fract(p);
     f = f * f * (3.0 - 2.0 * f);
-    return mix(mix(mix(hash(i), hash(i + vec3(1, 0, 0)), f.x), mix(hash(i + vec3(0, 1, 0)), hash(i + vec3(1, 1, 0)), f.x), f.y),
-               mix(mix(hash(i + vec3(0, 0, 1)), hash(i + vec3(1, 0, 1)), f.x), mix(hash(i + vec3(0, 1, 1)), hash(i + vec3(1, 1, 1)), f.x), f.y), f.z);
+    return mix(mix(mix(hash(i), hash(i + vec3(1, 0, 0)), f.x),
+                   mix(hash(i + vec3(0, 1, 0)), hash(i + vec3(1, 1, 0)), f.x), f.y),
+               mix(mix(hash(i + vec3(0, 0, 1)), hash(i + vec3(1, 0, 1)), f.x),
+                   mix(hash(i + vec3(0, 1, 1)), hash(i + vec3(1, 1, 1)), f.x), f.y), f.z);
 }
 
 float pattern_value(vec4 p, float which, vec3 x, float grain) {
@@ -143,13 +142,15 @@ float pattern_value(vec4 p, float which, vec3 x, float grain) {
     return smoothstep(0.5 - p.z, 0.5 + p.z, grain);
 }
 
-// What is painted on the skin at x: 0 nothing, 1 bottom, 2 top, 3 socks and gloves. Each edge is a plane in the rest pose.
+// What is painted on the skin at x: 0 nothing, 1 bottom, 2 top, 3 socks and gloves.
+// Each edge is a plane in the rest pose.
 int painted(vec3 x) {
     int part = 0;
     float ax = abs(x.x);
     if (paint[3].w > 0.5 && x.y < paint[1].x && x.y > paint[1].y && ax < 0.40) part = 1;
     float collar = paint[0].y - 0.06 * smoothstep(0.10, 0.0, ax) * paint[1].w;
-    if (paint[2].w > 0.5 && (ax < paint[0].z || x.y < 0.33) && x.y > paint[0].x && (x.y < collar || (ax > paint[0].w && x.y < 0.56))) part = 2;
+    if (paint[2].w > 0.5 && (ax < paint[0].z || x.y < 0.33) && x.y > paint[0].x
+        && (x.y < collar || (ax > paint[0].w && x.y < 0.56))) part = 2;
     if (paint[4].w > 0.5 && (x.y < paint[4].y || ax > paint[4].z)) part = 3;
     return part;
 }
@@ -179,7 +180,8 @@ void main() {
     if (skin) {
         vec3 lips = (v_canonical - paint[5].xyz) / vec3(0.024, 0.0085, 0.03);
         albedo *= mix(vec3(1.0), paint[6].rgb, 0.8 * smoothstep(1.15, 0.8, dot(lips, lips)));
-        albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y) * (0.94 + 0.12 * grain);
+        albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y)
+                  * (0.94 + 0.12 * grain);
         if (part > 0) {
             albedo = part == 2 ? paint[2].rgb : paint[3].rgb * (part == 1 ? 1.0 : 0.7);
             specular *= 0.3;
@@ -201,7 +203,8 @@ void main() {
         vec2 s = (clamp(v_shadow.xy * 0.5 + 0.5, 0.0, 1.0) + shot.shadow_tile.xy) / shot.shadow_tile.z;
         lit = mix(1.0, texture(shadow_map, vec3(s, v_shadow.z - 0.004)), shot.shadow_tile.w);
     }
-    vec3 light = max(shot.ambient[0].rgb + shot.ambient[1].rgb * n.x + shot.ambient[2].rgb * n.y + shot.ambient[3].rgb * n.z, 0.0);
+    vec3 light = max(shot.ambient[0].rgb + shot.ambient[1].rgb * n.x
+                     + shot.ambient[2].rgb * n.y + shot.ambient[3].rgb * n.z, 0.0);
     vec3 glare = vec3(0.0);
     for (int i = 0; i < 2; ++i) {
         vec3 l = shot.light_direction[i].xyz;
