@@ -1,14 +1,17 @@
-"""Errors that a user can cause, each told in one sentence that says what is wrong and what to do."""
+"""Errors that a user can cause, each shown as one sentence that says what is wrong and what to do."""
+
+from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
     """Something outside the program is wrong: a file, a device, an option. Shown without a traceback.
 
-    exit_code is the process's exit status: 2 for bad input or options, 1 for a run that could not go on.
+    exit_code : the process's exit status: 2 for bad input or options, 1 for a run that could not go on.
     """
 
     def __init__(self, message: str, *, exit_code: int = 2):
@@ -17,20 +20,20 @@ class UserError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line of which a mistake is one sentence. Options are not guessed from their first letters."""
+    """An argument parser whose errors are `UserError`s. Abbreviated options are not accepted."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any):
         super().__init__(allow_abbrev=False, **options)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")
 
 
 def run_cli(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
-    """Run a command line's `main(argv)`; returns the process's exit status.
+    """Run a command line's `main(argv)`. Returns the process's exit status.
 
-    UserError becomes its sentence on stderr and its exit code, Ctrl-C one word and 130. Anything else is a mistake in
-    the program and passes through with its traceback.
+    UserError becomes its sentence on stderr and its exit code, Ctrl-C one word and 130. Any other exception is a
+    mistake in the program and passes through with its traceback.
     """
     try:
         return int(main(argv) or 0)

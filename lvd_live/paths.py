@@ -1,7 +1,10 @@
-"""Where the models lie, and where recordings go: in a checkout beside the package, in an installed program inside it.
+"""Where the models lie and where recordings go.
 
-An installed program never writes into its own folder: its recordings go to the user's documents.
+In a checkout both are beside the package. An installed program has the models inside the package and never writes into
+its own folder: its recordings go to the user's documents.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 

@@ -1,27 +1,36 @@
 """Drawing a mesh over a picture on the CPU: silhouette, half-transparent shaded overlay, contact sheet.
 
-Vertices are (N,3) in metres in the OpenCV camera frame (x right, y down, z forward); a vertex (X, Y, Z) lies at pixel
+Vertices are (N, 3) in metres in the OpenCV camera frame (x right, y down, z forward); a vertex (X, Y, Z) lies at pixel
 u = fx X/Z + cx, v = fy Y/Z + cy with pixel centres on whole numbers. Triangles that reach nearer than `NEAR` metres or
-behind the camera are left out. Only the mesh's box is rasterised, in strips, so that memory stays small for any picture.
+behind the camera are left out. Only the mesh's bounding box is rasterised, in strips, so that memory stays small for
+any picture.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy import sparse
 
-NEAR = 0.05
+NEAR = 0.05  # metres
 SKIN = (96, 156, 232)  # RGB of the mesh where no colours are given
 _FAR = 1000.0
 _STRIP_PIXELS = 1 << 20
-_WORK = 48  # how often a strip's pixels may be covered by triangles' boxes before the largest triangles are left out
+_OVERDRAW = 48  # how often triangles' boxes may cover a strip's pixels before the largest triangles are left out
 _REACH = 1e6  # a projected coordinate beyond this, in pixels, means a triangle that is no part of a person
 
 
 @dataclass(frozen=True)
 class _Strip:
-    """One strip of the picture with the mesh drawn into it: its rectangle, (h,w) bool cover, (h,w,3) float32 RGB 0–1."""
+    """One strip of the picture with the mesh drawn into it.
+
+    rows, columns : the strip's rectangle in the picture.
+    cover : (h, w) bool; the pixels that the mesh covers.
+    colour : (h, w, 3) float32 RGB, 0..1.
+    """
 
     rows: slice
     columns: slice
@@ -30,7 +39,10 @@ class _Strip:
 
 
 def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(N,3) metres, camera frame → (N,2) float64 picture pixels; vertices nearer than NEAR and not finite ones give NaN."""
+    """Pixels (N, 2) float64 of vertices (N, 3); NaN for those nearer than NEAR and those that are not finite.
+
+    intrinsics : (3, 3).
+    """
     points = np.asarray(vertices, np.float64)
     focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
     near = ~((points[:, 2] > NEAR) & np.isfinite(points).all(axis=1))
@@ -40,21 +52,26 @@ def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals (N,3) float32 at the vertices, weighted by area, outward where `faces` (M,3) int are ordered so."""
+    """Unit normals (N, 3) float32 at the vertices: the mean of their faces', weighted by area.
+
+    They point to the side from which `faces` (M, 3) int run counter-clockwise.
+    """
     vertices = np.asarray(vertices, np.float32)
     corner = vertices[faces[:, 0]]
     normals = np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
-    count = len(faces)
-    incidence = sparse.csr_matrix(
-        (np.ones(3 * count, np.float32), np.asarray(faces, np.int32).ravel(), np.arange(0, 3 * count + 1, 3)),
-        shape=(count, len(vertices)),
-    )
+    corners, count = np.asarray(faces, np.int32).ravel(), len(faces)
+    row_starts = np.arange(0, 3 * count + 1, 3)
+    ones = np.ones(3 * count, np.float32)
+    incidence = sparse.csr_matrix((ones, corners, row_starts), shape=(count, len(vertices)))
     total = incidence.T @ normals
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
 
 
 def silhouette(vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centre the mesh covers: (H,W) bool for `size` = (width, height), `faces` (M,3) int, `intrinsics` (3,3)."""
+    """The pixels whose centre the mesh covers, (H, W) bool.
+
+    faces : (M, 3) int. intrinsics : (3, 3). size : (width, height) of the picture.
+    """
     mask = np.zeros((size[1], size[0]), bool)
     colours = np.ones((len(vertices), 3), np.float32)
     for strip in _strips(vertices, faces, intrinsics, size, colours):
@@ -70,9 +87,13 @@ def overlay(
     opacity: float = 0.6,
     vertex_colors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A copy of `picture` (H,W,3) uint8 RGB with the mesh drawn over it, lit from behind the camera, `opacity` 0–1.
+    """A copy of `picture` with the mesh drawn over it, lit from the camera. A mesh off the picture changes nothing.
 
-    `vertex_colors` (N,3) uint8 RGB, one colour throughout when None. A mesh that is off the picture changes nothing.
+    picture : (H, W, 3) uint8 RGB.
+    opacity : 0..1.
+    vertex_colors : (N, 3) uint8 RGB; `SKIN` throughout where None.
+
+    Raises ValueError for a picture of another shape or dtype.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"picture must be (H,W,3) uint8, not {picture.shape} {picture.dtype}")
@@ -86,9 +107,11 @@ def overlay(
 
 
 def contact_sheet(pictures: list[np.ndarray], columns: int = 4, cell: tuple[int, int] = (320, 320)) -> np.ndarray:
-    """`pictures` (each (h,w,3) uint8 RGB, any size) row by row on one dark picture, each fitted into `cell` (width, height).
+    """`pictures`, each (h, w, 3) uint8 RGB of any size, row by row on one dark picture.
 
-    Raises ValueError without a picture: whoever has none writes no sheet.
+    cell : (width, height) that each picture is fitted into.
+
+    Raises ValueError where there is no picture or no column.
     """
     if not pictures or columns < 1:
         raise ValueError("a contact sheet needs pictures and at least one column")
@@ -104,13 +127,11 @@ def contact_sheet(pictures: list[np.ndarray], columns: int = 4, cell: tuple[int,
 
 
 def fit_into(picture: np.ndarray, size: tuple[int, int], fill: int = 0) -> np.ndarray:
-    """`picture` (h,w,3) uint8 scaled to lie whole and centred in `size` = (width, height), the rest filled with `fill`."""
+    """`picture` (h, w, 3) uint8, scaled to lie whole and centred in `size` (width, height); `fill` around it."""
     width, height = size
     scale = min(width / picture.shape[1], height / picture.shape[0])
-    w, h = (
-        min(max(round(side * scale), 1), limit)
-        for side, limit in ((picture.shape[1], width), (picture.shape[0], height))
-    )
+    w = min(max(round(picture.shape[1] * scale), 1), width)
+    h = min(max(round(picture.shape[0] * scale), 1), height)
     small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     result = np.full((height, width, 3), fill, np.uint8)
     top, left = (height - h) // 2, (width - w) // 2
@@ -119,7 +140,7 @@ def fit_into(picture: np.ndarray, size: tuple[int, int], fill: int = 0) -> np.nd
 
 
 def _shade(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray | None) -> np.ndarray:
-    """(N,3) float32 RGB 0–1: colour times light, from a lamp a little above and left of the camera."""
+    """(N, 3) float32 RGB 0..1: Lambertian, both sides lit, by a lamp a little above and left of the camera."""
     vertices = np.asarray(vertices, np.float32)
     vertices = np.where(np.abs(vertices) < _FAR, vertices, 0.0)
     normals = vertex_normals(vertices, faces)
@@ -130,59 +151,79 @@ def _shade(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray | 
     return np.broadcast_to(base, vertices.shape) * light[:, None]
 
 
-def _strips(vertices, faces, intrinsics, size, colours):
-    """Rasterise the mesh's box strip by strip; yields each `_Strip` that holds part of it."""
+def _strips(
+    vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], colours: np.ndarray
+) -> Iterator[_Strip]:
+    """Rasterise the mesh's bounding box strip by strip; yields each strip that holds part of the mesh."""
     faces = np.asarray(faces, np.int32)
-    width, height = size
     pixels = project(vertices, intrinsics)
     usable = (np.abs(pixels) < _REACH).all(axis=1)  # false for NaN too
     pixels[~usable] = 0.0
     depths = np.where(usable, vertices[:, 2], 1.0)
-    if not usable.any() or not len(faces):
+    if not usable.any():
         return
     if not usable.all():
         faces = faces[usable[faces].all(axis=1)]
-    a, b, c = (pixels[faces[:, corner]] for corner in range(3))
-    low = np.ceil(np.minimum(np.minimum(a, b), c))  # whole pixels inside each triangle's box
-    high = np.floor(np.maximum(np.maximum(a, b), c))
-    low, high = np.maximum(low, 0), np.minimum(high, (width - 1, height - 1))
-    seen = (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1])
-    if not seen.any():
+    low, high = _pixel_boxes(pixels, faces, size)
+    inside = (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1])
+    if not inside.any():
         return
-    faces, low, high = faces[seen], low[seen], high[seen]
+    faces, low, high = faces[inside], low[inside], high[inside]
     (left, top), (right, bottom) = low.min(axis=0).astype(int), high.max(axis=0).astype(int) + 1
     rows = max(_STRIP_PIXELS // (right - left), 1)
     widths = high[:, 0] - low[:, 0] + 1
     for first in range(top, bottom, rows):
         last = min(first + rows, bottom)
-        inside = (high[:, 1] >= first) & (low[:, 1] < last)
-        if not inside.any():
+        touching = (high[:, 1] >= first) & (low[:, 1] < last)
+        if not touching.any():
             continue
-        heights = np.minimum(high[inside, 1], last - 1) - np.maximum(low[inside, 1], first) + 1
-        chosen = faces[inside][_affordable(widths[inside] * heights, (right - left) * (last - first))]
-        cover, colour = rasterise(pixels, depths, chosen, colours, (left, first, right, last))
+        heights = np.minimum(high[touching, 1], last - 1) - np.maximum(low[touching, 1], first) + 1
+        drawn = _affordable(widths[touching] * heights, (right - left) * (last - first))
+        box = (left, first, right, last)
+        cover, colour = rasterise(pixels, depths, faces[touching][drawn], colours, box)
         yield _Strip(slice(first, last), slice(left, right), cover, colour)
 
 
+def _pixel_boxes(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and highest whole pixels (M, 2) of the picture inside each triangle's bounding box."""
+    a, b, c = (pixels[faces[:, corner]] for corner in range(3))
+    low = np.ceil(np.minimum(np.minimum(a, b), c))
+    high = np.floor(np.maximum(np.maximum(a, b), c))
+    return np.maximum(low, 0), np.minimum(high, (size[0] - 1, size[1] - 1))
+
+
 def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
-    """Indices, in order, of the triangles that can be drawn in bounded time: all of them for any mesh of a body."""
-    budget = _WORK * max(pixels, 4096)
+    """Indices, in order, of the triangles that can be drawn in bounded time: all of them for any mesh of a body.
+
+    areas : (M,) pixels in each triangle's bounding box. pixels : in the strip.
+    """
+    budget = _OVERDRAW * max(pixels, 4096)
     if areas.sum() <= budget:
         return np.arange(len(areas))
     order = np.argsort(areas, kind="stable")
     return np.sort(order[np.cumsum(areas[order]) <= budget])
 
 
-def rasterise(pixels, depths, faces, colours, box, *, closed=False):
-    """Draw triangles `faces` (M,3) between `pixels` (N,2) at `depths` (N,) > 0, with `colours` (N,3) float32, into `box` (left, top, right, bottom): (h,w) bool cover and (h,w,3) float32 colour.
+def rasterise(
+    pixels: np.ndarray,
+    depths: np.ndarray,
+    faces: np.ndarray,
+    colours: np.ndarray,
+    box: tuple[int, int, int, int],
+    *,
+    closed: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw triangles into a rectangle of the picture: (h, w) bool cover and (h, w, 3) float32 colour.
 
-    closed: the surface is, so faces that are turned away are hidden by others and need not be drawn.
+    pixels : (N, 2) where the vertices are projected to. depths : (N,), above 0. colours : (N, 3) float32.
+    faces : (M, 3) int32.
+    box : left, top, right, bottom; pixels.
+    closed : the surface is closed, so faces turned away are hidden by others and need not be drawn.
     """
     left, top, right, bottom = box
     width, height = right - left, bottom - top
-    focal = (
-        height / 2.0
-    )  # of the rasteriser's own camera: 90° upright, its axis through the box's middle, y up, z backward
+    # OpenCV's camera: a vertical field of view of 90 degrees, the axis through the box's centre, y up, z backward
+    focal = height / 2.0
     points = np.empty((len(pixels), 3), np.float32)
     points[:, 0] = (pixels[:, 0] - left - (width - 1) / 2.0) / focal * depths
     points[:, 1] = -(pixels[:, 1] - top - (height - 1) / 2.0) / focal * depths
@@ -190,9 +231,10 @@ def rasterise(pixels, depths, faces, colours, box, *, closed=False):
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
     settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if closed else cv2.RASTERIZE_CULLING_NONE)
-    colour = np.zeros((height, width, 3), np.float32)
-    far = np.full((height, width), _FAR, np.float32)
-    colour, far = cv2.triangleRasterize(
-        points, faces, colours, colour, far, np.eye(4, dtype=np.float32), np.pi / 2, NEAR / 2, _FAR, settings
+    black = np.zeros((height, width, 3), np.float32)
+    empty = np.full((height, width), _FAR, np.float32)
+    T_camera_from_world = np.eye(4, dtype=np.float32)
+    colour, depth = cv2.triangleRasterize(
+        points, faces, colours, black, empty, T_camera_from_world, np.pi / 2, NEAR / 2, _FAR, settings
     )
-    return far < 0.99 * _FAR, colour
+    return np.less(depth, 0.99 * _FAR), np.asarray(colour)

@@ -1,4 +1,4 @@
-"""Threads inside libraries, where the program's own keep the cores busy."""
+"""How many threads the libraries may use, where the program's own threads keep the cores busy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ MOST = 4  # a guess: more than two cores were never at hand
 
 
 def network_threads() -> int:
-    """How many threads the fit may take while another finds the person: half of the processor's, so that decoding and drawing have theirs, too. One where there are two cores."""
+    """How many threads the network may take while the person finder works on the next frame.
+
+    Half of the processor's, so that decoding and drawing have theirs too; one where there are two cores.
+    """
     return min(MOST, max(1, (os.cpu_count() or 1) // 2))
 
 
 def limit_threads(count: int = 1) -> None:
-    """Let PyTorch work with so many threads, and OpenCV with one: on pictures of a crop's size its second would wait for a core that another thread has."""
+    """Let PyTorch use `count` threads, and OpenCV one.
+
+    On pictures of a crop's size a second OpenCV thread would wait for a core that another thread has.
+    """
     import cv2
     import torch  # here, because it takes a second to import
 

@@ -1,0 +1,1 @@
+"""The body mesh: model files, skinning, parameters from vertices, other topologies, measurements."""

@@ -1,0 +1,1 @@
+"""Files of arrays: written whole or not at all, streamed to disk, and read safely from anyone."""
