@@ -9,11 +9,11 @@ import numpy as np
 
 from lvd_live.synth.pose_variation import bent, mirrored, sitting, standing, with_posed_arms, without_heading
 
-# Shares of the poses, summed up: those below the first sit, those between the first and the second have posed arms, ...
+# Cumulative shares of the drawn poses: seated, then with posed arms, then bent.
 SEATED = 0.12
 SEATED_OR_ARMS = 0.40
 SEATED_ARMS_OR_BENT = 0.46
-STANDING = 0.12  # share of the poses that stand, of those trained on
+STANDING = 0.12  # share of the drawn poses that stand on straight legs, of those to train on
 JITTER = 0.10  # radians
 LOOSE = np.array(
     [0.3, 1, 1, 0.7, 1, 1, 0.7, 1, 1, 0.5, 0.6, 0.6, 1, 0.5, 0.5, 1, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1, 1], np.float32

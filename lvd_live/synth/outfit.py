@@ -41,6 +41,7 @@ class Worn:
     looseness : see `garment.dress`.
     sleeve : distance from the mid-plane where sleeves end. hem : height where legs end. top : height above which there
         is none of it (socks under trousers).
+    specular : strength of its highlights.
     wrinkles : 0 (smooth) .. 1.2, how much the cloth's normals waver.
     """
 
