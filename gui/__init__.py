@@ -1,1 +1,3 @@
-"""The window. Shows and asks; the work is done in lvd_live, which knows no Qt."""
+"""The window. It shows and asks; the work is done in the rest of lvd_live, which imports no Qt."""
+
+from __future__ import annotations

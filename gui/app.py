@@ -1,4 +1,4 @@
-"""Starting the window."""
+"""The start of the window."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
     from lvd_live.gui.inputs import Input
     from lvd_live.person.types import PersonFinder
     from lvd_live.pipeline.observer import Observer
     from lvd_live.tracking.options import TrackerOptions
     from lvd_live.tracking.tracker import Tracker
 
-SWITCH_S = 0.001  # between threads: with Python's own 5 ms, finder and tracker wait for each other
+SWITCH_S = 0.001  # Python's switch interval: with its own 5 ms, finder and tracker wait for each other
 DARK = {
     "Window": "#1f2329",
     "WindowText": "#d8dee9",
@@ -40,7 +42,7 @@ DARK = {
 STYLE = """
 QToolBar { border: 0; spacing: 4px; padding: 4px; }
 QToolButton { padding: 4px 9px; border-radius: 4px; }
-QToolButton:hover, QToolButton:checked { background: #3b4252; }
+QToolButton:hover, QToolButton:focus, QToolButton:checked { background: #3b4252; }
 QToolButton:checked { color: #bf616a; }
 QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
 QScrollArea { border: 0; }
@@ -56,7 +58,7 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def application():
+def application() -> QApplication:
     """The QApplication, dark."""
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV sets them for its own Qt
         os.environ.pop(name, None)
@@ -64,7 +66,9 @@ def application():
     from PySide6.QtGui import QColor, QPalette
     from PySide6.QtWidgets import QApplication
 
-    app = QApplication.instance() or QApplication([])
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        app = QApplication([])
     app.setStyle("Fusion")
     palette = QPalette()
     for role, colour in DARK.items():
@@ -88,14 +92,15 @@ def run(
     record: str | None = None,
     benchmark: float | None = None,
 ) -> int:
-    """Show the window, tracking from `chosen` (a `inputs.Input`, or None), until it is closed; Ctrl-C closes it, too.
+    """Show the window until it is closed, by Ctrl-C, too; returns the exit status.
 
-    options: of the tracker. given: those of them that were asked for, over what the window remembers. record: the name of a session to record from the start. benchmark: close the window after so many seconds of fits, and print what they were like.
+    chosen : what to track from the start, or None.
+    options, on_fit : see `MainWindow`.
+    given : the options that were asked for by name, over what the window remembers.
+    record : the name of a session to record from the start.
+    benchmark : close the window after so many seconds of fits, and print what they were like.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number, lambda *_: os._exit(130)
-        )  # nothing is begun yet; an exception in the middle of Qt's imports would leave them half done
+    _on_signals(lambda: os._exit(130))  # nothing is begun; an exception would leave Qt's imports half done
     sys.setswitchinterval(SWITCH_S)
     app = application()
     from PySide6.QtCore import QTimer
@@ -103,10 +108,9 @@ def run(
     from lvd_live.gui.window import MainWindow
 
     window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
-    window.controls.choose(given)
+    window.page.controls.choose(given)
     window.record_soon = record
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
+    _on_signals(lambda: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
     window.show()
     if chosen is not None:
         window.open(chosen)
@@ -116,3 +120,9 @@ def run(
 
     bench = Benchmark(window, benchmark)
     return app.exec() or bench.report()
+
+
+def _on_signals(act: Callable[[], object]) -> None:
+    """Do this where the program is asked to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: act())

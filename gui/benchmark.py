@@ -1,96 +1,112 @@
-"""`main.py --camera URL --benchmark SECONDS`: what the window shows a second, how late, at what cost; and what is left when it is closed."""
+"""`main.py --camera URL --benchmark SECONDS`: how many fits the window shows a second, how late, and at what cost."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QTimer
 
+if TYPE_CHECKING:
+    from lvd_live.gui.window import MainWindow
+    from lvd_live.pipeline.live import Pipeline
+
 PATIENCE_S = 5.0  # for threads to end
 FIRST_MESH_S = 60.0  # until then there must be one
+LOOK_MS = 50
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The counts at the first mesh; at : when, time.monotonic(). cpu : seconds by thread."""
+
+    at: float
+    displayed: int
+    dropped: int
+    cpu: Mapping[str, float]
+    memory_mb: float | None
 
 
 class Benchmark:
     """Waits for the first mesh, counts for `seconds`, and closes the window; `report` prints, once it is closed."""
 
-    def __init__(self, window, seconds: float):
+    def __init__(self, window: MainWindow, seconds: float):
         self.window, self.seconds = window, seconds
-        self.opened, self.first_picture_s, self.began = time.monotonic(), None, None
-        self.lines: list[str] = []
-        self.before = set(threading.enumerate())
-        self.clock = QTimer(window, interval=50, timeout=self.look)
-        self.clock.start()
+        self._opened = time.monotonic()
+        self._first_picture_s: float | None = None  # since the process began
+        self._start: _Start | None = None
+        self._lines: list[str] = []
+        self._threads = set(threading.enumerate())
+        self._clock = QTimer(window)
+        self._clock.setInterval(LOOK_MS)
+        self._clock.timeout.connect(self._look)
+        self._clock.start()
 
-    def look(self) -> None:
-        window = self.window
-        if self.first_picture_s is None and window.picture.picture is not None:
-            self.first_picture_s = process_seconds()
-        if self.began is None:
-            if window.view is not None and window.view.vertices is not None:
-                window.picture.latencies_ms = deque(maxlen=1_000_000)
-                self.began = time.monotonic()
-                self._start = (window.displayed, window.pipeline.dropped, cpu_seconds(), resident_mb())
-            elif time.monotonic() - self.opened > FIRST_MESH_S:
-                self.lines.append(
-                    f"There was no mesh within {FIRST_MESH_S:.0f} s. {window.pipeline.problem if window.pipeline else 'Nothing was opened: name a --camera.'}"
-                )
-                self.clock.stop()
-                window.close()
-            return
-        passed = time.monotonic() - self.began
-        if passed < self.seconds and window.pipeline.state not in ("ended", "failed"):
-            return
-        self.clock.stop()
-        self._sum_up(passed)
-        window.close()
+    def _look(self) -> None:
+        page, pipeline = self.window.page, self.window.tracking.pipeline
+        if self._first_picture_s is None and page.picture.picture is not None:
+            self._first_picture_s = process_seconds()
+        if self._start is None:
+            if pipeline is not None and page.view is not None and page.view.mesh is not None:
+                page.picture.latencies_ms = deque(maxlen=1_000_000)
+                now, memory_mb = time.monotonic(), resident_mb()
+                self._start = _Start(now, page.displayed, pipeline.dropped, cpu_seconds(), memory_mb)
+            elif time.monotonic() - self._opened > FIRST_MESH_S:
+                why = pipeline.problem if pipeline else "Nothing was opened: name a --camera."
+                self._end([f"There was no mesh within {FIRST_MESH_S:.0f} s. {why}"])
+        elif pipeline is not None:
+            passed = time.monotonic() - self._start.at
+            if passed >= self.seconds or pipeline.state in ("ended", "failed"):
+                self._end(self._figures(self._start, passed, pipeline))
 
-    def _sum_up(self, passed: float) -> None:
-        window, (displayed, dropped, cpu, memory) = self.window, self._start
-        latencies = np.array(window.picture.latencies_ms or [np.nan])
-        spent = {name: 100 * (now - cpu.get(name, 0.0)) / passed for name, now in cpu_seconds().items()}
-        say = self.lines.append
-        say(
-            f"displayed fits a second  {(window.displayed - displayed) / passed:.1f}{'' if window.in_order else ', OUT OF ORDER'}"
-        )
-        say(
-            f"latency to the screen    median {np.median(latencies):.0f} ms, 95 % {np.percentile(latencies, 95):.0f} ms"
-        )
-        say(f"frames dropped           {window.pipeline.dropped - dropped}")
-        say(
-            "time by stage, ms        "
-            + ", ".join(f"{name} {ms:.1f}" for name, ms in window.pipeline.statistics.stages.items())
-        )
-        say(
-            "CPU by thread, % of one  "
-            + ", ".join(
-                f"{name} {share:.0f}"
-                for name, share in sorted(spent.items(), key=lambda item: -item[1])
-                if share >= 0.5
-            )
-        )
-        if self.first_picture_s is not None:
-            say(f"first picture            {self.first_picture_s:.1f} s after the program's start")
-        if memory is not None:
-            say(
-                f"memory                   {resident_mb():.0f} MB, {resident_mb() - memory:+.0f} MB since the first mesh"
-            )
+    def _end(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._clock.stop()
+        self.window.close()
+
+    def _figures(self, start: _Start, passed: float, pipeline: Pipeline) -> list[str]:
+        """passed : seconds since the start."""
+        page = self.window.page
+        latencies = np.array(page.picture.latencies_ms or [np.nan])
+        spent = {name: 100 * (now - start.cpu.get(name, 0.0)) / passed for name, now in cpu_seconds().items()}
+        busiest = sorted(spent.items(), key=lambda item: -item[1])
+        stages = ", ".join(f"{name} {ms:.1f}" for name, ms in pipeline.statistics.stages.items())
+        order = "" if page.in_order else ", OUT OF ORDER"
+        median, late = np.median(latencies), np.percentile(latencies, 95)
+        lines = [
+            f"displayed fits a second  {(page.displayed - start.displayed) / passed:.1f}{order}",
+            f"latency to the screen    median {median:.0f} ms, 95 % {late:.0f} ms",
+            f"frames dropped           {pipeline.dropped - start.dropped}",
+            f"time by stage, ms        {stages}",
+            "CPU by thread, % of one  " + ", ".join(f"{name} {share:.0f}" for name, share in busiest if share >= 0.5),
+        ]
+        if self._first_picture_s is not None:
+            lines.append(f"first picture            {self._first_picture_s:.1f} s after the program's start")
+        if start.memory_mb is not None and (memory_mb := resident_mb()) is not None:
+            grown = memory_mb - start.memory_mb
+            lines.append(f"memory                   {memory_mb:.0f} MB, {grown:+.0f} MB since the first mesh")
+        return lines
 
     def report(self) -> int:
         """Print; the exit status: 1 where there was nothing to measure."""
         end = time.monotonic() + PATIENCE_S
-        while (left := set(threading.enumerate()) - self.before) and time.monotonic() < end:
+        while (left := set(threading.enumerate()) - self._threads) and time.monotonic() < end:
             time.sleep(0.05)
-        print("\n".join([*self.lines, f"threads left             {', '.join(t.name for t in left) or 'none'}"]))
-        return 0 if self.began is not None else 1
+        names = ", ".join(thread.name for thread in left) or "none"
+        sys.stdout.write("\n".join([*self._lines, f"threads left             {names}"]) + "\n")
+        return 0 if self._start is not None else 1
 
 
 def process_seconds() -> float | None:
-    """Since the process began, where the system tells (Linux)."""
+    """Since the process began, where the system says so (Linux)."""
     try:
         began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         return float(Path("/proc/uptime").read_text().split()[0]) - began / 100
@@ -99,7 +115,7 @@ def process_seconds() -> float | None:
 
 
 def resident_mb() -> float | None:
-    """Memory of the process, where the system tells (Linux)."""
+    """Memory of the process, where the system says so (Linux)."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):
@@ -107,12 +123,12 @@ def resident_mb() -> float | None:
 
 
 def cpu_seconds() -> dict[str, float]:
-    """CPU time of Python's threads by name, and of all others together, where the system tells."""
+    """CPU time of Python's threads by name, and of all others together, where the system says so."""
     spent: dict[str, float] = {}
     if hasattr(time, "pthread_getcpuclockid"):
         for thread in threading.enumerate():
-            spent[thread.name] = spent.get(thread.name, 0.0) + time.clock_gettime(
-                time.pthread_getcpuclockid(thread.ident)
-            )
+            if thread.ident is not None:
+                clock = time.pthread_getcpuclockid(thread.ident)
+                spent[thread.name] = spent.get(thread.name, 0.0) + time.clock_gettime(clock)
         spent["others"] = time.process_time() - sum(spent.values())
     return spent

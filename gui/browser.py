@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from PySide6.QtCore import QSize, Signal
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -25,61 +25,72 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.errors import UserError
-from lvd_live.export import FORMATS, export
-from lvd_live.gui.job import time_text
+from lvd_live.export import FORMATS
+from lvd_live.gui.commands import add_shortcuts, show_keys
+from lvd_live.gui.exporting import Exporter
 from lvd_live.gui.review import review
+from lvd_live.gui.status import time_text
 from lvd_live.session import library
 
 COLUMNS = ("", "name", "recorded", "length", "frames", "dropped", "state")
 THUMBNAIL = QSize(112, 84)
+KEYS = (("Enter", "open the recording"), ("Esc", "close"), ("F1", "this sheet"))
+
+R = TypeVar("R")
 
 
 class Browser(QDialog):
-    """The sessions in `root`, the newest first. show_take(parent, path): opens a session or a sequence."""
+    """The sessions in `root`, the newest first.
 
-    exporting = Signal(str, bool)  # how it goes, whether it is over
+    show_take : called with the parent and a path, opens a session or a sequence.
+    """
 
-    def __init__(self, root: Path, parent: QWidget | None = None, show_take: Callable = review):
+    def __init__(
+        self,
+        root: Path,
+        parent: QWidget | None = None,
+        show_take: Callable[[QWidget | None, Path], object] = review,
+    ):
         super().__init__(parent)
         self.setWindowTitle("Recordings")
         self.resize(900, 560)
         self.root, self._show_take = Path(root), show_take
         self.sessions: list[library.SessionInfo] = []
-        self.table = QTableWidget(0, len(COLUMNS), showGrid=False, iconSize=THUMBNAIL)
-        self.table.setHorizontalHeaderLabels(COLUMNS)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(THUMBNAIL.height() + 6)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.hint = QLabel(wordWrap=True)
+        self._exporter, self._exporting = Exporter(self), False
+        self._exporter.progressed.connect(self._show_progress)
+        self._exporter.ended.connect(self._end_export)
+        self.table, self.hint = _make_table(), QLabel()
+        self.hint.setWordWrap(True)
+        self.buttons = {
+            "open": self._button("Open", self.open_chosen),
+            "rename": self._button("Rename …", self.rename_chosen),
+            "trash": self._button("Move to trash", self.trash_chosen),
+            "export": self._button("Export …", self.export_chosen),
+            "file": self._button("Open a result …", self.open_file),
+        }
+        self.buttons["open"].setDefault(True)  # pressed by Enter in the list
         row = QHBoxLayout()
-        self.buttons: dict[str, QPushButton] = {}
-        for name, text, act in (
-            ("open", "Open", self.open_chosen),
-            ("rename", "Rename …", self.rename_chosen),
-            ("trash", "Move to trash", self.trash_chosen),
-            ("export", "Export …", self.export_chosen),
-            ("file", "Open a result …", self.open_file),
-        ):
-            self.buttons[name] = QPushButton(text, autoDefault=False)
-            self.buttons[name].clicked.connect(lambda checked=False, act=act: act())
-            row.addWidget(self.buttons[name])
+        for button in self.buttons.values():
+            row.addWidget(button)
         row.insertStretch(4)
-        self.exporting.connect(self._tell)
-        self._busy = False
         layout = QVBoxLayout(self)
-        for widget in (self.table, self.hint):
-            layout.addWidget(widget)
+        layout.addWidget(self.table)
+        layout.addWidget(self.hint)
         layout.addLayout(row)
         self.table.itemSelectionChanged.connect(self._offer)
         self.table.cellDoubleClicked.connect(lambda *_: self.open_chosen())
+        add_shortcuts(self, {"F1": lambda: show_keys(self, KEYS)})
         self.refresh()
+
+    @staticmethod
+    def _button(text: str, act: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text)
+        button.clicked.connect(lambda *_: act())
+        return button
 
     @property
     def chosen(self) -> library.SessionInfo | None:
+        """The session selected in the list."""
         rows = self.table.selectionModel().selectedRows()
         return self.sessions[rows[0].row()] if rows else None
 
@@ -92,33 +103,25 @@ class Browser(QDialog):
             if info.thumbnail is not None:
                 thumbnail.setIcon(QIcon(QPixmap(str(info.thumbnail))))
             self.table.setItem(row, 0, thumbnail)
-            state = "" if info.whole else "unfinished"
-            for column, text in enumerate(
-                (
-                    info.name,
-                    f"{info.started:%Y-%m-%d %H:%M}",
-                    time_text(info.seconds),
-                    str(info.frames),
-                    str(info.dropped),
-                    state,
-                ),
-                1,
-            ):
+            for column, text in enumerate(_cells(info), 1):
                 self.table.setItem(row, column, QTableWidgetItem(text))
         if self.sessions:
             self.table.selectRow(0)
         self._offer()
 
     def open_chosen(self) -> None:
+        """Show the session chosen."""
         if self.chosen is not None:
             self._show_take(self.parentWidget(), self.chosen.path)
 
     def open_file(self) -> None:
+        """Ask for a sequence's file, and show it."""
         path, _ = QFileDialog.getOpenFileName(self, "A result", str(self.root), "Mesh sequences (*.npz)")
         if path:
             self._show_take(self.parentWidget(), Path(path))
 
     def rename_chosen(self) -> None:
+        """Ask for another name for the session chosen."""
         if self.chosen is None:
             return
         name, agreed = QInputDialog.getText(self, "Rename", "Another name:", text=self.chosen.name)
@@ -127,17 +130,12 @@ class Browser(QDialog):
             self.refresh()
 
     def trash_chosen(self) -> None:
-        if self.chosen is None:
+        """Put the session chosen into the trash, once that is confirmed."""
+        if (info := self.chosen) is None:
             return
-        if (
-            QMessageBox.question(
-                self,
-                "Move to trash",
-                f"Put the recording {self.chosen.name} ({time_text(self.chosen.seconds)}) into the trash?",
-            )
-            == QMessageBox.StandardButton.Yes
-        ):
-            self._try(library.move_to_trash, self.chosen.path)
+        question = f"Put the recording {info.name} ({time_text(info.seconds)}) into the trash?"
+        if QMessageBox.question(self, "Move to trash", question) == QMessageBox.StandardButton.Yes:
+            self._try(library.move_to_trash, info.path)
             self.refresh()
 
     def export_chosen(self) -> None:
@@ -151,59 +149,67 @@ class Browser(QDialog):
         target, _ = QFileDialog.getSaveFileName(self, title, str(proposed))
         if target:
             path = Path(target) if kind.folder or Path(target).suffix else Path(target + kind.suffix)
-            self._busy = True
+            self._exporting = True
             self._offer()
-            threading.Thread(
-                target=self._export, args=(info.path, path, names[title]), name="export", daemon=True
-            ).start()
+            self._exporter.start(info.path, path, names[title])
 
-    def _export(self, source: Path, target: Path, name: str) -> None:
-        try:
-            done = export(
-                source,
-                target,
-                format=name,
-                progress=lambda frame, total: self.exporting.emit(f"Exporting: frame {frame + 1} of {total}", False),
-            )
-            text = " ".join((f"Exported {done.frames} frames to {done.path}.", *done.notes))
-        except UserError as error:
-            text = str(error)
-        except Exception as error:  # a thread's mistake must be seen, too
-            text = f"The export failed: {type(error).__name__}: {error}"
-        self.exporting.emit(text, True)
+    def _show_progress(self, text: str) -> None:
+        self._offer()
+        self.hint.setText(text)
 
-    def _tell(self, text: str, over: bool) -> None:
-        self._busy = self._busy and not over
+    def _end_export(self, text: str) -> None:
+        self._exporting = False
         self._offer()
         self.hint.setText(text)
 
     def _offer(self) -> None:
+        """Enable what can be done with the session chosen, and say what is known of it."""
+        info = self.chosen
         for name in ("open", "rename", "trash", "export"):
-            self.buttons[name].setEnabled(self.chosen is not None and not (self._busy and name != "open"))
-        unfinished = self.chosen is not None and not self.chosen.whole
-        about = (
-            f"It is being recorded, or was broken off: python -m lvd_live recover {self.chosen.path} repairs it."
-            if unfinished
-            else self._measurements()
-        )
-        self.hint.setText(
-            about
-            if self.sessions
-            else f"There are no recordings in {self.root} yet: press Record while somebody is tracked."
-        )
+            self.buttons[name].setEnabled(info is not None and not (self._exporting and name != "open"))
+        if not self.sessions:
+            about = f"There are no recordings in {self.root} yet: press Record while somebody is tracked."
+        elif info is None:
+            about = ""
+        elif not info.whole:
+            about = f"It is being recorded, or was broken off: python -m lvd_live recover {info.path} repairs it."
+        else:
+            about = _measurements(info)
+        self.hint.setText(about)
 
-    def _measurements(self) -> str:
-        """Of the chosen session's person, a line."""
-        found = {} if self.chosen is None else self.chosen.measurements
-        return ", ".join(
-            f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "")
-            for name, (cm, spread) in found.items()
-        )
-
-    def _try(self, act: Callable, *arguments):
+    def _try(self, act: Callable[..., R], *arguments: object) -> R | None:
         """What `act` returns; None, after a message, where it cannot be done."""
         try:
             return act(*arguments)
         except UserError as error:
             QMessageBox.warning(self, "Recordings", str(error))
             return None
+
+
+def _make_table() -> QTableWidget:
+    table = QTableWidget(0, len(COLUMNS))
+    table.setShowGrid(False)
+    table.setIconSize(THUMBNAIL)
+    table.setHorizontalHeaderLabels(COLUMNS)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(THUMBNAIL.height() + 6)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+    return table
+
+
+def _cells(info: library.SessionInfo) -> tuple[str, ...]:
+    """A session's row, but for the thumbnail."""
+    started, state = f"{info.started:%Y-%m-%d %H:%M}", "" if info.whole else "unfinished"
+    return info.name, started, time_text(info.seconds), str(info.frames), str(info.dropped), state
+
+
+def _measurements(info: library.SessionInfo) -> str:
+    """A line about the session's person."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "")
+        for name, (cm, spread) in info.measurements.items()
+    )

@@ -1,4 +1,4 @@
-"""What can be chosen beside the picture: how the mesh looks, how it is tracked, what else is shown. Remembered between runs."""
+"""What can be chosen beside the picture: how the mesh looks, how it is tracked, what else is shown."""
 
 from __future__ import annotations
 
@@ -20,90 +20,71 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from lvd_live.body.height import HIGHEST, LOWEST
+from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.painter import Look
 from lvd_live.gui.shading import COLOURS
-from lvd_live.lvd.presets import PRESETS
+from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
-from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.options import MOST_ITERATIONS, TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
-PERTURBATIONS = 8  # of Eq. 3, per vertex
-LEAST_HEIGHT = 0.5  # metres; a spin box below it says "not known"
-SEES = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
+CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
+PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
+
+Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
 
 class Controls(QScrollArea):
-    """look_changed, options_changed, preset_changed: something of `look`, `options`, `preset` is different. shown_changed: `space`, `plots` or `follow` is."""
+    """The widgets, by name, and what they say.
+
+    look_changed : `look` is different.
+    options_changed, preset_changed : what `applied_to` sets is different; the latter: another network.
+    shown_changed : `space`, `plots` or `keep_in_view` is different.
+    """
 
     look_changed, options_changed, preset_changed, shown_changed = Signal(), Signal(), Signal(), Signal()
 
-    def __init__(self):
-        super().__init__(widgetResizable=True, horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.colour, self.smoothing, self.iterations, self.conditioning, self.presets = (QComboBox() for _ in range(5))
-        self.colour.addItems(COLOURS)
-        for name, level in LEVELS.items():
-            self.smoothing.addItem(
-                f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)" if level else name, name
-            )
-        for number in (None, *range(1, 9)):
-            self.iterations.addItem("auto" if number is None else str(number), number)
-        for told, text in SEES.items():
-            self.conditioning.addItem(text, told)
-        for preset in PRESETS:
-            if (MODELS / "weights" / f"{preset}.safetensors").exists():
-                self.presets.addItem(preset)
-        self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100, value=65)
-        self.height_m = QDoubleSpinBox(
-            minimum=LEAST_HEIGHT - 0.01,
-            maximum=2.6,
-            singleStep=0.01,
-            decimals=2,
-            suffix=" m",
-            specialValueText="not known",
-        )
-        self.mirror, self.warm, self.outline, self.uncertainty = (
-            QCheckBox("mirror"),
-            QCheckBox("start from the last mesh"),
-            QCheckBox("limbs onto the outline"),
-            QCheckBox("estimate uncertainty"),
-        )
-        self.space, self.follow, self.plots, self.measure = (
-            QCheckBox("3D view"),
-            QCheckBox("3D view follows"),
-            QCheckBox("plots"),
-            QCheckBox("measure the person"),
-        )
-        for box in (self.warm, self.outline, self.uncertainty, self.space, self.follow, self.plots, self.measure):
-            box.setChecked(True)
-        self.measurements = QLabel(objectName="measurements")
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        levels = {name: _level_text(name) for name in LEVELS}
+        numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
+        networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
+        self.colour = _combo_box({name: name for name in COLOURS})
+        self.smoothing = _combo_box(levels)
+        self.presets = _combo_box({name: name for name in networks})
+        self.iterations = _combo_box(numbers)
+        self.conditioning = _combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(65)
+        self.height_m = _height_box()
+        self.mirror = _check_box("mirror", False)
+        self.warm = _check_box("start from the last mesh")
+        self.outline = _check_box("limbs onto the outline")
+        self.uncertainty = _check_box("estimate uncertainty")
+        self.space = _check_box("3D view")
+        self.keep_in_view = _check_box("3D view follows")
+        self.plots = _check_box("plots")
+        self.measure = _check_box("measure the person")
+        self.measurements = QLabel()
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        rows = (
-            ("colours", self.colour),
-            ("opacity", self.opacity),
-            ("smoothing", self.smoothing),
-            ("network", self.presets),
-            ("iterations", self.iterations),
-            ("network sees", self.conditioning),
-            ("height", self.height_m),
-        )
-        for label, widget in rows:
-            if isinstance(widget, QComboBox):
-                widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            form.addRow(label, widget)
-        for box in (
-            self.mirror,
-            self.warm,
-            self.outline,
-            self.uncertainty,
-            self.space,
-            self.follow,
-            self.plots,
-            self.measure,
-        ):
+        form.addRow("colours", self.colour)
+        form.addRow("opacity", self.opacity)
+        form.addRow("smoothing", self.smoothing)
+        form.addRow("network", self.presets)
+        form.addRow("iterations", self.iterations)
+        form.addRow("network sees", self.conditioning)
+        form.addRow("height", self.height_m)
+        space_presses = SpacePresses(self)
+        for box in self._check_boxes():
+            box.installEventFilter(space_presses)
             form.addRow(box)
         inner = QWidget()
         layout = QVBoxLayout(inner)
@@ -113,33 +94,33 @@ class Controls(QScrollArea):
         self.setWidget(inner)
         self.setMinimumWidth(270)
 
+    def _check_boxes(self) -> tuple[QCheckBox, ...]:
+        options = self.mirror, self.warm, self.outline, self.uncertainty
+        return *options, self.space, self.keep_in_view, self.plots, self.measure
+
     def _connect(self) -> None:
-        for signal in (
-            self.colour.currentIndexChanged,
-            self.smoothing.currentIndexChanged,
-            self.opacity.valueChanged,
-            self.mirror.toggled,
-        ):
+        picked = [box.currentIndexChanged for box in (self.colour, self.smoothing)]
+        for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled):
             signal.connect(lambda *_: self.look_changed.emit())
-        for signal in (
-            self.iterations.currentIndexChanged,
-            self.conditioning.currentIndexChanged,
-            self.height_m.valueChanged,
-            self.warm.toggled,
-            self.outline.toggled,
-            self.uncertainty.toggled,
-        ):
+        picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
+        ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
+        for signal in (*picked, self.height_m.valueChanged, *ticked):
             signal.connect(lambda *_: self.options_changed.emit())
-        for signal in (self.space.toggled, self.follow.toggled, self.plots.toggled):
-            signal.connect(lambda *_: self.shown_changed.emit())
+        for box in (self.space, self.keep_in_view, self.plots):
+            box.toggled.connect(lambda *_: self.shown_changed.emit())
         self.presets.currentIndexChanged.connect(lambda *_: self.preset_changed.emit())
         self.measure.toggled.connect(self.measurements.setVisible)
 
     @property
     def look(self) -> Look:
-        return Look(
-            self.colour.currentText(), self.opacity.value() / 100, self.mirror.isChecked(), self.smoothing.currentData()
-        )
+        """How the mesh is to be drawn."""
+        opacity = self.opacity.value() / 100
+        return Look(self.colour.currentText(), opacity, self.mirror.isChecked(), self.smoothing.currentData())
+
+    @property
+    def preset(self) -> str:
+        """The network's name."""
+        return self.presets.currentText() or "live"
 
     def applied_to(self, options: TrackerOptions) -> TrackerOptions:
         """`options`, but for those that are chosen here."""
@@ -148,23 +129,16 @@ class Controls(QScrollArea):
             preset=self.preset,
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
-            height=self.height_m.value() if self.height_m.value() >= LEAST_HEIGHT else None,
+            height=self.height_m.value() if self.height_m.value() >= LOWEST else None,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
         )
 
-    @property
-    def preset(self) -> str:
-        return self.presets.currentText() or "live"
-
     def choose(self, given: Mapping[str, Any]) -> None:
-        """Set the options of a tracker that are given by name; others stay as they are."""
-        for box, index in (
-            (self.presets, self.presets.findText(given.get("preset", ""))),
-            (self.conditioning, self.conditioning.findData(given.get("conditioning"))),
-        ):
-            if index >= 0:
+        """Set the tracker options that are given by name; others stay as they are."""
+        for box, name in ((self.presets, "preset"), (self.conditioning, "conditioning")):
+            if (index := box.findData(given.get(name))) >= 0:
                 box.setCurrentIndex(index)
         if "iterations" in given:
             self.iterations.setCurrentIndex(self.iterations.findData(given["iterations"]))
@@ -174,10 +148,11 @@ class Controls(QScrollArea):
             self.outline.setChecked(given["silhouette_fit"])
 
     def next_colours(self) -> None:
+        """Colour the mesh in the next of the ways."""
         self.colour.setCurrentIndex((self.colour.currentIndex() + 1) % self.colour.count())
 
-    def _kept(self) -> dict:
-        """Widgets whose state is remembered, by name."""
+    def _remembered(self) -> dict[str, Choice]:
+        """The widgets whose state is remembered between runs, by its name in the settings."""
         return {
             "colour": self.colour,
             "smoothing": self.smoothing,
@@ -190,31 +165,71 @@ class Controls(QScrollArea):
             "outline": self.outline,
             "uncertainty": self.uncertainty,
             "space": self.space,
-            "follow": self.follow,
+            "follow": self.keep_in_view,
             "plots": self.plots,
             "measure": self.measure,
         }
 
     def restore(self, settings: QSettings) -> None:
-        for name, widget in self._kept().items():
-            value = settings.value(name)
-            if value is None:
-                continue
-            with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
-                if isinstance(widget, QComboBox):
-                    widget.setCurrentIndex(min(max(int(value), 0), widget.count() - 1))
-                elif isinstance(widget, QCheckBox):
-                    widget.setChecked(value in (True, "true"))
-                else:
-                    widget.setValue(type(widget.value())(value))
+        """Set what the last run saved."""
+        for name, widget in self._remembered().items():
+            if (value := settings.value(name)) is not None:
+                with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
+                    _set_state(widget, value)
 
     def save(self, settings: QSettings) -> None:
-        for name, widget in self._kept().items():
-            settings.setValue(
-                name,
-                widget.currentIndex()
-                if isinstance(widget, QComboBox)
-                else widget.isChecked()
-                if isinstance(widget, QCheckBox)
-                else widget.value(),
-            )
+        """Keep everything for the next run."""
+        for name, widget in self._remembered().items():
+            settings.setValue(name, _state(widget))
+
+
+def _level_text(name: str) -> str:
+    level = LEVELS[name]
+    return name if level is None else f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)"
+
+
+def _combo_box(texts: Mapping[Any, str]) -> QComboBox:
+    """texts : by the data that they stand for."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    for data, text in texts.items():
+        box.addItem(text, data)
+    return box
+
+
+def _check_box(text: str, checked: bool = True) -> QCheckBox:
+    """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
+    box = QCheckBox(text)
+    box.setChecked(checked)
+    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return box
+
+
+def _height_box() -> QDoubleSpinBox:
+    """Metres; below LOWEST it says "not known". Return gives the keyboard back to the window's keys."""
+    box = QDoubleSpinBox()
+    box.setDecimals(2)
+    box.setRange(LOWEST - 0.01, HIGHEST)
+    box.setSingleStep(0.01)
+    box.setSuffix(" m")
+    box.setSpecialValueText("not known")
+    box.lineEdit().returnPressed.connect(box.clearFocus)
+    return box
+
+
+def _state(widget: Choice) -> int | bool | float:
+    if isinstance(widget, QComboBox):
+        return widget.currentIndex()
+    return widget.isChecked() if isinstance(widget, QCheckBox) else widget.value()
+
+
+def _set_state(widget: Choice, value: Any) -> None:
+    """Raises TypeError or ValueError for a value that is none of the widget's."""
+    if isinstance(widget, QComboBox):
+        widget.setCurrentIndex(min(max(int(value), 0), widget.count() - 1))
+    elif isinstance(widget, QCheckBox):
+        widget.setChecked(value in (True, "true"))
+    elif isinstance(widget, QSlider):
+        widget.setValue(int(value))
+    else:
+        widget.setValue(float(value))

@@ -10,81 +10,81 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
-from lvd_live.sources import CameraSource, ImageSource, VideoSource
+from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
-_V4L = Path("/sys/class/video4linux")
+V4L = Path("/sys/class/video4linux")  # where Linux lists its cameras
 
 
 @dataclass(frozen=True)
 class Input:
-    """What to track. kind: "camera", "video" or "images"; place: a number, an address or a path."""
+    """What to track.
+
+    kind : "camera", "video" or "images".
+    place : a camera's number, a stream's address, or a path.
+    """
 
     kind: str
     place: str
 
     @property
     def title(self) -> str:
+        """For people; without a stream's address, which may hold a password."""
         if self.kind != "camera":
             return Path(self.place).name
         if not self.place.isdigit():
-            return "camera stream"  # an address may hold a password
-        return next(
-            (text.partition(": ")[2] for text in known_cameras() if text.startswith(f"{self.place}: ")),
-            f"camera {self.place}",
-        )
+            return "camera stream"
+        start = f"{self.place}: "
+        names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
+        return next(names, f"camera {self.place}")
 
-    def open(self):
-        """The source; UserError where there is none."""
+    def open(self) -> Source:
+        """The source. Raises UserError where there is none."""
         if self.kind == "camera":
             return CameraSource(self.place)
         return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)
 
 
 def ask_for_camera(parent: QWidget) -> Input | None:
-    """A dialog; None where nothing is chosen, as with the others."""
+    """Ask with a dialog; None where nothing is chosen, as with the others."""
     names = camera_names()
-    text, chosen = QInputDialog.getItem(
-        parent, "Camera", "A camera, or the address of a stream:", names or ["0"], 0, True
-    )
-    return (
-        Input("camera", text.split(":")[0].strip() if text in names else text.strip())
-        if chosen and text.strip()
-        else None
-    )
+    question = "A camera, or the address of a stream:"
+    text, chosen = QInputDialog.getItem(parent, "Camera", question, names or ["0"], 0, True)
+    if not chosen or not text.strip():
+        return None
+    return Input("camera", text.split(":")[0].strip() if text in names else text.strip())
 
 
 def ask_for_video(parent: QWidget, title: str = "Video") -> Input | None:
-    path, _ = QFileDialog.getOpenFileName(
-        parent, title, "", f"Videos ({' '.join('*' + v for v in VIDEOS)});;All files (*)"
-    )
+    """Ask for a video file."""
+    kinds = f"Videos ({' '.join('*' + suffix for suffix in VIDEOS)});;All files (*)"
+    path, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
     return Input("video", path) if path else None
 
 
 def ask_for_images(parent: QWidget) -> Input | None:
+    """Ask for a folder of pictures."""
     path = QFileDialog.getExistingDirectory(parent, "A folder of pictures")
     return Input("images", path) if path else None
 
 
 @functools.cache
 def known_cameras() -> tuple[str, ...]:
-    """`camera_names`, asked for anew only when somebody looks for cameras: a title is shown many times a second."""
+    """The last `camera_names`: a title is shown many times a second, and the system is slow to answer."""
     return tuple(camera_names())
 
 
 def camera_names() -> list[str]:
-    """ "number: name" of each camera, where the system tells."""
+    """A text "number: name" for each camera, as far as the system names them."""
     known_cameras.cache_clear()
-    return [
-        f"{number}: {name}"
-        for number, name in (_linux_cameras() if sys.platform.startswith("linux") else _other_cameras())
-    ]
+    cameras = _linux_cameras() if sys.platform.startswith("linux") else _other_cameras()
+    return [f"{number}: {name}" for number, name in cameras]
 
 
 def _linux_cameras() -> list[tuple[int, str]]:
     found = []
-    for node in _V4L.glob("video*"):
+    for node in V4L.glob("video*"):
         with contextlib.suppress(OSError, ValueError):
             if int((node / "index").read_text()) == 0:  # a camera's other nodes give no pictures
                 found.append((int(node.name.removeprefix("video")), (node / "name").read_text().strip()))
@@ -92,7 +92,7 @@ def _linux_cameras() -> list[tuple[int, str]]:
 
 
 def _other_cameras() -> list[tuple[int, str]]:
-    """OpenCV's numbers name the system's interface, too: 1400 is Media Foundation's first camera."""
+    """Cameras by OpenCV's numbers, which name the system's interface, too: 1400 is Media Foundation's first camera."""
     import cv2
 
     try:

@@ -6,41 +6,62 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QCoreApplication, QObject, Qt, Signal
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
 from lvd_live.gui.review import review
+from lvd_live.gui.status import time_text
 from lvd_live.pipeline import offline
 from lvd_live.sources import VideoSource
-from lvd_live.storage.files import fresh_name
+from lvd_live.storage.files import fresh_name, reason
+
+if TYPE_CHECKING:
+    from lvd_live.person.types import PersonFinder
+    from lvd_live.tracking.tracker import Tracker
 
 
 class Job(QObject):
     """`offline.process` of `video` in a thread of its own, into a fresh `<stem>.npz` in `folder`.
 
-    progressed: frames done, frames expected or None, frames a second since the first. ended: the `offline.Summary`, or None, and a sentence of what became of it.
+    make_finder, make_tracker : called in that thread.
+
+    progressed : frames done; frames expected, or None; frames a second since the first.
+    ended : the `offline.Summary`, or None; a sentence of what became of it.
     """
 
     progressed = Signal(int, object, float)
     ended = Signal(object, str)
 
-    def __init__(self, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path):
+    def __init__(
+        self,
+        video: Path,
+        make_finder: Callable[[], PersonFinder],
+        make_tracker: Callable[[], Tracker],
+        folder: Path,
+    ):
         super().__init__()
         self.video, self.folder = Path(video), Path(folder)
         self._make_finder, self._make_tracker = make_finder, make_tracker
-        self._cancel = threading.Event()
-        self._began: float | None = None
+        self._stop = threading.Event()
+        self._began: float | None = None  # when the first frame was done, seconds
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._stop.is_set()
+
     def start(self) -> None:
+        """Begin, once the signals are connected."""
         self._thread.start()
 
     def cancel(self) -> None:
         """Stop after the frame in hand; what is done is kept."""
-        self._cancel.set()
+        self._stop.set()
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Cancel, and wait for the file to be whole, if one was begun."""
@@ -52,11 +73,9 @@ class Job(QObject):
         summary = None
         try:
             summary = self._process()
-            kept = (
-                f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}."
-                if summary.output
-                else "Nothing was written."
-            )
+            kept = "Nothing was written."
+            if summary.output:
+                kept = f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}."
             text = ("Stopped: " if summary.interrupted else "") + " ".join((kept, *summary.trouble))
         except UserError as error:
             text = str(error)
@@ -68,19 +87,18 @@ class Job(QObject):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"Cannot write to {self.folder}: {(error.strerror or str(error)).lower()}.") from error
+            raise UserError(f"Cannot write to {self.folder}: {reason(error)}.") from error
         with VideoSource(self.video) as source:
             finder, tracker = self._make_finder(), self._make_tracker()
-            if self._cancel.is_set():
+            if self.cancelled:
                 raise UserError("Stopped before the first frame: nothing was written.")
-            output = fresh_name(self.folder / f"{self.video.stem}.npz")
             return offline.process(
                 source,
                 finder,
                 tracker,
-                output=output,
+                output=fresh_name(self.folder / f"{self.video.stem}.npz"),
                 progress=self._progress,
-                stop=self._cancel,
+                stop=self._stop,
                 meta={"source": self.video.name, "version": __version__},
             )
 
@@ -91,14 +109,19 @@ class Job(QObject):
 
 
 class JobDialog(QDialog):
-    """The progress of a job; closing it cancels. on_result(output, video) is called where there is something to look at."""
+    """The progress of a job; closing it cancels the job.
 
-    def __init__(self, job: Job, on_result: Callable[[Path, Path], None], parent: QWidget | None = None):
+    on_result : called with the output and the video where there is something to look at.
+    """
+
+    def __init__(self, job: Job, on_result: Callable[[Path, Path], object], parent: QWidget | None = None):
         super().__init__(parent)
         self.setWindowTitle(f"Process {job.video.name}")
         self.setMinimumWidth(460)
         self.job, self._on_result = job, on_result
-        self.bar, self.label = QProgressBar(maximum=0), QLabel("Loading the models …", wordWrap=True)
+        self.bar, self.label = QProgressBar(), QLabel("Loading the models …")
+        self.bar.setMaximum(0)
+        self.label.setWordWrap(True)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -107,7 +130,8 @@ class JobDialog(QDialog):
         self.running = True
         job.progressed.connect(self._show)
         job.ended.connect(self._end)
-        QApplication.instance().aboutToQuit.connect(job.close)
+        if (app := QCoreApplication.instance()) is not None:
+            app.aboutToQuit.connect(job.close)
         job.start()
 
     def reject(self) -> None:
@@ -121,7 +145,7 @@ class JobDialog(QDialog):
         self.bar.setMaximum(max(total or 0, 0))
         self.bar.setValue(min(done, total or 0))
         remaining = f", {time_text((total - done) / fps)} remaining" if total and fps and total >= done else ""
-        if not self.job._cancel.is_set():
+        if not self.job.cancelled:
             self.label.setText(f"Frame {done}{f' of {total}' if total else ''}, {fps:.1f} frames a second{remaining}")
 
     def _end(self, summary: offline.Summary | None, text: str) -> None:
@@ -136,18 +160,16 @@ class JobDialog(QDialog):
                 self.accept()
 
 
-def time_text(seconds: float) -> str:
-    """Minutes and seconds, as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
 def process_video(
-    parent: QWidget, video: Path, make_finder: Callable, make_tracker: Callable, folder: Path
+    parent: QWidget,
+    video: Path,
+    make_finder: Callable[[], PersonFinder],
+    make_tracker: Callable[[], Tracker],
+    folder: Path,
 ) -> JobDialog:
     """Track all of a video, into `folder`, and show the result."""
-    dialog = JobDialog(
-        Job(video, make_finder, make_tracker, folder), lambda output, video: review(parent, output, video), parent
-    )
+    job = Job(video, make_finder, make_tracker, folder)
+    dialog = JobDialog(job, lambda output, source: review(parent, output, source), parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.show()
     return dialog

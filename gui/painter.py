@@ -6,19 +6,32 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lvd_live import render
-from lvd_live.gui.shading import PART_COLOURS, View, draw_over, part_index, scaled, shrink, top_for
+from lvd_live.gui.shading import PART_COLOURS, Mesh, View, draw_over, part_index, scaled, shrink, top_for
+from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
-from lvd_live.tracking.smoothing import LEVELS, OneEuro
+
+if TYPE_CHECKING:
+    from lvd_live.tracking.fit import Fit
+    from lvd_live.tracking.tracker import Tracker
+
+FOLLOWED = 0.05  # how much of a change of the errors the colours' range takes on with each picture
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the mesh is drawn. colour: one of COLOURS; opacity 0..1; smoothing: one of `smoothing.LEVELS`."""
+    """How the mesh is drawn.
+
+    colour : one of `shading.COLOURS`.
+    opacity : 0..1.
+    mirror : show the picture mirrored.
+    smoothing : one of `smoothing.LEVELS`.
+    """
 
     colour: str = "uncertainty"
     opacity: float = 0.65
@@ -26,86 +39,87 @@ class Look:
     smoothing: str = "off"
 
 
-class Painter:
-    """Takes results from a pipeline and draws them: on_painted(self), called in the painter's thread, tells that there is a View in `views`, the newest alone.
+@dataclass(frozen=True)
+class _Painted:
+    """The last result, how it was drawn, and its vertices after smoothing: (N, 3) float32, None without a fit."""
 
-    `look` may be set at any time; the last result is drawn again where no other comes.
+    result: Result
+    look: Look
+    vertices: np.ndarray | None
+
+
+class Painter:
+    """Takes results from a pipeline and draws them, in a thread of its own, until `close`.
+
+    on_painted : called with the painter, in its thread, whenever there is a new View in `views`.
+    views : the newest View alone.
+    look : may be set at any time; the last result is drawn again where no other comes.
     """
 
     def __init__(self, pipeline: Pipeline, look: Look, on_painted: Callable[[Painter], None]):
         self.pipeline, self.look, self._on_painted = pipeline, look, on_painted
-        self._last: tuple[Result, Look, np.ndarray | None] | None = None  # the vertices as they were drawn
-        self.views = Slot(newest=True)
-        self._filter: OneEuro | None = None
-        self._level, self._high = "off", 0.0
+        self.views: Slot[View[Result]] = Slot(newest=True)
+        self._last: _Painted | None = None
+        self._smoother = Smoother()
+        self._high_mm = 0.0  # nearly all errors are below it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
+        """End the thread, without waiting long for it."""
         self._stop.set()
         self._thread.join(0.3)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             result = self.pipeline.take(0.1)
-            if result is None and self._last is not None and self._last[1] != self.look:
-                result = self._last[0]
-            if result is None:
+            if result is None and self._last is not None and self._last.look != self.look:
+                result = self._last.result
+            tracker = self.pipeline.tracker
+            if result is None or tracker is None:
                 self._stop.wait(0.001)  # a closed pipeline answers at once
                 continue
-            self.views.put(self.paint(result))
+            self.views.put(self._paint(result, tracker))
             if not self._stop.is_set():
                 with contextlib.suppress(RuntimeError):  # the window is gone
                     self._on_painted(self)
 
-    def paint(self, result: Result) -> View:
-        """Draw one result."""
-        look, fit, tracker = self.look, result.fit, self.pipeline.tracker
+    def _paint(self, result: Result, tracker: Tracker) -> View[Result]:
+        look = self.look
         picture, scale = shrink(result.frame.picture)
-        vertices = colours = None
-        if fit is not None:
-            again = self._last is not None and self._last[0] is result
-            vertices = self._last[2] if again else self._smooth(fit.vertices, result, look.smoothing)
-            std = tracker.expected_error(fit.vertex_std)
-            error = 1000 * (fit.vertex_std if std is None else std)
-            high = float(np.percentile(error, 95))
-            self._high = high if self._high == 0.0 else self._high + 0.05 * (high - self._high)
-            colours = self._colours(look.colour, vertices, error)
-            picture = draw_over(picture, scale, vertices, tracker.faces, colours, fit.intrinsics, look.opacity)
-        elif self._filter is not None:
-            self._filter.reset()
-        self._last = result, look, vertices
+        mesh = None
+        if result.fit is not None:
+            mesh = self._mesh(result, result.fit, tracker, look)
+            picture = draw_over(picture, scale, mesh, look.opacity)
+        else:
+            self._smoother.reset()
+        self._last = _Painted(result, look, None if mesh is None else mesh.vertices)
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         height, width = result.frame.picture.shape[:2]
-        return View(
-            result,
-            picture,
-            vertices,
-            tracker.faces,
-            colours,
-            None if fit is None else fit.intrinsics,
-            (width, height),
-            top_for(self._high),
-        )
+        return View(result, picture, mesh, (width, height), top_for(self._high_mm))
 
-    def _smooth(self, vertices: np.ndarray, result: Result, level: str) -> np.ndarray:
-        if level != self._level:
-            self._level, self._filter = level, OneEuro(LEVELS[level]) if LEVELS[level] else None
-        if self._filter is None:
-            return vertices
-        if result.person.is_new or (
-            result.fit.cold and self.pipeline.tracker.options.warm
-        ):  # without warm starts every fit is cold
-            self._filter.reset()
-        return self._filter(vertices, result.frame.timestamp_ns)
+    def _mesh(self, result: Result, fit: Fit, tracker: Tracker, look: Look) -> Mesh:
+        """The fit, smoothed, unless it was before, and coloured."""
+        if self._last is not None and self._last.result is result and self._last.vertices is not None:
+            vertices = self._last.vertices
+        else:
+            is_new = result.person is None or result.person.is_new
+            vertices = self._smoother(fit, look.smoothing, is_new=is_new, warm=tracker.options.warm)
+        expected = tracker.expected_error(fit.vertex_std)
+        error_mm = 1000 * (fit.vertex_std if expected is None else expected)
+        high = float(np.percentile(error_mm, 95))
+        self._high_mm = high if self._high_mm == 0.0 else self._high_mm + FOLLOWED * (high - self._high_mm)
+        return Mesh(vertices, tracker.faces, self._colours(look.colour, vertices, error_mm, tracker), fit.intrinsics)
 
-    def _colours(self, mode: str, vertices: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def _colours(self, mode: str, vertices: np.ndarray, error_mm: np.ndarray, tracker: Tracker) -> np.ndarray:
+        """(N, 3) uint8 RGB."""
         if mode == "uncertainty":
-            return scaled(error, 0, top_for(self._high))
+            return scaled(error_mm, 0, top_for(self._high_mm))
         if mode == "depth":
-            return scaled(-vertices[:, 2], *np.percentile(-vertices[:, 2], (1, 99)))
+            nearness = -vertices[:, 2]
+            return scaled(nearness, *np.percentile(nearness, (1, 99)))
         if mode == "body part":
-            return PART_COLOURS[part_index(self.pipeline.tracker.shown_body.part_labels.numpy())]
-        return np.broadcast_to(np.uint8(render.SKIN), vertices.shape)
+            return PART_COLOURS[part_index(tracker.shown_body.part_labels.numpy())]
+        return np.broadcast_to(np.array(render.SKIN, np.uint8), vertices.shape)

@@ -1,6 +1,8 @@
-"""Small plots of how the tracking goes. Steps are in half crops: 1 is half the side of the square around the person."""
+"""Small plots of how the tracking goes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -17,35 +19,23 @@ REMEMBERED = 120  # values
 
 
 class Plots(QWidget):
-    """Time by stage, convergence, fits a second, latency and dropped frames, side by side. `refresh` tells the values, `redraw` draws one of the plots: none of them keeps the window busy for long."""
+    """Time by stage, convergence, fits a second, latency and dropped frames, side by side.
 
-    def __init__(self):
+    `refresh` takes the values, `redraw` draws one of the plots: none of them keeps the window busy for long.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(128)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         self._values = {name: np.full(REMEMBERED, np.nan) for name in SERIES}
-        self._stages: dict[str, float] = {}
-        self._steps: tuple[float, ...] = ()
+        self._stages: Mapping[str, float] = {}
+        self._steps: Sequence[float] = ()
         self._turn = 0
-        first = QVBoxLayout()
-        first.setSpacing(0)
-        self.stages, self.legend = _plot("time by stage, ms"), QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-        self.legend.setStyleSheet("font-size: 8pt")
-        first.addWidget(self.stages, 1)
-        first.addWidget(self.legend)
-        layout.addLayout(first, 3)
-        self._bars = pg.BarGraphItem(x0=[], y=[], height=0.8, width=[], brushes=[])
-        self.stages.addItem(self._bars)
-        self.stages.setYRange(-0.4, 0.4)
-        self.stages.getAxis("left").hide()
-        self.convergence = _plot("step per iteration")
-        self.convergence.setXRange(1, 8)
-        layout.addWidget(self.convergence, 2)
-        self.descent = self.convergence.plot(
-            pen=pg.mkPen("#88c0d0"), symbol="o", symbolSize=5, symbolBrush="#88c0d0", symbolPen=None
-        )
+        self._add_stages(layout)
+        self._add_convergence(layout)
         self.curves = {}
         for name, (title, colour) in SERIES.items():
             plot = _plot(title)
@@ -54,8 +44,36 @@ class Plots(QWidget):
             layout.addWidget(plot, 2)
             self.curves[name] = plot.plot(pen=pg.mkPen(colour), connect="finite")
 
-    def refresh(self, stages: dict[str, float], steps: tuple[float, ...], **values: float) -> None:
-        """stages: mean ms by name. steps: the last fit's mean displacement per iteration. values: the newest of SERIES."""
+    def _add_stages(self, layout: QHBoxLayout) -> None:
+        self.stages, self.legend = _plot("time by stage, ms"), QLabel()
+        self.legend.setWordWrap(True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setStyleSheet("font-size: 8pt")
+        self._bars = pg.BarGraphItem(x0=[], y=[], height=0.8, width=[], brushes=[])
+        self.stages.addItem(self._bars)
+        self.stages.setYRange(-0.4, 0.4)
+        self.stages.getAxis("left").hide()
+        column = QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(self.stages, 1)
+        column.addWidget(self.legend)
+        layout.addLayout(column, 3)
+
+    def _add_convergence(self, layout: QHBoxLayout) -> None:
+        self.convergence = _plot("step per iteration")
+        self.convergence.setXRange(1, 8)
+        blue = "#88c0d0"
+        dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}
+        self.descent = self.convergence.plot(pen=pg.mkPen(blue), **dots)
+        layout.addWidget(self.convergence, 2)
+
+    def refresh(self, stages: Mapping[str, float], steps: Sequence[float], **values: float) -> None:
+        """Take new values.
+
+        stages : mean time by stage, ms.
+        steps : the last fit's mean displacement in each iteration, crop units.
+        values : the newest of SERIES.
+        """
         self._stages, self._steps = stages, steps
         for name, value in values.items():
             self._values[name] = np.append(self._values[name][1:], value)
@@ -78,22 +96,16 @@ class Plots(QWidget):
     def _draw_stages(self) -> None:
         if not self._stages:
             return
-        ends = np.cumsum(list(self._stages.values()))
-        brushes = [pg.mkBrush(STAGE_COLOURS[i % len(STAGE_COLOURS)]) for i in range(len(ends))]
-        self._bars.setOpts(
-            x0=np.concatenate([[0], ends[:-1]]),
-            y=np.zeros(len(ends)),
-            width=list(self._stages.values()),
-            height=0.5,
-            brushes=brushes,
-        )
+        widths = list(self._stages.values())
+        ends = np.cumsum(widths)
+        starts = np.concatenate([[0], ends[:-1]])
+        colours = [STAGE_COLOURS[i % len(STAGE_COLOURS)] for i in range(len(ends))]
+        brushes = [pg.mkBrush(colour) for colour in colours]
+        self._bars.setOpts(x0=starts, y=np.zeros(len(ends)), width=widths, height=0.5, brushes=brushes)
         self.stages.setXRange(0, max(float(ends[-1]) * 1.05, 1.0), padding=0)
-        self.legend.setText(
-            " ".join(
-                f"<span style='color:{STAGE_COLOURS[i % len(STAGE_COLOURS)]}'>■&nbsp;{name}&nbsp;{ms:.0f}</span>"
-                for i, (name, ms) in enumerate(self._stages.items())
-            )
-        )
+        named = zip(colours, self._stages.items(), strict=True)
+        entries = (f"<span style='color:{colour}'>■&nbsp;{name}&nbsp;{ms:.0f}</span>" for colour, (name, ms) in named)
+        self.legend.setText(" ".join(entries))
 
 
 def _plot(title: str) -> pg.PlotWidget:

@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,11 +23,13 @@ from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.cli import main_job
 from lvd_live.errors import UserError
 from lvd_live.gui.app import application
+from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.inputs import Input, camera_names
 from lvd_live.gui.job import JobDialog
-from lvd_live.gui.painter import Painter
-from lvd_live.gui.review import Review, load
-from lvd_live.gui.shading import COLOURS, PART_COLOURS, Calibration, part_index
+from lvd_live.gui.loading import load
+from lvd_live.gui.review import Review
+from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
+from lvd_live.gui.smoother import Smoother
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import make_finder
@@ -38,10 +39,11 @@ from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
-from tests.fakes import FakeFinder
+from tests.fakes import FakeFinder, fake_fit
 from tests.mjpeg import Camera
 
 FIRST_MESH_MS, SOON_MS = 60_000, 15_000
+STEPS = [(np.float32(0.1 * i), i * 33_000_000) for i in range(6)]  # where a mesh is, metres, and when
 PIPELINE = {"capture", "find", "fit", "painter", "measurer", "camera", "recorder", "closer"}
 
 
@@ -65,12 +67,11 @@ def camera(pictures):
 
 
 @pytest.fixture
-def make_window(qtbot, tmp_path, monkeypatch):
-    monkeypatch.setattr(lvd_live.gui.window, "RECORDINGS", tmp_path / "recordings")
+def make_window(qtbot, tmp_path):
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
 
     def make(make_finder=make_finder, make_tracker=Tracker.load):
-        window = MainWindow(make_finder, make_tracker, settings=settings)
+        window = MainWindow(make_finder, make_tracker, settings=settings, recordings=tmp_path / "recordings")
         qtbot.addWidget(window)
         window.show()
         return window
@@ -84,13 +85,13 @@ def window(make_window):
 
 
 def fitted(window):
-    return window.view is not None and window.view.vertices is not None
+    return window.page.view is not None and window.page.view.mesh is not None
 
 
 def more(qtbot, window, count=2):
     """Wait until some more fits were shown."""
-    seen = window.displayed
-    qtbot.waitUntil(lambda: window.displayed > seen + count, timeout=SOON_MS)
+    seen = window.page.displayed
+    qtbot.waitUntil(lambda: window.page.displayed > seen + count, timeout=SOON_MS)
 
 
 def pipeline_threads():
@@ -104,16 +105,18 @@ def assert_closes(qtbot, window, seconds=2.0):
 
 
 def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
-    controls, before = window.controls, len(pipeline_threads())
+    controls, before = window.page.controls, len(pipeline_threads())
     window.open(Input("camera", camera.url))
-    qtbot.waitUntil(lambda: window.picture.picture is not None, timeout=5000)  # the bare picture, while models load
+    qtbot.waitUntil(
+        lambda: window.page.picture.picture is not None, timeout=5000
+    )  # the bare picture, while models load
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
-    assert window.view.of.fit.vertex_std.any()
-    window._tell()
+    assert window.page.view.of.fit.vertex_std.any()
+    window.refresh()
     for fact in (
         "camera stream",
         "running",
-        window.pipeline.tracker.runtime.provider,
+        window.tracking.pipeline.tracker.runtime.provider,
         "preset live",
         "tracked",
         "iteration",
@@ -124,7 +127,7 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     ):
         assert fact in window.status.text()
 
-    tracker = window.pipeline.tracker
+    tracker = window.tracking.pipeline.tracker
     for control, option, value in (
         (controls.iterations, "iterations", 3),
         (controls.conditioning, "conditioning", "maps"),
@@ -138,24 +141,27 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     chosen = tracker.options
     assert (chosen.warm, chosen.uncertainty, chosen.silhouette_fit, chosen.height) == (False, 0, False, 1.8)
     more(qtbot, window)
-    assert window.view.of.fit.cold and window.view.of.fit.iterations == 3
+    assert window.page.view.of.fit.cold and window.page.view.of.fit.iterations == 3
     controls.warm.setChecked(True)
 
     for number, colour in enumerate(COLOURS):
         controls.colour.setCurrentIndex(number)
         more(qtbot, window, 1)
-        assert window.painter.look.colour == colour
+        assert window.tracking.painter.look.colour == colour
     for level in (1, 2, 0):
         controls.smoothing.setCurrentIndex(level)
         more(qtbot, window, 1)
-    plain = window.view.picture
+    plain = window.page.view.picture
     controls.mirror.setChecked(True)
     controls.opacity.setValue(0)
     more(qtbot, window, 1)
-    assert window.view.picture.shape == plain.shape
+    assert window.page.view.picture.shape == plain.shape
     window.activateWindow()  # nobody else does where there is no window manager
     QTest.qWaitForWindowActive(window)
-    for key, box, part in ((Qt.Key.Key_D, controls.space, window.space), (Qt.Key.Key_P, controls.plots, window.plots)):
+    for key, box, part in (
+        (Qt.Key.Key_D, controls.space, window.page.space),
+        (Qt.Key.Key_P, controls.plots, window.page.plots),
+    ):
         QTest.keyClick(window, key)
         assert not box.isChecked() and not part.isVisible()
         QTest.keyClick(window, key)
@@ -164,10 +170,10 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     assert controls.look.colour == COLOURS[0]
 
     window.actions_by_name["record"].trigger()
-    assert window.recorder is not None
-    qtbot.waitUntil(lambda: window.recorder.frames > 8, timeout=SOON_MS)
+    assert window.tracking.recording.recorder is not None
+    qtbot.waitUntil(lambda: window.tracking.recording.recorder.frames > 8, timeout=SOON_MS)
     window.actions_by_name["record"].trigger()
-    assert window.recorder is None
+    assert window.tracking.recording.recorder is None
     sessions = tmp_path / "recordings"
     qtbot.waitUntil(lambda: [s.whole for s in list_sessions(sessions)] == [True], timeout=SOON_MS)
     assert list_sessions(sessions)[0].frames > 8
@@ -175,7 +181,7 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     replay.show()
     qtbot.waitUntil(lambda: replay.shown is not None, timeout=SOON_MS)
     assert (
-        replay.shown.vertices.shape == (6890, 3)
+        replay.shown.mesh.vertices.shape == (6890, 3)
         and replay.reader.calibration.known
         and "expected error" in replay.label.text()
     )
@@ -186,35 +192,35 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
 
     window.actions_by_name["pause"].trigger()
     qtbot.wait(700)  # what is on its way still comes
-    assert window.pipeline.paused
-    seen, drawn = window.displayed, window.view
+    assert window.tracking.pipeline.paused
+    seen, drawn = window.page.displayed, window.page.view
     controls.colour.setCurrentIndex(COLOURS.index("plain"))  # seen at once, though nothing new comes
-    qtbot.waitUntil(lambda: window.view is not drawn, timeout=SOON_MS)
+    qtbot.waitUntil(lambda: window.page.view is not drawn, timeout=SOON_MS)
     assert (
-        window.displayed == seen
-        and window.view.of is drawn.of
-        and not np.array_equal(window.view.colours, drawn.colours)
+        window.page.displayed == seen
+        and window.page.view.of is drawn.of
+        and not np.array_equal(window.page.view.mesh.colours, drawn.mesh.colours)
     )
     window.actions_by_name["step"].trigger()
-    qtbot.waitUntil(lambda: window.displayed > seen, timeout=SOON_MS)
+    qtbot.waitUntil(lambda: window.page.displayed > seen, timeout=SOON_MS)
     qtbot.wait(300)
-    assert window.displayed == seen + 1
+    assert window.page.displayed == seen + 1
     window.actions_by_name["reset"].trigger()
     window.actions_by_name["pause"].trigger()
 
     for trouble in ("stall", "close"):
         camera.mode = trouble
-        qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
-        assert "camera" in window.banner.text().lower()
+        qtbot.waitUntil(lambda: window.page.banner.isVisible(), timeout=SOON_MS)
+        assert "camera" in window.page.banner.text().lower()
         if trouble == "close":
             break
         camera.mode = "run"
-        qtbot.waitUntil(lambda: not window.banner.isVisible(), timeout=SOON_MS)
+        qtbot.waitUntil(lambda: not window.page.banner.isVisible(), timeout=SOON_MS)
         more(qtbot, window)
     camera.mode = "run"  # it answers again
-    qtbot.waitUntil(lambda: not window.banner.isVisible(), timeout=SOON_MS)
+    qtbot.waitUntil(lambda: not window.page.banner.isVisible(), timeout=SOON_MS)
     more(qtbot, window)
-    assert window.in_order
+    assert window.page.in_order
 
     assert_closes(qtbot, window)
     qtbot.waitUntil(lambda: len(pipeline_threads()) <= before, timeout=SOON_MS)  # none is left behind
@@ -235,10 +241,10 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
 
     def look_before_closing(window, event):
         if fitted(window):
-            seen["bare"], seen["drawn"] = window.view.of.frame.picture, window.view.picture
-            seen["grabbed"] = window.picture.grab().toImage()
-            seen["space"] = window.space.render_view(300, 300)
-            seen["height"], seen["fit"] = window.pipeline.tracker.options.height, window.view.of.fit
+            seen["bare"], seen["drawn"] = window.page.view.of.frame.picture, window.page.view.picture
+            seen["grabbed"] = window.page.picture.grab().toImage()
+            seen["space"] = window.page.space.render_view(300, 300)
+            seen["height"], seen["fit"] = window.tracking.pipeline.tracker.options.height, window.page.view.of.fit
         close(window, event)
 
     monkeypatch.setattr(MainWindow, "closeEvent", look_before_closing)
@@ -266,25 +272,25 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
 def test_options_of_the_command_line_are_what_the_controls_show(window):
     before = TrackerOptions(fov_degrees=50)
     given = {"height": 1.75, "iterations": 2, "conditioning": "maps", "silhouette_fit": False}
-    window.controls.choose(given)
-    assert window.controls.applied_to(before) == replace(before, **given)
-    window.controls.choose({})  # not given: as it is
-    assert window.controls.applied_to(before).height == 1.75
-    window.controls.choose({"iterations": None, "conditioning": "all"})
-    chosen = window.controls.applied_to(before)
+    window.page.controls.choose(given)
+    assert window.page.controls.applied_to(before) == replace(before, **given)
+    window.page.controls.choose({})  # not given: as it is
+    assert window.page.controls.applied_to(before).height == 1.75
+    window.page.controls.choose({"iterations": None, "conditioning": "all"})
+    chosen = window.page.controls.applied_to(before)
     assert chosen.iterations is None and chosen.conditioning == "all"
 
 
 def test_another_network_comes_without_another_source(qtbot, window, camera):
     window.open(Input("camera", camera.url))
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
-    pipeline, tracker = window.pipeline, window.pipeline.tracker
+    pipeline, tracker = window.tracking.pipeline, window.tracking.pipeline.tracker
     began = time.monotonic()
-    window.controls.preset_changed.emit()
+    window.page.controls.preset_changed.emit()
     assert time.monotonic() - began < 0.1
     qtbot.waitUntil(lambda: pipeline.tracker is not tracker, timeout=SOON_MS)
     more(qtbot, window)
-    assert window.pipeline is pipeline
+    assert window.tracking.pipeline is pipeline
 
 
 def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camera):
@@ -299,12 +305,15 @@ def test_what_is_chosen_while_the_network_loads_counts(qtbot, make_window, camer
     window = make_window(make_tracker=load)
     window.open(Input("camera", camera.url))
     qtbot.waitUntil(asked.is_set, timeout=FIRST_MESH_MS)
-    window.controls.height_m.setValue(1.93)
-    window.controls.warm.setChecked(False)
+    window.page.controls.height_m.setValue(1.93)
+    window.page.controls.warm.setChecked(False)
     loaded.set()
     qtbot.waitUntil(lambda: fitted(window), timeout=SOON_MS)
     qtbot.waitUntil(
-        lambda: (window.pipeline.tracker.options.height, window.pipeline.tracker.options.warm) == (1.93, False),
+        lambda: (
+            (window.tracking.pipeline.tracker.options.height, window.tracking.pipeline.tracker.options.warm)
+            == (1.93, False)
+        ),
         timeout=SOON_MS,
     )
 
@@ -313,11 +322,11 @@ def test_a_recording_ends_where_the_options_change(qtbot, window, camera, tmp_pa
     window.open(Input("camera", camera.url))
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
     window.actions_by_name["record"].trigger()
-    qtbot.waitUntil(lambda: window.recorder.frames > 4, timeout=SOON_MS)
-    window.controls.opacity.setValue(20)  # how it looks is no option of the fit
-    assert window.recorder is not None
-    window.controls.height_m.setValue(1.9)
-    assert window.recorder is None and not window.actions_by_name["record"].isChecked()
+    qtbot.waitUntil(lambda: window.tracking.recording.recorder.frames > 4, timeout=SOON_MS)
+    window.page.controls.opacity.setValue(20)  # how it looks is no option of the fit
+    assert window.tracking.recording.recorder is not None
+    window.page.controls.height_m.setValue(1.9)
+    assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
     qtbot.waitUntil(lambda: [s.whole for s in list_sessions(tmp_path / "recordings")] == [True], timeout=SOON_MS)
     assert open_session(list_sessions(tmp_path / "recordings")[0].path).meta["tracker"]["height"] is None
 
@@ -325,35 +334,37 @@ def test_a_recording_ends_where_the_options_change(qtbot, window, camera, tmp_pa
 @pytest.mark.parametrize("warm", [True, False])
 def test_smoothing_without_warm_starts(warm):
     """Then every fit is cold, and none begins the filter anew; with them, a cold fit does."""
-    painter, rng = object.__new__(Painter), np.random.default_rng(0)
-    painter.pipeline, painter._level, painter._filter = (
-        SimpleNamespace(tracker=SimpleNamespace(options=TrackerOptions(warm=warm))),
-        "off",
-        None,
-    )
+    smooth, rng = Smoother(), np.random.default_rng(0)
     meshes = rng.normal(0, 0.01, (40, 50, 3)).astype(np.float32) + [0, 0, 3]
-    result = lambda i: SimpleNamespace(
-        person=SimpleNamespace(is_new=False),
-        fit=SimpleNamespace(cold=True),
-        frame=SimpleNamespace(timestamp_ns=i * 33_000_000),
-    )
-    shown = np.stack([painter._smooth(mesh, result(i), "high") for i, mesh in enumerate(meshes)])
+    fits = [fake_fit(mesh, np.eye(3), cold=True, time_ns=i * 33_000_000) for i, mesh in enumerate(meshes)]
+    shown = np.stack([smooth(fit, "high", is_new=False, warm=warm) for fit in fits])
     ratio = np.diff(shown, axis=0).std() / np.diff(meshes, axis=0).std()
     assert ratio == pytest.approx(1) if warm else ratio < 0.5
+
+
+def test_smoothing_begins_anew_with_another_person_or_level():
+    smooth, fits = Smoother(), [fake_fit(np.full((5, 3), x), np.eye(3), cold=False, time_ns=t) for x, t in STEPS]
+    smooth(fits[0], "high", is_new=True, warm=True)
+    assert not np.array_equal(smooth(fits[1], "high", is_new=False, warm=True), fits[1].vertices)
+    assert np.array_equal(smooth(fits[2], "high", is_new=True, warm=True), fits[2].vertices)
+    assert np.array_equal(smooth(fits[3], "low", is_new=False, warm=True), fits[3].vertices)
+    smooth.reset()
+    assert np.array_equal(smooth(fits[4], "low", is_new=False, warm=True), fits[4].vertices)
+    assert smooth(fits[5], "off", is_new=False, warm=True) is fits[5].vertices
 
 
 def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):
     assert Input("camera", "rtsp://me:secret@there/1").title == "camera stream"
     window.open(Input("camera", "97"))
-    qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
-    assert "No camera 97" in window.banner.text()
-    qtbot.waitUntil(lambda: window.pipeline.tracker is not None, timeout=FIRST_MESH_MS)
+    qtbot.waitUntil(lambda: window.page.banner.isVisible(), timeout=SOON_MS)
+    assert "No camera 97" in window.page.banner.text()
+    qtbot.waitUntil(lambda: window.tracking.pipeline.tracker is not None, timeout=FIRST_MESH_MS)
     window.actions_by_name["record"].trigger()
-    assert window.recorder is None and not window.actions_by_name["record"].isChecked()
+    assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
     window.actions_by_name["demo"].trigger()
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
-    window._tell()
-    assert not window.banner.isVisible()
+    window.refresh()
+    assert not window.page.banner.isVisible()
 
 
 def drop(window, path):
@@ -382,7 +393,7 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
     review.slider.setValue(5)
     qtbot.waitUntil(lambda: review.shown.of == 5, timeout=SOON_MS)
     assert (
-        review.shown.vertices is not None
+        review.shown.mesh is not None
         and review.space.view is review.shown
         and (tmp_path / "recordings" / "walk.npz").exists()
     )
@@ -408,9 +419,9 @@ def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):
     for number in (0, 20):
         cv2.imwrite(str(tmp_path / f"{number}.png"), pictures[number][..., ::-1])
     drop(window, tmp_path)
-    assert window.input == Input("images", str(tmp_path))
-    qtbot.waitUntil(lambda: window.displayed == 2, timeout=FIRST_MESH_MS)
-    assert window.view.of.fit.cold and window.view.of.frame.name == "20.png"
+    assert window.tracking.input == Input("images", str(tmp_path))
+    qtbot.waitUntil(lambda: window.page.displayed == 2, timeout=FIRST_MESH_MS)
+    assert window.page.view.of.fit.cold and window.page.view.of.frame.name == "20.png"
 
 
 class SlowTracker:
@@ -441,7 +452,7 @@ def test_closing_is_quick_while_recording_and_stalled(qtbot, window, camera, tmp
     window.open(Input("camera", camera.url))
     qtbot.waitUntil(lambda: fitted(window), timeout=FIRST_MESH_MS)
     window.actions_by_name["record"].trigger()
-    qtbot.waitUntil(lambda: window.recorder.frames > 3, timeout=SOON_MS)
+    qtbot.waitUntil(lambda: window.tracking.recording.recorder.frames > 3, timeout=SOON_MS)
     camera.mode = "stall"
     qtbot.wait(300)
     assert_closes(qtbot, window)
@@ -478,20 +489,20 @@ def test_a_signal_closes_the_window_while_models_load_or_later(camera, tmp_path,
 
 def test_choices_are_remembered(make_window, tmp_path):
     first = make_window()
-    first.controls.colour.setCurrentIndex(2)
-    first.controls.mirror.setChecked(True)
-    first.controls.height_m.setValue(1.71)
-    first.controls.space.setChecked(False)
+    first.page.controls.colour.setCurrentIndex(2)
+    first.page.controls.mirror.setChecked(True)
+    first.page.controls.height_m.setValue(1.71)
+    first.page.controls.space.setChecked(False)
     first.close()
     again = make_window()
     assert (
-        again.controls.colour.currentIndex(),
-        again.controls.mirror.isChecked(),
-        again.controls.height_m.value(),
-        again.space.isVisible(),
+        again.page.controls.colour.currentIndex(),
+        again.page.controls.mirror.isChecked(),
+        again.page.controls.height_m.value(),
+        again.page.space.isVisible(),
     ) == (2, True, 1.71, False)
     again.settings.setValue("opacity", "rubbish")
-    assert make_window().controls.opacity.value() == 65
+    assert make_window().page.controls.opacity.value() == 65
     again.close()
 
 
@@ -500,10 +511,10 @@ def test_plots_and_controls_fit_into_800_pixels(qtbot, window):
     QApplication.processEvents()
     assert (
         window.height() == 800
-        and window.plots.geometry().bottom() < 800
-        and window.plots.visibleRegion().boundingRect().height() == window.plots.height()
+        and window.page.plots.geometry().bottom() < 800
+        and window.page.plots.visibleRegion().boundingRect().height() == window.page.plots.height()
     )
-    assert window.controls.verticalScrollBar().maximum() == 0
+    assert window.page.controls.verticalScrollBar().maximum() == 0
 
 
 def test_the_window_does_not_wait_for_torch():
@@ -519,13 +530,13 @@ def test_every_vertex_belongs_to_a_part():
 def test_the_recordings_have_one_browser(window):
     for _ in range(2):
         window.actions_by_name["recordings"].trigger()
-    assert window._browser.isVisible() and len(window.findChildren(type(window._browser))) == 1
+    assert window.browser.isVisible() and len(window.findChildren(type(window.browser))) == 1
 
 
 def test_nothing_to_keep(window, tmp_path):
     assert window.snapshot(tmp_path) is None
     window.actions_by_name["record"].trigger()
-    assert window.recorder is None and not window.actions_by_name["record"].isChecked()
+    assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sysfs is Linux's")
@@ -535,7 +546,7 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
         node.mkdir()
         (node / "name").write_text(f"{name}\n")
         (node / "index").write_text(f"{index}\n")
-    monkeypatch.setattr(lvd_live.gui.inputs, "_V4L", tmp_path)
+    monkeypatch.setattr(lvd_live.gui.inputs, "V4L", tmp_path)
     assert camera_names() == ["0: Front", "2: Back"]
     assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == [
         "Front",

@@ -14,7 +14,9 @@ from lvd_live.export import FORMATS, Exported
 from lvd_live.gui.app import application
 from lvd_live.gui.browser import Browser
 from lvd_live.gui.job import Job, JobDialog
-from lvd_live.gui.review import Pictures, Review, gaps, load
+from lvd_live.gui.loading import Pictures, load
+from lvd_live.gui.review import Review
+from lvd_live.gui.timeline import gaps
 from lvd_live.paths import DEMO
 from lvd_live.session import library
 from lvd_live.session.sequence import load_sequence
@@ -122,9 +124,9 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
         review.slider.setValue(row)
         wait(app, lambda row=row: review.shown is not None and review.shown.of == row)
         assert abs(shade(review.shown.picture) - (20 + 5 * row)) < 3
-        assert (review.shown.vertices is None) == (row == 12)
+        assert (review.shown.mesh is None) == (row == 12)
         if row != 12:
-            assert np.array_equal(review.shown.vertices, review.data.vertices[row])
+            assert np.array_equal(review.shown.mesh.vertices, review.data.vertices[row])
             assert np.abs(review.shown.picture.astype(int) - (20 + 5 * row)).max() > 20  # the mesh
     assert "nobody" in review.label.text()
     np.testing.assert_allclose(gaps(review.data, review.seconds), [[0.4, 0.6]])
@@ -144,7 +146,7 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
     assert review.slider.value() == COUNT - 1
     began = time.monotonic()
     review.close()
-    assert time.monotonic() - began < 1.0 and not any(thread.is_alive() for thread in review.reader._threads)
+    assert time.monotonic() - began < 1.0 and not any(thread.is_alive() for thread in review.reader.threads)
 
 
 def test_a_sequence_without_its_video_shows_the_mesh_alone(app, video, tmp_path):
@@ -216,7 +218,7 @@ def test_the_browser_exports_and_says_what_became_of_it(app, tmp_path, monkeypat
         progress(0, 35)
         return Exported(target, 35, (f"{format} of {source.name}",))
 
-    monkeypatch.setattr("lvd_live.gui.browser.export", export)
+    monkeypatch.setattr("lvd_live.gui.exporting.export", export)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS["glb"].title, True))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "walk"), ""))
     browser.buttons["export"].click()

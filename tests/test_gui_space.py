@@ -6,8 +6,9 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from lvd_live.gui.app import application
-from lvd_live.gui.shading import View
-from lvd_live.gui.space import BACKGROUND, FOV, FRUSTUM, SpaceView, distance_to_see, draw_lines, frustum_lines, turned
+from lvd_live.gui.perspective import FOV, distance_to_see, draw_lines, frustum_lines, turned
+from lvd_live.gui.shading import Mesh, View
+from lvd_live.gui.space import BACKGROUND, FRUSTUM, SpaceView
 from tests.fakes import FACES, SHAPE
 
 K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
@@ -20,7 +21,7 @@ def space(qtbot):
     qtbot.addWidget(view)
     view.resize(400, 500)
     colours = np.full((len(SHAPE), 3), (200, 30, 30), np.uint8)
-    view.show_view(View(None, None, SHAPE, FACES, colours, K, (640, 480), 100))
+    view.show_view(View(None, None, Mesh(SHAPE, FACES, colours, K), (640, 480), 100))
     return view
 
 

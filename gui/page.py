@@ -1,0 +1,119 @@
+"""What the window shows below its toolbar: banner, picture, 3D view, colour bar, plots and controls."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
+
+from lvd_live.gui.controls import Controls
+from lvd_live.gui.plots import Plots
+from lvd_live.gui.shading import View
+from lvd_live.gui.space import SpaceView
+from lvd_live.gui.views import ColourBar, PictureView
+from lvd_live.pipeline.live import Result
+
+SPACE_S = 1 / 15  # between two drawings of the 3D view
+WELCOME = "Choose a camera, or drop a video here.\n\nWithout either, the demo clip shows what this is about."
+
+
+class Page(QWidget):
+    """The widgets, by name.
+
+    view : what is shown now, or None.
+    displayed : results shown since `clear`.
+    in_order : whether they came in the order of their frames.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: View[Result] | None = None
+        self.displayed, self.in_order = 0, True
+        self._space_at = 0.0  # when the 3D view was drawn last, seconds
+        self.banner = QLabel()
+        self.banner.setObjectName("banner")
+        self.banner.setWordWrap(True)
+        self.banner.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.banner.setVisible(False)
+        self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
+        self.plots, self.controls = Plots(), Controls()
+        self.picture.hint = WELCOME
+        self._lay_out()
+        self.controls.shown_changed.connect(self.show_parts)
+
+    def _lay_out(self) -> None:
+        views = QSplitter(Qt.Orientation.Horizontal)
+        views.addWidget(self.picture)
+        views.addWidget(self.space)
+        views.setStretchFactor(0, 3)
+        views.setStretchFactor(1, 2)
+        views.setSizes([580, 400])
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(views, 1)
+        column.addWidget(self.bar)
+        column.addWidget(self.plots)
+        middle = QSplitter(Qt.Orientation.Horizontal)
+        middle.addWidget(left)
+        middle.addWidget(self.controls)
+        middle.setStretchFactor(0, 1)
+        middle.setSizes([980, 280])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 0)
+        layout.addWidget(self.banner)
+        layout.addWidget(middle, 1)
+
+    @property
+    def latency_ms(self) -> float:
+        """The median from the capture of a picture to its drawing, 0 where none is known."""
+        latencies = self.picture.latencies_ms
+        return float(np.median(latencies)) if latencies else 0.0
+
+    def clear(self, hint: str) -> None:
+        """Show nothing but the hint; what comes next is of another input."""
+        self.view, self.displayed, self.in_order = None, 0, True
+        self.picture.latencies_ms.clear()
+        self.show_hint(hint)
+        self.space.forget()
+        self.space.show_view(None)
+
+    def show_hint(self, hint: str) -> None:
+        """A text instead of a picture."""
+        self.picture.hint = hint
+        self.picture.show_picture(None)
+
+    def show_bare(self, picture: np.ndarray) -> None:
+        """A picture (H, W, 3) uint8 RGB, as long as there is no view to show."""
+        self.picture.show_picture(picture[:, ::-1] if self.controls.look.mirror else picture)
+
+    def show_view(self, view: View[Result], space_now: bool) -> None:
+        """space_now : draw the 3D view, too, even if it was drawn a moment ago."""
+        again = self.view is not None and view.of is self.view.of
+        if not again:
+            self.in_order &= self.view is None or view.of.frame.index > self.view.of.frame.index
+            self.displayed += 1
+        self.view = view
+        self.picture.show_picture(view.picture, None if again else view.of.captured_ns)
+        now = time.monotonic()
+        if now - self._space_at >= SPACE_S or space_now:
+            self.space.show_view(view)
+            self._space_at = now
+
+    def show_parts(self) -> None:
+        """Show and hide what the controls say."""
+        self.space.setVisible(self.controls.space.isChecked())
+        self.plots.setVisible(self.controls.plots.isChecked())
+        self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()
+
+    def name_colours(self, calibrated: bool) -> None:
+        """Say what the colours mean; calibrated : the tracker knows the error to expect."""
+        self.bar.show_mode(self.controls.look.colour, calibrated, self.view.top_mm if self.view else 0)
+
+    def warn(self, text: str) -> None:
+        """Show the text above all, or nothing where it is ""."""
+        if text != self.banner.text() or bool(text) != self.banner.isVisible():
+            self.banner.setText(text)
+            self.banner.setVisible(bool(text))
