@@ -206,14 +206,13 @@ def _check_box(text: str, checked: bool = True) -> QCheckBox:
 
 
 def _height_box() -> QDoubleSpinBox:
-    """Metres; below LOWEST it says "not known". Return gives the keyboard back to the window's keys."""
+    """Metres; below LOWEST it says "not known"."""
     box = QDoubleSpinBox()
     box.setDecimals(2)
     box.setRange(LOWEST - 0.01, HIGHEST)
     box.setSingleStep(0.01)
     box.setSuffix(" m")
     box.setSpecialValueText("not known")
-    box.lineEdit().returnPressed.connect(box.clearFocus)
     return box
 
 

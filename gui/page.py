@@ -42,6 +42,7 @@ class Page(QWidget):
         self.picture.hint = WELCOME
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
+        self.controls.height_m.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
 
     def _lay_out(self) -> None:
         views = QSplitter(Qt.Orientation.Horizontal)

@@ -112,6 +112,8 @@ def _plot(title: str) -> pg.PlotWidget:
     plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{title}</span>")
     plot.setMinimumSize(60, 60)
     plot.setMouseEnabled(False, False)
+    plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    plot.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
     plot.hideButtons()
     plot.setMenuEnabled(False)
     plot.showGrid(y=True, alpha=0.15)

@@ -75,6 +75,7 @@ class MainWindow(QMainWindow):
         )
         self.actions_by_name = add_commands(self, self._slots())  # before the page: first in the order of Tab
         self.setCentralWidget(self.page)
+        self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.status = QLabel()
         self.statusBar().addWidget(self.status, 1)
         self._dropped, self._ticks = Rate(), 0

@@ -13,7 +13,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMessageBox, QToolBar
 
 import lvd_live.gui.app
 import lvd_live.gui.inputs
@@ -358,6 +358,7 @@ def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):
     window.open(Input("camera", "97"))
     qtbot.waitUntil(lambda: window.page.banner.isVisible(), timeout=SOON_MS)
     assert "No camera 97" in window.page.banner.text()
+    qtbot.waitUntil(lambda: "retrying" in window.status.text(), timeout=SOON_MS)  # it is not given up
     qtbot.waitUntil(lambda: window.tracking.pipeline.tracker is not None, timeout=FIRST_MESH_MS)
     window.actions_by_name["record"].trigger()
     assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
@@ -411,6 +412,16 @@ def test_a_dropped_address_or_picture_is_opened(window, monkeypatch, tmp_path):
     )
     drop(window, tmp_path / "me.jpg")
     assert opened == [Input("camera", "rtsp://there/1"), Input("images", str(tmp_path / "me.jpg"))]
+
+
+def test_a_drop_of_nothing_is_passed_over(window):
+    at = QPointF(QPoint(50, 50))
+    nothing = QMimeData()
+    nothing.setUrls([])
+    window.dropEvent(
+        QDropEvent(at, Qt.DropAction.CopyAction, nothing, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    )
+    assert window.tracking.input is None
 
 
 def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):
@@ -518,7 +529,7 @@ def test_plots_and_controls_fit_into_800_pixels(qtbot, window):
 
 
 def test_the_window_does_not_wait_for_torch():
-    code = "import sys, lvd_live.gui.app, lvd_live.gui.window; assert 'torch' not in sys.modules, 'torch is imported before the window shows'"
+    code = "import sys, lvd_live.gui.app, lvd_live.gui.window; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -537,6 +548,78 @@ def test_nothing_to_keep(window, tmp_path):
     assert window.snapshot(tmp_path) is None
     window.actions_by_name["record"].trigger()
     assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
+
+
+@pytest.fixture
+def active(window):
+    """The window, with the keyboard's focus."""
+    window.activateWindow()  # nobody else does where there is no window manager
+    QTest.qWaitForWindowActive(window)
+    return window
+
+
+def test_keys_work_again_after_a_height_was_typed(active):
+    controls = active.page.controls
+    for leave in (
+        lambda: QTest.keyClick(controls.height_m, Qt.Key.Key_Return),
+        lambda: QTest.mouseClick(active.page.picture, Qt.MouseButton.LeftButton),
+        lambda: QTest.mouseClick(active.page.space, Qt.MouseButton.LeftButton),
+    ):
+        controls.height_m.setFocus()
+        controls.height_m.selectAll()
+        QTest.keyClicks(controls.height_m, "1.83")
+        assert controls.height_m.hasFocus()
+        leave()
+        assert not controls.height_m.hasFocus() and controls.height_m.value() == 1.83
+        before = controls.mirror.isChecked()
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_M)
+        assert controls.mirror.isChecked() != before
+
+
+def test_the_space_bar_presses_a_button_with_the_focus_and_else_pauses(active):
+    controls, pause = active.page.controls, active.actions_by_name["pause"]
+    assert active.page.picture.hasFocus()  # from the start
+    controls.plots.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(controls.plots, Qt.Key.Key_Space)
+    assert not controls.plots.isChecked() and not pause.isChecked()
+    active.actions_by_name["reset"].triggered.connect(lambda *_: pressed.append("reset"))
+    pressed = []
+    button = active.findChild(QToolBar).widgetForAction(active.actions_by_name["reset"])
+    button.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(button, Qt.Key.Key_Space)
+    assert pressed == ["reset"] and not pause.isChecked()
+    button.clearFocus()
+    QTest.keyClick(active, Qt.Key.Key_Space)
+    assert pause.isChecked()
+    QTest.mouseClick(controls.warm, Qt.MouseButton.LeftButton, pos=QPoint(8, controls.warm.height() // 2))
+    assert not controls.warm.isChecked() and not controls.warm.hasFocus()  # Space still pauses
+
+
+def test_the_toolbar_is_in_the_order_of_tab_before_the_controls(active):
+    bar = active.findChild(QToolBar)
+    buttons = [bar.widgetForAction(action) for action in bar.actions()]
+    buttons[0].setFocus(Qt.FocusReason.TabFocusReason)
+    for button in buttons:
+        assert button.hasFocus()
+        QTest.keyClick(button, Qt.Key.Key_Tab)
+    passed = []
+    while (widget := QApplication.focusWidget()) is not buttons[0]:
+        passed.append(widget)
+        QTest.keyClick(widget, Qt.Key.Key_Tab)
+    controls = active.page.controls
+    assert passed[1:3] == [controls.colour, controls.opacity] and passed[-1] is controls.measure
+
+
+def test_every_key_is_on_the_sheet(window, monkeypatch):
+    shown = []
+    monkeypatch.setattr(QMessageBox, "information", lambda parent, title, text: shown.append(text))
+    window.actions_by_name["help"].trigger()
+    keys = [action.shortcut().toString() for action in window.actions_by_name.values()]
+    assert (
+        len(shown) == 1
+        and len([key for key in keys if key]) == 15
+        and all(f"<b>{key}</b>" in shown[0] for key in keys if key)
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sysfs is Linux's")

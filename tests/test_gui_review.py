@@ -1,5 +1,6 @@
 """The offline job, the review of a result and the browser of recordings, with stand-ins for finder and tracker."""
 
+import itertools
 import json
 import time
 
@@ -179,6 +180,54 @@ def test_a_session_shows_its_own_pictures_and_the_frames_that_were_lost(app, tmp
     video.write_text("#EXTM3U\n/etc/passwd")
     with pytest.raises(UserError, match="no matroska"):
         Pictures(data, video)
+
+
+def test_the_timeline_shades_what_was_lost_where_most_frames_were(app, tmp_path):
+    kept = (0, 3, 4, 8, 9, 15, 18, 22)  # of 30 a second: the median gap is of several frames
+    absent = [index for index in range(23) if index not in kept]
+    data, video, title = load(record(tmp_path, count=23, absent=absent).path)
+    review = Review(data, video, title)
+    shaded = gaps(data, review.seconds)
+    expected = [(a + 1, b) for a, b in itertools.pairwise(kept) if b > a + 1]
+    np.testing.assert_allclose(shaded, np.array(expected) / 30, atol=2e-3)
+    bars = review.timeline.gaps.opts
+    assert (bars["x1"] > bars["x0"]).all()
+    review.close()
+
+
+def test_the_review_has_its_keys(app, tmp_path, monkeypatch):
+    sheets = []
+    monkeypatch.setattr(QMessageBox, "information", lambda parent, title, text: sheets.append(text))
+    review = Review(*load(record(tmp_path, count=60).path))
+    review.show()
+    review.activateWindow()
+    QTest.qWaitForWindowActive(review)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+        QTest.keyClick(review, key)
+        assert review.play.isChecked()
+        QTest.keyClick(review, key)
+        assert not review.play.isChecked()
+    QTest.keyClick(review, Qt.Key.Key_F1)
+    assert len(sheets) == 1 and "<b>Esc</b>" in sheets[0]
+    QTest.keyClick(review, Qt.Key.Key_Escape)
+    wait(app, lambda: not any(thread.is_alive() for thread in review.reader.threads))
+
+
+def test_the_browser_has_its_keys(app, tmp_path, monkeypatch):
+    folder, opened, sheets = record(tmp_path, count=35).path, [], []
+    monkeypatch.setattr(QMessageBox, "information", lambda parent, title, text: sheets.append(text))
+    browser = Browser(tmp_path, show_take=lambda parent, path: opened.append(path))
+    browser.show()
+    browser.activateWindow()
+    QTest.qWaitForWindowActive(browser)
+    browser.table.setFocus()
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        QTest.keyClick(browser.table, key)
+    assert opened == [folder, folder]
+    QTest.keyClick(browser.table, Qt.Key.Key_F1)
+    assert len(sheets) == 1 and "<b>Enter</b>" in sheets[0]
+    QTest.keyClick(browser.table, Qt.Key.Key_Escape)
+    assert not browser.isVisible()
 
 
 def test_the_browser_opens_renames_and_deletes(app, tmp_path, monkeypatch):

@@ -209,10 +209,13 @@ def test_trouble_becomes_a_sentence(monkeypatch):
             refuse()
         return Source(interval=0.01)
 
-    monkeypatch.setattr(live, "RETRY_S", 0.05)
+    monkeypatch.setattr(live, "RETRY_S", 0.2)
     results = []
     p = Pipeline(busy, FakeFinder, Tracker, live=True, on_result=results.append)  # a camera is tried again
+    wait_until(lambda: p.problem)
+    assert p.state == "retrying"
     wait_until(lambda: results)
+    assert p.state == "running"
     assert len(attempts) == 3 and not p.problem
     p.close()
 

@@ -146,10 +146,12 @@ class Pipeline:
 
     @property
     def state(self) -> str:
-        """In a word: "opening", "loading" (models), "running", "paused", "ended", "failed", or what the camera says:
-        "stalled", "frozen", "reconnecting"."""
-        if self.problem:
+        """In a word: "opening", "retrying" (to open a camera), "loading" (models), "running", "paused", "ended",
+        "failed", or what the camera says: "stalled", "frozen", "reconnecting"."""
+        if self._failure:
             return "failed"
+        if self._absence:
+            return "retrying"
         if self.source is None:
             return "opening"
         if self.source.state != "running" and not self._stop.is_set():
