@@ -13,10 +13,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body import correspondence
-from lvd_live.body.correspondence import Correspondence, closest_on_triangles
+from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
+from lvd_live.body.surface import closest_on_triangles
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
 from lvd_live.synth.people import People

@@ -1,4 +1,4 @@
-"""A person's height, as people write it."""
+"""Parsing a person's height."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ LOWEST, HIGHEST = 0.5, 2.6  # metres
 
 
 def parse_height(text: str) -> float:
-    """A person's height in metres from "1.78", "1.78m", "178" or "178cm"; between 0.5 and 2.6 m."""
+    """A person's height in metres from "1.78", "1.78m", "178" or "178cm".
+
+    Raises argparse.ArgumentTypeError for other text and for heights outside LOWEST..HIGHEST.
+    """
     match = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*(m|cm)?\s*", text.lower())
     if match:
         value = float(match[1].replace(",", "."))

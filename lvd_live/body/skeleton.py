@@ -1,6 +1,7 @@
 """SMPL's 24 joints: names, parents, and the small rotation algebra that posing needs.
 
-Body frame: metres, x to the person's left, y up, z forward. Rest pose: T-pose, every joint's axes aligned with the body frame.
+Body frame: metres, x to the person's left, y up, z forward. Rest pose: the T-pose, every joint's axes aligned with the
+body frame.
 """
 
 from __future__ import annotations
@@ -47,26 +48,30 @@ BODY_PARTS = {  # by the joints that move them
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 
-def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The smallest rotation that turns direction `a` into direction `b`.
+def cross_matrix(v: np.ndarray) -> np.ndarray:
+    """[v]× (..., 3, 3) of v (..., 3): the matrix whose product with x is the cross product v × x."""
+    zero = np.zeros_like(v[..., 0])
+    x, y, z = v[..., 0], v[..., 1], v[..., 2]
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*v.shape, 3)
 
-    a, b : (..., 3) float, any length but zero. Returns (..., 3, 3). Opposite directions have no smallest rotation: not for them.
+
+def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest rotations (..., 3, 3) that turn the directions `a` into the directions `b`.
+
+    a, b : (..., 3) float, of any length but zero, and not opposite to each other: those have no smallest rotation.
     """
     a = a / np.linalg.norm(a, axis=-1, keepdims=True)
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
-    v, c = np.cross(a, b), (a * b).sum(-1)[..., None, None]
-    zero = np.zeros_like(v[..., 0])
-    K = np.stack([zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero], -1).reshape(
-        *v.shape[:-1], 3, 3
-    )
-    return np.eye(3) + K + K @ K / (1 + c)
+    cosine = (a * b).sum(-1)[..., None, None]
+    K = cross_matrix(np.cross(a, b))
+    return np.eye(3) + K + K @ K / (1 + cosine)
 
 
 def chain_transforms(rotations: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Skinning transforms of one body from **global** joint rotations.
+    """Skinning transforms T_posed_from_rest (24, 3, 4) of one body from **global** joint rotations; the pelvis stays.
 
-    rotations : (24, 3, 3), each joint's rotation from rest to posed, in the body frame. joints : (24, 3) rest positions, metres.
-    Returns T_posed_from_rest (24, 3, 4); the pelvis stays where it was.
+    rotations : (24, 3, 3) each joint's rotation from rest to posed, in the body frame.
+    joints : (24, 3) rest positions, metres.
     """
     posed = joints.copy()
     for j in range(1, len(PARENTS)):
