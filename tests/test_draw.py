@@ -14,9 +14,8 @@ K = np.array([[600.0, 0, 320.0], [0, 600.0, 240.0], [0, 0, 1]])
 def square(left, top, right, bottom, depth=2.0):
     """Two triangles whose corners project to the given pixels under K."""
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
-    return np.c_[(corners - K[:2, 2]) / 600.0 * depth, np.full(4, depth)].astype(np.float32), np.array(
-        [[0, 1, 2], [0, 2, 3]], np.int32
-    )
+    vertices = np.c_[(corners - K[:2, 2]) / 600.0 * depth, np.full(4, depth)].astype(np.float32)
+    return vertices, np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 
 def test_a_square_covers_exactly_the_pixel_centres_inside_it():
@@ -48,13 +47,10 @@ def test_the_nearer_surface_is_the_one_seen():
     far, faces = square(100, 100, 300, 300, depth=3.0)
     near, _ = square(150, 150, 250, 250, depth=2.0)
     colours = np.repeat(np.uint8([[255, 0, 0], [0, 255, 0]]), 4, axis=0)
-    picture = render.overlay(
-        np.zeros((480, 640, 3), np.uint8), np.r_[far, near], np.r_[faces, faces + 4], K, 1.0, colours
-    )
+    black, both = np.zeros((480, 640, 3), np.uint8), np.r_[faces, faces + 4]
+    picture = render.overlay(black, np.r_[far, near], both, K, 1.0, colours)
     assert picture[200, 200].argmax() == 1 and picture[110, 110].argmax() == 0
-    swapped = render.overlay(
-        np.zeros((480, 640, 3), np.uint8), np.r_[near, far], np.r_[faces, faces + 4], K, 1.0, colours[::-1]
-    )
+    swapped = render.overlay(black, np.r_[near, far], both, K, 1.0, colours[::-1])
     assert (swapped == picture).all()
 
 
@@ -127,11 +123,8 @@ def test_normals_point_outward_and_have_length_one():
 
 
 def test_contact_sheet_holds_every_picture_whatever_its_shape():
-    shades = (60, 120, 180, 240, 90)
-    pictures = [
-        np.full((h, w, 3), shade, np.uint8)
-        for shade, (h, w) in zip(shades, ((10, 10), (1, 1), (500, 20), (33, 900), (7680, 3)))
-    ]
+    shades, sizes = (60, 120, 180, 240, 90), ((10, 10), (1, 1), (500, 20), (33, 900), (7680, 3))
+    pictures = [np.full((*size, 3), shade, np.uint8) for shade, size in zip(shades, sizes, strict=True)]
     sheet = render.contact_sheet(pictures, columns=2, cell=(100, 80))
     assert sheet.shape == (3 * 84 + 4, 2 * 104 + 4, 3)
     assert set(shades) <= set(np.unique(sheet))

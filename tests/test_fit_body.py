@@ -21,6 +21,7 @@ from lvd_live.body.surface import closest_on_triangles
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
 from lvd_live.synth.people import People
+from lvd_live.tracking.tracker import Tracker
 from tests.bodies import match, other_arrays, other_body
 
 
@@ -35,7 +36,10 @@ def fitter(people):
 
 
 def sample(people, count, seed):
-    """One person in `count` poses before a camera: betas (20,), pose (count, 24, 3), transl (count, 3), vertices (count, N, 3)."""
+    """One person in `count` poses before a camera.
+
+    Returns betas (20,), pose (count, 24, 3), transl (count, 3), vertices (count, N, 3).
+    """
     rng = np.random.default_rng(seed)
     betas = people.shape(rng)
     pose = np.stack([people.motion.sample(rng) for _ in range(count)]).astype(np.float32)
@@ -44,17 +48,29 @@ def sample(people, count, seed):
     return betas, pose, transl, skinned(people.body, betas, pose, transl)
 
 
-def skinned(body, betas, pose, transl):
+def posed(body, betas, pose, transl):
+    """Vertices (count, N, 3) and joints (count, 24, 3) of one shape in `count` poses."""
+    shapes = torch.as_tensor(betas)[None].expand(len(pose), -1)
     with torch.no_grad():
-        return body(torch.as_tensor(betas)[None].expand(len(pose), -1), torch.as_tensor(pose), torch.as_tensor(transl))[
-            0
-        ].numpy()
+        vertices, joints = body(shapes, torch.as_tensor(pose), torch.as_tensor(transl))
+    return vertices.numpy(), joints.numpy()
+
+
+def skinned(body, betas, pose, transl):
+    return posed(body, betas, pose, transl)[0]
 
 
 def degrees_between(a, b):
     """Angles (F, 24) between the local rotations of two poses."""
     a, b = (Rotation.from_rotvec(x.reshape(-1, 3).astype(float)) for x in (a, b))
     return np.degrees((a.inv() * b).magnitude()).reshape(-1, 24)
+
+
+def tear(vertices, share):
+    """The meshes with a share of their vertices thrown off by some 0.3 m."""
+    rng = np.random.default_rng(0)
+    wrong = rng.random(vertices.shape[:2]) < share
+    return vertices + wrong[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,32 +98,26 @@ def test_round_trip_with_noise(people, fitter):
 
 
 def test_size_and_distance_are_one_to_a_camera(people, fitter):
-    """Meshes too near and too small, or too far and too large: with the person's shape known, each comes back to its size and distance; torn vertices change little."""
+    """Meshes too near and too small, or too far and too large, come back to their size and distance.
+
+    The person's shape is known; torn vertices change little.
+    """
     betas, pose, transl, vertices = sample(people, 12, 12)
     wrong = np.linspace(0.88, 1.15, 12, dtype=np.float32)
-    rng = np.random.default_rng(0)
-    torn = vertices + (rng.random(vertices.shape[:2]) < 0.05)[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(
-        np.float32
-    )
-    for seen, near in ((vertices, 0.002), (torn, 0.03)):
-        fitted = fitter.fit(seen * wrong[:, None, None], None, betas, camera=True)
+    torn = tear(vertices, 0.05)
+    for meshes, near in ((vertices, 0.002), (torn, 0.03)):
+        fitted = fitter.fit(meshes * wrong[:, None, None], None, betas, camera=True)
         np.testing.assert_allclose(fitted.scale * wrong, 1, atol=near)
-        assert (
-            np.linalg.norm(fitted.transl - transl, axis=-1).max() < 5 * near
-            and degrees_between(fitted.pose, pose).mean() < 1
-        )
-    plain = fitter.fit(vertices, None, betas)
-    assert (plain.scale == 1).all() and np.linalg.norm(
-        fitter.fit(vertices, None, betas, camera=True).transl - plain.transl, axis=-1
-    ).max() < 0.001
+        assert np.linalg.norm(fitted.transl - transl, axis=-1).max() < 5 * near
+        assert degrees_between(fitted.pose, pose).mean() < 1
+    plain, placed = fitter.fit(vertices, None, betas), fitter.fit(vertices, None, betas, camera=True)
+    assert (plain.scale == 1).all()
+    assert np.linalg.norm(placed.transl - plain.transl, axis=-1).max() < 0.001
 
 
 def test_outliers_do_not_pull(people, fitter):
     _, pose, _, vertices = sample(people, 8, 20)
-    rng = np.random.default_rng(0)
-    wrong = rng.random(vertices.shape[:2]) < 0.10
-    torn = vertices + wrong[..., None] * rng.normal(0.3, 0.2, vertices.shape).astype(np.float32)
-    assert degrees_between(fitter.fit(torn).pose, pose).mean() < 2
+    assert degrees_between(fitter.fit(tear(vertices, 0.10)).pose, pose).mean() < 2
 
 
 def test_uncertain_vertices_count_less(people, fitter):
@@ -120,38 +130,28 @@ def test_uncertain_vertices_count_less(people, fitter):
         return np.linalg.norm(skinned(people.body, fitted.betas, fitted.pose, fitted.transl) - vertices, axis=-1).mean()
 
     assert error(fitter.fit(noisy, std, betas)) < 0.65 * error(fitter.fit(noisy, None, betas))
-    assert np.array_equal(
-        fitter.fit(noisy, np.zeros_like(std), betas).pose, fitter.fit(noisy, None, betas).pose
-    )  # zeros: unknown
+    unknown, none = fitter.fit(noisy, np.zeros_like(std), betas), fitter.fit(noisy, None, betas)
+    assert np.array_equal(unknown.pose, none.pose)
 
 
 def test_a_poor_mesh_gives_a_sane_body(people, fitter):
-    """Errors that whole limbs share, as a network makes them: the shape stays within what people are, and joints turn no further than they can."""
+    """Errors that whole limbs share, as a network makes them, give the shape and the joint angles of a person."""
     betas, _, _, vertices = sample(people, 12, 22)
     rng = np.random.default_rng(2)
-    wave = np.sin(
-        12 * vertices @ rng.normal(size=(3, 3)).astype(np.float32) + rng.uniform(0, 6, (12, 1, 3)).astype(np.float32)
-    )
+    directions = rng.normal(size=(3, 3)).astype(np.float32)
+    wave = np.sin(12 * vertices @ directions + rng.uniform(0, 6, (12, 1, 3)).astype(np.float32))
     fitted = fitter.fit(vertices + 0.03 * wave.astype(np.float32))
     assert np.abs(fitted.betas - betas).max() < 2.5 and np.linalg.norm(fitted.betas) < 1.5 * np.linalg.norm(betas) + 2
-    assert (
-        np.degrees(
-            np.linalg.norm(fitted.pose[:, [JOINT["left_foot"], JOINT["right_foot"], JOINT["spine3"]]], axis=-1)
-        ).max()
-        < 90
-    )
+    angles = np.linalg.norm(fitted.pose[:, [JOINT["left_foot"], JOINT["right_foot"], JOINT["spine3"]]], axis=-1)
+    assert np.degrees(angles).max() < 90
 
 
 def test_few_frames_and_none(people, fitter):
     _, pose, _, vertices = sample(people, 1, 23)
     assert degrees_between(fitter.fit(vertices).pose, pose).max() < 2
     empty = fitter.fit(vertices[:0])
-    assert (
-        empty.pose.shape == (0, 24, 3)
-        and empty.betas.shape == (20,)
-        and not empty.betas.any()
-        and empty.residual_mm.shape == (0,)
-    )
+    assert empty.pose.shape == (0, 24, 3) and empty.residual_mm.shape == (0,)
+    assert empty.betas.shape == (20,) and not empty.betas.any()
 
 
 def test_pose_correctives_are_taken_into_account(people):
@@ -187,7 +187,10 @@ def matched():
 
 
 def test_the_mesh_is_carried_to_another_topology(people, matched):
-    """Each vertex of the other mesh lands where it belongs on ours, but for some slipping along limbs, which nothing on a smooth thigh tells; and the other body is fitted to what arrives."""
+    """Each vertex of the other mesh lands where it belongs on ours, and the other body is fitted to what arrives.
+
+    But for some slipping along limbs, which nothing on a smooth thigh tells.
+    """
     other, truth, carry = matched
     slip = np.linalg.norm(carry(people.body.v_template.numpy()) - truth, axis=1)
     assert slip.mean() < 0.004 and slip.max() < 0.03
@@ -195,15 +198,8 @@ def test_the_mesh_is_carried_to_another_topology(people, matched):
     betas, pose, transl, vertices = sample(people, 8, 30)
     fitted = BodyFitter(other).fit(carry(vertices))
     assert fitted.residual_mm.mean() < 6
-    with torch.no_grad():
-        ours = people.body(torch.as_tensor(betas)[None].expand(8, -1), torch.as_tensor(pose), torch.as_tensor(transl))[
-            1
-        ].numpy()
-        theirs = other(
-            torch.as_tensor(fitted.betas)[None].expand(8, -1),
-            torch.as_tensor(fitted.pose),
-            torch.as_tensor(fitted.transl),
-        )[1].numpy()
+    _, ours = posed(people.body, betas, pose, transl)
+    _, theirs = posed(other, fitted.betas, fitted.pose, fitted.transl)
     assert np.linalg.norm(ours - theirs, axis=-1).mean() < 0.015
 
 
@@ -212,21 +208,16 @@ def test_a_match_is_kept_and_a_damaged_one_made_anew(people, matched, tmp_path, 
     calls = []
     monkeypatch.setattr(correspondence.platformdirs, "user_cache_path", lambda name: tmp_path / "cache")
     monkeypatch.setattr(Correspondence, "compute", classmethod(lambda cls, a, b: calls.append(1) or carry))
-    for expected in (1, 1):
+    for _ in range(2):
         found = Correspondence.between(people.body, other)
-        assert (
-            np.array_equal(found.corners, carry.corners)
-            and np.array_equal(found.mix, carry.mix)
-            and len(calls) == expected
-        )
+        assert np.array_equal(found.corners, carry.corners) and np.array_equal(found.mix, carry.mix)
+        assert len(calls) == 1
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
     assert np.array_equal(Correspondence.between(people.body, other).mix, carry.mix) and len(calls) == 2
 
 
 def test_tracker_carries_its_mesh(people, matched, tmp_path, monkeypatch):
-    from lvd_live.tracking.tracker import Tracker
-
     other, _, carry = matched
     np.savez(tmp_path / "smpl.npz", **other_arrays()[0])
     monkeypatch.setattr(Correspondence, "between", classmethod(lambda cls, a, b: carry))
@@ -329,15 +320,12 @@ def test_damaged_pickles_are_refused(tmp_path):
     "wrong", [{"f": -1}, {"f": None}, {"kintree_table": 77}, {"kintree_table": -1}, {"weights": 0}, {"weights": -1}]
 )
 def test_bodies_that_contradict_themselves_are_refused(tmp_path, wrong):
-    """Each array of its right shape, its values times or instead something impossible."""
+    """An array of the right shape, all of whose values are `value`; or an empty one where that is None."""
     with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as file:
         arrays = {k: file[k] for k in file}
     ((name, value),) = wrong.items()
-    arrays[name] = (
-        arrays[name][:0]
-        if value is None
-        else np.full(arrays[name].shape, value, np.int64 if name != "weights" else np.float32)
-    )
+    dtype = np.float32 if name == "weights" else np.int64
+    arrays[name] = arrays[name][:0] if value is None else np.full(arrays[name].shape, value, dtype)
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(UserError, match="SMPL's layout"):
         BodyModel.load(tmp_path / "wrong.npz")

@@ -54,9 +54,8 @@ def header(shape, descr="<f4", data=b"\0" * 16):
 
 def archive(path, arrays=None, raw=None, compression=zipfile.ZIP_STORED):
     """An npz of `arrays`, in which `raw` replaces or adds members byte by byte (None drops one)."""
-    members = {f"{name}.npy": npy(array) for name, array in (good() if arrays is None else arrays).items()} | (
-        raw or {}
-    )
+    arrays = good() if arrays is None else arrays
+    members = {f"{name}.npy": npy(array) for name, array in arrays.items()} | (raw or {})
     with zipfile.ZipFile(path, "w", compression) as file:
         for name, data in members.items():
             if data is not None:
@@ -210,12 +209,8 @@ def test_hostile_file_is_refused_in_one_sentence(tmp_path, name):
 def test_the_good_file_is_read_stored_or_compressed(tmp_path, compression):
     path = archive(tmp_path / "file.npz", good() | {"lvd_future": np.zeros(3)}, compression=compression)
     sequence = load_sequence(path)
-    assert (
-        len(sequence) == F
-        and (sequence.vertices == 1).all()
-        and sequence.tracked.dtype == bool
-        and json.dumps(dict(sequence.meta)) == "{}"
-    )
+    assert len(sequence) == F and (sequence.vertices == 1).all() and sequence.tracked.dtype == bool
+    assert json.dumps(dict(sequence.meta)) == "{}"
 
 
 def test_a_bool_of_other_bytes_reads_as_a_bool(tmp_path):

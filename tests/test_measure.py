@@ -23,13 +23,14 @@ def population():
 
 
 def of_shape(betas, shapes=()):
+    """One frame in the T-pose, of the shape `betas`; `shapes` are those of single frames."""
     return Fitted(
-        np.zeros((1, 24, 3), np.float32),
-        np.asarray(betas, np.float32),
-        np.zeros((1, 3), np.float32),
-        np.zeros(1, np.float32),
-        np.ones(1, np.float32),
-        np.array(shapes, np.float32).reshape(-1, 20),
+        pose=np.zeros((1, 24, 3), np.float32),
+        betas=np.asarray(betas, np.float32),
+        transl=np.zeros((1, 3), np.float32),
+        residual_mm=np.zeros(1, np.float32),
+        scale=np.ones(1, np.float32),
+        shapes=np.array(shapes, np.float32).reshape(-1, 20),
     )
 
 
@@ -51,7 +52,7 @@ def test_a_tape_spans_hollows():
 
 
 def test_people_measure_like_people(fitter, population):
-    """Over the population: height as Anny's bodies have it, proportions as people have them, girths that follow each other."""
+    """Over the population: Anny's heights, proportions as people have them, girths that follow each other."""
     table = []
     for betas in population:
         found = measure(fitter, of_shape(betas))
@@ -61,16 +62,10 @@ def test_people_measure_like_people(fitter, population):
         assert found["height"].cm == pytest.approx(100 * np.ptp(rest[:, 1]), abs=0.01)
         assert found["arm_span"].cm == pytest.approx(100 * np.ptp(rest[:, 0]), abs=0.01)
     height, chest, waist, hip, inseam, span = np.array(table).T
-    assert ((inseam / height > 0.42) & (inseam / height < 0.52)).all() and (
-        (span / height > 0.9) & (span / height < 1.12)
-    ).all()
-    assert (
-        (waist < chest).all()
-        and (waist < hip).all()
-        and 90 < chest.mean() < 110
-        and 70 < waist.mean() < 90
-        and 90 < hip.mean() < 110
-    )
+    assert ((inseam / height > 0.42) & (inseam / height < 0.52)).all()
+    assert ((span / height > 0.9) & (span / height < 1.12)).all()
+    assert (waist < chest).all() and (waist < hip).all()
+    assert 90 < chest.mean() < 110 and 70 < waist.mean() < 90 and 90 < hip.mean() < 110
     assert np.corrcoef(chest, waist)[0, 1] > 0.5 and np.corrcoef(inseam, height)[0, 1] > 0.5
 
 
@@ -84,10 +79,8 @@ def test_the_height_sets_the_scale(fitter, population):
 def test_the_spread_is_that_of_single_frames(fitter, population):
     rng = np.random.default_rng(0)
     shapes = population[3] + rng.normal(0, 0.3, (25, 20))
-    steady, wild = (
-        measure(fitter, of_shape(population[3], shapes[:, :] * 0 + population[3])),
-        measure(fitter, of_shape(population[3], shapes)),
-    )
+    steady = measure(fitter, of_shape(population[3], np.broadcast_to(population[3], shapes.shape)))
+    wild = measure(fitter, of_shape(population[3], shapes))
     each = [100 * np.ptp(fitter.rest(s)[:, 1]) for s in shapes]
     assert all(m.spread < 1e-6 for m in steady.values())
     assert wild["height"].spread == pytest.approx(np.std(each), rel=0.6) and all(m.spread > 0.1 for m in wild.values())
