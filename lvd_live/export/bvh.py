@@ -1,4 +1,7 @@
-"""BVH: the skeleton and its rotations. The root's offset is zero and its position absolute; every joint's axes are the body frame's in the rest pose."""
+"""BVH: the skeleton and its rotations.
+
+The root's offset is zero and its position absolute; the axes of every joint are those of the body frame at rest.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +17,54 @@ from lvd_live.storage.files import write_whole
 
 def write(motion: BodyMotion, path: Path) -> None:
     """Raises UserError when the disk is full."""
-    parents, J = motion.fitter.parents, motion.rest_joints
-    labels = motion.fitter.body.part_labels.numpy()
-    children = [[c for c in range(24) if parents[c] == j] for j in range(24)]
-    lines: list[str] = ["HIERARCHY"]
-    order: list[int] = []
-
-    def joint(j: int, depth: int) -> None:
-        order.append(j)
-        pad = "  " * depth
-        offset = J[j] - J[parents[j]] if j else np.zeros(3)
-        channels = "6 Xposition Yposition Zposition" if j == 0 else "3"
-        lines.extend(
-            [
-                f"{pad}{'JOINT' if j else 'ROOT'} {JOINT_NAMES[j]}",
-                f"{pad}{{",
-                f"{pad}  OFFSET {_numbers(offset)}",
-                f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation",
-            ]
-        )
-        for child in children[j]:
-            joint(child, depth + 1)
-        if not children[j]:
-            part = motion.rest[labels == j]
-            tip = part[np.linalg.norm(part - J[parents[j]], axis=1).argmax()] - J[j] if len(part) else 0.5 * offset
-            lines.extend([f"{pad}  End Site", f"{pad}  {{", f"{pad}    OFFSET {_numbers(tip)}", f"{pad}  }}"])
-        lines.append(f"{pad}}}")
-
-    joint(0, 0)
-    degrees = (
-        Rotation.from_quat(motion.quaternions[:, order].reshape(-1, 4))
-        .as_euler("ZXY", degrees=True)
-        .reshape(len(motion), 24, 3)
-    )
-    rows = np.concatenate([motion.pelvis, degrees.reshape(len(motion), 72)], 1)
-    lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.8f}", *(_numbers(row) for row in rows)]
+    order, frames, fps = _depth_first(motion.fitter.parents), len(motion), motion.grid.fps
+    rotations = Rotation.from_quat(motion.quaternions[:, order].reshape(-1, 4))
+    degrees = rotations.as_euler("ZXY", degrees=True).reshape(frames, 72)
+    rows = np.concatenate([motion.pelvis, degrees], 1)
+    lines = ["HIERARCHY", *_joint_lines(motion, 0, 0)]
+    lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / fps:.8f}", *(_numbers(row) for row in rows)]
     write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def _children(parents: np.ndarray, joint: int) -> list[int]:
+    return [child for child in range(24) if parents[child] == joint]
+
+
+def _depth_first(parents: np.ndarray, joint: int = 0) -> list[int]:
+    """The joints below and with `joint`, in the order of the file."""
+    below = (_depth_first(parents, child) for child in _children(parents, joint))
+    return [joint, *(j for branch in below for j in branch)]
+
+
+def _joint_lines(motion: BodyMotion, joint: int, depth: int) -> list[str]:
+    """The hierarchy from `joint` on."""
+    parents, J = motion.fitter.parents, motion.rest_joints
+    offset = J[joint] - J[parents[joint]] if joint else np.zeros(3)
+    channels = "3" if joint else "6 Xposition Yposition Zposition"
+    lines = [
+        f"{'JOINT' if joint else 'ROOT'} {JOINT_NAMES[joint]}",
+        "{",
+        f"  OFFSET {_numbers(offset)}",
+        f"  CHANNELS {channels} Zrotation Xrotation Yrotation",
+    ]
+    lines = ["  " * depth + line for line in lines]
+    children = _children(parents, joint)
+    for child in children:
+        lines += _joint_lines(motion, child, depth + 1)
+    if not children:
+        end = ["  End Site", "  {", f"    OFFSET {_numbers(_tip(motion, joint, offset))}", "  }"]
+        lines += ["  " * depth + line for line in end]
+    return [*lines, "  " * depth + "}"]
+
+
+def _tip(motion: BodyMotion, joint: int, offset: np.ndarray) -> np.ndarray:
+    """From a joint without children to the vertex it moves that is farthest from the parent, (3,); `offset` : to it."""
+    J, labels = motion.rest_joints, motion.fitter.body.part_labels.numpy()
+    part = motion.rest[labels == joint]
+    if not len(part):
+        return 0.5 * offset
+    parent = J[motion.fitter.parents[joint]]
+    return part[np.linalg.norm(part - parent, axis=1).argmax()] - J[joint]
 
 
 def _numbers(values: np.ndarray) -> str:

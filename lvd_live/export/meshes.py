@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lvd_live.export.motion import UNITS, BodyMotion
+from lvd_live.export.mesh_frames import meshes
+from lvd_live.export.motion import BodyMotion
+from lvd_live.export.options import UNITS
 
 WORST = 0.10  # metres of uncertainty that are drawn in the last colour
 
@@ -15,16 +17,16 @@ WORST = 0.10  # metres of uncertainty that are drawn in the last colour
 def write(motion: BodyMotion, folder: Path, suffix: str, *, uncertainty: bool = False) -> None:
     """`000000.obj` and so on, numbered by the grid; frames without a mesh leave their number out. Raises OSError."""
     metre, triangles = UNITS[motion.options.unit], obj_faces(motion.faces)
-    for number, mesh in enumerate(motion.meshes()):
+    for number, mesh in enumerate(meshes(motion)):
         if mesh is None:
             continue
         vertices, std = mesh
         if suffix == ".obj":
             data = obj_vertices(vertices) + triangles
+        elif uncertainty:
+            data = ply(vertices, motion.faces, std, colours(std / metre))
         else:
-            data = ply(
-                vertices, motion.faces, std if uncertainty else None, colours(std / metre) if uncertainty else None
-            )
+            data = ply(vertices, motion.faces)
         (folder / f"{number:06d}{suffix}").write_bytes(data)
 
 
@@ -39,7 +41,7 @@ def obj_vertices(vertices: np.ndarray) -> bytes:
 
 
 def ply(vertices: np.ndarray, faces: np.ndarray, std: np.ndarray | None = None, rgb: np.ndarray | None = None) -> bytes:
-    """A binary PLY; std (N,) becomes the vertex property `std`, rgb (N, 3) uint8 the colours."""
+    """A binary PLY. vertices : (N, 3). faces : (M, 3). std : (N,), a property of the vertices. rgb : (N, 3) uint8."""
     fields = [("x", "<f4", "float"), ("y", "<f4", "float"), ("z", "<f4", "float")]
     if rgb is not None:
         fields += [(c, "u1", "uchar") for c in ("red", "green", "blue")] + [("std", "<f4", "float")]
@@ -57,8 +59,11 @@ def ply(vertices: np.ndarray, faces: np.ndarray, std: np.ndarray | None = None, 
         "format binary_little_endian 1.0",
         f"element vertex {len(vertices)}",
         *(f"property {kind} {name}" for name, _, kind in fields),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+        "",
     ]
-    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
     return "\n".join(header).encode() + table.tobytes() + triangles.tobytes()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lvd_live.body.skeleton import JOINT_NAMES
@@ -20,31 +20,19 @@ def measurements_path(path: Path) -> Path:
 def write(motion: BodyMotion, path: Path) -> None:
     """Raises UserError when the disk is full."""
     beside = check_writable(measurements_path(path))
-    header = [
-        "frame",
-        "seconds",
-        "tracked",
-        "residual_mm",
-        *(f"{name}_{axis}" for name in JOINT_NAMES for axis in "xyz"),
-    ]
-    rows = zip(motion.times, motion.seen, motion.residual_mm, motion.joints.reshape(len(motion), 72), strict=True)
-    table = [
-        [number, f"{t:.6f}", int(seen), f"{residual:.1f}", *(f"{value:.6f}" for value in joints)]
-        for number, (t, seen, residual, joints) in enumerate(rows)
-    ]
-    write_whole(path, _text([header, *table]))
-    write_whole(
-        beside,
-        _text(
-            [
-                ["measurement", "cm", "spread_cm"],
-                *([name, f"{m.cm:.1f}", f"{m.spread:.1f}"] for name, m in motion.measurements.items()),
-            ]
-        ),
-    )
+    coordinates = [f"{name}_{axis}" for name in JOINT_NAMES for axis in "xyz"]
+    table: list[list[object]] = [["frame", "seconds", "tracked", "residual_mm", *coordinates]]
+    joints, grid = motion.joints.reshape(len(motion), 72), motion.grid
+    rows = zip(grid.times, grid.tracked, motion.residual_mm, joints, strict=True)
+    for number, (time, tracked, residual, values) in enumerate(rows):
+        coordinates = [f"{value:.6f}" for value in values]
+        table.append([number, f"{time:.6f}", int(tracked), f"{residual:.1f}", *coordinates])
+    measured = [[name, f"{m.cm:.1f}", f"{m.spread:.1f}"] for name, m in motion.measurements.items()]
+    write_whole(path, _text(table))
+    write_whole(beside, _text([["measurement", "cm", "spread_cm"], *measured]))
 
 
-def _text(rows: Iterable[list]) -> bytes:
+def _text(rows: Iterable[Sequence[object]]) -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue().encode()

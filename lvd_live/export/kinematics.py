@@ -1,0 +1,43 @@
+"""Rotations of a skeleton over time."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+
+
+def forward_kinematics(
+    quaternions: np.ndarray, pelvis: np.ndarray, rest_joints: np.ndarray, parents: np.ndarray
+) -> np.ndarray:
+    """Joints (F, 24, 3) of a posed skeleton.
+
+    quaternions : (F, 24, 4) xyzw, relative to the parents. pelvis : (F, 3). rest_joints : (24, 3). parents : (24,) int.
+    """
+    R = Rotation.from_quat(quaternions.reshape(-1, 4)).as_matrix().reshape(-1, 24, 3, 3)
+    joints = np.empty((len(R), 24, 3))
+    joints[:, 0] = pelvis
+    for j in range(1, 24):
+        k = parents[j]
+        joints[:, j] = joints[:, k] + R[:, k] @ (rest_joints[j] - rest_joints[k])
+        R[:, j] = R[:, k] @ R[:, j]
+    return joints
+
+
+def interpolate(rotations: np.ndarray, before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Quaternions (F, 24, 4) xyzw on the shortest way from one rotation to another; signs change nowhere.
+
+    rotations : (T, 24, 3, 3). before, after : (F,) int, rows of it. share : (F,) 0 … 1, of the way done.
+    """
+    start = Rotation.from_matrix(rotations[before].reshape(-1, 3, 3))
+    end = Rotation.from_matrix(rotations[after].reshape(-1, 3, 3))
+    way = np.repeat(share, 24)[:, None] * (start.inv() * end).as_rotvec()
+    quaternions = (start * Rotation.from_rotvec(way)).as_quat().reshape(-1, 24, 4)
+    flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
+    return np.concatenate([quaternions[:1], quaternions[1:] * np.cumprod(flips, axis=0)])
+
+
+def smooth_rotations(quaternions: np.ndarray, sigma: float) -> np.ndarray:
+    """Quaternions (F, …, 4), whose signs change nowhere, after a Gaussian of `sigma` frames over time."""
+    mean = gaussian_filter1d(quaternions, sigma, axis=0, mode="nearest")
+    return mean / np.linalg.norm(mean, axis=-1, keepdims=True)

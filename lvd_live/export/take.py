@@ -1,0 +1,128 @@
+"""What is exported: a take, and the body fitted to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lvd_live.body.correspondence import Correspondence
+from lvd_live.body.fit import BodyFitter, Fitted
+from lvd_live.body.model import BodyModel
+from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
+from lvd_live.session.reader import open_session
+from lvd_live.session.rows import Rows
+from lvd_live.session.sequence import Sequence, load_sequence
+
+
+@dataclass(frozen=True)
+class Take:
+    """A sequence or session, and its name.
+
+    fits : what was fitted to it, by body file: several exports of one take fit once.
+    """
+
+    sequence: Sequence
+    name: str
+    fits: dict[Path | None, Fitted] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Take:
+        """A sequence file or a session's folder. Raises UserError."""
+        path = Path(path)
+        sequence = open_session(path) if path.is_dir() else load_sequence(path)
+        if not sequence.tracked.any():
+            raise UserError(f"Nobody is tracked in {path}: there is nothing to export.")
+        return cls(sequence, path.name if path.is_dir() else path.stem)
+
+
+@dataclass(frozen=True)
+class FittedTake:
+    """A take and a body fitted to its tracked frames, which are counted by themselves here, 0 … T - 1.
+
+    body_file : None: the bundled body.
+    """
+
+    take: Take
+    body_file: Path | None
+
+    @cached_property
+    def fitter(self) -> BodyFitter:
+        """The body. Raises UserError where its mesh is not the take's and the take's cannot be carried over to it."""
+        body = self._bundled if self.body_file is None else BodyModel.load(self.body_file)
+        faces = self.take.sequence.faces
+        if not _has_faces(body, faces) and not _has_faces(self._bundled, faces):
+            hint = "name the body that it was tracked with: --body FILE"
+            raise UserError(f"The mesh of {self.take.name} is not that of the body file; {hint}.")
+        return BodyFitter(body)
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The body's parameters in the camera frame, the meshes scaled to one size. Raises UserError."""
+        fits = self.take.fits
+        if self.body_file not in fits:
+            fits[self.body_file] = self._fit()
+        return fits[self.body_file]
+
+    def vertices(self, index: int) -> np.ndarray:
+        """The mesh of a tracked frame as tracked, (N, 3) float64 metres, scaled to the body's size, camera frame."""
+        row = self.take.sequence.vertices[self._tracked[index]]
+        return self.fitted.scale[index] * np.asarray(row, float)
+
+    def vertex_std(self, index: int) -> np.ndarray:
+        """The uncertainty of that mesh on the body's vertices, (N,) float32 metres, not scaled."""
+        std = np.asarray(self.take.sequence.vertex_std[self._tracked[index]], np.float32)
+        return std if self.carry is None else self.carry(std[:, None])[:, 0]
+
+    @cached_property
+    def carry(self) -> Correspondence | None:
+        """From the take's mesh to the body's, where they differ."""
+        if _has_faces(self.fitter.body, self.take.sequence.faces):
+            return None
+        return Correspondence.between(self._bundled, self.fitter.body)
+
+    @cached_property
+    def _bundled(self) -> BodyModel:
+        return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+    @cached_property
+    def _tracked(self) -> np.ndarray:
+        """(T,) rows of the tracked frames."""
+        return np.flatnonzero(self.take.sequence.tracked)
+
+    def _fit(self) -> Fitted:
+        sequence = self.take.sequence
+        vertices = _TrackedRows(sequence.vertices, self._tracked, self.carry)
+        std = _TrackedRows(sequence.vertex_std, self._tracked, self.carry)
+        failure = f"No body can be fitted to the meshes in {self.take.name}: they are not of a person."
+        try:
+            with np.errstate(all="ignore"):
+                fitted = self.fitter.fit(vertices, std, camera=True)
+        except (np.linalg.LinAlgError, ValueError) as error:  # raised by SciPy and NumPy for numbers that are no mesh
+            raise UserError(failure) from error
+        if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
+            raise UserError(failure)
+        return fitted
+
+
+class _TrackedRows:
+    """The tracked rows of an array that stays on disk, carried to another mesh where need be."""
+
+    def __init__(self, rows: np.ndarray | Rows, tracked: np.ndarray, carry: Correspondence | None):
+        self._rows, self._index, self._carry = rows, tracked, carry
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        rows = np.asarray(self._rows[self._index[key]], np.float32)
+        if self._carry is None:
+            return rows
+        return self._carry(rows) if rows.ndim == 3 else self._carry(rows[..., None])[..., 0]
+
+
+def _has_faces(body: BodyModel, faces: np.ndarray) -> bool:
+    return np.array_equal(faces, body.faces.numpy())
