@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 
 from lvd_live import render
+from lvd_live.gui.canvas import Canvas, draw_picture
 from lvd_live.gui.perspective import (
     FOV,
     box_corners,
@@ -32,10 +32,10 @@ CALM = 0.1  # how much of a change the view takes on with each mesh
 START_M = 2.0, 5.0  # from the camera to the view's middle, and from there to the viewer, until there is a mesh
 
 
-class SpaceView(QWidget):
+class SpaceView(Canvas):
     """Mesh, floor and camera, in the camera's frame, metres: x right, y down, z forward.
 
-    Left drag: turn. Right drag: move. Wheel: zoom. Double click: from the front. A click takes the keyboard's focus.
+    Left drag: turn. Right drag: move. Wheel: zoom. Double click: from the front.
 
     view : the View whose mesh is drawn, or None.
     keeps_person_in_view : the viewer moves so that person and camera stay in view.
@@ -43,11 +43,7 @@ class SpaceView(QWidget):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setMinimumSize(240, 200)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        super().__init__(240, 200)
         self.keeps_person_in_view = True
         self.view: View[object] | None = None
         self._floor: float | None = None  # y
@@ -79,11 +75,7 @@ class SpaceView(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         scale = min(1.0, MAX_SIDE / max(self.width(), self.height()))
         picture = self.render_view(max(int(self.width() * scale), 1), max(int(self.height() * scale), 1))
-        height, width = picture.shape[:2]
-        image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(QRectF(self.rect()), image)
+        draw_picture(QPainter(self), QRectF(self.rect()), picture)
 
     def render_view(self, width: int, height: int) -> np.ndarray:
         """What is seen: (height, width, 3) uint8 RGB."""

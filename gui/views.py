@@ -7,28 +7,25 @@ from collections import deque
 
 import numpy as np
 from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QLinearGradient, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
 
 from lvd_live.body.skeleton import BODY_PARTS
+from lvd_live.gui.canvas import Canvas, draw_picture
 from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
 
 LATENCIES = 90  # how many are remembered
 
 
-class PictureView(QWidget):
-    """A picture as large as it fits; a click on it takes the keyboard's focus.
+class PictureView(Canvas):
+    """A picture as large as it fits.
 
     picture : (H, W, 3) uint8 RGB, or None: the hint is shown.
     latencies_ms : from the capture of a picture to its drawing, the last ones.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setMinimumSize(320, 240)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        super().__init__(320, 240)
         self.picture: np.ndarray | None = None
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
@@ -52,11 +49,9 @@ class PictureView(QWidget):
 
     def _draw_picture(self, painter: QPainter, picture: np.ndarray) -> None:
         height, width = picture.shape[:2]
-        image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888)
         scale = min(self.width() / width, self.height() / height)
         left, top = (self.width() - scale * width) / 2, (self.height() - scale * height) / 2
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(QRectF(left, top, scale * width, scale * height), image)
+        draw_picture(painter, QRectF(left, top, scale * width, scale * height), picture)
         if self._captured_ns is not None:
             self.latencies_ms.append((time.monotonic_ns() - self._captured_ns) / 1e6)
             self._captured_ns = None

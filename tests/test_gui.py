@@ -265,8 +265,9 @@ def test_the_command_line_opens_the_window_and_a_mesh_is_seen(qtbot, camera, tmp
     assert len(colours) > 100
     assert seen["height"] == 1.75 and seen["fit"].iterations == 2
     assert [s.name for s in list_sessions(tmp_path / "recordings")] == ["walk"]
-    told = capsys.readouterr().out
-    assert "displayed fits a second" in told and "OUT OF ORDER" not in told and "threads left             none" in told
+    printed = capsys.readouterr().out
+    assert "displayed fits a second" in printed and "OUT OF ORDER" not in printed
+    assert "threads left             none" in printed
 
 
 def test_options_of_the_command_line_are_what_the_controls_show(window):
@@ -368,13 +369,15 @@ def test_no_camera_says_so_and_the_demo_still_plays(qtbot, window):
     assert not window.page.banner.isVisible()
 
 
-def drop(window, path):
+def drop(window, *urls):
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    at = QPointF(QPoint(50, 50))
-    window.dropEvent(
-        QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    )
+    data.setUrls(urls)
+    at, buttons = QPointF(QPoint(50, 50)), Qt.MouseButton.LeftButton
+    window.dropEvent(QDropEvent(at, Qt.DropAction.CopyAction, data, buttons, Qt.KeyboardModifier.NoModifier))
+
+
+def drop_file(window, path):
+    drop(window, QUrl.fromLocalFile(str(path)))
 
 
 def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictures, tmp_path):
@@ -383,7 +386,7 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
     for index, picture in enumerate(pictures[:8]):
         writer.write(np.ascontiguousarray(picture), index * 40_000_000)
     writer.close()
-    drop(window, video)
+    drop_file(window, video)
     dialog = window.findChild(JobDialog)
     qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=FIRST_MESH_MS)
     qtbot.waitUntil(
@@ -404,23 +407,13 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
 def test_a_dropped_address_or_picture_is_opened(window, monkeypatch, tmp_path):
     opened = []
     monkeypatch.setattr(window, "open", opened.append)
-    data = QMimeData()
-    data.setUrls([QUrl("rtsp://there/1")])
-    at = QPointF(QPoint(50, 50))
-    window.dropEvent(
-        QDropEvent(at, Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    )
-    drop(window, tmp_path / "me.jpg")
+    drop(window, QUrl("rtsp://there/1"))
+    drop_file(window, tmp_path / "me.jpg")
     assert opened == [Input("camera", "rtsp://there/1"), Input("images", str(tmp_path / "me.jpg"))]
 
 
 def test_a_drop_of_nothing_is_passed_over(window):
-    at = QPointF(QPoint(50, 50))
-    nothing = QMimeData()
-    nothing.setUrls([])
-    window.dropEvent(
-        QDropEvent(at, Qt.DropAction.CopyAction, nothing, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    )
+    drop(window)
     assert window.tracking.input is None
 
 
@@ -429,7 +422,7 @@ def test_a_dropped_folder_shows_its_pictures(qtbot, window, pictures, tmp_path):
 
     for number in (0, 20):
         cv2.imwrite(str(tmp_path / f"{number}.png"), pictures[number][..., ::-1])
-    drop(window, tmp_path)
+    drop_file(window, tmp_path)
     assert window.tracking.input == Input("images", str(tmp_path))
     qtbot.waitUntil(lambda: window.page.displayed == 2, timeout=FIRST_MESH_MS)
     assert window.page.view.of.fit.cold and window.page.view.of.frame.name == "20.png"
