@@ -17,7 +17,7 @@ from lvd_live.body.skeleton import JOINT
 NAMES = ("height", "chest", "waist", "hip", "inseam", "arm_span")
 LEVELS = 12  # sections tried in search of the widest or the narrowest
 TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "left_hip", "right_hip")
-FEWEST = 3  # frames that a spread can be told from
+FEWEST = 3  # frames needed for a spread
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from lvd_live.body.linear_body import LinearBody
-from lvd_live.body.procrustes import (
-    Size,
-    gauss_newton,
-    moments,
-    nearest_rotation,
-    posed_vertices,
-    rotations,
-    stack,
-)
+from lvd_live.body.procrustes import Size, gauss_newton, moments, nearest_rotation, posed_vertices, rotations, stack
 from lvd_live.body.skeleton import JOINT
 
 RELAXED = 2  # rounds of the convex start
