@@ -82,7 +82,7 @@ def add_commands(window: QMainWindow, slots: Mapping[str, Callable[..., object]]
 
 
 def _without_argument(slot: Callable[[], object]) -> Callable[..., None]:
-    """A slot of `triggered` that is not told whether the action is checked."""
+    """A slot of `triggered` that passes on nothing: not whether the action is checked."""
 
     def call(*_: object) -> None:
         slot()
