@@ -50,11 +50,8 @@ def test_what_is_written_is_read_back(tmp_path):
     assert (sequence.vertices[:, 0, 0] == [0, 1.5, 0, 3.5, 4.5]).all() and sequence.vertices.dtype == np.float32
     assert isinstance(sequence.vertices, np.memmap)
     assert (sequence.faces == FACES).all() and sequence.timestamps_ns.tolist() == [33_000_000 * i for i in range(5)]
-    assert (
-        sequence.intrinsics.shape == (5, 3, 3)
-        and (sequence.intrinsics == K).all()
-        and (sequence.image_size == (640, 480)).all()
-    )
+    assert sequence.intrinsics.shape == (5, 3, 3) and (sequence.intrinsics == K).all()
+    assert (sequence.image_size == (640, 480)).all()
     assert sequence.meta == {"preset": "live", "name": "é", "ending": "complete"}
     assert leftovers(tmp_path) == ["clip.npz"]
 
@@ -68,11 +65,8 @@ def test_the_file_is_a_plain_npz_with_the_promised_keys(tmp_path):
         arrays = {name: file[name] for name in file}
     assert arrays.keys() == SPECS.keys()
     assert arrays["intrinsics"].shape == (3, 3) and arrays["image_size"].tolist() == [640, 480]
-    assert (
-        arrays["landmarks"].shape == (3, 33, 3)
-        and arrays["vertex_std"].shape == (3, N)
-        and arrays["tracked"].dtype == bool
-    )
+    assert arrays["landmarks"].shape == (3, 33, 3) and arrays["vertex_std"].shape == (3, N)
+    assert arrays["tracked"].dtype == bool
     assert json.loads(str(arrays["meta"])) == {} and arrays["lvd_schema"] == 1
 
 
@@ -116,15 +110,9 @@ def test_a_run_without_a_frame_leaves_nothing(tmp_path):
 def test_bad_numbers_and_shapes_never_reach_the_file(tmp_path, change):
     writer = SequenceWriter(tmp_path / "clip.npz", FACES, N, {})
     write_frames(writer, 2)
-    frame = {
-        "vertices": np.ones((N, 3)),
-        "intrinsics": K,
-        "timestamp_ns": 0,
-        "frame_index": 0,
-        "image_size": (4, 4),
-    } | change
+    frame = {"vertices": np.ones((N, 3)), "intrinsics": K, "timestamp_ns": 0, "frame_index": 0, "image_size": (4, 4)}
     with pytest.raises(ValueError):
-        writer.append(**frame)
+        writer.append(**frame | change)
     writer.close()
     assert len(load_sequence(tmp_path / "clip.npz")) == 2
 
@@ -163,13 +151,9 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_every_frame(tmp_path):
     """On a real full disk where one can be mounted (Linux as root), the space is 24 MiB and frames are 240 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = sys.platform == "linux" and os.geteuid() == 0
-    mounted = (
-        mounted
-        and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], capture_output=True).returncode
-        == 0
-    )
-    if not mounted:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk]
+    may_mount = sys.platform == "linux" and os.geteuid() == 0
+    if not may_mount or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no small disk can be mounted here; the next test feigns one")
     try:
         n = 15_000

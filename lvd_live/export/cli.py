@@ -13,9 +13,11 @@ from tqdm import tqdm
 from lvd_live.body.height import parse_height
 from lvd_live.errors import Parser
 from lvd_live.export import FORMATS, export
+from lvd_live.export.options import UNITS, UP
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The tool's options, named as the arguments of `export`."""
     formats = "\n".join(f"  {name:<16} {kind.title}" for name, kind in FORMATS.items())
     parser = Parser(
         prog="python -m lvd_live export",
@@ -31,8 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)"
     )
-    parser.add_argument("--up", choices=("y", "z"), help="the axis that points up (default: z for npz, else y)")
-    parser.add_argument("--unit", choices=("m", "cm"), help="default: m; npz and glb know no other")
+    parser.add_argument("--up", choices=UP, help="the axis that points up (default: z for npz, else y)")
+    parser.add_argument("--unit", choices=UNITS, help="default: m; npz and glb know no other")
     parser.add_argument(
         "--smooth",
         metavar="SECONDS",
