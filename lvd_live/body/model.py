@@ -96,19 +96,35 @@ class BodyModel(nn.Module):
         return vertices, posed
 
     def skin(self, rest: torch.Tensor, T_posed_from_rest: torch.Tensor) -> torch.Tensor:
-        """Linear blend skinning: rest (B or 1, N, 3), T_posed_from_rest (B, 24, 3, 4) -> vertices (B, N, 3), metres."""
-        blend = (self.weights @ T_posed_from_rest.flatten(2)).unflatten(-1, (3, 4))
-        return (blend[..., :3] * rest[..., None, :]).sum(-1) + blend[..., 3]
+        """See `skin`."""
+        return skin(self.weights, rest, T_posed_from_rest)
 
     def transforms(self, rotations: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
-        """T_posed_from_rest (B, 24, 3, 4) from local rotations (B, 24, 3, 3) and rest joints (B, 24, 3)."""
-        turned, moved = [rotations[:, 0]], [joints[:, 0]]
-        for j in range(1, 24):
-            p = self.parents[j]
-            turned.append(turned[p] @ rotations[:, j])
-            moved.append(moved[p] + (turned[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
-        R, t = torch.stack(turned, 1), torch.stack(moved, 1)
-        return torch.cat([R, (t - (R @ joints[..., None])[..., 0])[..., None]], -1)
+        """See `pose_transforms`."""
+        return pose_transforms(self.parents, rotations, joints)
+
+
+def skin(weights: torch.Tensor, rest: torch.Tensor, T_posed_from_rest: torch.Tensor) -> torch.Tensor:
+    """Linear blend skinning: rest (B or 1, N, 3), T_posed_from_rest (B, 24, 3, 4) -> vertices (B, N, 3), metres.
+
+    weights : (N, 24) skin weights.
+    """
+    blend = (weights @ T_posed_from_rest.flatten(2)).unflatten(-1, (3, 4))
+    return (blend[..., :3] * rest[..., None, :]).sum(-1) + blend[..., 3]
+
+
+def pose_transforms(parents: list[int], rotations: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
+    """T_posed_from_rest (B, 24, 3, 4) from local rotations (B, 24, 3, 3) and rest joints (B, 24, 3).
+
+    parents : of the 24 joints, -1 for the root; each precedes its children.
+    """
+    turned, moved = [rotations[:, 0]], [joints[:, 0]]
+    for j in range(1, 24):
+        p = parents[j]
+        turned.append(turned[p] @ rotations[:, j])
+        moved.append(moved[p] + (turned[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
+    R, t = torch.stack(turned, 1), torch.stack(moved, 1)
+    return torch.cat([R, (t - (R @ joints[..., None])[..., 0])[..., None]], -1)
 
 
 def check_layout(arrays: dict[str, np.ndarray], path: str | Path) -> None:
