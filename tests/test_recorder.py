@@ -160,7 +160,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
     for place in (tmp_path / "file", tmp_path / "file" / "below", Path("a\0b")):
         with pytest.raises(UserError, match="Cannot record to .*\\.$"):
             Recorder(place, faces=FACES, meta={})
-    with pytest.raises(UserError, match="Cannot record to .* MB are free"):
+    with pytest.raises(UserError, match=r"Cannot record to [^:]*: less than \d+ MB are free on the disk\.$"):
         Recorder(tmp_path / "new", faces=FACES, meta={}, min_free=1 << 60)
     assert not os.listdir(tmp_path / "new")
 

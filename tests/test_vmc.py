@@ -12,7 +12,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.errors import UserError
 from lvd_live.export import osc
-from lvd_live.export.unity import BONE_NAMES, LEARNING
+from lvd_live.export.unity import BONE_NAMES, LEARNING, BoneFitter
 from lvd_live.export.vmc import VmcSender, frame_packets, parse_address
 from lvd_live.paths import MODELS
 from tests.fakes import fake_fit
@@ -225,3 +225,17 @@ def test_the_option(capsys):
 def test_an_unknown_host_is_said_in_one_sentence(body):
     with pytest.raises(UserError, match="--vmc"):
         VmcSender(("no-such-host.invalid", 39539), body)
+
+
+def test_a_broken_mesh_does_not_spoil_shape_and_floor(body):
+    """Learning goes on as if it had not come."""
+    vertices, _ = posed(body, LEARNING)
+    clean, disturbed = BoneFitter(body), BoneFitter(body)
+    with pytest.raises(ValueError, match="not finite"):
+        disturbed.fit(np.full_like(vertices[0], np.nan))
+    for mesh in vertices:
+        expected, found = clean.fit(mesh), disturbed.fit(mesh)
+    np.testing.assert_array_equal(clean.betas, disturbed.betas)
+    for name, (position, rotation) in expected.items():
+        np.testing.assert_array_equal(found[name][0], position)
+        np.testing.assert_array_equal(found[name][1], rotation)

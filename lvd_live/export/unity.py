@@ -68,7 +68,9 @@ class BoneFitter:
         self._first: list[np.ndarray] = []
 
     def fit(self, vertices: np.ndarray) -> Bones:
-        """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame."""
+        """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame. ValueError for one not finite."""
+        if not np.isfinite(vertices).all():
+            raise ValueError("the mesh is not finite")
         world = vertices * np.array([1, -1, -1], np.float32)
         if len(self._first) < LEARNING:
             self._first.append(world)

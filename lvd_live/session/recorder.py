@@ -67,7 +67,7 @@ class Recorder:
         except (OSError, UserError) as error:
             shutil.rmtree(self.path, ignore_errors=True)
             cause = error.__cause__ if isinstance(error, UserError) else error
-            why = reason(cause) if isinstance(cause, OSError) else error
+            why = reason(cause) if isinstance(cause, OSError) else _cause_of(error)
             raise UserError(f"Cannot record to {root}: {why}.") from error
         self._fps = fps
         self._lock = threading.Lock()  # guards the counts and the end of the queue
@@ -226,3 +226,8 @@ def _start_facts(name: str, started: datetime.datetime, fps: float, meta: Mappin
         "meta": dict(meta),
     }
     return json.loads(json.dumps(start, allow_nan=False, default=str))
+
+
+def _cause_of(error: Exception) -> str:
+    """What a writer's sentence says, to stand in another one."""
+    return str(error).removeprefix("Recording stopped: ").rstrip(".")
