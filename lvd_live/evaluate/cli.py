@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from lvd_live import draw
 from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate.curve import plot
+from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
 from lvd_live.session.files import check_writable, write_whole
@@ -29,6 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of clips and pictures with one person each")
     parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
     parser.add_argument("--webcam", type=Path, metavar="DIR", nargs="?", const=WEBCAM, help="held-out synthetic people before a webcam; made in DIR if they are not there")
+    parser.add_argument("--views", type=Path, metavar="DIR", help="a folder of views with 3D truth (see evaluate/views.py): mm from the truth; with --report, a part of it")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="with --views: also write the figures here")
     parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")
     parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
     parser.add_argument("--report", type=Path, metavar="DIR", nargs="?", const=Path("report"), help="the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)")
@@ -44,12 +48,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not (args.report or args.real or args.synthetic or args.webcam or args.curve or args.uncertainty):
-        raise UserError("Say what to measure: --report, --real DIR, --synthetic, --webcam, --uncertainty or --curve.")
+    if not (args.report or args.real or args.views or args.synthetic or args.webcam or args.curve or args.uncertainty):
+        raise UserError("Say what to measure: --report, --real DIR, --views DIR, --synthetic, --webcam, --uncertainty or --curve.")
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
         check_writable(args.sheet, (".png",))
+    if args.json:
+        if not args.views or args.report:
+            raise UserError("--json is for --views without --report.")
+        check_writable(args.json, (".json",))
+    if args.views:
+        open_views(args.views)
     if args.real and not args.real.is_dir():
         raise UserError(f"There is no folder {args.real} to measure on.")
     lines: list[str] = []
@@ -64,8 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.report:
         paper_report(args)
         lines.append(f"{args.report / 'report.md'}")
-    elif args.real:
-        lines += real(args)
+    else:
+        lines += (real(args) if args.real else []) + (views(args) if args.views else [])
     sys.stdout.write("".join(line + "\n" for line in lines))
     return 0
 
@@ -109,7 +119,7 @@ def paper_report(args: argparse.Namespace) -> None:
 
         network = tracker.runtime.network
         baseline = load_baseline(args.baseline, tracker.body, network.control.cpu(), network.columns.cpu(), network.mix.cpu())
-    report.write(args.report, args.preset, shards, weights=args.weights, baseline=baseline, real=args.real, ablations=ablations, models=args.models, count=args.count)
+    report.write(args.report, args.preset, shards, weights=args.weights, baseline=baseline, real=args.real, views=args.views, ablations=ablations, models=args.models, count=args.count)
 
 
 def uncertainty(args: argparse.Namespace) -> list[str]:
@@ -122,6 +132,17 @@ def uncertainty(args: argparse.Namespace) -> list[str]:
     if args.calibrate:
         annotate(args.weights or MODELS / "weights" / f"{args.preset}.safetensors", calibration=calibrate(pairs))
     return ["## Uncertainty", "", *lines, ""]
+
+
+def views(args: argparse.Namespace) -> list[str]:
+    """The tables of a folder of views, as lines; also into --json."""
+    from lvd_live.evaluate.report import markdown
+    from lvd_live.person import BlazePoseFinder
+
+    tables = compare(args.views, args.preset, weights=args.weights, finder=BlazePoseFinder(args.models / "blazepose"), evidence=args.evidence)
+    if args.json:
+        write_whole(args.json, json.dumps({name: [dict(zip(header, row, strict=True)) for row in rows] for name, (header, rows) in tables.items()}, indent=1).encode())
+    return ["## Real people with 3D truth", *(line for header, rows in tables.values() for line in ("", *markdown(header, rows)))]
 
 
 def real(args: argparse.Namespace) -> list[str]:

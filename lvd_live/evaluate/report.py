@@ -47,8 +47,7 @@ class Report:
         """Into the text, rounded, and into NAME.csv as it is."""
         with (self.folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
-        cells = [[f"{c:.3g}" if isinstance(c, float) and abs(c) < 10 else f"{c:.1f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
-        self.say("| " + " | ".join(header) + " |", "|" + "---|" * len(header), *("| " + " | ".join(row) + " |" for row in cells))
+        self.say(*markdown(header, rows))
 
     def plot(self, name: str, caption: str, draw: Callable) -> None:
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
@@ -57,8 +56,14 @@ class Report:
         self.say(f"![{caption}]({name}.png)")
 
 
-def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = None, baseline=None, real: Path | None = None, ablations: str = "", models: Path = MODELS, count: int = 2048) -> None:
-    """All experiments. baseline: a trained `Regressor`, or None. real: a folder of clips and pictures, or None. ablations: what `python -m lvd_live ablate` wrote."""
+def markdown(header: tuple[str, ...], rows: list[tuple]) -> list[str]:
+    """A table as lines of Markdown, numbers rounded."""
+    cells = [[f"{c:.3g}" if isinstance(c, float) and abs(c) < 10 else f"{c:.1f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *("| " + " | ".join(row) + " |" for row in cells)]
+
+
+def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = None, baseline=None, real: Path | None = None, views: Path | None = None, ablations: str = "", models: Path = MODELS, count: int = 2048) -> None:
+    """All experiments. baseline: a trained `Regressor`, or None. real: a folder of clips and pictures, views: a folder of views with 3D truth, or None. ablations: what `python -m lvd_live ablate` wrote."""
     tracker = Tracker.load(preset, weights=weights)
     report = Report(folder, f"LVD Live, preset {preset}")
     report.say(f"Weights {tracker.describe()['weights'].get('sha256', '')[:16]}. Held-out synthetic people (identities, clothes' fits and clips never trained on): {count} pictures.")
@@ -68,6 +73,9 @@ def write(folder: Path, preset: str, shards: Shards, *, weights: Path | None = N
     if real is not None:
         log.info("real …")
         on_real(report, preset, weights, real, models)
+    if views is not None:
+        log.info("views …")
+        with_truth(report, preset, weights, views, models)
     if ablations:
         report.say("## What the error hangs on", *ablations.splitlines())
 
@@ -197,3 +205,13 @@ def on_real(report: Report, preset: str, weights: Path | None, real: Path, model
     rows = [(path.name, way, s.vertices, s.joints, s.lag) for path in paths if path.suffix.lower() in {".mp4", ".mov", ".mkv"} for way, s in steadiness(path, finder, warm, cold).items()]
     report.say("Jitter (second difference about the pelvis) of every frame fitted from a point with 8 iterations (cold), from the last mesh (warm), and warm with the One-Euro filter low and high:")
     report.table("jitter", ("clip", "way", "vertices, mm/frame²", "joints, mm/frame²", "lag, frames"), rows)
+
+
+def with_truth(report: Report, preset: str, weights: Path | None, folder: Path, models: Path) -> None:
+    """Real people with 3D truth; see `views`."""
+    from lvd_live.evaluate.views import compare
+    from lvd_live.person import BlazePoseFinder
+
+    report.say("## Real people with 3D truth", "The mesh's own landmarks against true joints. PA: after the similarity transform of each frame that brings them closest; root-aligned: hips on hips, scaled, not turned, which shows leaning. Camera known: the mesh placed by the true camera instead of the assumed field of view. Exchanged: frames nearer to the truth with left and right exchanged. Jitter: second difference of the joints about the hips, no filter. Means over the views.")
+    for name, (header, rows) in compare(folder, preset, weights=weights, finder=BlazePoseFinder(models / "blazepose")).items():
+        report.table(name, header, rows)
