@@ -8,7 +8,20 @@ import numpy as np
 
 from lvd_live.person.types import Person
 
-COUNTERPART = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(i + 1 if i % 2 else i - 1 for i in range(11, 33)))  # of BlazePose's 33 landmarks
+COUNTERPART = (
+    0,
+    4,
+    5,
+    6,
+    1,
+    2,
+    3,
+    8,
+    7,
+    10,
+    9,
+    *(i + 1 if i % 2 else i - 1 for i in range(11, 33)),
+)  # of BlazePose's 33 landmarks
 
 
 def exchanged(person: Person) -> Person:
