@@ -17,6 +17,7 @@ from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.paths import MODELS
+from lvd_live.person.quality import CHOICES, make_finder
 from lvd_live.session.files import check_writable, write_whole
 from lvd_live.tracker import Tracker
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--synthetic", type=Path, metavar="DIR", nargs="?", const=HELD_OUT, help="held-out synthetic people; made in DIR if they are not there")
     parser.add_argument("--webcam", type=Path, metavar="DIR", nargs="?", const=WEBCAM, help="held-out synthetic people before a webcam; made in DIR if they are not there")
     parser.add_argument("--views", type=Path, metavar="DIR", help="a folder of views with 3D truth (see evaluate/views.py): mm from the truth; with --report, a part of it")
+    parser.add_argument("--quality", choices=CHOICES, default="live", help="with --views: how hard to look for the person (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="with --views: also write the figures here")
     parser.add_argument("--uncertainty", type=Path, metavar="FILE.png", help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE")
     parser.add_argument("--calibrate", action="store_true", help="with --uncertainty: store the map from uncertainty to expected error in the weight file")
@@ -137,9 +139,7 @@ def uncertainty(args: argparse.Namespace) -> list[str]:
 def views(args: argparse.Namespace) -> list[str]:
     """The tables of a folder of views, as lines; also into --json."""
     from lvd_live.evaluate.report import markdown
-    from lvd_live.person import BlazePoseFinder
-
-    tables = compare(args.views, args.preset, weights=args.weights, finder=BlazePoseFinder(args.models / "blazepose"), evidence=args.evidence)
+    tables = compare(args.views, args.preset, weights=args.weights, finder=make_finder(args.models / "blazepose", args.quality), evidence=args.evidence)
     if args.json:
         write_whole(args.json, json.dumps({name: [dict(zip(header, row, strict=True)) for row in rows] for name, (header, rows) in tables.items()}, indent=1).encode())
     return ["## Real people with 3D truth", *(line for header, rows in tables.values() for line in ("", *markdown(header, rows)))]

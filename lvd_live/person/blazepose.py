@@ -18,6 +18,7 @@ from ..errors import UserError
 from . import affine
 from .detector import Detection, decode, make_anchors, network_input
 from .onnx import open_network, provider_of
+from .passes import Pass, look, mean
 from .roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
 from .types import Features, Person
 
@@ -29,9 +30,7 @@ TILES_PER_PICTURE = 2       # in a search that goes on over several pictures, so
 MIN_MASK = 0.01             # of the region: with less mask than this the network only imagines somebody
 TILE_REACH = 1.5            # of a tile's side: a region larger than this is no small person seen whole in the tile
 JUMP = 0.35                 # of the region's side: a faster move of its centre in one picture is another person
-_HEATMAP_RADIUS = 3         # pixels of the 64 x 64 heat maps
 _NUM_LANDMARKS = 33
-_OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")
 _FEATURES = ("model_1/model/add_10/add", "Relu6__134:0")    # of the landmark network: (48, 32, 32), (288, 8, 8)
 
 
@@ -56,15 +55,19 @@ class Observation(NamedTuple):
 class BlazePoseFinder:
     """A PersonFinder on BlazePose's detector and landmark networks.
 
-    models_dir  folder with pose_detector.onnx and pose_landmarks_full.onnx.
+    models_dir  folder with pose_detector.onnx, pose_landmarks_full.onnx and, for `heavy`, pose_landmarks_heavy.onnx.
     providers   "auto", "cuda" or "cpu"; `provider` says which one runs.
     threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
+    heavy       the landmarks come from the larger network, pose_landmarks_heavy.onnx; the feature maps stay the other's.
+    mirror      the landmark network looks at the region and at its mirror image, and the mean counts. See `quality`.
     Raises UserError when a network file is missing or damaged.
     """
 
-    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1):
+    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1, *, heavy: bool = False, mirror: bool = False):
         folder = Path(models_dir)
         self._landmarks = open_network(folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES)
+        self._heavy = open_network(folder / "pose_landmarks_heavy.onnx", providers=providers, threads=threads) if heavy else None
+        self.heavy, self.mirror = heavy, mirror
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -90,18 +93,23 @@ class BlazePoseFinder:
         return decode(boxes[0], scores[0, :, 0], self._anchors, roi)
 
     def observe(self, picture: np.ndarray, roi: Roi) -> Observation:
-        """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
+        """The landmark network's passes over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)    # as mediapipe does
-        points, presence, mask, heatmaps, world, *maps = self._landmarks.run([*_OUTPUTS, *_FEATURES], {"input_1": cv2.dnn.blobFromImage(pixels)})
-        points = points.reshape(39, 5)
-        points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
+        first = look(self._landmarks, pixels, _FEATURES)
+        seen = self._again(pixels, first) if first.presence >= MIN_PRESENCE else first
+        points = seen.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
-        points[:, 3:] = _sigmoid(points[:, 3:])
-        mask = _inside_picture(mask[0, :, :, 0], roi, picture.shape)
-        features = Features(*(m[0] for m in maps))
-        return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
+        mask = _inside_picture(seen.mask, roi, picture.shape)
+        return Observation(points, seen.presence, mask, _turned(seen.world, roi.rotation), Features(*first.maps))
+
+    def _again(self, pixels: np.ndarray, first: Pass) -> Pass:
+        """The first pass over a region's pixels, or the mean with the further ones that were asked for."""
+        network, ways = self._heavy or self._landmarks, (False,) * self.heavy + (True,) * self.mirror
+        further = [look(network, pixels, mirror=mirror) for mirror in ways]
+        passes = further if self.heavy else [first, *further]
+        return mean(passes, [first, *further]) if further else first
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
         seen = self.observe(picture, roi)
@@ -167,23 +175,6 @@ def _is_person(seen: Observation) -> bool:
     return np.count_nonzero(seen.mask > 0.5) >= MIN_MASK * seen.mask.size
 
 
-def _refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """Points (39, 2) in 0..256, moved to the centre of mass of their heat maps ((64, 64, 39) logits) where those are sure."""
-    cells = heatmaps.shape[0]
-    scale = cells / LANDMARK_SIZE
-    column, row = (np.floor(points * scale).astype(int)).T
-    steps = np.arange(-_HEATMAP_RADIUS, _HEATMAP_RADIUS + 1)
-    rows, columns = row[:, None, None] + steps[:, None], column[:, None, None] + steps[None, :]    # (39, 7, 7) by broadcasting
-    inside = (rows >= 0) & (rows < cells) & (columns >= 0) & (columns < cells)
-    logits = heatmaps[rows.clip(0, cells - 1), columns.clip(0, cells - 1), np.arange(len(points))[:, None, None]]
-    weights = _sigmoid(logits) * inside
-    total = weights.sum((1, 2))
-    sure = (weights.max((1, 2)) >= 0.5) & (row >= 0) & (row < cells) & (column >= 0) & (column < cells)
-    total = np.where(sure, total, 1)
-    mean = np.stack([(weights * columns).sum((1, 2)), (weights * rows).sum((1, 2))], -1) / total[:, None]
-    return np.where(sure[:, None], mean / scale, points).astype(np.float32)
-
-
 def _inside_picture(mask: np.ndarray, roi: Roi, shape: tuple[int, ...]) -> np.ndarray:
     """The mask (S, S) on the region's grid, 0 where the grid lies outside a picture of this shape."""
     T = roi.T_picture_from_grid(len(mask))
@@ -199,7 +190,3 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     """Points (n, 3) of a region turned by `angle`, along the picture's axes instead."""
     c, s = np.cos(angle), np.sin(angle)
     return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + cv2.exp(-np.ascontiguousarray(logits)).reshape(logits.shape))

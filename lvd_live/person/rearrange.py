@@ -12,6 +12,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
+from lvd_live.person.levels import store_as_levels
 from lvd_live.session.files import write_whole
 
 NARROW, WIDE = 8, 16    # channels of the mask decoder, before and after
@@ -93,6 +94,8 @@ class Rearranged:
         for pad in self.nodes("Pad"):
             amounts = self.array(pad.input[1])
             (conv,) = self.readers[pad.output[0]]
+            if conv.op_type == "Add":    # it adds channels
+                continue
             if conv.op_type == "Transpose":
                 transpose, (conv,) = conv, self.readers[conv.output[0]]
                 amounts = amounts[[0, 3, 1, 2, 4, 7, 5, 6]]
@@ -145,15 +148,24 @@ class Rearranged:
             dimension.dim_value = size
 
 
-NAME = "pose_landmarks_full.onnx"
+NAME, HEAVY = "pose_landmarks_full.onnx", "pose_landmarks_heavy.onnx"
 
 
 def rearrange_network(source: Path, out: Path) -> None:
-    """Rearrange the landmark network of one folder into another. UserError where it is missing, or is not the original."""
+    """Rearrange the landmark networks of one folder into another; the heavy one, where it is there, with weights of 8 bits. UserError where the other is missing, or one is not the original."""
+    for name in (NAME, HEAVY) if (source / HEAVY).is_file() else (NAME,):
+        model = _rearranged(source / name)
+        if name == HEAVY:
+            store_as_levels(model.graph)
+            onnx.checker.check_model(model)
+        write_whole(out / name, model.SerializeToString())
+
+
+def _rearranged(path: Path) -> ModelProto:
     try:
-        model = onnx.load(source / NAME)
+        model = onnx.load(path)
     except Exception as error:    # onnx raises protobuf's errors, too
-        raise UserError(f"{source / NAME} cannot be read as an ONNX network ({type(error).__name__}).") from error
+        raise UserError(f"{path} cannot be read as an ONNX network ({type(error).__name__}).") from error
     if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
-        raise UserError(f"{source / NAME} is not the original network: that takes a picture of (1, 256, 256, 3).")
-    write_whole(out / NAME, Rearranged(model).model.SerializeToString())
+        raise UserError(f"{path} is not the original network: that takes a picture of (1, 256, 256, 3).")
+    return Rearranged(model).model

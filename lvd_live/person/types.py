@@ -59,4 +59,4 @@ class PersonFinder(Protocol):
 
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
-    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}
+    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)} | {name: True for name in ("heavy", "mirror") if getattr(finder, name, False)}
