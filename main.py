@@ -50,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--iterations", metavar="auto|1..8", type=parse_iterations, help="descent steps per frame (default: auto, as many as needed)")
     fit.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
     fit.add_argument("--person", choices=("blazepose", "mediapipe"), default="blazepose", help="who finds the person (default: %(default)s)")
+    fit.add_argument("--quality", choices=("auto", "live", "best"), default="auto", help="how hard to look for the person: best takes five times as long and is a twentieth nearer (default: auto, which is live for a camera, best for files)")
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     meta = {"source": _source_name(options), "version": __version__, "versions": _versions()}
     with _open_source(options) as source:
-        finder, tracker = _make_finder(options.person), _make_tracker(options)
+        finder, tracker = _make_finder(options.person, options.quality, live=options.camera is not None), _make_tracker(options)
         with _streaming(options) as stream, _recording(options, source, finder, stream(tracker), meta) as recorder:
             summary = offline.process(
                 source,
@@ -176,7 +177,7 @@ def _open_window(options: argparse.Namespace) -> int:
     given = {"preset": options.preset, "height": options.height, "iterations": options.iterations, "evidence": evidence, "outline": False if options.no_outline else None}
     chosen = Input("camera", options.camera) if options.camera is not None else None
     with _streaming(options) as stream:
-        return run(chosen, partial(_make_finder, options.person), load, options=given, record=options.record, benchmark=options.benchmark)
+        return run(chosen, partial(_make_finder, options.person, options.quality, live=True), load, options=given, record=options.record, benchmark=options.benchmark)
 
 
 @contextlib.contextmanager
@@ -282,14 +283,14 @@ def _open_source(options: argparse.Namespace):
     return sources.VideoSource(options.video)
 
 
-def _make_finder(name: str):
+def _make_finder(name: str, quality: str = "auto", *, live: bool = False):
     if name == "mediapipe":
         from lvd_live.person import MediaPipeFinder
 
         return MediaPipeFinder(MEDIAPIPE)
-    from lvd_live.person import BlazePoseFinder
+    from lvd_live.person.quality import make_finder
 
-    return BlazePoseFinder(BLAZEPOSE)
+    return make_finder(BLAZEPOSE, quality, live=live)
 
 
 def _make_tracker(options: argparse.Namespace):

@@ -60,10 +60,11 @@ class Outcome:
 def _engine(options: tuple[tuple[str, object], ...]):
     """The finder and the tracker of this process."""
     from lvd_live.paths import MODELS
-    from lvd_live.person import BlazePoseFinder
+    from lvd_live.person.quality import make_finder
     from lvd_live.tracker import Tracker
 
-    return BlazePoseFinder(MODELS / "blazepose"), Tracker.load(uncertainty=8, **dict(options))
+    chosen = dict(options)
+    return make_finder(MODELS / "blazepose", chosen.pop("quality", "auto")), Tracker.load(uncertainty=8, **chosen)
 
 
 def track(job: Job) -> Outcome:
@@ -162,17 +163,18 @@ def _interruptible(work: Callable[[Job], Outcome], job: Job) -> Outcome:
 def run_together(jobs: list[Job], count: int) -> Iterator[Outcome]:
     """Outcomes as they come, of `count` clips at a time, side by side in this process: a thread for each, one step of the network for all (see `Together`)."""
     from lvd_live.paths import MODELS
-    from lvd_live.person import BlazePoseFinder
+    from lvd_live.person.quality import make_finder
     from lvd_live.together import Together
 
     _, first = _engine(jobs[0].options)
+    quality = dict(jobs[0].options).get("quality", "auto")
     together, stopped = Together(first.runtime, min(count, len(jobs)), perturbations=first.uncertainty), threading.Event()
 
     def attend(job: Job) -> Outcome:
         tracker = copy.deepcopy(first, {id(shared): shared for shared in (first.runtime, first.body)})  # the same network, its own last mesh
         tracker.together = together
         with together.member():
-            return _track(job, lambda: (BlazePoseFinder(MODELS / "blazepose"), tracker), lambda *_: not stopped.is_set())
+            return _track(job, lambda: (make_finder(MODELS / "blazepose", quality), tracker), lambda *_: not stopped.is_set())
 
     with ThreadPoolExecutor(together.size) as pool:
         try:
@@ -239,6 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
     parser.add_argument("--height", type=parse_height, metavar="M", help="everybody's height, such as 1.78 or 178cm")
     parser.add_argument("--engine", choices=("auto", "float32", "bfloat16", "onnxruntime"), default="auto", help="what runs the network on a CPU (default: the fastest here, measured once and remembered)")
+    parser.add_argument("--quality", choices=("auto", "live", "best"), default="auto", help="how hard to look for people: best takes five times as long and is a twentieth nearer (default: auto, which is best for files)")
     args = parser.parse_args(argv)
     if min(args.jobs, args.batch) < 1:
         raise UserError("--jobs and --batch must be at least 1.")
@@ -247,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.folder.is_dir():
         raise UserError(f"There is no folder {args.folder}.")
     folder, out = args.folder.resolve(), args.out.resolve()
-    chosen = {"preset": args.preset, "weights": args.weights and args.weights.resolve(), "height": args.height, "engine": args.engine}
+    chosen = {"preset": args.preset, "weights": args.weights and args.weights.resolve(), "height": args.height, "engine": args.engine, "quality": args.quality}
     jobs = find_jobs(folder, out, tuple((name, value) for name, value in chosen.items() if value is not None))
     if not jobs:
         raise UserError(f"There are no clips in {args.folder}: {', '.join(sorted(SUFFIXES))}.")

@@ -139,5 +139,5 @@ def _as_recorded(session: Session, body: Path | None):
     tracker = Tracker.load(body=body, **options)
     if tracker.describe()["weights"] != told.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
-    finder = MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task") if person.get("finder") == "MediaPipeFinder" else BlazePoseFinder(MODELS / "blazepose")
+    finder = MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task") if person.get("finder") == "MediaPipeFinder" else BlazePoseFinder(MODELS / "blazepose", heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
     return finder, tracker
