@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import affine
+from .exchange import Opinion, Sides
 from .detector import Detection, decode, make_anchors, network_input
 from .onnx import open_network, provider_of
 from .passes import Pass, look, mean
@@ -60,14 +61,15 @@ class BlazePoseFinder:
     threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
     heavy       the landmarks come from the larger network, pose_landmarks_heavy.onnx; the feature maps stay the other's.
     mirror      the landmark network looks at the region and at its mirror image, and the mean counts. See `quality`.
+    opinion     which of a person's sides is the left, frame by frame, or None; see `exchange`.
     Raises UserError when a network file is missing or damaged.
     """
 
-    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1, *, heavy: bool = False, mirror: bool = False):
+    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1, *, heavy: bool = False, mirror: bool = False, opinion: Opinion | None = None):
         folder = Path(models_dir)
         self._landmarks = open_network(folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES)
         self._heavy = open_network(folder / "pose_landmarks_heavy.onnx", providers=providers, threads=threads) if heavy else None
-        self.heavy, self.mirror = heavy, mirror
+        self.heavy, self.mirror, self._sides = heavy, mirror, Sides(opinion)
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -77,6 +79,7 @@ class BlazePoseFinder:
         """Forget the person followed; the next picture is searched thoroughly."""
         self._roi: Roi | None = None
         self._next_tile: int | None = None    # None: look at every tile
+        self._sides.reset()
 
     def find(self, picture: np.ndarray) -> Person | None:
         """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is lost."""
@@ -85,7 +88,7 @@ class BlazePoseFinder:
         person = None if self._roi is None else self._follow(picture, self._roi)
         if person is None:
             person = self._search(picture)
-        return person
+        return None if person is None else self._sides(person)
 
     def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
         """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""

@@ -36,6 +36,7 @@ class Person:
     score                float 0..1: probability that a person is there.
     is_new               True when the person was searched for, not followed from the previous picture: a cold start.
     features             the finder's own feature maps, or None where it does not tell.
+    doubt                0..0.5: probability that left and right are exchanged after all (see `exchange`).
     """
 
     mask: np.ndarray
@@ -45,6 +46,7 @@ class Person:
     score: float
     is_new: bool
     features: Features | None = None
+    doubt: float = 0.0
 
 
 class PersonFinder(Protocol):
