@@ -26,7 +26,7 @@ def facts(title: str, pipeline: Pipeline, view: View | None, latency_ms: float, 
     if (tracker := pipeline.tracker) is not None:
         parts += [tracker.runtime.provider, f"preset {tracker.runtime.network.preset.name}"]
     if view is not None and (fit := view.of.fit) is not None:
-        parts += [f"tracked, {fit.iterations} iteration{'s' * (fit.iterations != 1)}"]
+        parts += ["doubtful"] * fit.doubtful + [f"tracked, {fit.iterations} iteration{'s' * (fit.iterations != 1)}"]
     elif view is not None:
         parts.append("lost: nobody found" if view.of.person is None else "lost: the mesh does not settle")
     if pipeline.statistics.results:

@@ -196,7 +196,7 @@ class _Run:
             self.writer.append(landmarks=landmarks, **common)
         else:
             self.writer.append(
-                vertices=fit.vertices, vertex_std=fit.vertex_std, intrinsics=fit.intrinsics, iterations=fit.iterations, landmarks=landmarks, **common
+                vertices=fit.vertices, vertex_std=fit.vertex_std, intrinsics=fit.intrinsics, iterations=fit.iterations, landmarks=landmarks, doubtful=fit.doubtful, **common
             )
             self.tracked += 1
         if self.recorder is not None:

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from lvd_live import draw
 from lvd_live.body.model import BodyModel
+from lvd_live.doubt import agreement
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
 SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
@@ -47,6 +48,7 @@ class Outline:
 
     def reset(self) -> None:
         self._shifts: np.ndarray | None = None  # (24, 3), half crops: x, y, and outward
+        self.overlap = 1.0  # of the last mesh, as it was drawn, with its mask: see `agreement`
 
     @_one_thread
     def __call__(self, vertices: np.ndarray, mask: np.ndarray, bounds: tuple[float, float, float, float] = (-1.0, -1.0, 1.0, 1.0)) -> np.ndarray:
@@ -65,6 +67,7 @@ class Outline:
         The mesh is drawn once. While it goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way is out are read in the drawing alone.
         """
         drawn = distance_inside(drawn_in_crop(shifted(vertices, outward, self._weights, shifts), self._faces, len(inside)))
+        self.overlap = agreement(drawn > 0, inside > 0, low, high)
         slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (len(inside) / 2))
         vertices, outward, weights = vertices[self._some], outward[self._some], self._weights[self._some]
         points = shifted(vertices, outward, weights, shifts)[:, :2]

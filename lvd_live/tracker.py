@@ -13,13 +13,14 @@ import torch
 
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
+from lvd_live.doubt import agreement, is_doubtful, raised
 from lvd_live.lvd.descent import Descent
 from lvd_live.lvd.evidence import landmarks_in_crop, pack, region_in_crop
 from lvd_live.lvd.field import Folded
 from lvd_live.lvd.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
 from lvd_live.lvd.weights import load_network
-from lvd_live.outline import Outline
+from lvd_live.outline import Outline, drawn_in_crop
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
@@ -42,6 +43,7 @@ class Fit:
     vertices (N, 3) float32 metres, OpenCV camera frame (x right, y down, z forward); vertex_std (N,) float32 metres, U(v) of Eq. 3 (zeros: not estimated). intrinsics (3, 3) float64: what projects
     the vertices into the picture. iterations, step: how many, and the mean displacement of the last, half crops. cold: started from a point, not from the last mesh.
     crop, crop_vertices (N, 3) float32: the same mesh in the crop frame. milliseconds: time by stage. steps: the mean displacement of each iteration.
+    doubtful: not to be believed, see `doubt`; vertex_std is raised then.
     """
 
     vertices: np.ndarray
@@ -54,6 +56,7 @@ class Fit:
     crop_vertices: np.ndarray
     milliseconds: Mapping[str, float]
     steps: tuple[float, ...] = ()
+    doubtful: bool = False
 
 
 class Tracker:
@@ -77,7 +80,7 @@ class Tracker:
         self.evidence = evidence if runtime.network.preset.landmarks else "picture"
         self.calibration = calibration
         self._carry, self.shown_body = (None, body) if carry is None else carry  # whose topology the fits have
-        self.faces = self.shown_body.faces.numpy().astype(np.int32)
+        self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
         self._stature, self._template_length = float(template[:, 1].max() - template[:, 1].min()), skeleton_length(self._regressor @ template)
@@ -162,10 +165,14 @@ class Tracker:
         known = descent.vertices if self._spread is None else torch.cat([descent.vertices, self._spread[..., None]], -1)
         dense = self.runtime.dense(known)[0]
         vertices = np.ascontiguousarray(dense[:, :3])
+        (left, top), (right, bottom) = crop.to_unit([[-0.5, -0.5], [frame.picture.shape[1] - 0.5, frame.picture.shape[0] - 0.5]])
         if self.outline:
-            (left, top), (right, bottom) = crop.to_unit([[-0.5, -0.5], [frame.picture.shape[1] - 0.5, frame.picture.shape[0] - 0.5]])
             vertices = self._align(vertices, mask, (left, bottom, right, top))
+            overlap = self._align.overlap
             clock.lap("outline")
+        else:
+            overlap = agreement(drawn_in_crop(vertices, self._faces, size), mask > 127, (left, bottom), (right, top))
+        doubtful = is_doubtful(person, overlap)
         camera = Camera.of_picture(frame.picture.shape[1], frame.picture.shape[0], self.fov_degrees)
         unit = to_metres(vertices, crop, camera)
         length = self._template_length * (1.0 if self.height is None else self.height / self._stature)
@@ -177,8 +184,9 @@ class Tracker:
             std = spread * np.float32(distance * crop.half / camera.focal)
         if self._carry is not None:
             metres, std = self._carry(metres), self._carry(std[:, None])[:, 0]
+        std = raised(std, doubtful)
         clock.lap("placement")
-        return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds, descent.steps)
+        return Fit(metres, std, camera.intrinsics, wasted + len(descent.steps), descent.steps[-1], start is None, crop, vertices, clock.milliseconds, descent.steps, doubtful)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
         """The error to expect, metres, where U(v) is `vertex_std` metres, same shape: the weights' calibration on held-out synthetic people. None where they have none."""

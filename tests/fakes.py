@@ -31,6 +31,7 @@ class FakeFit:
     iterations: int
     step: float
     cold: bool
+    doubtful: bool = False
 
 
 class FakeSource:

@@ -183,6 +183,7 @@ class _Writer:
             self.video = LiveVideo(self.folder / segments.VIDEO, (picture.shape[1], picture.shape[0]), self.start["fps"], self.reserve)
         row = marks | {
             "tracked": fit is not None,
+            "doubtful": fit is not None and fit.doubtful,
             "video_ms": self.video.write(picture, self.last_ns - self.first_ns),
             "iterations": 0 if fit is None else fit.iterations,
             "intrinsics": np.zeros((3, 3)) if fit is None else fit.intrinsics,

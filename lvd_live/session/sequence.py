@@ -2,7 +2,8 @@
 
 Keys of the `.npz` (F frames, N vertices, M faces; no pickles; every number finite):
 `lvd_schema` () int32; `vertices` (F,N,3) float32, metres, OpenCV camera frame (x right, y down, z forward), zeros where
-not tracked; `vertex_std` (F,N) float32, metres; `faces` (M,3) int32; `tracked` (F,) bool; `timestamps_ns` (F,) int64;
+not tracked; `vertex_std` (F,N) float32, metres; `faces` (M,3) int32; `tracked` (F,) bool; `doubtful` (F,) bool, the mesh is not to be believed (files from
+before it have none: false); `timestamps_ns` (F,) int64;
 `frame_index` (F,) int64, the frame's number in its source; `iterations` (F,) int32; `intrinsics` float64 and `image_size`
 int32 (width, height): (3,3) and (2,) when the same throughout, else (F,3,3) and (F,2); zero intrinsics where not tracked;
 `landmarks` (F,33,3) float32, picture pixels + visibility; `fps` () float64, 0 when unknown; `meta` () unicode, JSON text.
@@ -29,6 +30,7 @@ SPECS = {
     "vertex_std": Spec("f4", (("F", "N"),)),
     "faces": Spec("i4", (("M", 3),)),
     "tracked": Spec("b1", (("F",),)),
+    "doubtful": Spec("b1", (("F",),), required=False),
     "timestamps_ns": Spec("i8", (("F",),)),
     "frame_index": Spec("i8", (("F",),)),
     "iterations": Spec("i4", (("F",),)),
@@ -65,6 +67,7 @@ class SequenceWriter:
                 "vertex_std": ((self.n_vertices,), np.float32),
                 "landmarks": ((LANDMARKS, 3), np.float32),
                 "tracked": ((), np.bool_),
+                "doubtful": ((), np.bool_),
                 "timestamps_ns": ((), np.int64),
                 "frame_index": ((), np.int64),
                 "iterations": ((), np.int32),
@@ -90,6 +93,7 @@ class SequenceWriter:
         intrinsics: np.ndarray | None = None,
         iterations: int = 0,
         landmarks: np.ndarray | None = None,
+        doubtful: bool = False,
     ) -> None:
         """Append one frame; without `vertices` it counts as not tracked. Shapes, units and frame: see the module.
 
@@ -103,6 +107,7 @@ class SequenceWriter:
             "vertex_std": vertex_std if tracked and vertex_std is not None else np.zeros(self.n_vertices, np.float32),
             "landmarks": landmarks if landmarks is not None else np.zeros((LANDMARKS, 3), np.float32),
             "tracked": np.bool_(tracked),
+            "doubtful": np.bool_(tracked and doubtful),
             "timestamps_ns": np.int64(timestamp_ns),
             "frame_index": np.int64(frame_index),
             "iterations": np.int32(iterations),
@@ -151,6 +156,7 @@ class Sequence:
     vertex_std: np.ndarray
     faces: np.ndarray
     tracked: np.ndarray
+    doubtful: np.ndarray
     timestamps_ns: np.ndarray
     frame_index: np.ndarray
     iterations: np.ndarray
@@ -174,8 +180,9 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
         schema = int(file.read("lvd_schema"))
         if schema != SCHEMA:
             raise UserError(f"Cannot use {path}: it is a sequence of schema {schema}, and this program reads schema {SCHEMA}.")
-        arrays = {name: file.read(name) for name in SPECS if name not in ("vertices", "vertex_std", "lvd_schema", "fps", "meta")}
+        arrays = {name: file.read(name) for name in file.members if name not in ("vertices", "vertex_std", "lvd_schema", "fps", "meta")}
         faces, frames, vertices = arrays["faces"], file.sizes["F"], file.sizes["N"]
+        arrays.setdefault("doubtful", np.zeros(frames, bool))
         if faces.size and not 0 <= faces.min() <= faces.max() < vertices:
             raise UserError(f"Cannot use {path}: its faces point at vertices that it does not have.")
         for name, shape in (("intrinsics", (frames, 3, 3)), ("image_size", (frames, 2))):
