@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lvd_live.errors import UserError
-from lvd_live.evaluate import cli, views
+from lvd_live.evaluate import alignment, cli, views
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.sides import COUNTERPART, counterparts
@@ -67,37 +67,38 @@ def test_a_similarity_is_no_error_and_a_reflection_is_one():
     moved = 0.7 * truth @ Rotation.random(rng=rng).as_matrix() + (30, 2000, -7)
     unknown = truth.copy()
     unknown[0, 3], unknown[1, 2:] = np.nan, np.nan
-    errors = views.similarity_error(moved, unknown)
+    errors = alignment.similarity_error(moved, unknown)
     assert (
         np.nanmax(errors) < 1e-6
         and np.isnan(errors[0, 3])
         and np.isnan(errors[1]).all()
         and np.isfinite(errors).sum() == 4 * 12 - 1
     )
-    assert views.similarity_error(truth * (1, 1, -1), truth).mean() > 100
+    assert alignment.similarity_error(truth * (1, 1, -1), truth).mean() > 100
     off = truth.copy()
     off[:, 4, 0] += 50
-    assert 20 < views.similarity_error(off, truth)[:, 4].mean() < 50
+    assert 20 < alignment.similarity_error(off, truth)[:, 4].mean() < 50
 
 
 def test_a_lean_shows_in_the_root_aligned_error_alone():
     rng = np.random.default_rng(1)
     truth = rng.normal(0, 300, (3, 12, 3))
     leaning = 2 * truth @ Rotation.from_euler("x", 20, degrees=True).as_matrix() + 9
-    assert views.similarity_error(leaning, truth).max() < 1e-6 < 20 < views.root_error(leaning, truth, [0, 1]).mean()
-    assert views.root_error(3 * truth + 9, truth, [0, 1]).max() < 1e-6
+    assert alignment.similarity_error(leaning, truth).max() < 1e-6
+    assert alignment.root_error(leaning, truth, [0, 1]).mean() > 20
+    assert alignment.root_error(3 * truth + 9, truth, [0, 1]).max() < 1e-6
 
 
 def test_the_frame_toward_the_person():
     points = np.random.default_rng(2).normal(0, 200, (4, 12, 3)) + (900, -400, 2500)
-    turned = views.toward(points, [0, 1])
+    turned = alignment.toward(points, [0, 1])
     middle = turned[:, :2].mean(1)
     assert np.abs(middle[:, :2]).max() < 1e-6 and (middle[:, 2] > 0).all()
     np.testing.assert_allclose(
         np.linalg.norm(turned[:, 3] - turned[:, 7], axis=1), np.linalg.norm(points[:, 3] - points[:, 7], axis=1)
     )
     np.testing.assert_allclose(
-        views.toward(np.array([[0.0, 0, 1], [0, 0, 3], [1, 2, 3]]), [0, 1]), [[0, 0, 1], [0, 0, 3], [1, 2, 3]]
+        alignment.toward(np.array([[0.0, 0, 1], [0, 0, 3], [1, 2, 3]]), [0, 1]), [[0, 0, 1], [0, 0, 3], [1, 2, 3]]
     )
 
 
@@ -105,8 +106,8 @@ def test_jitter_skips_what_was_not_tracked():
     t = np.arange(8.0)[:, None, None]
     points = np.tile(np.array([0.0, 0, 0]), (8, 12, 1)) + t**2 * np.concatenate([np.zeros((2, 3)), np.ones((10, 3))])
     points[4] = np.nan
-    assert views.jitter(points, [0, 1]) == pytest.approx(2 * np.sqrt(3) * 10 / 12)
-    assert np.isnan(views.jitter(points[:2], [0, 1]))
+    assert alignment.jitter(points, [0, 1]) == pytest.approx(2 * np.sqrt(3) * 10 / 12)
+    assert np.isnan(alignment.jitter(points[:2], [0, 1]))
 
 
 def test_the_tables_of_a_folder_of_views(folder, tmp_path, capsys):
@@ -147,3 +148,14 @@ def test_what_is_no_folder_of_views_takes_a_sentence(folder, tmp_path):
     refused("has 6 frames, and truth.npz has 50")
     with pytest.raises(UserError, match="--json"):
         cli.main(["--curve", "a.csv", "b.png", "--json", str(tmp_path / "views.json")])
+
+
+def test_exchanged_in_space_and_in_the_picture():
+    truth = np.random.default_rng(3).normal(0, 300, (5, 12, 3)) + (0, 0, 4000)
+    K = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+    points = np.full((5, 33, 5), np.nan)
+    points[:, LANDMARKS] = np.concatenate([truth, truth[..., :2] / truth[..., 2:] * 900 + (320, 240)], -1)
+    points[3:, LANDMARKS] = points[3:, LANDMARKS][:, counterparts(LANDMARKS)]
+    points[4, LANDMARKS, 3:] = points[4, LANDMARKS, 3:][counterparts(LANDMARKS)]
+    found = views.score(points, truth, LANDMARKS, K)
+    assert (found.exchanged, found.crossed, found.judged, found.tracked) == (2, 1, 5, 5)

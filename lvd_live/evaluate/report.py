@@ -213,6 +213,6 @@ def with_truth(report: Report, preset: str, weights: Path | None, folder: Path, 
     from lvd_live.evaluate.views import compare
     from lvd_live.person import BlazePoseFinder
 
-    report.say("## Real people with 3D truth", "The mesh's own landmarks against true joints. PA: after the similarity transform of each frame that brings them closest; root-aligned: hips on hips, scaled, not turned, which shows leaning. Camera known: the mesh placed by the true camera instead of the assumed field of view. Exchanged: frames nearer to the truth with left and right exchanged. Jitter: second difference of the joints about the hips, no filter. Means over the views.")
+    report.say("## Real people with 3D truth", "The mesh's own landmarks against true joints. PA: after the similarity transform of each frame that brings them closest; root-aligned: hips on hips, scaled, not turned, which shows leaning. Camera known: the mesh placed by the true camera instead of the assumed field of view. Exchanged: frames nearer to the truth with left and right exchanged, in space (also where depth alone is inverted) and in the picture. Jitter: second difference of the joints about the hips, no filter. Means over the views.")
     for name, (header, rows) in compare(folder, preset, weights=weights, finder=BlazePoseFinder(models / "blazepose")).items():
         report.table(name, header, rows)

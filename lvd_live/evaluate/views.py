@@ -23,7 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lvd_live.draw import project
 from lvd_live.errors import UserError
+from lvd_live.evaluate.alignment import jitter, mean_known, root_error, similarity_error, toward
 from lvd_live.lvd.network import EVIDENCE
 from lvd_live.person.sides import COUNTERPART, counterparts
 from lvd_live.person.types import PersonFinder
@@ -34,7 +36,6 @@ from lvd_live.tracker import Tracker
 HIPS = (23, 24)
 FINDER = "finder's world landmarks"
 KNOWN = ", camera known"  # of a method: the mesh placed by the true camera
-FEWEST = 4  # true joints of a frame that is judged
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ class Views:
 @dataclass(frozen=True)
 class Score:
     """Of one method on one view. tracked, frames: counts. pa, root: mm, means over joints and frames; joints (P,): PA
-    by joint. exchanged, judged: how many frames are nearer (PA) to the truth with left and right
-    exchanged, of how many. jitter: mean length of the joints' second difference about the hips, mm/frame², of the
-    metres as they are."""
+    by joint. exchanged, crossed, judged: how many frames are nearer to the truth with left and right exchanged, in
+    space
+    (PA; also where depth alone is inverted) and in the picture, of how many. jitter: mean length of the joints' second
+    difference about the hips, mm/frame², of the metres as they are.
+    """
 
     tracked: int
     frames: int
@@ -63,6 +66,7 @@ class Score:
     root: float
     joints: np.ndarray
     exchanged: int
+    crossed: int
     judged: int
     jitter: float
 
@@ -115,11 +119,11 @@ def follow(
     """A clip's first `frames` frames, by method: FINDER, the trackers' names, and these with the mesh placed by the
     true camera (KNOWN).
 
-    All 33 landmarks (F, 33, 3) float64 mm, NaN where nobody was found, z axis from the camera to the hips. UserError
-    where the clip is shorter.
+    All 33 landmarks (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where nobody was
+    found. UserError where the clip is shorter.
     """
     out = {
-        name: np.full((frames, len(COUNTERPART), 3), np.nan)
+        name: np.full((frames, len(COUNTERPART), 5), np.nan)
         for name in (FINDER, *(f"{name}{by}" for by in ("", KNOWN) for name in trackers))
     }
     finder.reset()
@@ -132,19 +136,19 @@ def follow(
                 break
             person = finder.find(frame.picture)
             if person is not None:
-                out[FINDER][count] = 1000 * person.world
+                out[FINDER][count] = np.column_stack([1000 * person.world, person.landmarks[:, :2]])
             for name, tracker in trackers.items():
                 fit = None if person is None else tracker.step(frame, person)
                 if fit is None:
                     tracker.reset()
                     continue
-                for by, mesh in (
-                    ("", fit.vertices),
-                    (KNOWN, to_metres(fit.crop_vertices, fit.crop, camera, float(np.median(fit.vertices[:, 2])))),
-                ):
-                    out[name + by][count] = toward(
-                        1000 * (tracker.body.landmarks.numpy() @ mesh).astype(np.float64), list(HIPS)
-                    )
+                regressor = tracker.body.landmarks.numpy()
+                distance = float(np.median(fit.vertices[:, 2])) * camera.focal / fit.intrinsics[0, 0]  # of equal size
+                known = to_metres(fit.crop_vertices, fit.crop, camera, distance)
+                pixels = project(regressor @ fit.vertices, fit.intrinsics)
+                for by, mesh in (("", fit.vertices), (KNOWN, known)):
+                    points = 1000 * (regressor @ mesh).astype(np.float64)
+                    out[name + by][count] = np.column_stack([toward(points, list(HIPS)), pixels])
             count += 1
             progress()
     if count < frames:
@@ -152,76 +156,27 @@ def follow(
     return out
 
 
-def toward(points: np.ndarray, hips: list[int]) -> np.ndarray:
-    """Points (..., P, 3), camera frame, in the frame that is turned by the smallest rotation so that its z axis goes through the middle of the hips. NaN where the hips are unknown."""
-    z = points[..., hips, :].mean(-2)
-    z = z / np.linalg.norm(z, axis=-1, keepdims=True)
-    x, y, c = z[..., 0], z[..., 1], z[..., 2]
-    k = 1 / (1 + c)  # a person is before the camera: c > 0
-    rows = [[1 - x * x * k, -x * y * k, -x], [-x * y * k, 1 - y * y * k, -y], [x, y, c]]
-    turn = np.stack([np.stack(row, -1) for row in rows], -2)
-    return np.einsum("...ab,...pb->...pa", turn, points)
-
-
-def similarity_error(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """PA: distance (F, P), mm, of points (F, P, 3) from truth (F, P, 3), each frame aligned by a similarity transform.
-    NaN where either is NaN, and in frames of fewer than FEWEST known joints.
-    """
-    known = np.isfinite(points).all(-1) & np.isfinite(truth).all(-1)
-    known &= known.sum(1, keepdims=True) >= FEWEST
-    w = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
-    p, t = np.where(known[..., None], points, 0.0), np.where(known[..., None], truth, 0.0)
-    p, t = (np.where(known[..., None], a - (a * w).sum(1, keepdims=True), 0.0) for a in (p, t))
-    U, S, Vt = np.linalg.svd(np.einsum("fpa,fpb->fab", p * w, t))
-    sign = np.sign(np.linalg.det(U @ Vt))
-    signs = np.stack([np.ones_like(sign), np.ones_like(sign), sign], -1)
-    scale = (S * signs).sum(1) / np.maximum((p * p * w).sum((1, 2)), 1e-9)
-    aligned = scale[:, None, None] * (p @ (U * signs[:, None]) @ Vt)
-    return np.where(known, np.linalg.norm(aligned - t, axis=-1), np.nan)
-
-
-def root_error(points: np.ndarray, truth: np.ndarray, hips: list[int]) -> np.ndarray:
-    """Distance (F, P), mm, of points (F, P, 3) from truth (F, P, 3), each frame moved hips to hips and scaled, not
-    turned. NaN where unknown.
-    """
-    p, t = (a - a[:, hips].mean(1, keepdims=True) for a in (points, truth))
-    scale = np.nansum(p * t, (1, 2)) / np.maximum(np.nansum(np.where(np.isfinite(t), p * p, np.nan), (1, 2)), 1e-9)
-    return np.linalg.norm(scale[:, None, None] * p - t, axis=-1)
-
-
-def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray) -> Score:
-    """points (F, 33, 3) mm, see `follow`; truth (F, P, 3) mm, camera frame, of the landmarks (P,)."""
+def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, intrinsics: np.ndarray) -> Score:
+    """points (F, 33, 5), see `follow`; truth (F, P, 3) mm, camera frame, of the landmarks (P,); intrinsics (3, 3)."""
     hips = [int(np.flatnonzero(landmarks == hip)[0]) for hip in HIPS]
-    found, true = points[:, landmarks], toward(truth, hips)
+    found, pixels, other = points[:, landmarks, :3], points[:, landmarks, 3:], counterparts(landmarks)
     pa = similarity_error(found, truth)
-    other = similarity_error(found[:, counterparts(landmarks)], truth)
-    both = np.isfinite(pa) & np.isfinite(other)
-    mine, theirs = (np.where(both, e, 0).sum(1) for e in (pa, other))
-    tracked = np.isfinite(found).all((1, 2))
-    return Score(
-        int(tracked.sum()),
-        len(points),
-        mean_known(pa),
-        mean_known(root_error(found, true, hips)),
-        np.array([mean_known(e) for e in pa.T]),
-        int((theirs < mine).sum()),
-        int(both.any(1).sum()),
-        jitter(found, hips),
-    )
+    exchanged, judged = nearer(similarity_error(found[:, other], truth), pa)
+    seen = truth[..., :2] / truth[..., 2:] * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    crossed, _ = nearer(*(np.linalg.norm(p - seen, axis=-1) for p in (pixels[:, other], pixels)))
+    tracked = int(np.isfinite(found).all((1, 2)).sum())
+    root = mean_known(root_error(found, toward(truth, hips), hips))
+    parts = np.array([mean_known(e) for e in pa.T])
+    return Score(tracked, len(points), mean_known(pa), root, parts, exchanged, crossed, judged, jitter(found, hips))
 
 
-def mean_known(errors: np.ndarray) -> float:
-    """The mean of what is a number; NaN where nothing is."""
-    known = errors[np.isfinite(errors)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def jitter(points: np.ndarray, hips: list[int]) -> float:
-    """Mean length of the second difference of points (F, P, 3) about the middle of the hips, over stretches of three
-    frames and more without a gap; NaN where there is none.
+def nearer(errors: np.ndarray, others: np.ndarray) -> tuple[int, int]:
+    """In how many frames errors (F, P) are smaller in the mean than others (F, P), over the joints known to both; and
+    how many frames have any.
     """
-    centred = points - points[:, hips].mean(1, keepdims=True)
-    return mean_known(np.linalg.norm(centred[2:] - 2 * centred[1:-1] + centred[:-2], axis=-1))
+    both = np.isfinite(errors) & np.isfinite(others)
+    mine, theirs = (np.where(both, e, 0).sum(1) for e in (errors, others))
+    return int((mine < theirs).sum()), int(both.any(1).sum())
 
 
 def measure(
@@ -232,7 +187,7 @@ def measure(
     for clip, truth, K in zip(views.clips, views.joints, views.intrinsics, strict=True):
         camera = Camera(float(K[0, 0]), K[:2, 2])
         for name, points in follow(clip, len(truth), finder, trackers, camera, progress).items():
-            scores.setdefault(name, []).append(score(points, truth, views.landmarks))
+            scores.setdefault(name, []).append(score(points, truth, views.landmarks, K))
     return scores
 
 
@@ -246,19 +201,19 @@ def tables(views: Views, scores: Mapping[str, list[Score]]) -> dict[str, tuple[t
         "PA, mm",
         "root-aligned, mm",
         "left and right exchanged",
+        "exchanged in the picture",
         "jitter, mm/frame²",
         "tracked",
     )
     whole, parts = [], []
     for name, each in scores.items():
-        counts = (
-            f"{sum(s.exchanged for s in each)}/{sum(s.judged for s in each)}",
-            f"{sum(s.tracked for s in each)}/{sum(s.frames for s in each)}",
-        )
+        total = {
+            key: sum(getattr(s, key) for s in each) for key in ("exchanged", "crossed", "judged", "tracked", "frames")
+        }
+        sides = [f"{total[key]}/{total['judged']}" for key in ("exchanged", "crossed")]
         pa, root, steady = (np.array([getattr(s, key) for s in each]) for key in ("pa", "root", "jitter"))
-        whole.append(
-            (name, *map(float, pa), float(pa.mean()), float(root.mean()), counts[0], float(steady.mean()), counts[1])
-        )
+        means = (float(pa.mean()), float(root.mean()), *sides, float(steady.mean()))
+        whole.append((name, *map(float, pa), *means, f"{total['tracked']}/{total['frames']}"))
         parts.append((name, *map(float, np.mean([s.joints for s in each], 0))))
     return {
         "views": (header, whole),
