@@ -13,7 +13,7 @@ from lvd_live.body.skeleton import JOINT
 from lvd_live.doubt import STD, agreement, is_doubtful, raised
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.person import BlazePoseFinder
-from lvd_live.person.exchange import Sides, forward
+from lvd_live.person.exchange import Sides, forward, opinion_of
 from lvd_live.person.sides import COUNTERPART, exchanged
 from lvd_live.person.types import Person
 from lvd_live.session import segments
@@ -22,6 +22,7 @@ from lvd_live.sources import Frame, VideoSource
 from lvd_live.tracker import Tracker
 
 FRAMES, SIDE = 75, 256
+SIZE = SIDE, SIDE
 BODY = BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
@@ -64,7 +65,7 @@ def read(people: list[Person], wrong: range, opinion=None) -> list[bool]:
     """Which frames end up with their sides exchanged, of people whose finder exchanges them in `wrong`."""
     sides, out = Sides(opinion), []
     for i, person in enumerate(people):
-        found = sides(exchanged(person) if i in wrong else person)
+        found = sides(exchanged(person) if i in wrong else person, SIZE)
         out.append(not np.array_equal(found.landmarks, person.landmarks))
         assert np.array_equal(found.world, person.world) != out[-1] and 0 <= found.doubt <= 0.5
     return out
@@ -105,7 +106,7 @@ def test_somebody_who_turns_is_not_exchanged(walking):
 def test_an_opinion_corrects_a_wrong_start(walking):
     people = seen(walking, np.zeros(FRAMES))
 
-    def opinion(person):  # faint, and wrong in every fifth frame
+    def opinion(person, size):  # faint, and wrong in every fifth frame
         opinion.frame += 1
         right = person.landmarks[11, 0] > person.landmarks[12, 0]
         return (1.0 if right else -1.0) * (-1 if opinion.frame % 5 == 0 else 1)
@@ -119,10 +120,10 @@ def test_an_opinion_corrects_a_wrong_start(walking):
 
 def test_a_sure_opinion_corrects_the_first_frame_and_the_correction_is_a_new_start(walking):
     people = seen(walking, np.zeros(FRAMES))
-    assert not any(read(people, range(FRAMES), lambda p: 5.0 if p.landmarks[11, 0] > p.landmarks[12, 0] else -5.0))
-    sides, new = Sides(lambda p: 2.0 if p.landmarks[11, 0] > p.landmarks[12, 0] else -2.0), []
+    assert not any(read(people, range(FRAMES), lambda p, _: 5.0 if p.landmarks[11, 0] > p.landmarks[12, 0] else -5.0))
+    sides, new = Sides(lambda p, _: 2.0 if p.landmarks[11, 0] > p.landmarks[12, 0] else -2.0), []
     for person in people[:20]:
-        found = sides(exchanged(person))
+        found = sides(exchanged(person), SIZE)
         new.append(found.is_new)
     assert sides.exchanged and new[0] and sum(new) == 2 and new.index(True, 1) < 6
 
@@ -130,9 +131,9 @@ def test_a_sure_opinion_corrects_the_first_frame_and_the_correction_is_a_new_sta
 def test_a_new_person_starts_anew(walking):
     people, sides = seen(walking, np.zeros(FRAMES)), Sides()
     for i, person in enumerate(people[:12]):
-        sides(exchanged(person) if i > 5 else person)
+        sides(exchanged(person) if i > 5 else person, SIZE)
     assert sides.exchanged
-    sides(replace(people[12], is_new=True))
+    sides(replace(people[12], is_new=True), SIZE)
     assert not sides.exchanged
     sides.reset()
     assert not sides.exchanged
@@ -206,3 +207,15 @@ def test_a_session_holds_what_is_doubtful_and_old_ones_open(tmp_path):
     with np.load(tmp_path / "new.npz") as file:
         np.savez(tmp_path / "old.npz", **{name: file[name] for name in file if name != "doubtful"})
     assert not segments.read_segment(tmp_path / "old.npz").columns["doubtful"].any()
+
+
+def test_a_lifter_is_surer_of_the_right_reading(walking):
+    people = seen(walking, np.zeros(FRAMES))
+
+    def doubts(landmarks, size):
+        assert landmarks.shape == (33, 3) and size == SIZE
+        return (-3.0, -2.5) if landmarks[11, 0] > landmarks[12, 0] else (-2.5, -3.0)
+
+    opinion = opinion_of(doubts)
+    assert opinion(people[0], SIZE) > 1 and opinion(exchanged(people[0]), SIZE) == -opinion(people[0], SIZE)
+    assert not any(read(people, range(20, FRAMES), opinion)) and not any(read(people, range(FRAMES), opinion)[3:])

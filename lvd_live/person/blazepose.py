@@ -88,7 +88,7 @@ class BlazePoseFinder:
         person = None if self._roi is None else self._follow(picture, self._roi)
         if person is None:
             person = self._search(picture)
-        return None if person is None else self._sides(person)
+        return None if person is None else self._sides(person, (picture.shape[1], picture.shape[0]))
 
     def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
         """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""
