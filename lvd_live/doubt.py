@@ -8,7 +8,7 @@ from lvd_live.person.types import Person
 
 CONTRADICTS = 0.6  # an overlap of mesh and mask below it: one of them is wrong
 UNDECIDED = 0.2  # probability of the other reading of left and right above which neither is believed
-STD = 0.05  # metres, of a doubtful fit's vertices at least: the calibration expects 25 cm there, as of a wrong way round
+STD = 0.05  # metres, of a doubtful fit's vertices at least: the calibration expects 25 cm there, as of a wrong reading
 
 
 def agreement(drawn: np.ndarray, mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:

@@ -1,5 +1,4 @@
-"""Points of a pose against true ones, frame by frame: aligned by a similarity or root to root; how much they tremble.
-"""
+"""Points of a pose against true ones, frame by frame: aligned by a similarity or root to root; how steady they are."""
 
 from __future__ import annotations
 
@@ -9,7 +8,9 @@ FEWEST = 4  # true joints of a frame that is judged
 
 
 def toward(points: np.ndarray, hips: list[int]) -> np.ndarray:
-    """Points (..., P, 3), camera frame, in the frame that is turned by the smallest rotation so that its z axis goes through the middle of the hips. NaN where the hips are unknown."""
+    """Points (..., P, 3), camera frame, in the frame that is turned by the smallest rotation so that its z axis goes
+    through the middle of the hips. NaN where the hips are unknown.
+    """
     z = points[..., hips, :].mean(-2)
     z = z / np.linalg.norm(z, axis=-1, keepdims=True)
     x, y, c = z[..., 0], z[..., 1], z[..., 2]

@@ -70,7 +70,8 @@ class Sides:
 
     def __call__(self, person: Person, size: tuple[int, int]) -> Person:
         """The person of the next picture, as the finder said it, with left and right as they most probably are, and the
-        doubt about it; size: of the picture, pixels. It is new where it does not go on from the last one: a wrong reading was corrected.
+        doubt about it; size: of the picture, pixels. It is new where it does not go on from the last one: a wrong
+        reading was corrected.
         """
         opinion = 0.0 if self.opinion is None else self.opinion(person, size)
         if person.is_new or self._last is None:

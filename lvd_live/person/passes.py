@@ -1,5 +1,4 @@
-"""One pass of a landmark network over a region of the picture, seen as it is or in the mirror, and the mean of several.
-"""
+"""One pass of a landmark network over a region of the picture, as it is or in the mirror, and the mean of several."""
 
 from __future__ import annotations
 
@@ -82,7 +81,9 @@ def mean(passes: Sequence[Pass], masks: Sequence[Pass]) -> Pass:
 
 
 def refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """Points (39, 2) in 0..256, moved to the centre of mass of their heat maps ((64, 64, 39) logits) where those are sure."""
+    """Points (39, 2) in 0..256, moved to the centre of mass of their heat maps ((64, 64, 39) logits) where those are
+    sure.
+    """
     cells = heatmaps.shape[0]
     scale = cells / LANDMARK_SIZE
     column, row = (np.floor(points * scale).astype(int)).T

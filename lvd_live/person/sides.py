@@ -31,7 +31,9 @@ def exchanged(person: Person) -> Person:
 
 
 def counterparts(landmarks: np.ndarray) -> np.ndarray:
-    """(P,) int: for landmarks (P,) int, BlazePose's numbers, the place in the same list of each one's counterpart. ValueError where one is missing."""
+    """(P,) int: for landmarks (P,) int, BlazePose's numbers, the place in the same list of each one's counterpart.
+    ValueError where one is missing.
+    """
     places = {int(landmark): place for place, landmark in enumerate(landmarks)}
     missing = [int(i) for i in landmarks if COUNTERPART[int(i)] not in places]
     if missing:
