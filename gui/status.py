@@ -59,7 +59,8 @@ def facts(
 
 def _tracked(result: Result) -> str:
     if result.fit is not None:
-        return f"tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
+        doubtful = "doubtful, " if result.fit.doubtful else ""
+        return f"{doubtful}tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
     return "lost: nobody found" if result.person is None else "lost: the mesh does not settle"
 
 

@@ -55,23 +55,23 @@ class PictureTracker:
         self.tracker.reset()
 
 
-def load(*, person: str = "blazepose", **options: Any) -> PictureTracker:
+def load(*, person: str = "blazepose", quality: str = "live", **options: Any) -> PictureTracker:
     """Weights, body and person finder.
 
-    person : "blazepose" or "mediapipe". options : of `TrackerOptions` by name, such as height=1.78, fov_degrees=70,
+    person : "blazepose" or "mediapipe". quality : "live", or "best", which looks five times as long. options : of `TrackerOptions` by name, such as height=1.78, fov_degrees=70,
     body="SMPL_NEUTRAL.npz", device="cuda". Raises UserError where a file is missing or does not fit, ValueError for an
     option that cannot be.
     """
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
-    return PictureTracker(make_finder(person), Tracker.load(TrackerOptions(**(options | paths))))
+    return PictureTracker(make_finder(person, quality), Tracker.load(TrackerOptions(**(options | paths))))
 
 
-def track(video: str | Path, *, person: str = "blazepose", **options: Any) -> Iterator[Fit]:
+def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:
     """Fits of a video file, frame by frame; `Fit.frame_index` and `timestamp_ns` say of which.
 
-    Frames without a person, or whose mesh does not settle, are left out. person, options, errors : see `load`.
+    Frames without a person, or whose mesh does not settle, are left out. person, quality, options, errors : see `load`.
     """
-    tracker = load(person=person, **options)
+    tracker = load(person=person, quality=quality, **options)
     with VideoSource(video) as source:
         for frame in source:
             if (fit := tracker.step(frame)) is not None:

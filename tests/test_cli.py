@@ -30,7 +30,7 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
     made = {"finder": FakeFinder(), "tracker": FakeTracker()}
-    monkeypatch.setattr(program, "make_finder", lambda name: made["finder"])
+    monkeypatch.setattr(program, "make_finder", lambda *_, **__: made["finder"])
     monkeypatch.setattr(program, "make_tracker", lambda options: made["tracker"])
 
     def go(*arguments, missing=()):
@@ -395,7 +395,7 @@ class Slow(FakeFinder):
         time.sleep(0.05)
         print("frame", flush=True)
         return super().find(picture)
-program.make_finder = lambda name: Slow()
+program.make_finder = lambda *_, **__: Slow()
 program.make_tracker = lambda options: FakeTracker()
 sys.exit(run_cli(program.main, ["--video", "clip.mp4"]))
 """

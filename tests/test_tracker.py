@@ -217,7 +217,9 @@ def test_a_mesh_that_never_settles_is_no_fit(tracker):
     assert tracker.step(frame(0), person_at((320, 240), 180, is_new=True)) is None
 
 
-def test_uncertainty_is_estimated_at_once_then_in_turns(body):
+def test_uncertainty_is_estimated_at_once_then_in_turns(body, monkeypatch):
+    monkeypatch.setattr("lvd_live.tracking.doubt.CONTRADICTS", 0.0)  # the mask is a square
+
     class Spreading(KnowingRuntime):
         """Claims 0.01 half crops, then as much more per call."""
 

@@ -60,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return summary.exit_code
 
 
-def make_finder(name: str) -> PersonFinder:
-    """The finder by its name in `parser.FINDERS`. Raises UserError."""
+def make_finder(name: str, quality: str = "auto", *, live: bool = False) -> PersonFinder:
+    """The finder by its name in `parser.FINDERS`, see `person.make_finder`. Raises UserError."""
     from lvd_live import person
 
-    return person.make_finder(name)
+    return person.make_finder(name, quality, live=live)
 
 
 def make_tracker(options: TrackerOptions) -> Tracker:
@@ -79,7 +79,8 @@ def _process(places: Places, arguments: argparse.Namespace, options: TrackerOpti
 
     meta = {"source": places.source_name, "version": __version__, "versions": _versions()}
     with _open_source(places) as source:
-        finder, tracker = make_finder(arguments.person), make_tracker(options)
+        finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None)
+        tracker = make_tracker(options)
         with (
             _streaming(arguments, options) as sender,
             _recording(arguments.record, source, finder, tracker, meta) as recorder,
@@ -131,7 +132,7 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
 
         return run(
             chosen,
-            partial(make_finder, arguments.person),
+            partial(make_finder, arguments.person, arguments.quality, live=True),
             load,
             options=options,
             given=TrackerOptions.given(arguments),

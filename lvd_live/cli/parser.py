@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lvd_live import __version__
 from lvd_live.errors import Parser
-from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
 
 DESCRIPTION = "A camera, a video or a folder of pictures in, a body mesh sequence out."
 EPILOG = "The tools (export, batch, train, evaluate and more) are listed by `lvd-live tools`."
@@ -25,6 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--person", choices=FINDERS, default="blazepose", help="who finds the person (default: %(default)s)"
     )
+    fit.add_argument("--quality", choices=QUALITY_CHOICES, default="auto", help=QUALITY_HELP)
     parser.add_argument("--version", action="version", version=f"lvd_live {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     return parser

@@ -221,8 +221,8 @@ def real(args: argparse.Namespace) -> list[str]:
             None
             if args.no_cold
             else Tracker.load(
-                    preset=args.preset, weights=args.weights, conditioning=conditioning, iterations=8, uncertainty=0
-                )
+                preset=args.preset, weights=args.weights, conditioning=conditioning, iterations=8, uncertainty=0
+            )
         )
         scores = [
             score(path, finder, tracker, cold, pictures if conditioning == args.conditioning[0] else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # BlazePose: shoulders, elbows, wrists, hips, knees, ankles
 
@@ -21,6 +22,11 @@ def aligned_error(predicted: torch.Tensor, true: torch.Tensor, origin: torch.Ten
     """
     shift = torch.einsum("n,bnc->bc", origin, true - predicted)
     return (predicted + shift[:, None] - true).norm(dim=-1)
+
+
+def nearest_distance(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Distance (P,) of points (P, 3) from the nearest of vertices (N, 3), whichever that is: what the paper's Table 1 calls V2V, where there is no namesake to measure against."""
+    return cKDTree(vertices).query(points)[0]
 
 
 def silhouette_iou(silhouette: np.ndarray, mask: np.ndarray) -> float:

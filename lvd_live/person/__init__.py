@@ -6,6 +6,7 @@ from lvd_live.paths import MODELS
 from lvd_live.person.blazepose import BlazePoseFinder, Observation
 from lvd_live.person.crop import Crop, choose_crop, crop_for_box, mask_box, stay_or_move
 from lvd_live.person.mediapipe_backend import MediaPipeFinder
+from lvd_live.person.quality import QUALITIES, resolve
 from lvd_live.person.roi import Roi, roi_from_landmarks, roi_from_points, roi_of_picture
 from lvd_live.person.types import Person, PersonFinder
 
@@ -28,8 +29,11 @@ __all__ = [
 ]
 
 
-def make_finder(name: str = "blazepose") -> PersonFinder:
-    """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing."""
+def make_finder(name: str = "blazepose", quality: str = "auto", *, live: bool = False) -> PersonFinder:
+    """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing.
+
+    quality : one of `quality.CHOICES`; live : what "auto" means is for a camera.
+    """
     if name == "mediapipe":
         return MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
-    return BlazePoseFinder(MODELS / "blazepose")
+    return QUALITIES[resolve(quality, live=live)].finder(MODELS / "blazepose")

@@ -34,8 +34,8 @@ def resample(
 ) -> np.ndarray:
     """`picture` ((H, W) or (H, W, C), uint8 or float32) on a size x size grid; same dtype and channels.
 
-    Shrinking by two or more halves the picture first, as often as needed (no aliasing), and only the part of it that the
-    grid sees. Outside the picture: 0, or what the OpenCV border mode says.
+    Shrinking by two or more halves the picture first, as often as needed (no aliasing), and only the part of it that
+    the grid sees. Outside the picture: 0, or what the OpenCV border mode says.
     """
     T_picture_from_grid = invert(T_grid_from_picture)
     shrink = math.sqrt(abs(float(np.linalg.det(T_picture_from_grid[:, :2]))))
@@ -52,11 +52,13 @@ def resample(
 def _window_seen(
     shape: tuple[int, ...], T_picture_from_grid: np.ndarray, size: int, factor: int
 ) -> tuple[int, int, int, int] | None:
-    """The box x0, y0, x1, y1 of picture pixels under the grid, sides whole multiples of `factor` where there is room."""
+    """The box x0, y0, x1, y1 of picture pixels under the grid, sides whole multiples of `factor` where there is
+    room.
+    """
     edge = size - 0.5
     corners = apply(T_picture_from_grid, np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]))
     spans = []
-    for low, high, length in zip(corners.min(0), corners.max(0), (shape[1], shape[0])):
+    for low, high, length in zip(corners.min(0), corners.max(0), (shape[1], shape[0]), strict=True):
         start, stop = max(0, math.floor(low) - factor), min(length, math.ceil(high) + 1 + factor)
         if start >= stop:
             return None

@@ -1,7 +1,7 @@
 """Finding and following one person with BlazePose, its networks run by onnxruntime.
 
-One pass of the landmark network gives the mask, the landmarks and the next frame's region; the detector runs only when nobody
-is followed. Nothing leaves the machine.
+One pass of the landmark network gives the mask, the landmarks and the next frame's region; the detector runs only
+when nobody is followed. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy as np
 
 from lvd_live.person import affine
 from lvd_live.person.detector import Detection, decode, detector_input, make_anchors
+from lvd_live.person.exchange import Opinion, Sides
 from lvd_live.person.onnx import open_network, provider_of
+from lvd_live.person.passes import Pass, look, mean
 from lvd_live.person.roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
 from lvd_live.person.types import DetectorFeatures, Person
 
@@ -28,20 +30,21 @@ TILES_PER_PICTURE = 2  # in a search that goes on over several pictures, so that
 MIN_MASK = 0.01  # of the region: with less mask than this the network only imagines somebody
 TILE_REACH = 1.5  # of a tile's side: a region larger than this is no small person seen whole in the tile
 JUMP = 0.35  # of the region's side: a faster move of its centre in one picture is another person
-_HEATMAP_RADIUS = 3  # pixels of the 64 x 64 heat maps
 _NUM_LANDMARKS = 33
-_OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")
 _FEATURES = ("model_1/model/add_10/add", "Relu6__134:0")  # of the landmark network: (48, 32, 32), (288, 8, 8)
 
 
 class Observation(NamedTuple):
     """What the landmark network says of one region.
 
-    landmarks  (39, 5) float32: x, y in picture pixels (centre convention), z in picture pixels (away from the camera, from the
-               hips), visibility 0..1, presence in the picture 0..1. 33 body points, 33 and 34 the next region's, 4 unused.
+    landmarks  (39, 5) float32: x, y in picture pixels (centre convention), z in picture pixels (away from the
+               camera, from the
+               hips), visibility 0..1, presence in the picture 0..1. 33 body points, 33 and 34 the next region's, 4
+               unused.
     presence   float 0..1: probability that the region shows a person.
     mask       (128, 128) float32 0..1: probability of the person on the region's grid.
-    world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the picture's axes.
+    world      (39, 3) float32 metres, origin between the hips, x right, y down, z away from the camera, along the
+               picture's axes.
     features   the network's feature maps on the region's grid.
     """
 
@@ -55,17 +58,34 @@ class Observation(NamedTuple):
 class BlazePoseFinder:
     """A PersonFinder on BlazePose's detector and landmark networks.
 
-    models_dir  folder with pose_detector.onnx and pose_landmarks_full.onnx.
+    models_dir  folder with pose_detector.onnx, pose_landmarks_full.onnx and, for `heavy`, pose_landmarks_heavy.onnx.
     providers   "auto", "cuda" or "cpu"; `provider` says which one runs.
     threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
+    heavy       the landmarks come from the larger network, pose_landmarks_heavy.onnx; the feature maps stay the
+                other's.
+    mirror      the landmark network looks at the region and at its mirror image, and the mean counts. See `quality`.
+    opinion     which of a person's sides is the left, frame by frame, or None; see `exchange`.
     Raises UserError when a network file is missing or damaged.
     """
 
-    def __init__(self, models_dir: str | Path, providers: str = "auto", threads: int = 1):
+    def __init__(
+        self,
+        models_dir: str | Path,
+        providers: str = "auto",
+        threads: int = 1,
+        *,
+        heavy: bool = False,
+        mirror: bool = False,
+        opinion: Opinion | None = None,
+    ):
         folder = Path(models_dir)
         self._landmarks = open_network(
             folder / "pose_landmarks_full.onnx", providers=providers, threads=threads, also=_FEATURES
         )
+        self._heavy = (
+            open_network(folder / "pose_landmarks_heavy.onnx", providers=providers, threads=threads) if heavy else None
+        )
+        self.heavy, self.mirror, self._sides = heavy, mirror, Sides(opinion)
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -75,15 +95,18 @@ class BlazePoseFinder:
         """Forget the person followed; the next picture is searched thoroughly."""
         self._roi: Roi | None = None
         self._next_tile: int | None = None  # None: look at every tile
+        self._sides.reset()
 
     def find(self, picture: np.ndarray) -> Person | None:
-        """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is lost."""
+        """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is
+        lost.
+        """
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
             raise ValueError(f"picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
         person = None if self._roi is None else self._follow(picture, self._roi)
         if person is None:
             person = self._search(picture)
-        return person
+        return None if person is None else self._sides(person, (picture.shape[1], picture.shape[0]))
 
     def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
         """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""
@@ -91,22 +114,27 @@ class BlazePoseFinder:
         return decode(boxes[0], scores[0, :, 0], self._anchors, roi)
 
     def observe(self, picture: np.ndarray, roi: Roi) -> Observation:
-        """One pass of the landmark network over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
+        """The landmark network's passes over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(
             picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE
         )  # as mediapipe does
-        points, presence, mask, heatmaps, world, *maps = self._landmarks.run(
-            [*_OUTPUTS, *_FEATURES], {"input_1": cv2.dnn.blobFromImage(pixels)}
-        )
-        points = points.reshape(39, 5)
-        points[:, :2] = _refine_on_heatmaps(points[:, :2], heatmaps[0])
+        first = look(self._landmarks, pixels, _FEATURES)
+        seen = self._again(pixels, first) if first.presence >= MIN_PRESENCE else first
+        points = seen.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
-        points[:, 3:] = _sigmoid(points[:, 3:])
-        mask = _inside_picture(mask[0, :, :, 0], roi, picture.shape)
-        features = DetectorFeatures(*(m[0] for m in maps))
-        return Observation(points, float(presence[0, 0]), mask, _turned(world.reshape(39, 3), roi.rotation), features)
+        mask = _inside_picture(seen.mask, roi, picture.shape)
+        return Observation(
+            points, seen.presence, mask, _turned(seen.world, roi.rotation), DetectorFeatures(*first.maps)
+        )
+
+    def _again(self, pixels: np.ndarray, first: Pass) -> Pass:
+        """The first pass over a region's pixels, or the mean with the further ones that were asked for."""
+        network, ways = self._heavy or self._landmarks, (False,) * self.heavy + (True,) * self.mirror
+        further = [look(network, pixels, mirror=mirror) for mirror in ways]
+        passes = further if self.heavy else [first, *further]
+        return mean(passes, [first, *further]) if further else first
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
         seen = self.observe(picture, roi)
@@ -158,7 +186,9 @@ class BlazePoseFinder:
 
 
 def tiles_of_picture(height: int, width: int) -> list[Roi]:
-    """Overlapping squares, upright, that cover the picture at the zooms TILE_SIDES; none for a picture under 64 pixels."""
+    """Overlapping squares, upright, that cover the picture at the zooms TILE_SIDES; none for a picture under 64
+    pixels.
+    """
     longer = max(height, width)
     tiles = []
     for fraction in TILE_SIDES if longer >= 64 else ():
@@ -177,27 +207,7 @@ def _tile_centres(length: int, side: float) -> np.ndarray:
 def _is_person(seen: Observation) -> bool:
     if seen.presence < MIN_PRESENCE or not np.isfinite(seen.landmarks).all():
         return False
-    return np.count_nonzero(seen.mask > 0.5) >= MIN_MASK * seen.mask.size
-
-
-def _refine_on_heatmaps(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """Points (39, 2) in 0..256, moved to the centre of mass of their heat maps ((64, 64, 39) logits) where those are sure."""
-    cells = heatmaps.shape[0]
-    scale = cells / LANDMARK_SIZE
-    column, row = (np.floor(points * scale).astype(int)).T
-    steps = np.arange(-_HEATMAP_RADIUS, _HEATMAP_RADIUS + 1)
-    rows, columns = (
-        row[:, None, None] + steps[:, None],
-        column[:, None, None] + steps[None, :],
-    )  # (39, 7, 7) by broadcasting
-    inside = (rows >= 0) & (rows < cells) & (columns >= 0) & (columns < cells)
-    logits = heatmaps[rows.clip(0, cells - 1), columns.clip(0, cells - 1), np.arange(len(points))[:, None, None]]
-    weights = _sigmoid(logits) * inside
-    total = weights.sum((1, 2))
-    sure = (weights.max((1, 2)) >= 0.5) & (row >= 0) & (row < cells) & (column >= 0) & (column < cells)
-    total = np.where(sure, total, 1)
-    mean = np.stack([(weights * columns).sum((1, 2)), (weights * rows).sum((1, 2))], -1) / total[:, None]
-    return np.where(sure[:, None], mean / scale, points).astype(np.float32)
+    return bool(np.count_nonzero(seen.mask > 0.5) >= MIN_MASK * seen.mask.size)
 
 
 def _inside_picture(mask: np.ndarray, roi: Roi, shape: tuple[int, ...]) -> np.ndarray:
@@ -215,7 +225,3 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     """Points (n, 3) of a region turned by `angle`, along the picture's axes instead."""
     c, s = np.cos(angle), np.sin(angle)
     return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + cv2.exp(-np.ascontiguousarray(logits)).reshape(logits.shape))

@@ -1,8 +1,8 @@
 """The square crop that the body network sees: where it lies, how it stays steady, and its transforms.
 
-The crop frame: x right, y up, half a crop = 1, so the crop's edges are at -1 and +1. A picture point (u, v), in pixels of the
-centre convention, is x = (u - cx) / half, y = -(v - cy) / half. Pixel i of a crop of n pixels has its centre at
-x = (2 i + 1) / n - 1, row j at y = 1 - (2 j + 1) / n.
+The crop frame: x right, y up, half a crop = 1, so the crop's edges are at -1 and +1. A picture point (u, v), in
+pixels of the centre convention, is x = (u - cx) / half, y = -(v - cy) / half. Pixel i of a crop of n pixels has its
+centre at x = (2 i + 1) / n - 1, row j at y = 1 - (2 j + 1) / n.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _SPECK = 0.05  # a separate piece of mask smaller than this part of the largest 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A square of the picture, sides along the picture's: centre (2,) float64 in picture pixels, half its side in pixels."""
+    """A square of the picture, sides along the picture's: centre (2,) float64 in picture pixels, half its side in
+    pixels.
+    """
 
     centre: np.ndarray
     half: float
@@ -81,11 +83,13 @@ def crop_for_box(
 ) -> Crop:
     """The square, with its margin, around a visible person; training data is cropped by this same function.
 
-    box        (4,) x0, y0, x1, y1 of the mask in picture pixels, edges of pixels (see `mask_box`), or None without a mask.
+    box        (4,) x0, y0, x1, y1 of the mask in picture pixels, edges of pixels (see `mask_box`), or None without a
+               mask.
     landmarks  (n, 3): x, y in picture pixels, visibility 0..1; those that are not finite, or less visible than
                min_visibility, are left out.
-    Hidden limbs and limbs beyond the picture's edge count: the crop reaches for them, up to MAX_UNSEEN times what the mask
-    alone needs, and the mask stays inside with its margin. Raises ValueError when neither gives anything to put a square around.
+    Hidden limbs and limbs beyond the picture's edge count: the crop reaches for them, up to MAX_UNSEEN times what
+    the mask alone needs, and the mask stays inside with its margin. Raises ValueError when neither gives anything to
+    put a square around.
     """
     points = np.zeros((0, 2)) if landmarks is None else _credible(np.asarray(landmarks, np.float64), min_visibility)
     if box is not None:
@@ -97,7 +101,7 @@ def crop_for_box(
     half = _half(low, high, margin)
     centre = (low + high) / 2
     if box is not None:
-        visible_half = _half(*box, margin)
+        visible_half = _half(box[0], box[1], margin)
         half = min(half, MAX_UNSEEN * visible_half)
         room = half - margin * (box[1] - box[0]) / 2
         middle = box.mean(0)
@@ -106,7 +110,9 @@ def crop_for_box(
 
 
 def stay_or_move(previous: Crop, wanted: Crop) -> Crop:
-    """The crop after `previous` when `wanted` would be best now: still, moved smoothly, or, after a jump, `wanted` itself."""
+    """The crop after `previous` when `wanted` would be best now: still, moved smoothly, or, after a jump, `wanted`
+    itself.
+    """
     shift = float(np.abs(wanted.centre - previous.centre).max()) / previous.half
     scale = abs(math.log(wanted.half / previous.half))
     if shift <= _STILL_SHIFT and scale <= _STILL_SCALE:
@@ -119,7 +125,8 @@ def stay_or_move(previous: Crop, wanted: Crop) -> Crop:
 
 
 def mask_box(mask: np.ndarray, T_mask_from_picture: np.ndarray) -> np.ndarray | None:
-    """(4,) float32 x0, y0, x1, y1 in picture pixels around the mask (above MASK_LEVEL), to the pixels' edges; None if empty.
+    """(4,) float32 x0, y0, x1, y1 in picture pixels around the mask (above MASK_LEVEL), to the pixels' edges; None
+    if empty.
 
     mask (h, w) float32 0..1, or uint8 0..255, on its own grid; specks beside the body are left out.
     """

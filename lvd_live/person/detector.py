@@ -65,7 +65,9 @@ def decode(raw_boxes: np.ndarray, raw_scores: np.ndarray, anchors: np.ndarray, r
 
 
 def _merge_overlapping(candidates: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Weighted non-maximum suppression of (n, 6, 2) corners and points, sorted by score: overlapping ones are averaged."""
+    """Weighted non-maximum suppression of (n, 6, 2) corners and points, sorted by score: overlapping ones are
+    averaged.
+    """
     merged = []
     while len(candidates):
         same = _iou(candidates[0, :2], candidates[:, :2]) > _OVERLAP

@@ -1,12 +1,13 @@
 """The `mediapipe` package as another finder: the same networks, in their makers' own program.
 
-Not the default: mediapipe 1.2.2 resolves a Google host name each time a landmarker is created (usage logging, upstream issue
-6291), and no way to turn that off was found. It serves as the oracle that BlazePoseFinder is compared with.
+Not the default: mediapipe 1.2.2 resolves a Google host name each time a landmarker is created (usage logging, upstream
+issue 6291), and no way to turn that off was found. It serves as the oracle that BlazePoseFinder is compared with.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,12 @@ class MediaPipeFinder:
         path = Path(task_file)
         if not path.is_file():
             raise UserError(
-                f"There is no MediaPipe model {path}: download pose_landmarker_full.task from the model list of MediaPipe's "
-                "Pose Landmarker page, or use the default finder."
+                f"There is no MediaPipe model {path}: download pose_landmarker_full.task from the model list of "
+                "MediaPipe's Pose Landmarker page, or use the default finder."
             )
         self._mediapipe = _import_mediapipe()
         self._path = path
-        self._landmarker = None
+        self._landmarker: Any = None  # the package has no types
         self.reset()
 
     def reset(self) -> None:
@@ -85,6 +86,7 @@ def _import_mediapipe():
         import mediapipe
     except ImportError:
         raise UserError(
-            "The mediapipe backend needs the mediapipe package: pip install mediapipe==1.2.2, or use the default finder."
+            "The mediapipe backend needs the mediapipe package: pip install mediapipe==1.2.2, or use the default "
+            "finder."
         ) from None
     return mediapipe

@@ -18,8 +18,8 @@ _SILENT, _WARNING = 4, 2  # onnxruntime's severities
 def open_network(
     path: Path, *, providers: str = "auto", threads: int = 1, also: tuple[str, ...] = ()
 ) -> ort.InferenceSession:
-    """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu". `also` names inner
-    values, float32, that are to be outputs too.
+    """The network in `path`. `providers` is "auto" (CUDA where it works, else the CPU), "cuda" or "cpu". `also` names
+    inner values, float32, that are to be outputs too.
 
     Raises UserError when the file is missing or damaged, or when "cuda" is asked for and does not work.
     """
@@ -37,13 +37,14 @@ def open_network(
         ) from None
     if providers == "cuda" and provider_of(session) != "cuda":
         raise UserError(
-            "CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu and a driver."
+            "CUDA was asked for, but onnxruntime cannot use it here: choose auto or cpu, or install onnxruntime-gpu "
+            "and a driver."
         )
     return session
 
 
 def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: int = 1) -> ort.InferenceSession:
-    """A session for a network in memory, on the first of onnxruntime's providers that works. Raises onnxruntime's own errors."""
+    """A session for a network in memory, on the first of onnxruntime's providers that works; its own errors pass."""
     ort.disable_telemetry_events()  # Windows' own; for the rest see lvd_live/__init__.py
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -62,7 +63,10 @@ def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: in
 
 
 def _graph_outputs(names: tuple[str, ...]) -> bytes:
-    """An ONNX model that has nothing but outputs. Appended to another's bytes it adds them: concatenated protobuf messages are one."""
+    """An ONNX model that has nothing but outputs, float32.
+
+    Appended to another's bytes it adds them: concatenated protobuf messages are one.
+    """
 
     def field(number: int, payload: bytes) -> bytes:
         length, size = len(payload), b""
@@ -83,7 +87,10 @@ def provider_of(session: ort.InferenceSession) -> str:
 
 
 def _cuda_is_likely() -> bool:
-    """True when onnxruntime has the CUDA provider and torch sees a GPU; torch also brings the CUDA libraries into the process."""
+    """Whether onnxruntime has the CUDA provider and torch sees a GPU.
+
+    torch also brings the CUDA libraries into the process.
+    """
     if _CUDA not in ort.get_available_providers():
         return False
     import torch  # here, because it takes a second to import and is not otherwise needed to find a person

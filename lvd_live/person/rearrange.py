@@ -1,6 +1,8 @@
-"""The landmark networks that models/blazepose holds, made from the originals as tf2onnx converted them, their weights stored as float16 (`python -m lvd_live bake --finder DIR`).
+"""The landmark networks that models/blazepose holds, made from the originals as tf2onnx converted them, their
+weights stored as float16 (`python -m lvd_live bake --finder DIR`).
 
-What they compute stays (see models/README.md, "The landmark networks"); how, suits onnxruntime's blocked layout, which wants channels in multiples of 16 and is left at every Pad, Transpose and lone Clip.
+What they compute stays (see models/README.md, "The landmark networks"); how, suits onnxruntime's blocked layout,
+which wants channels in multiples of 16 and is left at every Pad, Transpose and lone Clip.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
+from lvd_live.person.levels import store_as_levels
 from lvd_live.storage.files import write_whole
 
 NARROW, WIDE = 8, 16  # channels of the mask decoder, before and after
@@ -59,7 +62,9 @@ class Rearranged:
                 group.i = WIDE
 
     def part_last_convolution(self) -> None:
-        """The mask's last convolution goes channel by channel, then sums them up: a 3 × 3 convolution to one channel has no blocked layout."""
+        """The mask's last convolution goes channel by channel, then sums them up: a 3 × 3 convolution to one channel
+        has no blocked layout.
+        """
         last = self.maker[self.maker["Identity_2"].input[0]]
         taps, ones = (
             self.constant("mask_taps", self.array(last.input[1])[0][:, None].astype(np.float32)),
@@ -82,7 +87,9 @@ class Rearranged:
         )
 
     def clip_after_convolutions(self) -> None:
-        """A Clip of a sum gets a convolution by one before it, in the mask decoder: onnxruntime takes the Clip into that, and stays in its layout."""
+        """A Clip of a sum gets a convolution by one before it, in the mask decoder: onnxruntime takes the Clip into
+        that, and stays in its layout.
+        """
         ones = self.constant("by_one", np.ones((WIDE, 1, 1, 1), np.float32))
         for node in self.nodes("Clip"):
             value = node.input[0]
@@ -111,10 +118,14 @@ class Rearranged:
         self.set_shape(next(o for o in self.graph.output if o.name == "Identity_2"), (1, MASK // 2, MASK // 2, 1))
 
     def pad_in_convolutions(self) -> None:
-        """Paddings belong to the convolutions after them. The picture's was before its Transpose, which goes, and 1/255 goes into the weights: the input is (1, 3, 256, 256), 0 to 255."""
+        """Paddings belong to the convolutions after them. The picture's was before its Transpose, which goes, and
+        1/255 goes into the weights: the input is (1, 3, 256, 256), 0 to 255.
+        """
         for pad in self.nodes("Pad"):
             amounts = self.array(pad.input[1])
             (conv,) = self.readers[pad.output[0]]
+            if conv.op_type == "Add":  # it adds channels
+                continue
             if conv.op_type == "Transpose":
                 transpose, (conv,) = conv, self.readers[conv.output[0]]
                 amounts = amounts[[0, 3, 1, 2, 4, 7, 5, 6]]
@@ -167,15 +178,26 @@ class Rearranged:
             dimension.dim_value = size
 
 
-NAME = "pose_landmarks_full.onnx"
+NAME, HEAVY = "pose_landmarks_full.onnx", "pose_landmarks_heavy.onnx"
 
 
 def rearrange_network(source: Path, out: Path) -> None:
-    """Rearrange the landmark network of one folder into another. UserError where it is missing, or is not the original."""
+    """Rearrange the landmark networks of one folder into another; the heavy one, where it is there, with weights of
+    8 bits. UserError where the other is missing, or one is not the original.
+    """
+    for name in (NAME, HEAVY) if (source / HEAVY).is_file() else (NAME,):
+        model = _rearranged(source / name)
+        if name == HEAVY:
+            store_as_levels(model.graph)
+            onnx.checker.check_model(model)
+        write_whole(out / name, model.SerializeToString())
+
+
+def _rearranged(path: Path) -> ModelProto:
     try:
-        model = onnx.load(source / NAME)
+        model = onnx.load(path)
     except Exception as error:  # onnx raises protobuf's errors, too
-        raise UserError(f"{source / NAME} cannot be read as an ONNX network ({type(error).__name__}).") from error
+        raise UserError(f"{path} cannot be read as an ONNX network ({type(error).__name__}).") from error
     if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
-        raise UserError(f"{source / NAME} is not the original network: that takes a picture of (1, 256, 256, 3).")
-    write_whole(out / NAME, Rearranged(model).model.SerializeToString())
+        raise UserError(f"{path} is not the original network: that takes a picture of (1, 256, 256, 3).")
+    return Rearranged(model).model

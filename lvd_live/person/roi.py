@@ -16,7 +16,8 @@ _CENTRE, _TOP = 33, 34  # the network's two points for the next frame's region
 class Roi:
     """A square of the picture: centre in picture pixels (centre convention), side in pixels, rotation in radians.
 
-    A rotation of 0 is upright; a positive one turns the square's x axis toward the picture's y axis (clockwise as seen).
+    A rotation of 0 is upright; a positive one turns the square's x axis toward the picture's y axis (clockwise as
+    seen).
     """
 
     centre_x: float
@@ -39,7 +40,9 @@ class Roi:
 
 
 def roi_from_points(centre: np.ndarray, top: np.ndarray) -> Roi:
-    """The square around a body, from the middle of its hips and the top of the circle that holds it, (2,) picture pixels each."""
+    """The square around a body, from the middle of its hips and the top of the circle that holds it, (2,) picture
+    pixels each.
+    """
     dx, dy = float(top[0] - centre[0]), float(top[1] - centre[1])
     size = max(2 * ROI_SCALE * math.hypot(dx, dy), 1.0)
     rotation = math.remainder(math.pi / 2 - math.atan2(-dy, dx), math.tau)

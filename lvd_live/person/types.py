@@ -10,7 +10,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class DetectorFeatures:
-    """What the finder's network makes of the person on its way to mask and landmarks, on the square that the mask covers.
+    """What the finder's network makes of the person on its way to mask and landmarks, on the square that the mask
+    covers.
 
     fine    (48, 32, 32) float32: where what is, the map from which landmarks and mask are drawn.
     coarse  (288, 8, 8) float32: what the landmarks' depth is read from.
@@ -24,18 +25,20 @@ class DetectorFeatures:
 class Person:
     """One person in one picture.
 
-    Picture coordinates are pixels, x right, y down, in the pixel-centre convention of OpenCV: the centre of the top-left
-    pixel is (0, 0), the picture's edges are at -0.5.
+    Picture coordinates are pixels, x right, y down, in the pixel-centre convention of OpenCV: the centre of the
+    top-left pixel is (0, 0), the picture's edges are at -0.5.
 
     mask                 (h, w) float32, 0..1: probability that a pixel shows the person, on the mask's own grid;
                          0 where the grid reaches past the picture.
     T_mask_from_picture  (2, 3) float32: affine from picture pixels to mask pixels, pixel centres on both sides.
-    landmarks            (33, 3) float32: BlazePose's points: x, y in picture pixels (also outside the picture), visibility 0..1.
+    landmarks            (33, 3) float32: BlazePose's points: x, y in picture pixels (also outside the picture),
+                         visibility 0..1.
     world                (33, 3) float32: the same points in metres, origin between the hips, axes along the picture's:
                          x right, y down, z away from the camera. The scale is the network's guess of an average person.
     score                float 0..1: probability that a person is there.
     is_new               True when the person was searched for, not followed from the previous picture: a cold start.
     features             the finder's own feature maps, or None where it does not tell.
+    doubt                0..0.5: probability that left and right are exchanged after all (see `exchange`).
     """
 
     mask: np.ndarray
@@ -45,6 +48,7 @@ class Person:
     score: float
     is_new: bool
     features: DetectorFeatures | None = None
+    doubt: float = 0.0
 
 
 class PersonFinder(Protocol):
@@ -59,4 +63,6 @@ class PersonFinder(Protocol):
 
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
-    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)}
+    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)} | {
+        name: True for name in ("heavy", "mirror") if getattr(finder, name, False)
+    }

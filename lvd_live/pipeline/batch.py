@@ -15,7 +15,7 @@ from lvd_live.errors import Parser, UserError
 from lvd_live.pipeline import jobs as jobs_module
 from lvd_live.pipeline import runners
 from lvd_live.pipeline.jobs import SUFFIXES, Job, Outcome, find_jobs
-from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.folder.is_dir():
         raise UserError(f"There is no folder {args.folder}.")
     folder, out = args.folder.resolve(), args.out.resolve()
-    jobs = find_jobs(folder, out, options)
+    jobs = find_jobs(folder, out, options, args.quality)
     if not jobs:
         raise UserError(f"There are no clips in {args.folder}: {', '.join(sorted(SUFFIXES))}.")
     try:
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help='a Ray cluster whose machines see both folders ("auto", ray://HOST:10001; "local": one started here)',
     )
+    parser.add_argument("--quality", choices=QUALITY_CHOICES, default="auto", help=QUALITY_HELP)
     TrackerOptions.add_arguments(parser.add_argument_group("fit, everybody's alike"))
     return parser
 

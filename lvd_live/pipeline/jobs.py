@@ -12,6 +12,7 @@ from typing import Any
 from lvd_live import __version__
 from lvd_live.errors import UserError
 from lvd_live.person import make_finder
+from lvd_live.person.quality import resolve
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import Summary, process
 from lvd_live.session.sequence import load_sequence
@@ -24,17 +25,19 @@ SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
 
 @dataclass(frozen=True)
 class Job:
-    """A clip, where its sequence goes, and the tracker's options."""
+    """A clip, where its sequence goes, the tracker's options, and the finder's quality (see `person.quality`)."""
 
     clip: Path
     output: Path
     options: TrackerOptions = field(default_factory=TrackerOptions)
+    quality: str = "auto"
 
     @property
     def made_of(self) -> dict[str, Any]:
         """What the sequence depends on: JSON values."""
         there = self.clip.stat()
-        return {"bytes": there.st_size, "modified_ns": there.st_mtime_ns, "options": self.options.to_json()}
+        chosen = self.options.to_json() | {"quality": resolve(self.quality, live=False)}
+        return {"bytes": there.st_size, "modified_ns": there.st_mtime_ns, "options": chosen}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Outcome:
     before: bool = False
 
 
-def find_jobs(folder: Path, out: Path, options: TrackerOptions) -> list[Job]:
+def find_jobs(folder: Path, out: Path, options: TrackerOptions, quality: str = "auto") -> list[Job]:
     """A job for every clip in a folder and the folders in it, except those in `out`.
 
     The sequence keeps the clip's place and whole name: walk.mp4 and walk.mov do not meet.
@@ -63,18 +66,19 @@ def find_jobs(folder: Path, out: Path, options: TrackerOptions) -> list[Job]:
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents
     )
-    return [Job(clip, out / clip.relative_to(folder).with_name(clip.name + ".npz"), options) for clip in clips]
+    outputs = [out / clip.relative_to(folder).with_name(clip.name + ".npz") for clip in clips]
+    return [Job(clip, output, options, quality) for clip, output in zip(clips, outputs, strict=True)]
 
 
 @cache
-def load_engine(options: TrackerOptions) -> tuple[PersonFinder, Tracker]:
+def load_engine(options: TrackerOptions, quality: str) -> tuple[PersonFinder, Tracker]:
     """The finder and the tracker of this process."""
-    return make_finder(), Tracker.load(options)
+    return make_finder(quality=quality), Tracker.load(options)
 
 
 def track(job: Job) -> Outcome:
     """Track one clip into its sequence. Whatever goes wrong is in the outcome; only Ctrl-C passes through."""
-    return track_with(job, lambda: load_engine(job.options))
+    return track_with(job, lambda: load_engine(job.options, job.quality))
 
 
 def track_with(

@@ -187,7 +187,9 @@ class _Run:
         landmarks = None if person is None or not np.isfinite(person.landmarks).all() else person.landmarks
         mesh: dict[str, Any] = {}
         if fit is not None:
-            mesh = {name: getattr(fit, name) for name in ("vertices", "vertex_std", "intrinsics", "iterations")}
+            mesh = {
+                name: getattr(fit, name) for name in ("vertices", "vertex_std", "intrinsics", "iterations", "doubtful")
+            }
         self.writer.append(
             timestamp_ns=frame.timestamp_ns,
             frame_index=frame.index,

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from lvd_live.errors import Parser, UserError
+from lvd_live.paths import MODELS
 from lvd_live.person import make_finder
+from lvd_live.person.quality import Quality
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import process
 from lvd_live.session.reader import Session, open_session
@@ -171,7 +173,10 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     tracker = Tracker.load(options, body=body)
     if tracker.describe()["weights"] != recorded.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
-    return make_finder("mediapipe" if person.get("finder") == "MediaPipeFinder" else "blazepose"), tracker
+    if person.get("finder") == "MediaPipeFinder":
+        return make_finder("mediapipe"), tracker
+    recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
+    return recorded_with.finder(MODELS / "blazepose"), tracker
 
 
 def _part(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -86,14 +86,14 @@ def _interruptible(work: Work, job: Job) -> Outcome:
 def run_batched(jobs: list[Job], count: int) -> Generator[Outcome, None, None]:
     """Outcomes as they come, of `count` clips at a time in this process: a thread for each, one step of the network for
     all (see `BatchedSolver`)."""
-    _, first = load_engine(jobs[0].options)
+    _, first = load_engine(jobs[0].options, jobs[0].quality)
     solver = BatchedSolver(first.runtime, min(count, len(jobs)), perturbations=first.options.uncertainty)
     stopped = threading.Event()
 
     def attend(job: Job) -> Outcome:
         tracker = first.clone(solver=solver)
         with solver.member():
-            return track_with(job, lambda: (make_finder(), tracker), stopped)
+            return track_with(job, lambda: (make_finder(quality=job.quality), tracker), stopped)
 
     with ThreadPoolExecutor(solver.size) as pool:
         try:

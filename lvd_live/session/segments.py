@@ -32,6 +32,7 @@ _MAX_BYTES = 128 << 20  # of one array
 
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
+    "doubtful": ((), np.bool_),  # the mesh is not to be believed; segments from before it have none
     "timestamps_ns": ((), np.int64),  # rising, as the source states them
     "frame_index": ((), np.int64),
     "video_ms": ((), np.int64),  # the picture's time in the video; -1: not in it
@@ -46,7 +47,10 @@ _SPECS = {
     "lvd_segment": Spec("i4", ((),)),
     "session": Spec("S", ((),)),
     "row": Spec("i8", ((),)),
-    **{name: Spec(np.dtype(dtype).str[1:], (("T", *shape),)) for name, (shape, dtype) in COLUMNS.items()},
+    **{
+        name: Spec(np.dtype(dtype).str[1:], (("T", *shape),), required=name != "doubtful")
+        for name, (shape, dtype) in COLUMNS.items()
+    },
     "centre": Spec("f8", (("K", 3),)),
     "step": Spec("f8", (("K",),)),
     "offsets": Spec("u1", ((2, "K", "N", 3),)),
@@ -108,7 +112,8 @@ def pack_segment(
 def read_segment(path: Path) -> Segment:
     """A segment without its meshes. Raises UserError where it is damaged or no segment."""
     with _open(path) as file:
-        columns = {name: file.read(name) for name in COLUMNS}
+        columns = {name: file.read(name) for name in COLUMNS if name in file.members}
+        columns.setdefault("doubtful", np.zeros(file.sizes["T"], bool))
         text = bytes(file.read("session")).decode("ascii", "replace")
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)
         sane = (

@@ -7,6 +7,7 @@ Keys of the `.npz` (F frames, N vertices, M faces; no pickles; every number fini
     vertex_std     (F, N) float32, metres
     faces          (M, 3) int32
     tracked        (F,) bool
+    doubtful       (F,) bool, the mesh is not to be believed; files from before it have none: false
     timestamps_ns  (F,) int64
     frame_index    (F,) int64, the frame's number in its source
     iterations     (F,) int32
@@ -50,6 +51,7 @@ SPECS = {
     "vertex_std": Spec("f4", (("F", "N"),)),
     "faces": Spec("i4", (("M", 3),)),
     "tracked": Spec("b1", (("F",),)),
+    "doubtful": Spec("b1", (("F",),), required=False),
     "timestamps_ns": Spec("i8", (("F",),)),
     "frame_index": Spec("i8", (("F",),)),
     "iterations": Spec("i4", (("F",),)),
@@ -91,6 +93,7 @@ class SequenceWriter:
                 "vertex_std": ((self.n_vertices,), np.float32),
                 "landmarks": ((LANDMARKS, 3), np.float32),
                 "tracked": ((), np.bool_),
+                "doubtful": ((), np.bool_),
                 "timestamps_ns": ((), np.int64),
                 "frame_index": ((), np.int64),
                 "iterations": ((), np.int32),
@@ -116,6 +119,7 @@ class SequenceWriter:
         intrinsics: np.ndarray | None = None,
         iterations: int = 0,
         landmarks: np.ndarray | None = None,
+        doubtful: bool = False,
     ) -> None:
         """Append one frame; without `vertices` it counts as not tracked. Shapes, units and frame: see the module.
 
@@ -131,6 +135,7 @@ class SequenceWriter:
             "vertex_std": _or_zeros(vertex_std, (self.n_vertices,), np.float32),
             "landmarks": _or_zeros(landmarks, (LANDMARKS, 3), np.float32),
             "tracked": np.asarray(tracked, np.bool_),
+            "doubtful": np.asarray(tracked and doubtful, np.bool_),
             "timestamps_ns": np.asarray(timestamp_ns, np.int64),
             "frame_index": np.asarray(frame_index, np.int64),
             "iterations": np.asarray(iterations, np.int32),
@@ -182,6 +187,7 @@ class Sequence:
     vertex_std: np.ndarray | Rows
     faces: np.ndarray
     tracked: np.ndarray
+    doubtful: np.ndarray
     timestamps_ns: np.ndarray
     frame_index: np.ndarray
     iterations: np.ndarray
@@ -207,7 +213,8 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
             reads = f"this program reads schema {SCHEMA}"
             raise UserError(f"Cannot use {path}: it is a sequence of schema {schema}, and {reads}.")
         apart = ("vertices", "vertex_std", "lvd_schema", "fps", "meta")
-        arrays = {name: file.read(name) for name in SPECS if name not in apart}
+        arrays = {name: file.read(name) for name in file.members if name not in apart}
+        arrays.setdefault("doubtful", np.zeros(file.sizes["F"], bool))
         faces, frames, vertices = arrays["faces"], file.sizes["F"], file.sizes["N"]
         if faces.size and not 0 <= faces.min() <= faces.max() < vertices:
             raise UserError(f"Cannot use {path}: its faces point at vertices that it does not have.")

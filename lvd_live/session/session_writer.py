@@ -168,6 +168,7 @@ def _columns(picture: np.ndarray, landmarks: np.ndarray | None, fit: Fit | None)
         landmarks = np.zeros((LANDMARKS, 3), np.float32)
     return {
         "tracked": fit is not None,
+        "doubtful": fit is not None and fit.doubtful,
         "iterations": 0 if fit is None else fit.iterations,
         "intrinsics": np.zeros((3, 3)) if fit is None else fit.intrinsics,
         "image_size": (picture.shape[1], picture.shape[0]),

@@ -22,6 +22,7 @@ class Fit:
     cold : started from a point, not from the last mesh.
     crop, crop_vertices : the crop, and the mesh in its frame, (N, 3) float32 crop units.
     milliseconds : time by stage.
+    doubtful : not to be believed, see `doubt`; vertex_std is raised then.
     frame_index, timestamp_ns : the frame's own.
     """
 
@@ -38,3 +39,4 @@ class Fit:
     steps: tuple[float, ...]
     frame_index: int
     timestamp_ns: int
+    doubtful: bool = False

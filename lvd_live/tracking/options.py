@@ -17,6 +17,11 @@ FOV_RANGE = (5.0, 150.0)  # degrees
 MOST_ITERATIONS = 8
 MOST_PERTURBATIONS = 64
 AUTO = "auto"
+QUALITY_CHOICES = ("auto", "live", "best")  # of the person finder, see `person.quality`
+QUALITY_HELP = (
+    "how hard to look for the person: best looks with a larger network and in the mirror, five times as long "
+    "(default: auto, live for a camera, best for files)"
+)
 FORMER_NAMES = {"evidence": "conditioning", "warm_start": "warm", "outline": "silhouette_fit"}  # in files made before
 
 

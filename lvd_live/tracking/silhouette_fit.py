@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from lvd_live import render
 from lvd_live.body.model import BodyModel
+from lvd_live.tracking.doubt import agreement
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
 SWELL = 5.0  # how much harder a bone swells than it shifts: a mask is wider than the body in it
@@ -64,6 +65,7 @@ class SilhouetteFit:
 
     def reset(self) -> None:
         """Forget the last frame's shifts."""
+        self.overlap = 1.0  # of the last mesh, as it was drawn, with its mask: see `doubt.agreement`
         self._shifts: np.ndarray | None = None  # (24, 3), crop units: x, y, and outward
 
     @_one_thread
@@ -78,7 +80,7 @@ class SilhouetteFit:
         rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
         inside, outward = distance_inside(mask > 127), render.vertex_normals(vertices, self._faces)
         for _ in range(rounds):
-            outline = self._draw(vertices, outward, shifts, len(inside), low, high)
+            outline = self._draw(vertices, outward, shifts, inside, low, high)
             shifts = self._approach(outline, shifts, inside)
         self._shifts = shifts
         return shifted(vertices, outward, self._weights, shifts)
@@ -88,13 +90,16 @@ class SilhouetteFit:
         vertices: np.ndarray,
         outward: np.ndarray,
         shifts: np.ndarray,
-        size: int,
+        inside: np.ndarray,
         low: np.ndarray,
         high: np.ndarray,
     ) -> _Outline:
-        """Draw the shifted mesh at size × size pixels, and find its outline between the corners low and high (2,)."""
+        """Draw the shifted mesh at the size of `inside` (S, S), `distance_inside` of the mask, and find its outline
+        between the corners low and high (2,)."""
+        size = len(inside)
         now = shifted(vertices, outward, self._weights, shifts)
         drawn = distance_inside(drawn_in_crop(now, self._faces, size))
+        self.overlap = agreement(drawn > 0, inside > 0, low, high)
         slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
         vertices, outward, weights = vertices[::EVERY], outward[::EVERY], self._weights[::EVERY]
         points = shifted(vertices, outward, weights, shifts)[:, :2]

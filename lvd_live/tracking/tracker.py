@@ -21,9 +21,10 @@ from lvd_live.sources.frame import Frame
 from lvd_live.tracking.camera import Camera, between_crops, carried_along, skeleton_length, to_metres
 from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
+from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.options import TrackerOptions
-from lvd_live.tracking.silhouette_fit import SilhouetteFit
+from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
 from lvd_live.tracking.spread import SpreadEstimate
 
@@ -66,7 +67,7 @@ class Tracker:
         self.runtime, self.body, self.options = runtime, body, options or TrackerOptions()
         self.calibration, self.carry = calibration, carry
         self.shown_body = body if carry is None else carry[1]  # whose topology the fits have
-        self.faces = self.shown_body.faces.numpy().astype(np.int32)
+        self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
         self._solver = solver or Solver(runtime)
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
@@ -164,10 +165,11 @@ class Tracker:
         self._spread.update(solution, self.options.uncertainty)
         clock.lap("uncertainty")
         vertices, spread = self._dense(solution)
-        if self.options.silhouette_fit:
-            vertices = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
-            clock.lap("outline")
-        return self._place(frame, crop, solution, vertices, spread, clock)
+        vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
+        clock.lap("outline")
+        fit = self._place(frame, crop, solution, vertices, spread, clock)
+        doubtful = is_doubtful(person, overlap)
+        return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful))
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
         """The error to expect where U(v) is `vertex_std`, both metres, same shape, float32: the weights' calibration on
@@ -203,13 +205,18 @@ class Tracker:
 
     def _on_silhouette(
         self, vertices: np.ndarray, mask: np.ndarray, picture: np.ndarray, crop: Crop, cold: bool
-    ) -> np.ndarray:
-        """The limbs brought onto the mask's outline, but for where the picture's edge cuts it."""
+    ) -> tuple[np.ndarray, float]:
+        """The limbs brought onto the mask's outline, if wanted, but for where the picture's edge cuts it; and how far
+        mesh and mask overlap, see `doubt.agreement`."""
         if cold:
             self._silhouette_fit.reset()
         height, width = picture.shape[:2]
         (left, top), (right, bottom) = crop.to_unit(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
-        return self._silhouette_fit(vertices, mask, (left, bottom, right, top))
+        if self.options.silhouette_fit:
+            vertices = self._silhouette_fit(vertices, mask, (left, bottom, right, top))
+            return vertices, self._silhouette_fit.overlap
+        drawn = drawn_in_crop(vertices, self._faces, len(mask))
+        return vertices, agreement(drawn, mask > 127, np.array([left, bottom]), np.array([right, top]))
 
     def _place(
         self,

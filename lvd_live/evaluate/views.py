@@ -1,0 +1,240 @@
+"""Real people with 3D truth, seen by several cameras: how far the mesh and the finder's own landmarks are from it.
+
+A folder of views holds `view1.mp4`, `view2.mp4`, … (V clips of F frames, at the same times) and `truth.npz`:
+`joints_camera_mm` (V, F, P, 3) float32, the true joints in each camera's frame (OpenCV's axes), mm, NaN where unknown;
+`blazepose_index` (P,) int, the landmarks of BlazePose that they are, both hips
+among them and none without its counterpart on the other side; `names` (P,) text; `intrinsics` (V, 3, 3), of the clips.
+The mesh is judged by its own landmarks (`landmarks` of the body file), as it is
+placed by the assumed field of view and, beside that, as it would be by the true camera.
+
+Errors, mm. PA: after the similarity transform (rotation, shift, scale) that brings each frame's points closest to the
+truth. Root-aligned: the middle of the hips on the true one, scaled to the least
+error, not turned: it also shows leaning and a wrong heading. For that, points and truth are given in frames whose z
+axis goes from the camera to the middle of the hips: the finder knows no camera, the
+mesh is placed by an assumed one, and an error of that is none of the pose.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lvd_live.errors import UserError
+from lvd_live.evaluate.alignment import jitter, mean_known, root_error, similarity_error, toward
+from lvd_live.lvd.presets import CONDITIONING
+from lvd_live.person.sides import COUNTERPART, counterparts
+from lvd_live.person.types import PersonFinder
+from lvd_live.render import project
+from lvd_live.sources.video import VideoSource
+from lvd_live.tracking.camera import Camera, to_metres
+from lvd_live.tracking.tracker import Tracker
+
+HIPS = (23, 24)
+FINDER = "finder's world landmarks"
+KNOWN = ", camera known"  # of a method: the mesh placed by the true camera
+
+
+@dataclass(frozen=True)
+class Views:
+    """A folder of views. clips: V paths. joints (V, F, P, 3) float64 mm, camera frames, NaN unknown. intrinsics (V, 3,
+    3) float64. landmarks (P,) int, BlazePose's numbers. names: of the P joints.
+    """
+
+    clips: tuple[Path, ...]
+    joints: np.ndarray
+    intrinsics: np.ndarray
+    landmarks: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one method on one view. tracked, frames: counts. pa, root: mm, means over joints and frames; joints (P,): PA
+    by joint. exchanged, crossed, judged: how many frames are nearer to the truth with left and right exchanged, in
+    space
+    (PA; also where depth alone is inverted) and in the picture, of how many. jitter: mean length of the joints' second
+    difference about the hips, mm/frame², of the metres as they are.
+    """
+
+    tracked: int
+    frames: int
+    pa: float
+    root: float
+    joints: np.ndarray
+    exchanged: int
+    crossed: int
+    judged: int
+    jitter: float
+
+
+def open_views(folder: Path) -> Views:
+    """Read a folder of views. UserError where it is none."""
+    truth = folder / "truth.npz"
+    if not truth.is_file():
+        raise UserError(f"{folder} is no folder of views: it holds no truth.npz.")
+    try:
+        with np.load(truth, allow_pickle=False) as file:
+            joints, intrinsics = (file[name].astype(np.float64) for name in ("joints_camera_mm", "intrinsics"))
+            landmarks, names = file["blazepose_index"].astype(int), tuple(map(str, file["names"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{truth} cannot be read as the truth of a folder of views ({type(error).__name__}: {error})."
+        ) from None
+    if (
+        joints.ndim != 4
+        or joints.shape[3] != 3
+        or landmarks.shape != (joints.shape[2],)
+        or len(names) != len(landmarks)
+        or 0 in joints.shape
+        or intrinsics.shape != (len(joints), 3, 3)
+    ):
+        raise UserError(
+            f"{truth} contradicts itself: joints of shape {joints.shape}, {landmarks.size} landmarks, {len(names)} names, "
+            f"intrinsics of shape {intrinsics.shape}."
+        )
+    if not set(HIPS) <= set(landmarks.tolist()) <= set(range(len(COUNTERPART))):
+        raise UserError(f"{truth} must name BlazePose's landmarks, both hips (23, 24) among them.")
+    try:
+        counterparts(landmarks)
+    except ValueError as error:
+        raise UserError(f"{truth} must hold both sides of the body: {error}.") from None
+    clips = tuple(folder / f"view{v + 1}.mp4" for v in range(len(joints)))
+    for clip in clips:
+        if not clip.is_file():
+            raise UserError(f"There is no {clip}, though truth.npz has {len(clips)} views.")
+    return Views(clips, joints, intrinsics, landmarks, names)
+
+
+def follow(
+    clip: Path,
+    frames: int,
+    finder: PersonFinder,
+    trackers: Mapping[str, Tracker],
+    camera: Camera,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, np.ndarray]:
+    """A clip's first `frames` frames, by method: FINDER, the trackers' names, and these with the mesh placed by the
+    true camera (KNOWN).
+
+    All 33 landmarks (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where nobody was
+    found. UserError where the clip is shorter.
+    """
+    out = {
+        name: np.full((frames, len(COUNTERPART), 5), np.nan)
+        for name in (FINDER, *(f"{name}{by}" for by in ("", KNOWN) for name in trackers))
+    }
+    finder.reset()
+    for tracker in trackers.values():
+        tracker.reset()
+    count = 0
+    with VideoSource(clip) as source:
+        for frame in source:
+            if count == frames:
+                break
+            person = finder.find(frame.picture)
+            if person is not None:
+                out[FINDER][count] = np.column_stack([1000 * person.world, person.landmarks[:, :2]])
+            for name, tracker in trackers.items():
+                fit = None if person is None else tracker.step(frame, person)
+                if fit is None:
+                    tracker.reset()
+                    continue
+                regressor = tracker.body.landmarks.numpy()
+                distance = float(np.median(fit.vertices[:, 2])) * camera.focal / fit.intrinsics[0, 0]  # of equal size
+                known = to_metres(fit.crop_vertices, fit.crop, camera, distance)
+                pixels = project(regressor @ fit.vertices, fit.intrinsics)
+                for by, mesh in (("", fit.vertices), (KNOWN, known)):
+                    points = 1000 * (regressor @ mesh).astype(np.float64)
+                    out[name + by][count] = np.column_stack([toward(points, list(HIPS)), pixels])
+            count += 1
+            progress()
+    if count < frames:
+        raise UserError(f"{clip} has {count} frames, and truth.npz has {frames}.")
+    return out
+
+
+def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, intrinsics: np.ndarray) -> Score:
+    """points (F, 33, 5), see `follow`; truth (F, P, 3) mm, camera frame, of the landmarks (P,); intrinsics (3, 3)."""
+    hips = [int(np.flatnonzero(landmarks == hip)[0]) for hip in HIPS]
+    found, pixels, other = points[:, landmarks, :3], points[:, landmarks, 3:], counterparts(landmarks)
+    pa = similarity_error(found, truth)
+    exchanged, judged = nearer(similarity_error(found[:, other], truth), pa)
+    seen = truth[..., :2] / truth[..., 2:] * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    crossed, _ = nearer(*(np.linalg.norm(p - seen, axis=-1) for p in (pixels[:, other], pixels)))
+    tracked = int(np.isfinite(found).all((1, 2)).sum())
+    root = mean_known(root_error(found, toward(truth, hips), hips))
+    parts = np.array([mean_known(e) for e in pa.T])
+    return Score(tracked, len(points), mean_known(pa), root, parts, exchanged, crossed, judged, jitter(found, hips))
+
+
+def nearer(errors: np.ndarray, others: np.ndarray) -> tuple[int, int]:
+    """In how many frames errors (F, P) are smaller in the mean than others (F, P), over the joints known to both; and
+    how many frames have any.
+    """
+    both = np.isfinite(errors) & np.isfinite(others)
+    mine, theirs = (np.where(both, e, 0).sum(1) for e in (errors, others))
+    return int((mine < theirs).sum()), int(both.any(1).sum())
+
+
+def measure(
+    views: Views, finder: PersonFinder, trackers: Mapping[str, Tracker], progress: Callable[[], None] = lambda: None
+) -> dict[str, list[Score]]:
+    """By method, a Score for each view. progress: called after each frame."""
+    scores: dict[str, list[Score]] = {}
+    for clip, truth, K in zip(views.clips, views.joints, views.intrinsics, strict=True):
+        camera = Camera(float(K[0, 0]), K[:2, 2])
+        for name, points in follow(clip, len(truth), finder, trackers, camera, progress).items():
+            scores.setdefault(name, []).append(score(points, truth, views.landmarks, K))
+    return scores
+
+
+def tables(views: Views, scores: Mapping[str, list[Score]]) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
+    """{"views", "views_joints": (header, rows)}: PA by view, root-aligned error, frames exchanged, jitter; PA by joint.
+    Means are over the views.
+    """
+    header = (
+        "told",
+        *(f"view {v + 1}" for v in range(len(views.clips))),
+        "PA, mm",
+        "root-aligned, mm",
+        "left and right exchanged",
+        "exchanged in the picture",
+        "jitter, mm/frame²",
+        "tracked",
+    )
+    whole, parts = [], []
+    for name, each in scores.items():
+        total = {
+            key: sum(getattr(s, key) for s in each) for key in ("exchanged", "crossed", "judged", "tracked", "frames")
+        }
+        sides = [f"{total[key]}/{total['judged']}" for key in ("exchanged", "crossed")]
+        pa, root, steady = (np.array([getattr(s, key) for s in each]) for key in ("pa", "root", "jitter"))
+        means = (float(pa.mean()), float(root.mean()), *sides, float(steady.mean()))
+        whole.append((name, *map(float, pa), *means, f"{total['tracked']}/{total['frames']}"))
+        parts.append((name, *map(float, np.mean([s.joints for s in each], 0))))
+    return {
+        "views": (header, whole),
+        "views_joints": (("told; PA, mm", *(n.replace("_", " ") for n in views.names)), parts),
+    }
+
+
+def compare(
+    folder: Path,
+    preset: str,
+    *,
+    weights: Path | None,
+    finder: PersonFinder,
+    conditioning: Sequence[str] = CONDITIONING,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
+    """`tables` of the preset's network by what it is given, on a folder of views. UserError where that is none."""
+    views, first = open_views(folder), Tracker.load(preset=preset, weights=weights, uncertainty=0)
+    kinds = conditioning if first.runtime.network.preset.landmarks else ("picture",)
+    trackers = {kind: first.clone() for kind in kinds}
+    for kind, tracker in trackers.items():
+        tracker.change(conditioning=kind)
+    return tables(views, measure(views, finder, trackers, progress))

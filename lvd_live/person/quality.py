@@ -1,0 +1,32 @@
+"""How hard to look for a person: `live` for a camera, `best` where there is time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvd_live.person.blazepose import BlazePoseFinder
+from lvd_live.person.exchange import Opinion
+
+
+@dataclass(frozen=True)
+class Quality:
+    """heavy : landmarks of the larger network. mirror : the mean of a region's landmarks and its mirror image's."""
+
+    heavy: bool = False
+    mirror: bool = False
+
+    def finder(self, models_dir: Path, opinion: Opinion | None = None) -> BlazePoseFinder:
+        """A BlazePose finder of this quality. opinion : see `exchange.Sides`. UserError as the finder's."""
+        return BlazePoseFinder(models_dir, heavy=self.heavy, mirror=self.mirror, opinion=opinion)
+
+
+QUALITIES = {"live": Quality(), "best": Quality(heavy=True, mirror=True)}
+CHOICES = ("auto", *QUALITIES)
+
+
+def resolve(quality: str, *, live: bool) -> str:
+    """The quality that one of the CHOICES means: auto is `live` for a camera (`live`), else `best`."""
+    if quality == "auto":
+        return "live" if live else "best"
+    return quality
