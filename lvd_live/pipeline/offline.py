@@ -78,10 +78,9 @@ def process(
     """Track one person through `source`; write the sequence to `output`, and what else is asked for.
 
     progress : a bar on stderr or none; or a function called after each frame with the frames done and those expected
-    (None: not known). stop : once set, the run ends as by Ctrl-C: what is done is kept.
-    independent : the frames have nothing to do with each other (a folder of pictures); each one is a cold start, their
-    names stand in the sequence's meta, and it has no fps.
-    meta : stored beside the tracker's own description. on_fit : see `Observer`.
+    (None: not known). stop : once set, the run ends as by Ctrl-C: what is done is kept. independent : the frames have
+    nothing to do with each other (pictures of a folder): cold starts, names in the meta, no fps. meta : stored beside
+    the tracker's own description. on_fit : see `Observer`.
 
     Raises UserError for a place that cannot be written (exit code 2, before any frame is touched) and for a disk that
     fills up (exit code 1; what is done is kept, and the sentence says where).
@@ -89,15 +88,11 @@ def process(
     for path in (output, overlay, sheet):
         if path is not None:
             check_writable(path)
-    run = _Run(source, finder, tracker, output, meta or {}, independent, on_fit)
-    run.pictures = Overlay(
-        run.faces,
-        None if overlay is None else Path(overlay),
-        None if sheet is None else Path(sheet),
-        fps=STILLS_FPS if independent else run.fps or DEFAULT_FPS,
-        timed=not independent,
-        opacity=opacity,
-    )
+    fps = 0.0 if independent else float(source.fps or 0.0)
+    video, picture = (None if path is None else Path(path) for path in (overlay, sheet))
+    pace = STILLS_FPS if independent else fps or DEFAULT_FPS
+    pictures = Overlay(tracker.faces, video, picture, fps=pace, timed=not independent, opacity=opacity)
+    run = _Run(source, finder, tracker, output, fps, meta or {}, pictures, independent, on_fit)
     interrupted, failure = False, None
     try:
         with _reporting(progress, source.frame_count) as report:
@@ -125,28 +120,26 @@ def process(
 class _Run:
     """The state of one run: the writers and the counts."""
 
-    pictures: Overlay
-
     def __init__(
         self,
         source: Source,
         finder: PersonFinder,
         tracker: Tracker,
         output: str | Path,
+        fps: float,
         meta: Mapping[str, Any],
+        pictures: Overlay,
         independent: bool,
         observers: Sequence[Observer],
     ):
-        self.source, self.finder, self.tracker = source, finder, tracker
+        self.source, self.finder, self.tracker, self.pictures = source, finder, tracker, pictures
         self.independent, self.observers = independent, observers
-        self.faces = np.asarray(tracker.faces, np.int32)
-        self.fps = 0.0 if independent else float(source.fps or 0.0)
         self.names: list[str] = []
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
         described = describe_run(finder, tracker) | dict(meta)
-        n_vertices = int(self.faces.max()) + 1  # a closed mesh uses every vertex
-        self.writer = SequenceWriter(output, self.faces, n_vertices, described, self.fps)
+        n_vertices = int(tracker.faces.max()) + 1  # a closed mesh uses every vertex
+        self.writer = SequenceWriter(output, tracker.faces, n_vertices, described, fps)
 
     def track_all(self, report: Callable[[int], object], stop: threading.Event) -> bool:
         """Work through the source; whether `stop` ended it early."""
