@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from lvd_live.errors import UserError
 from lvd_live.lift.network import LiftNetwork
+from lvd_live.paths import MODELS
 
 EXCHANGED = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
 """Each landmark's partner on the body's other side."""
@@ -66,6 +68,12 @@ class Lifter:
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise UserError(f"{path} does not hold a lifter's weights ({error}).") from error
         return cls(network)
+
+    @staticmethod
+    @cache
+    def shipped() -> Lifter:
+        """The one in models/lift, read once."""
+        return Lifter.load(MODELS / "lift" / "lifter.safetensors")
 
     def __call__(self, landmarks: np.ndarray, view: View) -> Lifted:
         """Lift (33, 3) float: picture pixels (pixel centres on whole numbers) and visibility 0..1."""

@@ -72,10 +72,13 @@ class LiftSamples:
     def draw(self, count: int) -> LiftBatch:
         """`count` samples."""
         self._refresh(FRESH)
-        pose = self._poses[self.noise.integers(len(self._poses), count)]
-        film = self.film(self.pose_landmarks(self.shapes(count), axis_angle_to_matrix(pose)))
+        film = self.film(self.pose_landmarks(self.shapes(count), axis_angle_to_matrix(self.poses(count))))
         seen, visibility = self.noise(film.rays, film.points, film.shows(film.rays))
         return self.in_box(film, seen, visibility)
+
+    def poses(self, count: int) -> torch.Tensor:
+        """Poses of those in memory, (count, 24, 3) axis-angle, radians."""
+        return self._poses[self.noise.integers(len(self._poses), count)]
 
     def shapes(self, count: int) -> torch.Tensor:
         """Shape coefficients (count, 20), as `People.shape` draws them."""
