@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from lvd_live.evaluate.metrics import to_millimetres
+from lvd_live.lift.lifter import Lifter
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
+from lvd_live.synth.lifted import lift_rows
 
 BATCH = 32
 
@@ -43,8 +45,9 @@ def sights(
     conditioning: str = "all",
     count: int = 1024,
     change_mask: Callable[[np.ndarray], np.ndarray] | None = None,
+    lifter: Lifter | None = None,
 ) -> Iterator[EvalBatch]:
-    """`count` people, spread evenly over the shards, in crops of `size` pixels. evidence: one of `network.CONDITIONING`. change_mask: (S, S) uint8 -> the same, another mask than the finder's."""
+    """`count` people, spread evenly over the shards, in crops of `size` pixels. evidence: one of `network.CONDITIONING`. change_mask: (S, S) uint8 -> the same, another mask than the finder's. lifter: lifts the landmarks; None: the one that is shipped."""
     shards.refresh()
     each = max(1, count // max(1, len(shards.maps)))
     for shard in shards.maps:
@@ -59,7 +62,7 @@ def sights(
             yield EvalBatch(
                 picture,
                 mask,
-                *given(rows, conditioning),
+                *given(rows, conditioning, lifter),
                 in_millimetres(torch.from_numpy(rows["vertices"].astype(np.float32)), rows),
                 rows,
             )
@@ -70,9 +73,15 @@ def in_millimetres(vertices: torch.Tensor, rows: dict[str, np.ndarray]) -> torch
     return to_millimetres(vertices.float(), focal, offset, -t[:, 2])
 
 
-def given(rows: dict[str, np.ndarray], conditioning: str) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
+def given(
+    rows: dict[str, np.ndarray], conditioning: str, lifter: Lifter | None = None
+) -> tuple[np.ndarray | None, tuple[np.ndarray, ...] | None]:
     """What the network is told beside picture and mask: (landmarks (n, 33, 4) float32, (fine, coarse, region)). evidence: one of CONDITIONING; "maps": no landmarks, "picture": neither."""
-    landmarks = rows["landmarks"].astype(np.float32) if conditioning == "all" else None
+    landmarks = None
+    if conditioning == "all":
+        each = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+        flat = rows["landmarks"].astype(np.float32)[..., [0, 1, 3]]
+        landmarks = lift_rows(lifter or Lifter.shipped(), each, flat)
     return landmarks, None if conditioning == "picture" else tuple(
         np.ascontiguousarray(rows[k]) for k in ("fine", "coarse", "region")
     )

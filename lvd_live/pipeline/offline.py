@@ -89,9 +89,8 @@ def process(
         if path is not None:
             check_writable(path)
     fps = 0.0 if independent else float(source.fps or 0.0)
-    video, picture = (None if path is None else Path(path) for path in (overlay, sheet))
     pace = STILLS_FPS if independent else fps or DEFAULT_FPS
-    pictures = Overlay(tracker.faces, video, picture, fps=pace, timed=not independent, opacity=opacity)
+    pictures = Overlay(tracker.faces, overlay, sheet, fps=pace, timed=not independent, opacity=opacity)
     run = _Run(source, finder, tracker, output, fps, meta or {}, pictures, independent, on_fit)
     interrupted, failure = False, None
     try:
@@ -108,13 +107,15 @@ def process(
     with _no_interrupt():
         summary = run.finish(interrupted=interrupted, failure=str(failure) if failure else None)
     if failure:
-        kept = (
-            f" The {summary.frames} frames before it are in {summary.output}."
-            if summary.output
-            else " Nothing was written."
-        )
-        raise UserError(str(failure) + kept, exit_code=failure.exit_code)
+        raise _with_what_is_kept(failure, summary) from failure
     return summary
+
+
+def _with_what_is_kept(failure: UserError, summary: Summary) -> UserError:
+    kept = "Nothing was written."
+    if summary.output:
+        kept = f"The {summary.frames} frames before it are in {summary.output}."
+    return UserError(f"{failure} {kept}", exit_code=failure.exit_code)
 
 
 class _Run:

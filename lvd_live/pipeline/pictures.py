@@ -28,9 +28,17 @@ class Overlay:
     """
 
     def __init__(
-        self, faces: np.ndarray, video: Path | None, sheet: Path | None, *, fps: float, timed: bool, opacity: float
+        self,
+        faces: np.ndarray,
+        video: str | Path | None,
+        sheet: str | Path | None,
+        *,
+        fps: float,
+        timed: bool,
+        opacity: float,
     ):
-        self.faces, self.video, self.sheet = faces, video, sheet
+        self.faces = faces
+        self.video, self.sheet = (None if path is None else Path(path) for path in (video, sheet))
         self._fps, self._timed, self._opacity = fps, timed, opacity
         self._writer: VideoWriter | None = None
         self._thumbnails = Thumbnails(2 * SHEET_PICTURES)

@@ -39,16 +39,27 @@ class CropView:
         return self.picture[None], self.mask[None], landmarks, fine_coarse_region
 
 
-def view_crop(picture: np.ndarray, person: Person, crop: Crop, size: int, conditioning: str) -> CropView:
+def view_crop(
+    picture: np.ndarray,
+    person: Person,
+    crop: Crop,
+    size: int,
+    conditioning: str,
+    landmarks: np.ndarray | None = None,
+) -> CropView:
     """Cut a crop of `size` pixels out of a picture (H, W, 3) uint8 RGB, with the conditioning that is asked for.
 
-    conditioning : one of `presets.CONDITIONING`; a finder without feature maps gives none.
+    conditioning : one of `presets.CONDITIONING`; a finder without feature maps gives none. landmarks : (33, 4),
+    lifted ones, see `lift.conditioning`; None: as deep as the finder has them.
     """
     features = None
     if conditioning != "picture" and person.features is not None:
         region = region_in_crop(person.T_mask_from_picture, len(person.mask), crop)
         features = (*quantise(person.features), region)
-    landmarks = landmarks_in_crop(person.landmarks, person.world, crop) if conditioning == "all" else None
+    if conditioning != "all":
+        landmarks = None
+    elif landmarks is None:
+        landmarks = landmarks_in_crop(person.landmarks, person.world, crop)
     return CropView(crop.warp(picture, size), crop.warp_mask(person, size), landmarks, features)
 
 

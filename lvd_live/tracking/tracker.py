@@ -12,6 +12,8 @@ import torch
 
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.model import BodyModel
+from lvd_live.lift.conditioning import lift_in_crop
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
@@ -23,7 +25,7 @@ from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
 from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.fit import Fit
-from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.options import DEFAULT_FOV, TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
 from lvd_live.tracking.spread import SpreadEstimate
@@ -50,7 +52,8 @@ class Tracker:
 
     runtime, body : what descends, and the body that it moves. options : see there; `change` sets them between frames.
     weights : of the network, for `describe`. calibration : {"std", "error"}, see `expected_error`.
-    carry : what takes the mesh to another body's topology, and that body. solver : by default one of its own.
+    carry : what takes the mesh to another body's topology, and that body. lifter : says how deep landmarks lie, instead
+    of the finder. solver : by default one of its own.
     """
 
     def __init__(
@@ -62,10 +65,11 @@ class Tracker:
         weights: Mapping[str, str] | None = None,
         calibration: Mapping[str, list[float]] | None = None,
         carry: tuple[Correspondence, BodyModel] | None = None,
+        lifter: Lifter | None = None,
         solver: Solver | None = None,
     ):
         self.runtime, self.body, self.options = runtime, body, options or TrackerOptions()
-        self.calibration, self.carry = calibration, carry
+        self.calibration, self.carry, self.lifter = calibration, carry, lifter
         self.shown_body = body if carry is None else carry[1]  # whose topology the fits have
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
@@ -97,7 +101,15 @@ class Tracker:
                 carry = Correspondence.between(body, other), other
         runtime = Runtime(network, device=options.device, engine=options.engine)
         weights = {"file": path.name, "sha256": sha256}
-        return cls(runtime, body, options, weights=weights, calibration=about.get("calibration"), carry=carry)
+        return cls(
+            runtime,
+            body,
+            options,
+            weights=weights,
+            calibration=about.get("calibration"),
+            carry=carry,
+            lifter=Lifter.shipped() if network.preset.landmarks else None,
+        )
 
     def clone(self, *, runtime: Runtime | None = None, solver: Solver | None = None) -> Tracker:
         """Another tracker with the same network, body and options, or another runtime; it remembers nothing yet."""
@@ -108,6 +120,7 @@ class Tracker:
             weights=self._weights,
             calibration=self.calibration,
             carry=self.carry,
+            lifter=self.lifter,
             solver=solver,
         )
 
@@ -153,7 +166,8 @@ class Tracker:
         if person.is_new:
             self.reset()
         crop = crop or choose_crop(person, None if self._last is None else self._last.crop)
-        view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning)
+        lifted = self._lifted(frame, person, crop)
+        view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning, lifted)
         start = self._carried(crop, view.landmarks)
         clock.lap("crop")
         solution = self._solver.solve(view, start, self.options.iterations, clock)
@@ -189,6 +203,15 @@ class Tracker:
             before[:, :3] = between_crops(before[:, :3], last.crop, crop)
             moved = carried_along(moved, before, landmarks)
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
+
+    def _lifted(self, frame: Frame, person: Person, crop: Crop) -> np.ndarray | None:
+        """The person's landmarks in a crop, lifted, (33, 4); None where the network is not given any."""
+        if self.lifter is None or self.conditioning != "all":
+            return None
+        height, width = frame.picture.shape[:2]
+        fov = self.options.fov_degrees
+        focal = Camera.of_picture(width, height, fov).focal
+        return lift_in_crop(self.lifter, person.landmarks, crop, (width, height), focal, fov != DEFAULT_FOV)
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
 import torch
 
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LANDMARKS, AlignedFeatures
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
+from lvd_live.synth.lifted import lift_rows
 
 KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices", "pose", "betas")
+CAMERA_KEYS = ("focal", "offset")  # what the lifter needs besides
+
+
+@dataclass(frozen=True)
+class LiftedVariation:
+    """How landmarks are varied where they are lifted. Standard deviations, crop units.
+
+    truth : on the true landmarks before they are lifted; a sample's own is spread around it. picture, depth : on every
+    lifted landmark.
+    """
+
+    truth: float = 0.02
+    picture: float = 0.005
+    depth: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Variation:
     true_mask: float = 0.15
     noise: float = 0.012  # on every landmark
     depth_noise: float = 0.03
+    lifted: LiftedVariation = field(default_factory=LiftedVariation)
 
 
 @dataclass(frozen=True)
@@ -48,15 +66,38 @@ class Batch:
         return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-def draw_batch(shards: Shards, rng: np.random.Generator, count: int, size: int, variation: Variation) -> Batch:
-    """`count` random samples at `size` pixels, varied."""
-    samples = [vary(row, size, rng, variation) for row in shards.draw(rng, count, KEYS)]
+def draw_batch(
+    shards: Shards,
+    rng: np.random.Generator,
+    count: int,
+    size: int,
+    variation: Variation,
+    lifter: Lifter | None = None,
+) -> Batch:
+    """`count` random samples at `size` pixels, varied. lifter : lifts their landmarks; None: they stay as they are."""
+    rows = shards.draw(rng, count, KEYS if lifter is None else KEYS + CAMERA_KEYS)
+    if lifter is None:
+        samples = [vary(row, size, rng, variation) for row in rows]
+    else:
+        flat = np.stack([flat_landmarks(row, rng, variation) for row in rows])
+        lifted = lift_rows(lifter, rows, flat, rng)
+        samples = [vary(row, size, rng, variation, points) for row, points in zip(rows, lifted, strict=True)]
     *rest, fine, coarse, region = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
     return Batch(*rest, AlignedFeatures(fine, coarse, region))
 
 
-def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Variation) -> tuple[np.ndarray, ...]:
-    """One sample turned, scaled and shifted in the picture's plane (exact: the same person before a rolled camera), with other colours, other evidence."""
+def vary(
+    row: Mapping[str, np.ndarray],
+    size: int,
+    rng: np.random.Generator,
+    v: Variation,
+    lifted: np.ndarray | None = None,
+) -> tuple[np.ndarray, ...]:
+    """One sample turned, scaled and shifted in the picture's plane, with other colours and other conditioning.
+
+    The turn is exact: the same person before a rolled camera. lifted : (33, 4), the landmarks to give instead of the
+    row's own.
+    """
     angle, k, shift = rng.normal(0, v.roll), float(np.exp(rng.normal(0, v.scale))), rng.normal(0, v.shift, 2)
     A = k * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # crop frame, y up
     mask = row["alpha"] if rng.random() < v.true_mask else row["mask"]
@@ -77,7 +118,7 @@ def vary(row: dict[str, np.ndarray], size: int, rng: np.random.Generator, v: Var
     return (
         picture,
         mask,
-        conditioning(row, move, rng, v),
+        conditioning(row, move, rng, v) if lifted is None else lifted_conditioning(lifted, move, rng, v),
         move(row["vertices"]),
         row["pose"],
         row["betas"],
@@ -106,3 +147,23 @@ def conditioning(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: 
     )
     keep = (rng.random(len(chosen)) > v.one_landmark) & (rng.random() > v.no_landmarks)
     return np.column_stack([xyz, confidence * keep]).astype(np.float32)
+
+
+def flat_landmarks(row: Mapping[str, np.ndarray], rng: np.random.Generator, v: Variation) -> np.ndarray:
+    """What is to be lifted, (33, 3) float32, x, y, visibility: the finder's, or the truth with noise."""
+    if rng.random() >= v.true_landmarks:
+        return row["landmarks"].astype(np.float32)[:, [0, 1, 3]]
+    level = v.lifted.truth * np.exp(rng.normal(0, 0.5))
+    xy = row["truth"][:, :2].astype(np.float32) + rng.normal(0, level, (len(row["truth"]), 2))
+    return np.column_stack([xy, rng.uniform(0.7, 1, len(xy))]).astype(np.float32)
+
+
+def lifted_conditioning(
+    lifted: np.ndarray, move: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, v: Variation
+) -> np.ndarray:
+    """As `conditioning`, of lifted landmarks (33, 4): (L, 4) float32."""
+    chosen = lifted[list(LANDMARKS)]
+    xyz = move(chosen[:, :3])
+    xyz += rng.normal(0, 1, xyz.shape) * (v.lifted.picture, v.lifted.picture, v.lifted.depth)
+    keep = (rng.random(len(xyz)) > v.one_landmark) & (rng.random() > v.no_landmarks)
+    return np.column_stack([xyz, chosen[:, 3] * keep]).astype(np.float32)

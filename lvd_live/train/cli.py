@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import zipfile
@@ -15,11 +16,13 @@ from safetensors.torch import save_file
 from lvd_live.body.control import vertex_areas
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import Parser, UserError
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION, Regressor
+from lvd_live.train.lifter import LifterOptions, train_lifter
 from lvd_live.train.loop import DESCENT, TrainingOptions, begin_at_the_mean, train
 
 HELD_OUT_SHARDS = 4
@@ -73,6 +76,16 @@ def importance_of(body: dict[str, np.ndarray], served: int) -> torch.Tensor:
     return torch.from_numpy(importance / importance.mean()).float()
 
 
+def learn_to_lift(args: argparse.Namespace, device: torch.device) -> int:
+    """Train the lifter; its weights come to OUT/lifter.safetensors."""
+    if args.samples < 1:
+        raise UserError("--samples must be at least 1.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
+    train_lifter(args.models, args.out or Path("runs") / "lifter", options, device=device)
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """The `train` tool."""
     parser = Parser(prog="python -m lvd_live train", description=__doc__)
@@ -81,6 +94,12 @@ def main(argv: list[str] | None = None) -> int:
         "--baseline",
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
+    )
+    parser.add_argument(
+        "--lifter",
+        action="store_true",
+        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
+        " --out, --hours or --samples, --seed, --device and --threads",
     )
     parser.add_argument(
         "--models", type=Path, default=MODELS, help="folder with the body and what synthetic people are made of"
@@ -101,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock"
     )
+    parser.add_argument("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
     parser.add_argument("--batch", type=int, default=TrainingOptions.batch)
     parser.add_argument("--rate", type=float, default=TrainingOptions.rate)
     parser.add_argument(
@@ -130,6 +150,10 @@ def main(argv: list[str] | None = None) -> int:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise UserError(f"There is no device {args.device!r} here; leave --device out to use what there is.") from None
+    if args.hours is not None and not 0 < args.hours < float("inf"):
+        raise UserError("--hours must be more than 0.")
+    if args.lifter:
+        return learn_to_lift(args, device)
     torch.manual_seed(args.seed)
     body = read_body(args.models)
     network, average = (
@@ -138,10 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
-    if any(pixels % 32 or pixels < 32 for _, pixels in sizes) or (
-        args.hours is not None and not 0 < args.hours < float("inf")
-    ):
-        raise UserError("--sizes must be multiples of 32 pixels, and --hours more than 0.")
+    if any(pixels % 32 or pixels < 32 for _, pixels in sizes):
+        raise UserError("--sizes must be multiples of 32 pixels.")
     if args.start_from:
         if args.baseline:
             raise UserError(
@@ -184,6 +206,7 @@ def main(argv: list[str] | None = None) -> int:
         device=device,
         workers=workers,
         task=REGRESSION if args.baseline else DESCENT,
+        lifter=None if args.baseline else Lifter.shipped(),
     )
     path = args.weights or out / f"{name}.safetensors"
     if args.baseline:

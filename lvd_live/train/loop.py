@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lvd_live.errors import UserError
 from lvd_live.evaluate.descent import validate_descent
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LVD, network_input
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
@@ -118,8 +119,9 @@ def train(
     device: torch.device,
     workers: list,
     task: Task = DESCENT,
+    lifter: Lifter | None = None,
 ) -> None:
-    """Train `network` for `task`; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
+    """Train `network` for `task`, with landmarks lifted by `lifter` if there is one; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
 
     Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
     """
@@ -133,7 +135,8 @@ def train(
     def draw(number: int) -> Future[Batch]:
         """Batch `number`, drawn by another thread while earlier ones are learned from."""
         rng = np.random.default_rng((options.seed, number))
-        return drawer.submit(draw_batch, shards, rng, options.batch, options.size_at(run.progress), options.variation)
+        size = options.size_at(run.progress)
+        return drawer.submit(draw_batch, shards, rng, options.batch, size, options.variation, lifter)
 
     coming = deque(draw(run.step + i) for i in range(2 * options.drawers))
     recent: list[tuple[float, float]] = []

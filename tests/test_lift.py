@@ -1,0 +1,238 @@
+"""The lifter: its samples, its training, and what it says of landmarks."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lvd_live.body.model import BodyModel, axis_angle_to_matrix
+from lvd_live.errors import UserError
+from lvd_live.lift.conditioning import CropCameras, lift_in_crop, lift_in_crops
+from lvd_live.lift.lifter import EXCHANGED, Lifter, View
+from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss
+from lvd_live.paths import MODELS
+from lvd_live.person.crop import Crop
+from lvd_live.synth.lifted import in_picture, lift_rows
+from lvd_live.train import lifter as training
+from lvd_live.train.lift_noise import Noise, ObservedErrors
+from lvd_live.train.lift_samples import Film, LiftSamples
+from lvd_live.train.lifter import LifterOptions, LifterRun, train_lifter
+
+CPU = torch.device("cpu")
+VIEW = View(focal=900.0, width=1280, height=720, known=True)
+SMALL = LifterOptions(samples=64 * 40, batch=64, width=32, blocks=1, warm_up=5, save_s=1e9)
+
+
+@pytest.fixture(scope="module")
+def observed():
+    return ObservedErrors.load(MODELS / "synth" / "landmark_errors.npz", CPU)
+
+
+@pytest.fixture(scope="module")
+def samples(observed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lvd_live.train.lift_samples.FIRST_POSES", 256)
+        return LiftSamples(MODELS, Noise(observed, seed=0, device=CPU), held_out=True)
+
+
+@pytest.fixture(scope="module")
+def lifter():
+    return Lifter.shipped()
+
+
+def clear(samples, count):
+    """People wholly in the picture, seen without any error: a film, and it as pixels of VIEW (count, 33, 3)."""
+    rotations = axis_angle_to_matrix(samples.poses(8 * count))
+    film = samples.film(samples.pose_landmarks(samples.shapes(8 * count), rotations))
+    whole = torch.nonzero(film.shows(film.rays).all(1) & (film.rays.abs().amax((1, 2)) < 0.35))[:count, 0]
+    assert len(whole) == count
+    film = Film(film.points[whole], film.edges[whole])
+    pixels = film.rays.numpy() * (VIEW.focal, -VIEW.focal) + ((VIEW.width - 1) / 2, (VIEW.height - 1) / 2)
+    return film, np.concatenate([pixels, np.full((count, 33, 1), 0.98)], 2).astype(np.float32)
+
+
+def nearness(film):
+    """f (D − d) / D for a focal length of 1: (B, 33)."""
+    hips = film.points[:, [23, 24], 2].mean(1, keepdim=True)
+    return ((film.points[..., 2] - hips) / -hips).numpy()
+
+
+def test_landmarks_are_where_skinning_has_them(samples):
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    pose, betas = samples.poses(6), samples.shapes(6)
+    vertices, joints = body(betas, pose)
+    expected = torch.einsum("kn,bnc->bkc", body.landmarks, vertices)
+    found = samples.pose_landmarks(betas, axis_angle_to_matrix(pose))
+    shift = expected - found  # the pelvis' place alone
+    torch.testing.assert_close(shift, shift[:, :1].expand_as(shift), atol=2e-5, rtol=0)
+    torch.testing.assert_close(shift[:, 0], joints[:, 0], atol=2e-5, rtol=0)
+
+
+def test_a_batch_is_in_the_frame_of_its_box(samples):
+    batch = samples.draw(200)
+    assert batch.landmarks.shape == (200, LANDMARKS, 4) and batch.camera.shape == (200, 4)
+    assert batch.truth.shape == (200, LANDMARKS, 3)
+    low, high = batch.landmarks[..., :2].amin(1), batch.landmarks[..., :2].amax(1)
+    torch.testing.assert_close(low + high, torch.zeros_like(low), atol=1e-4, rtol=0)
+    torch.testing.assert_close((high - low).amax(1), torch.full((200,), 2.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch.truth[:, [23, 24], 2].mean(1), torch.zeros(200), atol=1e-5, rtol=0)
+    cut_off = (batch.landmarks[..., 3] == 0).any(1).float().mean()
+    assert 0.1 < cut_off < 0.8 and set(batch.landmarks[..., 3].unique().tolist()) == {0.0, 1.0}
+    assert ((batch.landmarks[..., 2] >= 0) & (batch.landmarks[..., 2] <= 1)).all()
+    assert 0.6 < batch.camera[:, 3].mean() < 0.95
+    assert (batch.landmarks[..., :2] - batch.truth[..., :2]).norm(dim=-1).median() < 0.1
+
+
+def test_people_are_before_the_camera_which_knows_their_nearness(samples):
+    film, _ = clear(samples, 4)
+    assert (film.points[..., 2] < 0).all()
+    visible = torch.ones(4, LANDMARKS)
+    batch = samples.in_box(film, film.rays, visible)
+    half = (film.rays.amax(1) - film.rays.amin(1)).amax(1)[:, None].numpy() / 2
+    np.testing.assert_allclose(batch.truth[..., 2].numpy() * half, nearness(film), atol=1e-5)
+    torch.testing.assert_close(batch.truth[..., :2], batch.landmarks[..., :2], atol=1e-5, rtol=0)
+
+
+def test_errors_are_drawn_of_people_who_face_the_same_way(observed):
+    facing = torch.arange(8).repeat(50)
+    chosen = observed.like(facing, torch.linspace(0, 1, 400))
+    place = torch.empty_like(observed.order)
+    place[observed.order] = torch.arange(len(observed.order))
+    begins = torch.cat([torch.zeros(1), observed.ends[:-1]])
+    assert (place[chosen] >= begins[facing]).all() and (place[chosen] <= observed.ends[facing]).all()
+
+
+def test_the_loss_is_least_at_the_truth_with_the_right_scale():
+    truth = torch.zeros(1, LANDMARKS, 3)
+    off = truth + 0.1
+    scales = torch.linspace(-5, 1, 61)
+    losses = torch.stack([laplace_loss(off, torch.full((1, LANDMARKS, 2), float(s)), truth) for s in scales])
+    assert float(scales[losses.argmin()]) == pytest.approx(np.log(0.1), abs=0.06)
+    assert laplace_loss(truth, torch.zeros(1, LANDMARKS, 2), truth) < laplace_loss(
+        off, torch.zeros(1, LANDMARKS, 2), truth
+    )
+
+
+def test_fifty_steps_lower_the_loss(samples):
+    run, batch = LifterRun(replace(SMALL, samples=64 * 50), CPU), samples.draw(64)
+    losses = [run.learn(batch) for _ in range(50)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
+    assert run.progress == 1.0 and run.step == 50
+
+
+def test_training_is_interrupted_goes_on_and_writes_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr("lvd_live.train.lift_samples.FIRST_POSES", 64)
+    monkeypatch.setattr(training, "VALIDATION", 64)
+    steps, learn = iter(range(15)), LifterRun.learn
+
+    def pressed(run, batch):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return learn(run, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LifterRun, "learn", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            train_lifter(MODELS, tmp_path, SMALL, device=CPU)
+    again = LifterRun(SMALL, CPU)
+    again.resume(tmp_path / "checkpoint.pt")
+    assert again.step == 15 and again.samples == 15 * 64 and again.optimiser.state
+    path = train_lifter(MODELS, tmp_path, SMALL, device=CPU)
+    with (tmp_path / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [40] and np.isfinite(float(rows[0]["loss"]))
+    points = Lifter.load(path)(np.random.default_rng(0).uniform(0, 500, (33, 3)), VIEW).points
+    assert points.shape == (33, 3) and np.isfinite(points).all()
+
+
+def test_a_file_that_holds_no_lifter_is_refused(tmp_path):
+    with pytest.raises(UserError, match="There is no lifter"):
+        Lifter.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("no weights")
+    with pytest.raises(UserError, match="does not hold"):
+        Lifter.load(tmp_path / "text.safetensors")
+
+
+def test_the_shipped_lifter_is_small_and_knows_depth(samples, lifter):
+    assert (MODELS / "lift" / "lifter.safetensors").stat().st_size < 8 << 20
+    film, pixels = clear(samples, 64)
+    found = lifter.lift_readings(pixels, VIEW)
+    truth = VIEW.focal * nearness(film)
+    size = np.ptp(pixels[..., :2], axis=1).max(1)
+    wrong = np.array([np.abs(f.points[:, 2] - t).mean() for f, t in zip(found, truth, strict=True)]) / size
+    flat = np.abs(truth).mean(1) / size
+    assert wrong.mean() < 0.6 * flat.mean()
+    correction = np.array(
+        [np.linalg.norm(f.points[:, :2] - p[:, :2], axis=1).mean() for f, p in zip(found, pixels, strict=True)]
+    )
+    assert (correction / size).mean() < 0.03
+    assert all((f.scale > 0).all() for f in found)
+
+
+def test_the_shipped_lifter_is_surer_of_the_right_reading(samples, lifter):
+    _, pixels = clear(samples, 64)
+    pairs = [lifter.readings(p, VIEW) for p in pixels]
+    assert np.mean([as_is.doubt < exchanged.doubt for as_is, exchanged in pairs]) > 0.85
+    as_is, exchanged = lifter.readings(pixels[0][EXCHANGED], VIEW)
+    assert exchanged.doubt == pytest.approx(pairs[0][0].doubt, abs=1e-5)
+    assert as_is.doubt == pytest.approx(pairs[0][1].doubt, abs=1e-5)
+
+
+def test_partners_are_partners():
+    assert (EXCHANGED[EXCHANGED] == np.arange(LANDMARKS)).all() and (EXCHANGED != np.arange(LANDMARKS)).sum() == 32
+
+
+def test_a_crop_and_the_picture_are_told_the_same(samples, lifter):
+    _, pixels = clear(samples, 3)
+    crop = Crop(np.array([700.0, 300.0]), 250.0)
+    for landmarks in pixels:
+        lifted = lift_in_crop(lifter, landmarks, crop, (VIEW.width, VIEW.height), VIEW.focal, VIEW.known)
+        assert lifted.shape == (33, 4) and lifted.dtype == np.float32
+        assert (lifted[:, 3] > 0).all() and (lifted[:, 3] <= 1).all()
+        in_picture_frame = lifter(landmarks, VIEW)
+        np.testing.assert_allclose(crop.to_picture(lifted[:, :2]), in_picture_frame.points[:, :2], atol=0.05)
+        np.testing.assert_allclose(lifted[:, 2] * crop.half, in_picture_frame.points[:, 2], atol=0.05)
+
+
+def test_crops_are_lifted_at_once_as_one_by_one(lifter):
+    rng = np.random.default_rng(0)
+    landmarks, inside = rng.uniform(-1, 1, (5, 33, 3)), rng.random((5, 33)) < 0.9
+    cameras = CropCameras(rng.uniform(1, 4, 5).astype(np.float32), rng.normal(0, 0.3, (5, 2)), np.ones(5, bool))
+    at_once = lift_in_crops(lifter, landmarks, inside, cameras)
+    for i in range(5):
+        one = CropCameras(cameras.focal[i : i + 1], cameras.principal[i : i + 1], cameras.known[i : i + 1])
+        alone = lift_in_crops(lifter, landmarks[i : i + 1], inside[i : i + 1], one)
+        np.testing.assert_allclose(alone[0], at_once[i], atol=1e-4)
+
+
+def test_landmarks_at_one_place_are_lifted_to_finite_ones(lifter):
+    camera = CropCameras(np.ones(1, np.float32), np.zeros((1, 2), np.float32), np.zeros(1, bool))
+    lifted = lift_in_crops(lifter, np.zeros((1, 33, 3)), np.ones((1, 33), bool), camera)
+    assert np.isfinite(lifted).all()
+
+
+def test_samples_of_shards_are_lifted_with_their_cameras(samples, lifter):
+    film, _ = clear(samples, 16)
+    focal, half = 2.5, 1.0  # crop units; the crop's middle is the optical axis
+    flat = np.concatenate([focal * film.rays.numpy() / half, np.full((16, 33, 1), 0.98)], 2)
+    row = {"focal": np.float32(focal), "offset": np.zeros(2, np.float32), "picture": np.ones((32, 32, 3), np.uint8)}
+    lifted = lift_rows(lifter, [row] * 16, flat)
+    truth = focal * nearness(film)
+    assert np.abs(lifted[..., 2] - truth).mean() < 0.6 * np.abs(truth).mean()
+
+
+def test_what_a_crop_does_not_cover_is_outside_the_picture():
+    crop = np.ones((32, 32, 3), np.uint8)
+    crop[:, :8] = 0  # the picture begins at x = -0.5
+    points = np.array([[-0.6, 0.0], [-0.4, 0.0], [3.0, 0.0], [0.0, -3.0]])
+    assert in_picture(crop, points).tolist() == [False, True, True, True]
+    assert in_picture(np.zeros((32, 32, 3), np.uint8), points).all()
+
+
+def test_a_network_starts_from_the_landmarks_as_they_are():
+    torch.manual_seed(0)
+    landmarks = torch.rand(4, LANDMARKS, 4)
+    points, log_scale = LiftNetwork(32, 2)(landmarks, torch.zeros(4, 4))
+    assert (points[..., :2] - landmarks[..., :2]).abs().max() < 0.5 and log_scale.shape == (4, LANDMARKS, 2)
