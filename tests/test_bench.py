@@ -3,12 +3,12 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from lvd_live.bench import cli, roofline, scaling, stages
-from lvd_live.bench.reference import Reference
+from lvd_live.bench import cli, contenders, measure, roofline, scaling, stages
+from lvd_live.bench.reference import ITERATIONS, Reference
+from lvd_live.bench.variants import PLAIN, build, variants
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
@@ -27,7 +27,7 @@ def test_work_is_counted():
 
 def test_work_of_a_runtime_is_what_its_layers_need():
     runtime = Runtime(LVD(PRESETS["live"]), device="cpu", engine="float32", pack=False)
-    prepared, v = scaling._seen(runtime), torch.zeros(1, 1723, 3)
+    prepared, v = scaling.prepare_noise(runtime), torch.zeros(1, 1723, 3)
     gflop, _ = roofline.work(lambda: runtime.descend(prepared, v, iterations=1))
     assert gflop == pytest.approx(2 * 1723 * 256 * (256 + 3) / 1e9, rel=0.01)
 
@@ -53,7 +53,7 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
         def __init__(self, device, compiled): ...
         def round(self): ...
 
-    monkeypatch.setattr(cli, "Paper", NoPaper)
+    monkeypatch.setattr(measure, "Paper", NoPaper)
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(
@@ -106,18 +106,10 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
 
 def test_the_paper_network_as_one_step_is_the_paper_network():
     """What is timed on CUDA as a graph gives the same mesh; here a small one, on the CPU."""
-    paper = object.__new__(cli.Paper)
-    network = LVD(replace(PRESETS["paper"], vertices=60, size=64)).eval()
-    rng = np.random.default_rng(0)
-    paper.device, paper.picture, paper.mask = (
-        "cpu",
-        rng.integers(0, 255, (1, 64, 64, 3), np.uint8),
-        np.full((1, 64, 64), 255, np.uint8),
-    )
-    runtime = Runtime(network, device="cpu", engine="float32")
-    torch.testing.assert_close(
-        paper.replay(GraphStep(runtime, 1, iterations=cli.ITERATIONS)), paper.fit(runtime), atol=1e-5, rtol=0
-    )
+    paper = contenders.Paper("cpu", network=LVD(replace(PRESETS["paper"], vertices=60, size=64)).eval())
+    runtime = paper.runtimes[PLAIN]
+    step = GraphStep(runtime, 1, iterations=ITERATIONS)
+    torch.testing.assert_close(paper.replay(step), paper.fit(runtime), atol=1e-5, rtol=0)
 
 
 def test_accuracy_of_every_variant_beside_the_plain_formula(capsys):
@@ -153,11 +145,11 @@ def test_compiled_variants_where_they_are_asked_for(monkeypatch):
             return self.module(*inputs)
 
     monkeypatch.setattr(torch, "compile", Compiled)
-    named = cli.variants("cpu", compiled=True)
-    assert named.keys() - cli.variants("cpu").keys() == {
+    named = variants("cpu", compiled=True)
+    assert named.keys() - variants("cpu").keys() == {
         name for name in ("compiled float32", "compiled bfloat16") if name.split()[1] in named
     }
-    runtime = cli.build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
+    runtime = build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
     assert runtime.network.backbone.calls == 1  # compiled before anything is timed
 
     def fails(*_):
@@ -165,7 +157,7 @@ def test_compiled_variants_where_they_are_asked_for(monkeypatch):
 
     monkeypatch.setattr(Compiled, "forward", fails)
     with pytest.raises(UserError, match="leave --compiled out"):
-        cli.build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
+        build(LVD(PRESETS["live"]), "cpu", **named["compiled float32"])
 
 
 def test_mistakes_take_a_sentence(tmp_path):

@@ -1,4 +1,4 @@
-"""What speed costs: the paper's formula to the letter in float32 beside what runs, on the same held-out synthetic people."""
+"""What speed costs: the paper's formula word for word in float32 beside what runs, on the same held-out people."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvd_live.bench.cli import variants
+from lvd_live.bench.variants import variants
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.evaluate.held_out import sights
 from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.descent import descend_reference
+from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
@@ -26,26 +27,24 @@ ITERATIONS = 6
 def plainly(
     network: LVD, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray, maps: tuple[np.ndarray, ...]
 ) -> torch.Tensor:
-    """`descend_reference` from the crop's centre, nothing rewritten, one picture at a time (its N × N × 3 output): vertices (B, K, 3)."""
-    told = torch.from_numpy(landmarks[:, list(LANDMARKS)]), AlignedFeatures(*(torch.from_numpy(m) for m in maps))
-    seen = network.encode(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), *told)
-    start = torch.zeros(1, len(network.control), 3)
-    parts = [
-        type(seen)(*(None if x is None else x[i : i + 1] for x in (seen.features, seen.whole, seen.landmarks)))
-        for i in range(len(picture))
-    ]
-    return torch.cat(
-        [
-            descend_reference(network.field, part, start, iterations=ITERATIONS, relaxation=network.preset.relaxation)
-            for part in parts
-        ]
-    )
+    """`descend_reference` from the crop's centre, nothing rewritten, one picture at a time (its N × N × 3 output):
+    vertices (B, K, 3), crop frame."""
+    points, features = torch.from_numpy(landmarks[:, list(LANDMARKS)]), AlignedFeatures(*map(torch.from_numpy, maps))
+    crop = network.encode(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), points, features)
+    start, relaxation = torch.zeros(1, len(network.control), 3), network.preset.relaxation
+    meshes = []
+    for i in range(len(picture)):
+        parts = (None if x is None else x[i : i + 1] for x in (crop.whole, crop.landmarks))
+        one = CropFeatures(crop.feature_map[i : i + 1], *parts)
+        meshes.append(descend_reference(network.field, one, start, iterations=ITERATIONS, relaxation=relaxation))
+    return torch.cat(meshes)
 
 
 def accuracy(
     network: LVD, body: BodyModel, shards: Shards, count: int, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """By variant (see `cli.variants`) and for the plain formula: `v2v_mm`, pelvis-aligned, and how far its meshes are from the plain formula's: `apart_mm`, the mean, and `worst_mm`, the mean of the person where it is largest."""
+    """By variant (see `variants`) and for the plain formula: `v2v_mm`, pelvis-aligned, and how far its meshes are from
+    the plain formula's: `apart_mm`, the mean, and `worst_mm`, the mean of the person where it is largest."""
     if not shards.maps:
         raise UserError("There are no held-out people to measure on: `python -m lvd_live evaluate` makes them.")
     network, pelvis = network.eval(), body.J_regressor[0]
@@ -87,8 +86,9 @@ def report(
         shards = Shards.open(folder, (arrays["control_columns"].astype(int), arrays["control_mix"]))
     shards.refresh()
     figures = accuracy(network, body, shards, count, device)
+    people = next(iter(figures.values()))["people"]
     lines = [
-        f"{next(iter(figures.values()))['people']} held-out synthetic people, {ITERATIONS} iterations from a point, {device}",
+        f"{people:.0f} held-out synthetic people, {ITERATIONS} iterations from a point, {device}",
         "",
         "| variant | V2V, mm | from the plain formula's mesh, mm: mean | the person it moves most |",
         "|---|---|---|---|",

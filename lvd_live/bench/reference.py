@@ -34,7 +34,10 @@ def timed(call: Callable[[], object], device: str = "cpu") -> float:
 
 
 class Reference:
-    """Runs in a process of its own, so that nothing set for our own runtime, such as how memory is kept, helps or hurts it. kept: with our memory setting all the same."""
+    """Runs in a process of its own: nothing set for our runtime, such as how memory is kept, helps or hurts it.
+
+    kept : with our memory setting all the same.
+    """
 
     def __init__(self, device: str, threads: int, kept: bool = False):
         self.pool = ProcessPoolExecutor(
@@ -43,7 +46,8 @@ class Reference:
         self.device = device
 
     def __call__(self, plain: bool = True) -> dict[str, float]:
-        """Milliseconds: `demo_loop_ms`, the backbone and 5 diagonal iterations; `plain_ms`, the backbone and 5 times one measured iteration with its N × N × 3 output."""
+        """Milliseconds: `demo_loop_ms`, the backbone and 5 diagonal iterations; `plain_ms`, the backbone and 5 times one
+        iteration with its N × N × 3 output."""
         return self.pool.submit(_measure, self.device, plain).result()
 
     def __enter__(self) -> Reference:
@@ -63,9 +67,11 @@ def _start(threads: int, kept: bool) -> None:
 
 @torch.no_grad()
 def paper_network() -> LVD:
-    """The paper's network with random weights, but for what descent needs to arrive: each hidden layer passes the point on as ReLU(p) and ReLU(−p), and the head subtracts it from the vertex's place on the template.
+    """The paper's network with random weights, but for what descent needs to arrive.
 
-    Vertices then go where a body is and stay there, as a trained network's do: what they look at, and so what it costs, is what it would be. The rest of the head, made small, says what it likes.
+    Each hidden layer passes the point on as ReLU(p) and ReLU(−p), and the head subtracts it from the vertex's place on
+    the template. Vertices then go where a body is and stay there, as a trained network's do: what they look at, and so
+    what it costs, is what it would be. The rest of the head, made small, is random.
     """
     torch.manual_seed(0)
     network = LVD(PRESETS["paper"]).eval()

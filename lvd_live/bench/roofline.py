@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,14 +33,14 @@ def best(call: Callable[[], object], device: str, count: int = 5) -> float:
 
 @torch.inference_mode()
 def ceilings(device: str) -> Ceilings:
+    """Measure the device's."""
     gflops = {}
     for precision in ("float32", "bfloat16") if onednn.has_bfloat16(torch.device(device)) else ("float32",):
         x = torch.randn(SIDE, SIDE, device=device, dtype=getattr(torch, precision))
-        multiply = torch.nn.Linear(SIDE, SIDE, device=device, dtype=x.dtype)
-        if onednn.available(x.device):
-            multiply = onednn.Linear(multiply, relu=False)
-        multiply(x)
-        gflops[precision] = 2 * SIDE**3 / best(lambda: multiply(x), device) / 1e6
+        linear = torch.nn.Linear(SIDE, SIDE, device=device, dtype=x.dtype)
+        multiply = partial(onednn.Linear(linear, relu=False) if onednn.available(x.device) else linear, x)
+        multiply()
+        gflops[precision] = 2 * SIDE**3 / best(multiply, device) / 1e6
     source = torch.zeros(COPIED, dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
     return Ceilings(gflops, 2 * COPIED / best(lambda: target.copy_(source), device) / 1e6)

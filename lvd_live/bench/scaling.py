@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 
 from lvd_live.bench.reference import timed
+from lvd_live.errors import UserError
+from lvd_live.lvd.folded_field import PreparedCrop
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime.runtime import Runtime
@@ -22,13 +25,14 @@ from lvd_live.person import BlazePoseFinder
 from lvd_live.pipeline.jobs import Job
 from lvd_live.pipeline.runners import run_processes
 from lvd_live.session.video import VideoWriter
-from lvd_live.sources import VideoSource
+from lvd_live.sources import Frame, VideoSource
 from lvd_live.tracking.tracker import Tracker
 
-Curve = tuple[list[float], list[float]]
+Curve = tuple[Sequence[float], list[float]]
 
 
 def median_ms(call: Callable[[], object], count: int = 15) -> float:
+    """The median of `count` calls, after one that is not counted."""
     call()
     return float(np.median([timed(call) for _ in range(count)]))
 
@@ -38,24 +42,25 @@ def over_vertices(engine: str) -> Curve:
     counts, times = [431, 862, 1723, 3446, 6890, 13780], []
     for n in counts:
         runtime = Runtime(LVD(replace(PRESETS["live"], vertices=n)), device="cpu", engine=engine)
-        prepared, v = _seen(runtime), torch.zeros(1, n, 3)
-        times.append(median_ms(lambda: runtime.descend(prepared, v, iterations=1)))
+        prepared, v = prepare_noise(runtime), torch.zeros(1, n, 3)
+        times.append(median_ms(partial(runtime.descend, prepared, v, iterations=1)))
     return counts, times
 
 
 def over_iterations(runtime: Runtime) -> Curve:
-    prepared, v = _seen(runtime), torch.zeros(1, len(runtime.network.control), 3)
+    """Descent from a mesh."""
+    prepared, v = prepare_noise(runtime), torch.zeros(1, len(runtime.network.control), 3)
     counts = list(range(1, 9))
-    return counts, [median_ms(lambda: runtime.descend(prepared, v, iterations=k)) for k in counts]
+    return counts, [median_ms(partial(runtime.descend, prepared, v, iterations=k)) for k in counts]
 
 
 def over_perturbations(runtime: Runtime) -> Curve:
     """The uncertainty of an eighth of the vertices."""
     n, counts, times = len(runtime.network.control), [2, 4, 8, 16, 32], []
-    prepared, v, some = _seen(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
+    prepared, v, some = prepare_noise(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
     for m in counts:
         offsets = perturbations(m, n)
-        times.append(median_ms(lambda: runtime.uncertainty(prepared, v, offsets, some)))
+        times.append(median_ms(partial(runtime.uncertainty, prepared, v, offsets, some)))
     return counts, times
 
 
@@ -71,7 +76,13 @@ def over_picture_size(video: Path, finder: BlazePoseFinder, tracker: Tracker) ->
         ]
         finder.reset()
         tracker.reset()
-        took = [timed(lambda: tracker.step(frame, finder.find(frame.picture))) for frame in scaled]
+
+        def fit(frame: Frame, finder: BlazePoseFinder = finder, tracker: Tracker = tracker) -> None:
+            person = finder.find(frame.picture)
+            if person is not None:
+                tracker.step(frame, person)
+
+        took = [timed(partial(fit, frame)) for frame in scaled]
         sizes.append(scaled[0].picture.shape[0] * scaled[0].picture.shape[1] / 1e6)
         times.append(float(np.median(took[2:])))
     return sizes, times
@@ -89,13 +100,10 @@ def over_clip_length(
             finder.reset()
             tracker.reset()
             with VideoSource(video) as source:
-                seconds.append(
-                    process(
-                        _Again(source, length), finder, tracker, output=Path(folder) / "clip.npz", progress=False
-                    ).seconds
-                )
+                again, output = _Again(source, length), Path(folder) / "clip.npz"
+                seconds.append(process(again, finder, tracker, output=output, progress=False).seconds)
             memory.append(_resident_mb())
-    return (list(lengths), seconds), (list(lengths), memory)
+    return (lengths, seconds), (lengths, memory)
 
 
 def over_clips(video: Path, frames: int = 60) -> Curve:
@@ -110,20 +118,35 @@ def over_clips(video: Path, frames: int = 60) -> Curve:
             writer.write(picture, None)
         writer.close()
         for n in counts:
-            times.append(
-                timed(lambda: list(run_processes([Job(folder / "clip.mp4", folder / f"{i}.npz") for i in range(n)], 2)))
-                / 1000
-            )
+            jobs = [Job(folder / "clip.mp4", folder / f"{i}.npz", quality="live") for i in range(n)]
+            times.append(timed(partial(_run, jobs)) / 1000)
     return counts, times
+
+
+def _run(jobs: list[Job]) -> None:
+    for _ in run_processes(jobs, 2):
+        pass
 
 
 class _Again:
     """A video's frames, forward again and again, `length` of them."""
 
+    live, dropped, skipped, state = False, 0, 0, "running"
+    damaged: str | None = None
+
     def __init__(self, source: VideoSource, length: int):
         self.source, self.frame_count, self.fps = source, length, source.fps
 
-    def __iter__(self):
+    def __enter__(self) -> _Again:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Who opened the video closes it."""
+
+    def __iter__(self) -> Iterator[Frame]:
         frames = itertools.chain.from_iterable(self.source for _ in itertools.count())
         for i, frame in enumerate(itertools.islice(frames, self.frame_count)):
             yield replace(frame, index=i, timestamp_ns=i * 33_000_000)
@@ -137,7 +160,8 @@ def _resident_mb() -> float:
         return float("nan")
 
 
-def _seen(runtime: Runtime):
+def prepare_noise(runtime: Runtime) -> PreparedCrop:
+    """A crop of noise, ready for descent."""
     rng, size = np.random.default_rng(0), runtime.size
     return runtime.encode(
         rng.integers(0, 255, (1, size, size, 3), np.uint8),
@@ -148,15 +172,16 @@ def _seen(runtime: Runtime):
 
 def draw_scaling(path: Path, video: Path) -> None:
     """Measure all, and draw it."""
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "--scaling draws with matplotlib, which is not installed: pip install 'lvd-live[train]'."
+        ) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    finder, tracker = (
-        BlazePoseFinder(MODELS / "blazepose", providers="cpu"),
-        Tracker.load(device="cpu"),
-    )
+    finder, tracker = BlazePoseFinder(MODELS / "blazepose", providers="cpu"), Tracker.load(device="cpu")
     length, memory = over_clip_length(video, finder, tracker)
     panels = [
         ("one iteration", "vertices", "ms", over_vertices(tracker.runtime.engine)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,38 +18,53 @@ from lvd_live.body.fit import BodyFitter
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.person import BlazePoseFinder
+from lvd_live.person.types import Person
 from lvd_live.pipeline.live import Pipeline
 from lvd_live.pipeline.prefetch import prefetch
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import Frame, VideoSource
+from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.tracker import Tracker
 
 Times = dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class Done:
+    """A frame on which the person was followed, warm."""
+
+    frame: Frame
+    person: Person
+    fit: Fit
+
+
 def decode(video: Path, count: int) -> tuple[list[Frame], list[float]]:
     """The first frames of a video, and the milliseconds that each took to come."""
-    frames, times = [], []
+    frames: list[Frame] = []
+    times: list[float] = []
     with VideoSource(video) as source:
-        coming = iter(source)
-        for _ in range(count):
-            times.append(timed(lambda: frames.extend(frame for frame in (next(coming, None),) if frame is not None)))
-    return frames, times[: len(frames)]
+        began = time.perf_counter()
+        for frame in itertools.islice(source, count):
+            ended = time.perf_counter()
+            frames.append(frame)
+            times.append(1000 * (ended - began))
+            began = time.perf_counter()
+    return frames, times
 
 
-def run_frames(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -> tuple[Times, list[tuple]]:
-    """Milliseconds by stage over the frames on which the person was followed, warm, and (frame, person, fit) of these. `frame` is person and fit."""
+def run_frames(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracker) -> tuple[Times, list[Done]]:
+    """Milliseconds by stage over the frames on which the person was followed, warm; `frame` is person and fit."""
     stages: Times = {}
-    done = []
+    done: list[Done] = []
     for frame in frames:
         began = time.perf_counter()
         person = finder.find(frame.picture)
         found = time.perf_counter()
         fit = None if person is None else tracker.step(frame, person)
         ended = time.perf_counter()
-        if fit is None or fit.cold:
+        if person is None or fit is None or fit.cold:
             continue
-        done.append((frame, person, fit))
+        done.append(Done(frame, person, fit))
         laps = {
             "person": 1000 * (found - began),
             **fit.milliseconds,
@@ -60,20 +77,23 @@ def run_frames(frames: Iterable[Frame], finder: BlazePoseFinder, tracker: Tracke
     return stages, done
 
 
-def after(done: list[tuple], tracker: Tracker, fitter: BodyFitter, betas: np.ndarray) -> Times:
-    """What may follow a fit: body parameters of a known shape, the mesh drawn over the picture, a session recorded (written and encoded, not only handed over)."""
+def after(done: list[Done], tracker: Tracker, fitter: BodyFitter, betas: np.ndarray) -> Times:
+    """What may follow a fit, milliseconds: body parameters of a known shape, the mesh drawn over the picture, a session
+    recorded (written and encoded, not only handed over)."""
     if not done:
         return {}
     stages: Times = {"parameters": [], "draw": []}
-    for frame, _, fit in done:
-        stages["parameters"].append(timed(lambda: fitter.fit(fit.vertices[None], fit.vertex_std[None], betas)))
-        stages["draw"].append(timed(lambda: render.overlay(frame.picture, fit.vertices, tracker.faces, fit.intrinsics)))
+    for item in done:
+        fit = partial(fitter.fit, item.fit.vertices[None], item.fit.vertex_std[None], betas)
+        stages["parameters"].append(timed(fit))
+        mesh = item.fit.vertices, tracker.faces, item.fit.intrinsics
+        stages["draw"].append(timed(partial(render.overlay, item.frame.picture, *mesh)))
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), faces=tracker.faces, meta={}, fps=30.0)
 
         def record() -> None:
             for item in done:
-                recorder.add(*item)
+                recorder.add(item.frame, item.person, item.fit)
             recorder.stop()
 
         stages["record"] = [timed(record) / len(done)]
@@ -94,7 +114,9 @@ def sustained(video: Path, finder: BlazePoseFinder, tracker: Tracker) -> float:
 class Camera:
     """Plays frames again and again, `fps` of them a second, for `seconds`."""
 
-    state = "running"
+    live, dropped, skipped, state = True, 0, 0, "running"
+    damaged: str | None = None
+    frame_count: int | None = None
 
     def __init__(self, frames: list[Frame], fps: float, seconds: float):
         self.frames, self.fps, self.count = frames, fps, round(fps * seconds)
@@ -102,11 +124,11 @@ class Camera:
     def __enter__(self) -> Camera:
         return self
 
-    def __exit__(self, *exception) -> None:
-        pass
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        pass
+        """Nothing is held open."""
 
     def __iter__(self) -> Iterator[Frame]:
         began = time.monotonic()
@@ -118,7 +140,7 @@ class Camera:
 def live(
     frames: list[Frame], finder: BlazePoseFinder, tracker: Tracker, fps: float = 30.0, seconds: float = 6.0
 ) -> dict[str, float]:
-    """The live pipeline on a camera of 30 frames a second: fits a second, and milliseconds from a frame's arrival to its fit."""
+    """The live pipeline on a camera: fits a second, and milliseconds from a frame's arrival to its fit."""
     there_and_back = frames + frames[-2:0:-1]  # no jump
     pipeline = Pipeline(lambda: Camera(there_and_back, fps, seconds), lambda: finder, lambda: tracker, live=True)
     try:
@@ -134,30 +156,28 @@ def live(
 
 
 def batched(tracker: Tracker, batch: int = 8) -> dict[str, float]:
-    """Fits a second of `GraphStep` on crops that are ready, two iterations: without and with the uncertainty of an eighth of the vertices (M = 8)."""
+    """Fits a second of `GraphStep` on crops that are ready, two iterations: without and with the uncertainty of an
+    eighth of the vertices (M = 8)."""
     runtime, rng = tracker.runtime, np.random.default_rng(0)
     S, K = runtime.size, len(runtime.network.control)
     maps = (
         rng.integers(0, 99, (batch, FINE_CHANNELS, 32, 32), np.uint8),
         rng.integers(0, 99, (batch, COARSE_CHANNELS, 8, 8), np.uint8),
-        np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (batch, 1, 1)),
+        np.tile(np.array([[1, 0, 0], [0, -1, 0]], np.float32), (batch, 1, 1)),
     )
-    given = {
-        "picture": rng.integers(0, 255, (batch, S, S, 3), np.uint8),
-        "mask": np.full((batch, S, S), 255, np.uint8),
-        "landmarks": rng.uniform(-1, 1, (batch, 33, 4)).astype(np.float32),
-        "maps": maps,
+    picture, mask = rng.integers(0, 255, (batch, S, S, 3), np.uint8), np.full((batch, S, S), 255, np.uint8)
+    landmarks = rng.uniform(-1, 1, (batch, 33, 4)).astype(np.float32)
+
+    def fits_per_second(asked: np.ndarray) -> float:
+        step, start = GraphStep(runtime, batch, asked=len(asked)), np.zeros((batch, K, 3), np.float32)
+
+        def run() -> None:
+            step(start=start, targets=asked, picture=picture, mask=mask, landmarks=landmarks, maps=maps)
+
+        run()
+        return 1000 * batch / float(np.median([timed(run) for _ in range(10)]))
+
+    return {
+        "batched_fits_per_second": fits_per_second(np.arange(0)),
+        "batched_fits_with_uncertainty_per_second": fits_per_second(np.arange(0, K, 8)),
     }
-    out = {}
-    for name, some in (
-        ("batched_fits_per_second", np.arange(0)),
-        ("batched_fits_with_uncertainty_per_second", np.arange(0, K, 8)),
-    ):
-        step, start = GraphStep(runtime, batch, asked=len(some)), np.zeros((batch, K, 3), np.float32)
-        step(start=start, targets=some, **given)
-        out[name] = (
-            1000
-            * batch
-            / float(np.median([timed(lambda: step(start=start, targets=some, **given)) for _ in range(10)]))
-        )
-    return out
