@@ -121,7 +121,7 @@ def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     from lvd_live.sources import VideoSource
 
     with VideoSource(DEMO) as source:
-        frames = [frame.picture for frame, _ in zip(source, range(3))]
+        frames = [frame.picture for frame, _ in zip(source, range(3), strict=False)]
     (tmp_path / "in").mkdir()
     writer = VideoWriter(tmp_path / "in" / "person.mp4", 25, frames[0].shape[1::-1])
     for picture in frames:

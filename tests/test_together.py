@@ -30,7 +30,7 @@ def seen():
     """The demo's first frames and the person in each."""
     finder = BlazePoseFinder(MODELS / "blazepose")
     with VideoSource(DEMO) as source:
-        return [(frame, finder.find(frame.picture)) for frame, _ in zip(source, range(9))]
+        return [(frame, finder.find(frame.picture)) for frame, _ in zip(source, range(9), strict=False)]
 
 
 def test_trackers_together_are_the_trackers_alone(seen):
