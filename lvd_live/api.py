@@ -58,7 +58,8 @@ class PictureTracker:
 def load(*, person: str = "blazepose", quality: str = "live", **options: Any) -> PictureTracker:
     """Weights, body and person finder.
 
-    person : "blazepose" or "mediapipe". quality : "live", or "best", which looks five times as long. options : of `TrackerOptions` by name, such as height=1.78, fov_degrees=70,
+    person : "blazepose" or "mediapipe". quality : "live", or "best", which looks five times as long.
+    options : of `TrackerOptions` by name, such as height=1.78, fov_degrees=70,
     body="SMPL_NEUTRAL.npz", device="cuda". Raises UserError where a file is missing or does not fit, ValueError for an
     option that cannot be.
     """

@@ -23,14 +23,14 @@ from lvd_live.person import BlazePoseFinder
 from lvd_live.sources.frame import Frame
 from lvd_live.tracking.tracker import Tracker
 
-WARM_UP, FOLLOWED = 8, 12  # frames: before anything is timed; a round, on which what follows a fit is timed
+WARM_UP, FOLLOWED = 8, 12  # frames: before anything is timed; that what follows a fit is timed on
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a benchmark measures.
 
-    video : the clip, of which the first `frames`. rounds : interleaved. weights : of the live preset, None: the shipped.
+    video : the clip, its first `frames`. rounds : interleaved. weights : of the live preset, None: the shipped.
     plain : the formula's N × N × 3 output, too. compiled : torch.compile, too.
     """
 

@@ -46,7 +46,7 @@ class Reference:
         self.device = device
 
     def __call__(self, plain: bool = True) -> dict[str, float]:
-        """Milliseconds: `demo_loop_ms`, the backbone and 5 diagonal iterations; `plain_ms`, the backbone and 5 times one
+        """Milliseconds: `demo_loop_ms`, the backbone and 5 diagonal iterations; `plain_ms`, the backbone and 5 times an
         iteration with its N × N × 3 output."""
         return self.pool.submit(_measure, self.device, plain).result()
 
