@@ -142,6 +142,7 @@ class _Run:
         self.faces = np.asarray(tracker.faces, np.int32)
         self.fps = 0.0 if independent else float(source.fps or 0.0)
         self.names: list[str] = []
+        self.corrupt: list[int] = []  # indices of frames that the decoder calls damaged
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
         described = describe_run(finder, tracker) | dict(meta)
@@ -169,6 +170,8 @@ class _Run:
         if self.independent:
             self.tracker.reset()
             self.names.append(frame.name)
+        if frame.corrupt:
+            self.corrupt.append(frame.index)
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is not None and not is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)
@@ -196,12 +199,17 @@ class _Run:
             **mesh,
         )
 
+    def _marks(self) -> dict[str, Any]:
+        """What the file remembers of what went wrong: JSON values, of what there is."""
+        marks = {name: getattr(self.source, name) for name in ("damaged", "skipped", "dropped")}
+        notes = list(getattr(self.source, "notes", ()))  # sources without any may leave it out
+        marks |= {"notes": notes, "corrupt_frames": self.corrupt}
+        return {name: value for name, value in marks.items() if value}
+
     def finish(self, *, interrupted: bool, failure: str | None) -> Summary:
         """Close every writer, keeping what is whole; the first failure in doing so is raised once all are closed."""
         seconds, frames = time.monotonic() - self.started, self.writer.frames
-        facts: dict[str, Any] = {
-            name: value for name in ("damaged", "skipped", "dropped") if (value := getattr(self.source, name))
-        }
+        facts = self._marks()
         ending = failure or ("interrupted" if interrupted else "complete")
         facts |= {"seconds": round(seconds, 3), "ending": ending, "rejected_frames": self.rejected}
         if self.independent:

@@ -17,12 +17,14 @@ class Frame:
     index : counts the source's pictures from 0.
     timestamp_ns : nanoseconds, from the origin that the source states.
     name : of the file.
+    corrupt : the decoder says that the picture is damaged.
     """
 
     picture: np.ndarray
     index: int
     timestamp_ns: int
     name: str = ""
+    corrupt: bool = False
 
 
 class Source(Protocol):
