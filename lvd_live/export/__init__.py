@@ -127,7 +127,7 @@ def export(
         motion.source.take.vertex_std[int(np.argmax(motion.source.take.tracked))]
     ):
         notes.append("The take carries no uncertainty: every vertex has the colour of zero.")
-    return Exported(target, len(motion), tuple([motion.gaps] * bool(motion.gaps) + notes))
+    return Exported(target, len(motion), tuple(filter(None, [motion.gaps, motion.resampling, *notes])))
 
 
 def _check(name: str, kind: Format, options: ExportOptions) -> None:

@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
     parser.add_argument(
-        "--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)"
+        "--rate", metavar="FPS", type=float, help="frames per second (default: the take's own for ordinary video, else 30)"
     )
     parser.add_argument("--up", choices=("y", "z"), help="the axis that points up (default: z for npz, else y)")
     parser.add_argument("--unit", choices=("m", "cm"), help="default: m; npz and glb know no other")

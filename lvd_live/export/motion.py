@@ -19,6 +19,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
 from lvd_live.errors import UserError
 from lvd_live.export.feet import planted
+from lvd_live.export.rate import own_rate, resampled, tolerance
 from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.sequence import Sequence, load_sequence
@@ -35,7 +36,7 @@ _SKINNED = 32  # frames skinned at once
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a take is exported. rate: frames per second (None: the source's, at least 30). up "y" or "z", unit "m" or "cm". smooth: seconds, the standard deviation of a Gaussian over time. foot_lock: planted
+    """How a take is exported. rate: frames per second (None: the source's own where it is ordinary video, else 30). up "y" or "z", unit "m" or "cm". smooth: seconds, the standard deviation of a Gaussian over time. foot_lock: planted
     feet hold the body in place. mesh "fitted" (as tracked) or "regularised" (the skinned body). origin "floor" (under the first frame's pelvis) or "camera". body: the body file, None the bundled
     one. height: the person's, metres: scales everything so that the body has it; None leaves the scale of the take.
     """
@@ -90,13 +91,24 @@ class BodyMotion:
     @cached_property
     def fps(self) -> float:
         """Frames per second of the grid."""
-        fps = self.source.take.fps
-        return float(self.options.rate or (fps if 30 <= fps <= 240 else 30.0))
+        return float(self.options.rate or own_rate(self.source.take.fps, self._clock))
+
+    @cached_property
+    def _tolerance(self) -> float:
+        """Seconds, see `rate.tolerance`."""
+        return tolerance(self.fps, self.source.take.fps, self._clock)
+
+    @cached_property
+    def resampling(self) -> str:
+        """A sentence where the take's frames were interpolated; empty where they are kept."""
+        before, after, share = self._mix
+        kept = (before == after) | (share <= 0) | (share >= 1)
+        return resampled(self.fps, self.source.take.fps, self._clock, kept)
 
     @cached_property
     def times(self) -> np.ndarray:
         clock = self._clock
-        count = np.floor((clock[-1] - clock[0]) * self.fps + 1e-3) + 1
+        count = np.floor((clock[-1] - clock[0]) * self.fps + max(1e-3, self._tolerance * self.fps)) + 1
         if not 0 < count <= MOST_FRAMES:
             raise UserError(
                 f"The times in {self.source.name} span {clock[-1] - clock[0]:.0f} s, too many frames to export; cut the take, or choose a lower --rate."
@@ -107,8 +119,9 @@ class BodyMotion:
     def _mix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each frame: the tracked frames before and after it, (F,) int64 each, counted among the tracked, and the share of the second."""
         clock = self._clock - self._clock[0]
-        after = np.clip(np.searchsorted(clock, self.times - 1e-6), 0, len(clock) - 1)
-        exact = np.abs(clock[after] - self.times) < 1e-6
+        near = self._tolerance
+        after = np.clip(np.searchsorted(clock, self.times - near), 0, len(clock) - 1)
+        exact = np.abs(clock[after] - self.times) < near
         before = np.where(exact, after, np.maximum(after - 1, 0))
         span = clock[after] - clock[before]
         share = np.where(span > 0, (self.times - clock[before]) / np.where(span > 0, span, 1), 0.0)
