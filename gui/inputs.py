@@ -11,8 +11,9 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
+from lvd_live.sources.kinds import VIDEO_SUFFIXES
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+VIDEOS = VIDEO_SUFFIXES
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
 V4L = Path("/sys/class/video4linux")  # where Linux lists its cameras
 

@@ -15,11 +15,12 @@ from lvd_live.person import make_finder
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import Summary, process
 from lvd_live.session.sequence import load_sequence
+from lvd_live.sources.kinds import VIDEO_SUFFIXES, is_video
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
-SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
+SUFFIXES = set(VIDEO_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def find_jobs(folder: Path, out: Path, options: TrackerOptions) -> list[Job]:
     clips = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents
+        if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents and is_video(path)
     )
     return [Job(clip, out / clip.relative_to(folder).with_name(clip.name + ".npz"), options) for clip in clips]
 
