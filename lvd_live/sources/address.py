@@ -22,10 +22,14 @@ def parse_address(text: str) -> int | str:
 def public(address: int | str) -> int | str:
     """An address without what may be secret in it: a name and password, and everything from a query on.
 
-    A password may hold any character, so that everything up to the last @ counts as one.
+    A password may hold any character, so that everything up to the last @ counts as one; where that may as well stand
+    in a query, nothing but the scheme is left.
     """
     if isinstance(address, int):
         return address
     scheme = _SCHEME.match(address)
     start, rest = (f"{scheme[1]}://", address[scheme.end() :]) if scheme else ("", address)
-    return start + re.split(r"[?#&;=]", rest.rpartition("@")[2])[0]
+    before, _, after = rest.rpartition("@")
+    if re.search(r"\?[^?]*=", before):
+        return f"{start}…"
+    return start + re.split(r"[?#&;=]", after)[0]

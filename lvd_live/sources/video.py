@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from av.container import InputContainer
 from lvd_live.errors import UserError
 from lvd_live.sources.clock import NS, Clock
 from lvd_live.sources.container import open_video
+from lvd_live.sources.cuts import CutFinder
 from lvd_live.sources.decoder import Decoder
 from lvd_live.sources.extent import Extent, is_cut_avi
 from lvd_live.sources.frame import Frame
@@ -72,7 +74,7 @@ class VideoSource:
         """Raises UserError when not one frame can be decoded."""
         self._open()
         self.damaged = None
-        decoder, clock = self._decoder, Clock(self.fps)
+        decoder, clock, cuts = self._decoder, Clock(self.fps), CutFinder()
         if self._extent.assumed:
             self._note(f"{self.path} states no frame rate: {self.fps:g} frames per second are assumed.")
         index = corrupt = 0
@@ -84,7 +86,8 @@ class VideoSource:
                 self._can_seek = False
                 self._note(f"The clock of {self.path} restarts at {time_ns / NS:.1f} s; time goes on from there.")
             corrupt += decoded.is_corrupt
-            yield self._frame(decoded, index, time_ns)
+            frame = self._frame(decoded, index, time_ns)
+            yield replace(frame, new_shot=True) if cuts.is_cut(frame.picture) else frame
             index += 1
         if self._container is not None:  # not closed half-way
             self._report_damage(decoder, clock, index, corrupt)
