@@ -311,3 +311,8 @@ def test_ctrl_c_in_the_middle_of_a_frame_leaves_as_many_frames_in_overlay_as_in_
         signal.signal(signal.SIGINT, before)
     assert summary.exit_code == 130 and summary.frames == 3
     assert len(load_sequence(summary.output)) == len(read_video(summary.overlay)) == 3
+
+
+def test_an_overlay_in_matroska_says_nothing_of_options(tmp_path, capfd, caplog):
+    summary = run(tmp_path, overlay=tmp_path / "clip.mkv")
+    assert len(read_video(summary.overlay)) == 6 and not caplog.text and capfd.readouterr().err == ""

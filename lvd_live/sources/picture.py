@@ -10,6 +10,8 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.reformatter import Interpolation
 
+from lvd_live.sources.hdr import is_hdr, tone_map
+
 _MATRIX_BYTES = 36
 _ODDEST = 8  # a pixel's longer side, in shorter ones: more is a mistake in the file
 
@@ -22,10 +24,12 @@ class View:
     """How the frames of a stream are shown.
 
     turn : see `turn_of`. aspect : a pixel's width over its height, as coded, before it is turned.
+    transfer : FFmpeg's number of the transfer characteristic; HDR's are tone-mapped.
     """
 
     turn: Turn = UPRIGHT
     aspect: Fraction = Fraction(1)
+    transfer: int = 0
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) as shown, of a frame of that coded size."""
@@ -44,7 +48,7 @@ class View:
             rgb = frame.to_ndarray(format="rgb24")
         else:
             rgb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.BICUBIC)
-        return turned(rgb, self.turn)
+        return turned(tone_map(rgb, self.transfer) if is_hdr(self.transfer) else rgb, self.turn)
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -126,7 +126,7 @@ class VideoSource:
         if first is None:
             view = View(aspect=aspect)
             return view, view.size(stream.codec_context.width, stream.codec_context.height)
-        view = View(turn_of(first), aspect)
+        view = View(turn_of(first), aspect, first.color_trc)
         return view, view.size(first.width, first.height)
 
     def _seek(self, timestamp_ns: int) -> bool:
