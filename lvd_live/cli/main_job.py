@@ -173,7 +173,7 @@ def _recording(
     finally:
         path = recorder.stop()
         if recorder.frames:
-            sys.stdout.write(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.dropped} dropped)\n")
+            sys.stdout.write(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.lost} dropped)\n")
             with contextlib.suppress(UserError):  # the session is whole without
                 measure_session(path, tracker.shown_body, tracker.options.height)
         if recorder.problem:
