@@ -20,8 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lvd_live.body.height import HIGHEST, LOWEST
 from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.height import HeightField
 from lvd_live.gui.painter import Look
 from lvd_live.gui.shading import COLOURS
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
@@ -60,7 +60,8 @@ class Controls(QScrollArea):
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(65)
-        self.height_m = _height_box()
+        self.height = HeightField()
+        self.height_m = self.height.box
         self.mirror = _check_box("mirror", False)
         self.warm = _check_box("start from the last mesh")
         self.outline = _check_box("limbs onto the outline")
@@ -81,7 +82,7 @@ class Controls(QScrollArea):
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
-        form.addRow("height", self.height_m)
+        form.addRow("height", self.height)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -129,7 +130,7 @@ class Controls(QScrollArea):
             preset=self.preset,
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
-            height=self.height_m.value() if self.height_m.value() >= LOWEST else None,
+            height=self.height.metres,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
@@ -144,6 +145,7 @@ class Controls(QScrollArea):
             self.iterations.setCurrentIndex(self.iterations.findData(given["iterations"]))
         if given.get("height") is not None:
             self.height_m.setValue(given["height"])
+            self.height.confirm()
         if "silhouette_fit" in given:
             self.outline.setChecked(given["silhouette_fit"])
 
@@ -171,11 +173,12 @@ class Controls(QScrollArea):
         }
 
     def restore(self, settings: QSettings) -> None:
-        """Set what the last run saved."""
+        """Set what the last run saved; a height is marked as from then."""
         for name, widget in self._remembered().items():
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
                     _set_state(widget, value)
+        self.height.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""
@@ -202,17 +205,6 @@ def _check_box(text: str, checked: bool = True) -> QCheckBox:
     box = QCheckBox(text)
     box.setChecked(checked)
     box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return box
-
-
-def _height_box() -> QDoubleSpinBox:
-    """Metres; below LOWEST it says "not known"."""
-    box = QDoubleSpinBox()
-    box.setDecimals(2)
-    box.setRange(LOWEST - 0.01, HIGHEST)
-    box.setSingleStep(0.01)
-    box.setSuffix(" m")
-    box.setSpecialValueText("not known")
     return box
 
 

@@ -114,6 +114,8 @@ class LiveTracking(QObject):
         before, tracker.options = tracker.options, self._choose(tracker.options)
         if tracker.options != before:
             self.stop_recording()
+        if tracker.options.height != before.height and self.measurer is not None:
+            self.measurer.rescale()
 
     def use_preset(self) -> None:
         """Go on with the network chosen."""

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QMainWindow, QWidget
 
 from lvd_live.errors import UserError
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
+from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
@@ -78,7 +79,7 @@ class MainWindow(QMainWindow):
         self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.status = QLabel()
         self.statusBar().addWidget(self.status, 1)
-        self._dropped, self._ticks = Rate(), 0
+        self._dropped, self._ticks, self._attendance = Rate(), 0, Attendance()
         self._connect()
         self.page.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
@@ -130,6 +131,9 @@ class MainWindow(QMainWindow):
         """Track from `chosen`, instead of what was tracked before."""
         self.page.clear(f"Opening {chosen.title} …")
         self._dropped.reset()
+        self._attendance.forget()
+        if self.tracking.pipeline is not None:
+            self.page.controls.height.doubt("the last input")
         self.actions_by_name["pause"].setChecked(False)
         self.tracking.open(chosen, self.page.controls.look)
 
@@ -193,6 +197,8 @@ class MainWindow(QMainWindow):
 
     def _reset(self) -> None:
         self.tracking.reset()
+        self._attendance.forget()
+        self.page.controls.height.doubt("the last person")
         self.page.space.forget()
 
     def _record(self, on: bool, name: str = "") -> None:
@@ -238,6 +244,8 @@ class MainWindow(QMainWindow):
         self._show_figures(pipeline)
 
     def _show(self, view: View[Result]) -> None:
+        if self._attendance(view.of.fit is not None, view.of.frame.timestamp_ns):
+            self.page.controls.height.doubt("the last person")
         self.page.show_view(view, space_now=self.tracking.pipeline is not None and self.tracking.pipeline.paused)
 
     def _use_look(self) -> None:
@@ -270,7 +278,7 @@ class MainWindow(QMainWindow):
     def _show_figures(self, pipeline: Pipeline) -> None:
         page, measurer, tracker = self.page, self.tracking.measurer, self.tracking.tracker
         if measurer is not None and tracker is not None:
-            table = measurement_table(measurer.latest, bool(tracker.options.height))
+            table = measurement_table(measurer.latest, page.controls.height.confirmed)
             page.controls.measurements.setText(table)
         statistics, latency = pipeline.statistics, page.latency_ms
         fit = None if page.view is None else page.view.of.fit

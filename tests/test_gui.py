@@ -18,18 +18,21 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QToolBar
 import lvd_live.gui.app
 import lvd_live.gui.inputs
 import lvd_live.gui.window
+from lvd_live.body.measure import Measurement
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.cli import main_job
 from lvd_live.errors import UserError
 from lvd_live.gui.app import application
 from lvd_live.gui.calibration import Calibration
+from lvd_live.gui.height import GUESS, Attendance
 from lvd_live.gui.inputs import Input, camera_names
 from lvd_live.gui.job import JobDialog
 from lvd_live.gui.loading import load
 from lvd_live.gui.review import Review
 from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
 from lvd_live.gui.smoother import Smoother
+from lvd_live.gui.status import measurement_table
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import make_finder
@@ -691,3 +694,33 @@ def test_a_file_may_state_any_calibration(stated):
 def test_a_calibrated_file_tells_the_error_to_expect():
     calibration = Calibration({"tracker": {"calibration": {"std": [0.0, 0.01, 0.02], "error": [0.03, 0.05, 0.1]}}})
     np.testing.assert_allclose(calibration.error_mm(np.float32([[0.005, 0.5]])), [[40, 100]], rtol=1e-5)
+
+
+def test_a_height_is_marked_where_it_may_be_anothers(make_window):
+    """At the next start, with another input, after a reset, and where somebody comes after nobody was there."""
+    first = make_window()
+    assert first.page.controls.height.note.text() == GUESS and not first.page.controls.height.confirmed
+    first.page.controls.height_m.setValue(1.95)
+    assert first.page.controls.height.confirmed and not first.page.controls.height.note.text()
+    first.close()
+    again = make_window()
+    height = again.page.controls.height
+    assert height.metres == 1.95 and not height.confirmed
+    assert "from last time" in height.note.text() and GUESS in height.note.text()
+    QTest.keyClick(height.box, Qt.Key.Key_Return)
+    assert height.confirmed and not height.note.text()
+    again.actions_by_name["reset"].trigger()
+    assert "the last person" in height.note.text()
+    again.page.controls.choose({"height": 1.95})  # by the command line
+    assert height.confirmed
+
+
+def test_somebody_after_nobody_may_be_another():
+    attendance, second = Attendance(), 1_000_000_000
+    seen = [(0, True), (1, True), (2, False), (5, True), (6, False), (11, True), (12, True)]
+    assert [at for at, present in seen if attendance(present, at * second)] == [11]
+
+
+def test_the_table_says_that_a_doubted_height_is_a_guess():
+    found = {"height": Measurement(195.0, 0.0)}
+    assert GUESS in measurement_table(found, False) and GUESS not in measurement_table(found, True)
