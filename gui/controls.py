@@ -60,8 +60,8 @@ class Controls(QScrollArea):
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(65)
-        self.height = HeightField()
-        self.height_m = self.height.box
+        self.height_field = HeightField()
+        self.height_m = self.height_field.box
         self.mirror = _check_box("mirror", False)
         self.warm = _check_box("start from the last mesh")
         self.outline = _check_box("limbs onto the outline")
@@ -82,7 +82,7 @@ class Controls(QScrollArea):
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
-        form.addRow("height", self.height)
+        form.addRow("height", self.height_field)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -130,7 +130,7 @@ class Controls(QScrollArea):
             preset=self.preset,
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
-            height=self.height.metres,
+            height=self.height_field.metres,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
@@ -145,7 +145,7 @@ class Controls(QScrollArea):
             self.iterations.setCurrentIndex(self.iterations.findData(given["iterations"]))
         if given.get("height") is not None:
             self.height_m.setValue(given["height"])
-            self.height.confirm()
+            self.height_field.confirm()
         if "silhouette_fit" in given:
             self.outline.setChecked(given["silhouette_fit"])
 
@@ -178,7 +178,7 @@ class Controls(QScrollArea):
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
                     _set_state(widget, value)
-        self.height.doubt("last time")
+        self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""

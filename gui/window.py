@@ -133,7 +133,7 @@ class MainWindow(QMainWindow):
         self._dropped.reset()
         self._attendance.forget()
         if self.tracking.pipeline is not None:
-            self.page.controls.height.doubt("the last input")
+            self.page.controls.height_field.doubt("the last input")
         self.actions_by_name["pause"].setChecked(False)
         self.tracking.open(chosen, self.page.controls.look)
 
@@ -198,7 +198,7 @@ class MainWindow(QMainWindow):
     def _reset(self) -> None:
         self.tracking.reset()
         self._attendance.forget()
-        self.page.controls.height.doubt("the last person")
+        self.page.controls.height_field.doubt("the last person")
         self.page.space.forget()
 
     def _record(self, on: bool, name: str = "") -> None:
@@ -245,7 +245,7 @@ class MainWindow(QMainWindow):
 
     def _show(self, view: View[Result]) -> None:
         if self._attendance(view.of.fit is not None, view.of.frame.timestamp_ns):
-            self.page.controls.height.doubt("the last person")
+            self.page.controls.height_field.doubt("the last person")
         self.page.show_view(view, space_now=self.tracking.pipeline is not None and self.tracking.pipeline.paused)
 
     def _use_look(self) -> None:
@@ -278,7 +278,7 @@ class MainWindow(QMainWindow):
     def _show_figures(self, pipeline: Pipeline) -> None:
         page, measurer, tracker = self.page, self.tracking.measurer, self.tracking.tracker
         if measurer is not None and tracker is not None:
-            table = measurement_table(measurer.latest, page.controls.height.confirmed)
+            table = measurement_table(measurer.latest, page.controls.height_field.confirmed)
             page.controls.measurements.setText(table)
         statistics, latency = pipeline.statistics, page.latency_ms
         fit = None if page.view is None else page.view.of.fit

@@ -699,12 +699,12 @@ def test_a_calibrated_file_tells_the_error_to_expect():
 def test_a_height_is_marked_where_it_may_be_anothers(make_window):
     """At the next start, with another input, after a reset, and where somebody comes after nobody was there."""
     first = make_window()
-    assert first.page.controls.height.note.text() == GUESS and not first.page.controls.height.confirmed
+    assert first.page.controls.height_field.note.text() == GUESS and not first.page.controls.height_field.confirmed
     first.page.controls.height_m.setValue(1.95)
-    assert first.page.controls.height.confirmed and not first.page.controls.height.note.text()
+    assert first.page.controls.height_field.confirmed and not first.page.controls.height_field.note.text()
     first.close()
     again = make_window()
-    height = again.page.controls.height
+    height = again.page.controls.height_field
     assert height.metres == 1.95 and not height.confirmed
     assert "from last time" in height.note.text() and GUESS in height.note.text()
     QTest.keyClick(height.box, Qt.Key.Key_Return)
