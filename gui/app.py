@@ -45,6 +45,12 @@ QToolButton { padding: 4px 9px; border-radius: 4px; }
 QToolButton:hover, QToolButton:focus, QToolButton:checked { background: #3b4252; }
 QToolButton:checked { color: #bf616a; }
 QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
+QLabel#recording { background: #d3222f; color: #fff; font-weight: bold; padding: 2px 10px; border-radius: 4px; }
+QLabel#doubt { color: #ebcb8b; }
+QFrame#card { background: rgba(20, 22, 26, 235); border: 1px solid #4c566a; border-radius: 10px; }
+QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
+QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
+QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
 QScrollArea { border: 0; }
 """
 

@@ -18,6 +18,7 @@ class Command:
     key : as `QKeySequence` reads it, or "".
     about : what the sheet of keys says of it, "": nothing.
     toggles : it is on or off.
+    everywhere : a second key, which works in boxes of text and in the program's other windows, too.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Command:
     key: str = ""
     about: str = ""
     toggles: bool = False
+    everywhere: str = ""
 
 
 COMMANDS = (
@@ -37,7 +39,7 @@ COMMANDS = (
     Command("reset", "Reset", "R", "forget person and mesh, start anew"),
     Command("mirror", "", "M", "mirror"),
     Command("colours", "", "C", "next colours"),
-    Command("record", "Record", "V", "record, stop recording", toggles=True),
+    Command("record", "Record", "V", "record, stop recording; F9 does so everywhere", toggles=True, everywhere="F9"),
     Command("snapshot", "Snapshot", "S", "snapshot: PNG and OBJ"),
     Command("process", "Process video …"),
     Command("recordings", "Recordings …"),
@@ -68,6 +70,10 @@ def add_commands(window: QMainWindow, slots: Mapping[str, Callable[..., object]]
         action.triggered.connect(slots[command.name] if command.toggles else _without_argument(slots[command.name]))
         if command.key:
             action.setShortcut(QKeySequence(command.key))
+        if command.everywhere:
+            shortcut = QShortcut(QKeySequence(command.everywhere), window)
+            shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
+            shortcut.activated.connect(action.trigger)
         if command.text:
             if command.key:
                 action.setToolTip(f"{command.text} ({command.key})")

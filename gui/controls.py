@@ -30,6 +30,7 @@ from lvd_live.tracking.options import MOST_ITERATIONS, TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
 CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
+COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
 
 Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
@@ -54,6 +55,7 @@ class Controls(QScrollArea):
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
         self.colour = _combo_box({name: name for name in COLOURS})
         self.smoothing = _combo_box(levels)
+        self.countdown = _combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
         self.presets = _combo_box({name: name for name in networks})
         self.iterations = _combo_box(numbers)
         self.conditioning = _combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
@@ -79,6 +81,7 @@ class Controls(QScrollArea):
         form.addRow("colours", self.colour)
         form.addRow("opacity", self.opacity)
         form.addRow("smoothing", self.smoothing)
+        form.addRow("countdown", self.countdown)
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
@@ -136,6 +139,12 @@ class Controls(QScrollArea):
             silhouette_fit=self.outline.isChecked(),
         )
 
+    def lock(self, recording: bool) -> None:
+        """Take away, while a recording runs, what would end it: a recording has one set of options."""
+        boxes = self.presets, self.iterations, self.conditioning, self.height_m
+        for widget in (*boxes, self.warm, self.outline, self.uncertainty):
+            widget.setEnabled(not recording)
+
     def choose(self, given: Mapping[str, Any]) -> None:
         """Set the tracker options that are given by name; others stay as they are."""
         for box, name in ((self.presets, "preset"), (self.conditioning, "conditioning")):
@@ -158,6 +167,7 @@ class Controls(QScrollArea):
         return {
             "colour": self.colour,
             "smoothing": self.smoothing,
+            "countdown": self.countdown,
             "iterations": self.iterations,
             "conditioning": self.conditioning,
             "opacity": self.opacity,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,7 +81,7 @@ class LiveTracking(QObject):
 
     def open(self, chosen: Input, look: Look) -> None:
         """Track from `chosen`, instead of what was tracked before."""
-        self.close(wait=False)
+        self.close(wait=False, why="The recording ended because another input was opened.")
         self.input = chosen
         self.pipeline = Pipeline(
             chosen.open,
@@ -92,9 +93,13 @@ class LiveTracking(QObject):
         )
         self.painter = Painter(self.pipeline, look, self._painted.emit)
 
-    def close(self, wait: bool = True) -> None:
-        """End recording and pipeline; wait : until their threads have ended, or for about a second."""
-        self.stop_recording()
+    def close(self, wait: bool = True, why: str = "") -> None:
+        """End recording and pipeline.
+
+        wait : until their threads have ended, or for about a second.
+        why : a sentence why the recording ends.
+        """
+        self.stop_recording(why)
         parts = [part for part in (self.measurer, self.painter, self.pipeline) if part is not None]
         self.measurer = self.painter = self.pipeline = None
         if wait:
@@ -112,15 +117,16 @@ class LiveTracking(QObject):
         if (tracker := self.tracker) is None:
             return
         before, tracker.options = tracker.options, self._choose(tracker.options)
-        if tracker.options != before:
-            self.stop_recording()
+        if changed := [field.name for field in fields(before) if _differ(before, tracker.options, field.name)]:
+            names = " and ".join(name.replace("_", " ") for name in changed)
+            self.stop_recording(f"The recording ended because another {names} was chosen.")
         if tracker.options.height != before.height and self.measurer is not None:
             self.measurer.rescale()
 
     def use_preset(self) -> None:
         """Go on with the network chosen."""
         if self.pipeline is not None:
-            self.stop_recording()
+            self.stop_recording("The recording ended because another network was chosen.")
             self.pipeline.use(self.make_chosen_tracker())
 
     def reset(self) -> None:
@@ -130,9 +136,9 @@ class LiveTracking(QObject):
         if self.measurer is not None:
             self.measurer.forget()
 
-    def stop_recording(self) -> None:
-        """End the recording, if one runs."""
-        self.recording.stop({} if self.measurer is None else self.measurer.latest)
+    def stop_recording(self, why: str = "") -> None:
+        """End the recording, if one runs; why : a sentence, "" where the user wants it."""
+        self.recording.stop({} if self.measurer is None else self.measurer.latest, why)
 
     def look_after(self, measuring: bool) -> None:
         """Do what a new tracker, trouble of the recorder or the choice to measure asks for; to be called now and then.
@@ -165,6 +171,10 @@ class LiveTracking(QObject):
         view = painter.views.take(0) if painter is self.painter else None
         if view is not None:
             self.drawn.emit(view)
+
+
+def _differ(a: TrackerOptions, b: TrackerOptions, name: str) -> bool:
+    return getattr(a, name) != getattr(b, name)
 
 
 def _close(parts: Sequence[Closable]) -> None:

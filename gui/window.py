@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QWidget
+from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QWidget
 
 from lvd_live.errors import UserError
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
@@ -17,9 +17,10 @@ from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
+from lvd_live.gui.record_control import RecordControl
 from lvd_live.gui.shading import View
 from lvd_live.gui.snapshot import write_snapshot
-from lvd_live.gui.status import TROUBLE, Rate, facts, measurement_table
+from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table
 from lvd_live.paths import DEMO, RECORDINGS
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.sources.images import SUFFIXES as PICTURES
@@ -75,10 +76,17 @@ class MainWindow(QMainWindow):
             parent=self,
         )
         self.actions_by_name = add_commands(self, self._slots())  # before the page: first in the order of Tab
+        record = self.actions_by_name["record"]
+        self.record_control = RecordControl(self.page, self.tracking, record, self.recordings, self)
         self.setCentralWidget(self.page)
         self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.status = QLabel()
+        self.status.setToolTip(DROPPED)
+        self.status.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )  # cut off in a narrow window
         self.statusBar().addWidget(self.status, 1)
+        self.statusBar().addPermanentWidget(self.record_control.label)  # no message hides it
         self._dropped, self._ticks, self._attendance = Rate(), 0, Attendance()
         self._connect()
         self.page.controls.restore(self.settings)
@@ -103,7 +111,7 @@ class MainWindow(QMainWindow):
             "reset": self._reset,
             "mirror": controls.mirror.toggle,
             "colours": controls.next_colours,
-            "record": self._record,
+            "record": lambda on: self.record_control.toggle(on),
             "snapshot": lambda: self.snapshot(),
             "process": self._choose_video_to_process,
             "recordings": self._browse,
@@ -122,8 +130,8 @@ class MainWindow(QMainWindow):
         controls.options_changed.connect(tracking.use_options)
         controls.preset_changed.connect(tracking.use_preset)
         tracking.drawn.connect(self._show)
-        tracking.recording.ended.connect(self.say)
-        tracking.recording.running.connect(self.actions_by_name["record"].setChecked)
+        self.record_control.refused.connect(self.say)
+        self.page.picture.card.opened.connect(self._show_take)
 
     # -- the input
 
@@ -163,6 +171,11 @@ class MainWindow(QMainWindow):
         self.browser.show()
         self.browser.raise_()
 
+    def _show_take(self, path: Path) -> None:
+        from lvd_live.gui.review import review
+
+        review(self, path)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().urls():
             event.acceptProposedAction()
@@ -176,9 +189,7 @@ class MainWindow(QMainWindow):
         if not urls[0].isLocalFile():
             self.open(Input("camera", urls[0].toString()))
         elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
-            from lvd_live.gui.review import review
-
-            review(self, path)
+            self._show_take(path)
         elif path.is_dir() or path.suffix.lower() in PICTURES:
             self.open(Input("images", str(path)))
         else:
@@ -200,16 +211,6 @@ class MainWindow(QMainWindow):
         self._attendance.forget()
         self.page.controls.height_field.doubt("the last person")
         self.page.space.forget()
-
-    def _record(self, on: bool, name: str = "") -> None:
-        if not on:
-            self.tracking.stop_recording()
-            return
-        try:
-            self.tracking.recording.start(self.recordings, self.tracking.pipeline, self.tracking.title, name)
-        except UserError as error:
-            self.actions_by_name["record"].setChecked(False)
-            self.say(str(error))
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
         """Write what is seen; the PNG's path, None where there is nothing to write or it cannot be written."""
@@ -238,7 +239,7 @@ class MainWindow(QMainWindow):
         self.tracking.look_after(self.page.controls.measure.isChecked())
         self._show_trouble(pipeline)
         if self.record_soon is not None and self.page.view is not None:
-            self._record(True, self.record_soon)
+            self.record_control.start(self.record_soon)
             self.record_soon = None
         self._name_colours()
         self._show_figures(pipeline)
@@ -284,7 +285,7 @@ class MainWindow(QMainWindow):
         fit = None if page.view is None else page.view.of.fit
         steps, dropped = () if fit is None else fit.steps, self._dropped(pipeline.dropped)
         page.plots.refresh(statistics.stages, steps, fits=statistics.fits_per_second, latency=latency, dropped=dropped)
-        parts = facts(self.tracking.title, pipeline, page.view, latency, self.tracking.recording.recorder)
+        parts = facts(self.tracking.title, pipeline, page.view, latency)
         self.status.setText("  ·  ".join(parts))
 
     def closeEvent(self, event: QCloseEvent) -> None:
