@@ -41,7 +41,7 @@ def load(path: Path, video: Path | None = None) -> tuple[Sequence, Path | None, 
 
 
 def is_motion(path: Path) -> bool:
-    """Whether this is an AMASS motion, such as the program exports: it has no camera that a picture could be drawn by."""
+    """Whether this is an AMASS motion, such as the program exports: it has no camera to be drawn through."""
     try:
         with zipfile.ZipFile(path) as file:
             names = set(file.namelist())
