@@ -191,7 +191,8 @@ def _make_table() -> QTableWidget:
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
     table.setHorizontalHeaderLabels(COLUMNS)
-    table.horizontalHeaderItem(COLUMNS.index("dropped")).setToolTip(DROPPED)
+    if (dropped := table.horizontalHeaderItem(COLUMNS.index("dropped"))) is not None:
+        dropped.setToolTip(DROPPED)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

@@ -77,7 +77,9 @@ def make_tracker(options: TrackerOptions) -> Tracker:
 def _process(places: Places, arguments: argparse.Namespace, options: TrackerOptions) -> Summary:
     from lvd_live.pipeline import offline
 
-    meta = {"source": places.source_name, "version": __version__, "versions": _versions()}
+    meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
+    if places.overlay is not None:  # it may lie where the video of that name is looked for
+        meta["overlay"] = places.overlay.name
     with _open_source(places) as source:
         finder, tracker = make_finder(arguments.person), make_tracker(options)
         with (
