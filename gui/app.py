@@ -43,7 +43,12 @@ STYLE = """
 QToolBar { border: 0; spacing: 4px; padding: 4px; }
 QToolButton { padding: 4px 9px; border-radius: 4px; }
 QToolButton:hover, QToolButton:focus, QToolButton:checked { background: #3b4252; }
-QToolButton:checked { color: #bf616a; }
+QToolButton:checked { color: #ff8a94; }
+QToolButton::menu-indicator { width: 0; }
+QToolButton#qt_toolbar_ext_button { background: #5e81ac; color: #fff; font-weight: bold; padding: 0; }
+QPushButton#large { font-size: 22px; padding: 18px 10px; }
+QPushButton#small { font-size: 15px; padding: 5px 16px; }
+QToolTip { background: #2b303a; color: #d8dee9; border: 1px solid #4c566a; }
 QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
 QLabel#recording { background: #d3222f; color: #fff; font-weight: bold; padding: 2px 10px; border-radius: 4px; }
 QLabel#doubt { color: #ebcb8b; }

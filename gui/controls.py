@@ -13,8 +13,11 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
+    QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QVBoxLayout,
     QWidget,
@@ -32,6 +35,29 @@ from lvd_live.tracking.smoothing import LEVELS
 CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
 COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
+
+VMC_ADDRESS = "127.0.0.1:39539"  # the protocol's port, on this computer
+TIPS = {
+    "colour": "What the mesh's colours mean (C).",
+    "opacity": "How much the mesh hides of the picture, 0 to 100 %.",
+    "smoothing": "Takes the jitter out of what is shown, at the price of a delay; recordings stay as fitted.",
+    "countdown": "Seconds from Record until the recording begins, to walk into the picture.",
+    "presets": "The trained network.",
+    "iterations": "Steps of the descent per frame; auto: until the mesh rests.",
+    "conditioning": "What the network is given of the person finder beside the picture.",
+    "mirror": "Show the picture as a mirror does (M).",
+    "warm": "Start each fit from the last one: faster and calmer.",
+    "outline": "Move arms and legs onto the outline of the person.",
+    "uncertainty": "Estimate, for each vertex, how far it may be off, mm.",
+    "space": "Show the body in space (D).",
+    "keep_in_view": "The 3D view moves with the person (F).",
+    "plots": "Show times, ms, and rates per second (P).",
+    "measure": "Lengths and girths of the person, cm.",
+    "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",
+    "vmc": "Send the motion to another program by the Virtual Motion Capture protocol, over UDP.",
+    "vmc_address": "The receiver's computer and port, such as 127.0.0.1:39539.",
+    "vmc_state": "What is sent. Whether somebody receives it cannot be known: UDP has no answer.",
+}
 
 Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
@@ -73,19 +99,39 @@ class Controls(QScrollArea):
         self.plots = _check_box("plots")
         self.measure = _check_box("measure the person")
         self.measurements = QLabel()
+        self.vmc, self.vmc_address, self.vmc_state = _check_box("VMC", False), QLineEdit(), QLabel()
+        self.essentials = self._lay_out_essentials()
         self._lay_out()
+        self._explain()
         self._connect()
+
+    def _lay_out_essentials(self) -> QWidget:
+        """The row of what is wanted of nearly every take."""
+        self.vmc_address.setFixedWidth(130)
+        self.vmc_address.setText(VMC_ADDRESS)
+        self.vmc_state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.vmc.installEventFilter(SpacePresses(self))
+        for box in (self.smoothing, self.countdown):
+            box.setMinimumContentsLength(5)
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(4, 0, 4, 0)
+        for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
+            layout.addWidget(QLabel(name))
+            layout.addWidget(widget)
+            layout.addSpacing(8)
+        for widget in (self.vmc, self.vmc_address):
+            layout.addWidget(widget)
+        layout.addWidget(self.vmc_state, 1)
+        return row
 
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.addRow("colours", self.colour)
         form.addRow("opacity", self.opacity)
-        form.addRow("smoothing", self.smoothing)
-        form.addRow("countdown", self.countdown)
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
-        form.addRow("height", self.height_field)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -97,6 +143,11 @@ class Controls(QScrollArea):
         layout.addStretch(1)
         self.setWidget(inner)
         self.setMinimumWidth(270)
+
+    def _explain(self) -> None:
+        for name, tip in TIPS.items():
+            getattr(self, name).setToolTip(tip)
+            getattr(self, name).setAccessibleName(name.replace("_", " "))
 
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty

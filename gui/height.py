@@ -27,6 +27,11 @@ class HeightField(QWidget):
         super().__init__()
         self.box, self.note = _height_box(), QLabel(GUESS)
         self.note.setObjectName("doubt")
+        self.note.setWordWrap(True)
+        self.note.setMinimumWidth(110)
+        self.note.setToolTip(
+            "Set the height of the person before the camera, or press Enter in the box if it is right."
+        )
         self.confirmed = False
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -50,7 +55,7 @@ class HeightField(QWidget):
     def doubt(self, origin: str) -> None:
         """The height may be another person's; origin : where it is from, such as "last time"."""
         if self.metres is not None:
-            self._note(False, f"from {origin}: {GUESS} until you set it, or press Enter in the box")
+            self._note(False, f"from {origin}: {GUESS}")
 
     def _note(self, confirmed: bool, text: str) -> None:
         self.confirmed = confirmed
@@ -67,14 +72,17 @@ class Attendance:
 
     def forget(self) -> None:
         """Begin anew: nobody was there yet."""
-        self._last_ns: int | None = None
+        self._known = False
+        self._gone_ns: int | None = None  # the first frame of those without anybody
 
     def __call__(self, present: bool, timestamp_ns: int) -> bool:
         """Take note of one frame: whether somebody was found in it, and its time."""
         if not present:
+            self._gone_ns = timestamp_ns if self._gone_ns is None else self._gone_ns
             return False
-        last, self._last_ns = self._last_ns, timestamp_ns
-        return last is not None and timestamp_ns - last > ANOTHER_S * 1e9
+        known, gone = self._known, self._gone_ns
+        self._known, self._gone_ns = True, None
+        return known and gone is not None and timestamp_ns - gone >= ANOTHER_S * 1e9
 
 
 class LettersAreKeys(QObject):

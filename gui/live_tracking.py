@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from lvd_live.gui.inputs import Input
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
+from lvd_live.gui.vmc import VmcLink
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.measuring import Measurer
 from lvd_live.tracking.options import TrackerOptions
@@ -39,6 +40,7 @@ class LiveTracking(QObject):
 
     drawn : a new View to be shown.
     input, pipeline, painter, measurer : of what is tracked, or None.
+    recording, vmc : where its results go, too.
     """
 
     drawn = Signal(object)
@@ -61,7 +63,7 @@ class LiveTracking(QObject):
         self.pipeline: Pipeline | None = None
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
-        self.recording = Recording()
+        self.recording, self.vmc = Recording(), VmcLink(self)
         self._adjusted: Tracker | None = None  # the tracker that has the options chosen
         self._painted.connect(self._pass_on)
 
@@ -103,6 +105,7 @@ class LiveTracking(QObject):
         parts = [part for part in (self.measurer, self.painter, self.pipeline) if part is not None]
         self.measurer = self.painter = self.pipeline = None
         if wait:
+            self.vmc.switch_off()
             _close(parts)
         else:  # a camera or a model that takes its time must not hold the window
             threading.Thread(target=_close, args=(parts,), name="closer", daemon=True).start()
@@ -127,6 +130,7 @@ class LiveTracking(QObject):
         """Go on with the network chosen."""
         if self.pipeline is not None:
             self.stop_recording("The recording ended because another network was chosen.")
+            self.vmc.forget()  # another shape, another floor
             self.pipeline.use(self.make_chosen_tracker())
 
     def reset(self) -> None:
@@ -135,6 +139,7 @@ class LiveTracking(QObject):
             self.pipeline.reset()
         if self.measurer is not None:
             self.measurer.forget()
+        self.vmc.forget()
 
     def stop_recording(self, why: str = "") -> None:
         """End the recording, if one runs; why : a sentence, "" where the user wants it."""
@@ -151,6 +156,7 @@ class LiveTracking(QObject):
             self.use_options()
         if recorder is not None and recorder.problem:
             self.stop_recording()
+        self.vmc.look_after(tracker)
         if self.pipeline is None or tracker is None:
             return
         if self.measurer is None and not self.pipeline.stills:
@@ -161,6 +167,7 @@ class LiveTracking(QObject):
     def _on_result(self, result: Result) -> None:
         """Called in the fit's thread."""
         self.recording.add(result)
+        self.vmc.offer(result.fit)
         for observe in self._on_fit:
             observe(result.frame, result.person, result.fit)
         if (measurer := self.measurer) is not None:

@@ -16,7 +16,6 @@ from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.pipeline.live import Result
 
 SPACE_S = 1 / 15  # between two drawings of the 3D view
-WELCOME = "Choose a camera, or drop a video here.\n\nWithout either, the demo clip shows what this is about."
 
 
 class Page(QWidget):
@@ -25,12 +24,13 @@ class Page(QWidget):
     view : what is shown now, or None.
     displayed : results shown since `clear`.
     in_order : whether they came in the order of their frames.
+    details : whether the panel of switches and the plots may be seen.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.view: View[Result] | None = None
-        self.displayed, self.in_order = 0, True
+        self.displayed, self.in_order, self.details = 0, True, False
         self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -39,7 +39,6 @@ class Page(QWidget):
         self.banner.setVisible(False)
         self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
         self.plots, self.controls = Plots(), Controls()
-        self.picture.hint = WELCOME
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
         self.controls.height_m.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
@@ -56,6 +55,7 @@ class Page(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(views, 1)
         column.addWidget(self.bar)
+        column.addWidget(self.controls.essentials)
         column.addWidget(self.plots)
         middle = QSplitter(Qt.Orientation.Horizontal)
         middle.addWidget(left)
@@ -84,6 +84,7 @@ class Page(QWidget):
     def show_hint(self, hint: str) -> None:
         """A text instead of a picture."""
         self.picture.hint = hint
+        self.picture.welcome.hide()
         self.picture.show_picture(None)
 
     def show_bare(self, picture: np.ndarray) -> None:
@@ -103,10 +104,16 @@ class Page(QWidget):
             self.space.show_view(view)
             self._space_at = now
 
+    def show_details(self, on: bool) -> None:
+        """Open or close the panel of switches, and the plots with it."""
+        self.details = on
+        self.show_parts()
+
     def show_parts(self) -> None:
         """Show and hide what the controls say."""
         self.space.setVisible(self.controls.space.isChecked())
-        self.plots.setVisible(self.controls.plots.isChecked())
+        self.controls.setVisible(self.details)
+        self.plots.setVisible(self.details and self.controls.plots.isChecked())
         self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()
 
     def name_colours(self, calibrated: bool) -> None:

@@ -14,6 +14,7 @@ from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.gui.canvas import Canvas, draw_picture
 from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
 from lvd_live.gui.take_card import TakeCard
+from lvd_live.gui.welcome import Welcome
 
 LATENCIES = 90  # how many are remembered
 RECORDING, FRAME = "#d3222f", 8  # the colour and the width, pixels, of the frame of a picture that is recorded
@@ -23,6 +24,7 @@ class PictureView(Canvas):
     """A picture as large as it fits; over it, in red, whether it is recorded.
 
     picture : (H, W, 3) uint8 RGB, or None: the hint is shown.
+    welcome : what is seen before anything is open.
     card : what became of the last recording.
     clock : how long the recording that runs is, "": none runs.
     countdown : seconds until one begins, 0: none is about to.
@@ -36,9 +38,10 @@ class PictureView(Canvas):
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
         self.clock, self.countdown = "", 0
-        self.card = TakeCard(self)
+        self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
-        layout.addStretch(1)
+        layout.addWidget(self.welcome, 1)
+        layout.addStretch(0)
         layout.addWidget(self.card)
 
     def show_clock(self, clock: str) -> None:

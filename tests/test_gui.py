@@ -72,6 +72,7 @@ def camera(pictures):
 @pytest.fixture
 def make_window(qtbot, tmp_path):
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    settings.setValue("details", True)
 
     def make(make_finder=make_finder, make_tracker=Tracker.load):
         window = MainWindow(make_finder, make_tracker, settings=settings, recordings=tmp_path / "recordings")
@@ -613,7 +614,7 @@ def test_every_key_is_on_the_sheet(window, monkeypatch):
     keys = [action.shortcut().toString() for action in window.actions_by_name.values()]
     assert (
         len(shown) == 1
-        and len([key for key in keys if key]) == 15
+        and len([key for key in keys if key]) == 17
         and all(f"<b>{key}</b>" in shown[0] for key in keys if key)
     )
 
