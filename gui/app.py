@@ -102,6 +102,7 @@ def run(
     on_fit: Sequence[Observer] = (),
     record: str | None = None,
     benchmark: float | None = None,
+    vmc: tuple[str, int] | None = None,
 ) -> int:
     """Show the window until it is closed, by Ctrl-C, too; returns the exit status.
 
@@ -109,6 +110,7 @@ def run(
     options, on_fit : see `MainWindow`.
     given : the options that were asked for by name, over what the window remembers.
     record : the name of a session to record from the start.
+    vmc : the host and port to send the motion to from the start.
     benchmark : close the window after so many seconds of fits, and print what they were like.
     """
     _on_signals(lambda: os._exit(130))  # nothing is begun; an exception would leave Qt's imports half done
@@ -121,6 +123,8 @@ def run(
     window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
     window.page.controls.choose(given)
     window.record_soon = record
+    if vmc is not None:
+        window.send_to(*vmc)
     _on_signals(lambda: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
     window.show()
     if chosen is not None:

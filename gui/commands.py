@@ -56,6 +56,7 @@ COMMANDS = (
     Command("plots", "", "plots on, off, where the details are shown", "P"),
     Command("keep_in_view", "", "3D view follows the person", "F"),
     Command("front", "", "3D view from the front", "Home"),
+    Command("dismiss", "", "dismiss what is said of the last recording", "Esc"),
     Command("quit", "", "quit", "Ctrl+Q"),
 )
 MOUSE = ("3D view", "drag: turn · right drag: move · wheel: zoom")

@@ -120,8 +120,8 @@ class Controls(QScrollArea):
             layout.addWidget(QLabel(name))
             layout.addWidget(widget)
             layout.addSpacing(8)
-        for widget in (self.vmc, self.vmc_address):
-            layout.addWidget(widget)
+        layout.addWidget(self.vmc)
+        layout.addWidget(self.vmc_address)
         layout.addWidget(self.vmc_state, 1)
         return row
 

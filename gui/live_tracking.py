@@ -156,6 +156,8 @@ class LiveTracking(QObject):
             self.use_options()
         if recorder is not None and recorder.problem:
             self.stop_recording()
+        elif recorder is not None and self.pipeline is not None and self.pipeline.is_over:
+            self.stop_recording(self.pipeline.problem or "The recording ended because there are no more pictures.")
         self.vmc.look_after(tracker)
         if self.pipeline is None or tracker is None:
             return

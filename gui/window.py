@@ -123,6 +123,7 @@ class MainWindow(QMainWindow):
             "front": self.page.space.look_from_front,
             "fullscreen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
             "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.key), MOUSE]),
+            "dismiss": self.page.picture.card.hide,
             "quit": self.close,
         }
 
@@ -133,7 +134,7 @@ class MainWindow(QMainWindow):
         controls.preset_changed.connect(tracking.use_preset)
         tracking.drawn.connect(self._show)
         controls.vmc.toggled.connect(self._switch_vmc)
-        tracking.vmc.failed.connect(lambda why: (controls.vmc.setChecked(False), self.say(why)))
+        tracking.vmc.failed.connect(self._refuse_vmc)
         self.record_control.refused.connect(self.say)
         self.page.picture.card.opened.connect(self.show_take)
         welcome = self.page.picture.welcome
@@ -205,6 +206,15 @@ class MainWindow(QMainWindow):
             self.tracking.vmc.switch_on(address.text())
         else:
             self.tracking.vmc.switch_off()
+
+    def _refuse_vmc(self, why: str) -> None:
+        self.page.controls.vmc.setChecked(False)
+        self.say(why)
+
+    def send_to(self, host: str, port: int) -> None:
+        """Send the motion by VMC, as the switch does."""
+        self.page.controls.vmc_address.setText(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        self.page.controls.vmc.setChecked(True)
 
     def _reset(self) -> None:
         self.tracking.reset()

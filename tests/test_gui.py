@@ -618,7 +618,7 @@ def test_every_key_is_on_the_sheet(window, monkeypatch):
     keys = [action.shortcut().toString() for action in window.actions_by_name.values()]
     assert (
         len(shown) == 1
-        and len([key for key in keys if key]) == 17
+        and len([key for key in keys if key]) == 18
         and all(f"<b>{key}</b>" in shown[0] for key in keys if key)
     )
 

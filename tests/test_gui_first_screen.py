@@ -147,13 +147,13 @@ def test_the_motion_is_sent_where_the_window_says(qtbot):
     link.switch_on(f"127.0.0.1:{port}")
     assert "waiting" in link.state()
     link.look_after(Tracked)
-    qtbot.waitUntil(lambda: link.sender is not None, timeout=SOON_MS)
+    qtbot.waitUntil(lambda: link.stream is not None, timeout=SOON_MS)
     mesh = (Tracked.shown_body.v_template.numpy() * np.array([1, -1, -1]) + np.array([0, 0, 4])).astype(np.float32)
     link.offer(fake_fit(mesh, np.eye(3)))
     assert b"/VMC/Ext/Root/Pos" in receiver.recv(65536)
     assert link.state().startswith("sending") and link.state().endswith("packets/s")
     link.switch_off()
-    assert link.state() == "" and link.sender is None
+    assert link.state() == "" and link.stream is None
     receiver.close()
 
 
@@ -165,3 +165,14 @@ def test_an_address_that_is_none_is_said_and_switched_off(qtbot, make_window):
     window.tracking.vmc.look_after(Tracked)
     qtbot.waitUntil(lambda: not window.page.controls.vmc.isChecked(), timeout=SOON_MS)
     assert "is no address" in window.statusBar().currentMessage() and window.page.controls.vmc_address.isEnabled()
+
+
+def test_the_command_lines_address_is_the_switchs(make_window):
+    window = make_window()
+    window.send_to("::1", 5000)
+    assert window.page.controls.vmc.isChecked() and window.tracking.vmc.wanted == "[::1]:5000"
+    window.refresh()
+    assert window.page.controls.vmc_state.text() == "waiting for a person to track"
+    window.page.controls.vmc.setChecked(False)
+    window.refresh()
+    assert window.page.controls.vmc_state.text() == ""

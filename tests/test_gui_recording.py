@@ -15,8 +15,9 @@ from lvd_live.gui.inputs import Input
 from lvd_live.gui.record_control import clock_text
 from lvd_live.gui.review import Review
 from lvd_live.gui.window import MainWindow
-from lvd_live.paths import MODELS
+from lvd_live.paths import DEMO, MODELS
 from lvd_live.session.library import list_sessions
+from lvd_live.session.reader import open_session
 from tests.fakes import FakeFinder, FakeTracker
 from tests.mjpeg import Camera
 
@@ -127,6 +128,25 @@ def test_a_full_disk_ends_a_take_and_that_stays(qtbot, window):
     qtbot.waitUntil(lambda: card.isVisible(), timeout=SOON_MS)
     assert card.why.text().startswith("Recording stopped: the disk is full.")
     assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
+
+
+def test_a_take_ends_with_its_video(qtbot, window):
+    window.open(Input("video", str(DEMO)))
+    qtbot.waitUntil(lambda: window.page.view is not None, timeout=SOON_MS)
+    record(qtbot, window)
+    card = window.page.picture.card
+    qtbot.waitUntil(lambda: card.isVisible(), timeout=SOON_MS)
+    assert card.why.text() == "The recording ended because there are no more pictures."
+    assert open_session(card.taken.path).frame_index[-1] == 64  # the clip's last frame
+
+
+def test_escape_dismisses_the_card(qtbot, window):
+    record(qtbot, window)
+    window.actions_by_name["record"].trigger()
+    card = window.page.picture.card
+    qtbot.waitUntil(lambda: card.isVisible(), timeout=SOON_MS)
+    QTest.keyClick(window, Qt.Key.Key_Escape)
+    assert not card.isVisible()
 
 
 def test_the_card_says_what_was_recorded_and_opens_it(qtbot, window, tmp_path):

@@ -124,23 +124,16 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
             f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
         )
     chosen = Input("camera", arguments.camera) if arguments.camera is not None else None
-    with _streaming(arguments, options) as sender:
-
-        def load(wanted: TrackerOptions) -> Tracker:
-            if sender is not None:
-                sender.forget()  # another shape, another floor
-            return make_tracker(wanted)
-
-        return run(
-            chosen,
-            partial(make_finder, arguments.person),
-            load,
-            options=options,
-            given=TrackerOptions.given(arguments),
-            on_fit=_observers(sender),
-            record=arguments.record,
-            benchmark=arguments.benchmark,
-        )
+    return run(
+        chosen,
+        partial(make_finder, arguments.person),
+        make_tracker,
+        options=options,
+        given=TrackerOptions.given(arguments),
+        record=arguments.record,
+        benchmark=arguments.benchmark,
+        vmc=arguments.vmc,
+    )
 
 
 @contextlib.contextmanager
