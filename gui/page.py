@@ -38,6 +38,7 @@ class Page(QWidget):
         self.banner.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.banner.setVisible(False)
         self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
+        self.bar.hide()  # it explains nothing before something is open
         self.plots, self.controls = Plots(), Controls()
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
@@ -77,6 +78,7 @@ class Page(QWidget):
         """Show nothing but the hint; what comes next is of another input."""
         self.view, self.displayed, self.in_order = None, 0, True
         self.picture.latencies_ms.clear()
+        self.bar.show()
         self.show_hint(hint)
         self.space.forget()
         self.space.show_view(None)

@@ -29,7 +29,7 @@ class Welcome(QWidget):
     """
 
     chosen, asked, opened = Signal(Input), Signal(str), Signal(Path)
-    _found = Signal(list)
+    _found = Signal(list, list)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,6 +45,7 @@ class Welcome(QWidget):
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setWordWrap(True)
         self._names: list[str] | None = None
+        self._sessions: list[library.SessionInfo] = []
         self._thread: threading.Thread | None = None
         self._clock = QTimer(self)
         self._clock.setInterval(LOOK_MS)
@@ -58,6 +59,7 @@ class Welcome(QWidget):
         self._camera_list, self._take_list = QVBoxLayout(), QVBoxLayout()
         self._takes_title = QLabel("Last takes")
         self._takes_title.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._takes_title.hide()
         layout = QVBoxLayout(self)
         layout.addStretch(2)
         layout.addLayout(row)
@@ -72,12 +74,11 @@ class Welcome(QWidget):
         self.buttons["camera"].clicked.connect(lambda *_: self._choose_first())
         for name in ("open", "demo"):
             self.buttons[name].clicked.connect(lambda *_, name=name: self.asked.emit(name))
-        self._clock.timeout.connect(self.look_for_cameras)
-        self._found.connect(self._show_cameras)
+        self._clock.timeout.connect(self.look)
+        self._found.connect(self._show_found)
 
     def showEvent(self, event: QShowEvent) -> None:
-        self._show_takes()
-        self.look_for_cameras()
+        self.look()
         self._clock.start()
         super().showEvent(event)
 
@@ -85,16 +86,24 @@ class Welcome(QWidget):
         self._clock.stop()
         super().hideEvent(event)
 
-    def look_for_cameras(self) -> None:
-        """Look again, in a thread: some systems are slow to answer."""
+    def look(self) -> None:
+        """Look again for cameras and takes, in a thread: some systems and disks are slow to answer."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, name="cameras", daemon=True)
+            self._thread = threading.Thread(target=self._look, name="first screen", daemon=True)
             self._thread.start()
 
     def _look(self) -> None:
+        try:
+            takes = [] if self.recordings is None else library.list_sessions(self.recordings)[:TAKES]
+        except UserError:
+            takes = []
         names = camera_names()
         with contextlib.suppress(RuntimeError):  # the window is gone
-            self._found.emit(names)
+            self._found.emit(names, takes)
+
+    def _show_found(self, names: list[str], takes: list[library.SessionInfo]) -> None:
+        self._show_cameras(names)
+        self._show_takes(takes)
 
     def _choose_first(self) -> None:
         if self._names:
@@ -112,11 +121,10 @@ class Welcome(QWidget):
             button.setToolTip(f"Track from camera {name}")
             button.clicked.connect(lambda *_, name=name: self.chosen.emit(_input(name)))
 
-    def _show_takes(self) -> None:
-        try:
-            found = [] if self.recordings is None else library.list_sessions(self.recordings)[:TAKES]
-        except UserError:
-            found = []
+    def _show_takes(self, found: list[library.SessionInfo]) -> None:
+        if found == self._sessions:
+            return
+        self._sessions = found
         self._takes_title.setVisible(bool(found))
         texts = [f"{info.name}  ·  {info.started:%d %b, %H:%M}  ·  {time_text(info.seconds)} min" for info in found]
         self.takes = _refill(self._take_list, self.takes, texts)

@@ -54,7 +54,7 @@ def test_three_buttons_and_the_cameras_come_first(qtbot, make_window, monkeypatc
     assert welcome.isVisible() and all(b.isVisible() and b.height() > 40 for b in welcome.buttons.values())
     assert not welcome.hint.isVisible()
     monkeypatch.setattr(module, "camera_names", lambda: ["2: Back"])  # one is unplugged
-    welcome.look_for_cameras()
+    welcome.look()
     qtbot.waitUntil(lambda: [b.text() for b in welcome.cameras] == ["Back"], timeout=SOON_MS)
     welcome.chosen.disconnect()
     welcome.chosen.connect(opened.append)
@@ -74,7 +74,8 @@ def test_the_last_takes_are_a_click_away(qtbot, make_window, tmp_path):
     path = record(tmp_path / "recordings", count=35).path
     window = make_window()
     welcome, opened = window.page.picture.welcome, []
-    assert len(welcome.takes) == 1 and welcome.takes[0].text().startswith("walk")
+    qtbot.waitUntil(lambda: len(welcome.takes) == 1, timeout=SOON_MS)
+    assert welcome.takes[0].text().startswith("walk")
     welcome.opened.connect(opened.append)
     QTest.mouseClick(welcome.takes[0], Qt.MouseButton.LeftButton)
     assert opened == [path] and list_sessions(tmp_path / "recordings")[0].path == path
