@@ -10,8 +10,6 @@ from typing import Any
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -23,13 +21,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, set_state, state
 from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.painter import Look
 from lvd_live.gui.shading import COLOURS
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
-from lvd_live.tracking.options import MOST_ITERATIONS, TrackerOptions
+from lvd_live.tracking.options import FOV_RANGE, MOST_ITERATIONS, TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
 CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
@@ -37,29 +36,6 @@ COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
 
 VMC_ADDRESS = "127.0.0.1:39539"  # the protocol's port, on this computer
-TIPS = {
-    "colour": "What the mesh's colours mean (C).",
-    "opacity": "How much the mesh hides of the picture, 0 to 100 %.",
-    "smoothing": "Takes the jitter out of what is shown, at the price of a delay; recordings stay as fitted.",
-    "countdown": "Seconds from Record until the recording begins, to walk into the picture.",
-    "presets": "The trained network.",
-    "iterations": "Steps of the descent per frame; auto: until the mesh rests.",
-    "conditioning": "What the network is given of the person finder beside the picture.",
-    "mirror": "Show the picture as a mirror does (M).",
-    "warm": "Start each fit from the last one: faster and calmer.",
-    "outline": "Move arms and legs onto the outline of the person.",
-    "uncertainty": "Estimate, for each vertex, how far it may be off, mm.",
-    "space": "Show the body in space (D).",
-    "keep_in_view": "The 3D view moves with the person (F).",
-    "plots": "Show times, ms, and rates per second (P).",
-    "measure": "Lengths and girths of the person, cm.",
-    "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",
-    "vmc": "Send the motion to another program by the Virtual Motion Capture protocol, over UDP.",
-    "vmc_address": "The receiver's computer and port, such as 127.0.0.1:39539.",
-    "vmc_state": "What is sent. Whether somebody receives it cannot be known: UDP has no answer.",
-}
-
-Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
 
 class Controls(QScrollArea):
@@ -79,27 +55,28 @@ class Controls(QScrollArea):
         levels = {name: _level_text(name) for name in LEVELS}
         numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
-        self.colour = _combo_box({name: name for name in COLOURS})
-        self.smoothing = _combo_box(levels)
-        self.countdown = _combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
-        self.presets = _combo_box({name: name for name in networks})
-        self.iterations = _combo_box(numbers)
-        self.conditioning = _combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
+        self.colour = combo_box({name: name for name in COLOURS})
+        self.smoothing = combo_box(levels)
+        self.countdown = combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
+        self.presets = combo_box({name: name for name in networks})
+        self.iterations = combo_box(numbers)
+        self.conditioning = combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(65)
+        self.fov = fov_box()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
-        self.mirror = _check_box("mirror", False)
-        self.warm = _check_box("start from the last mesh")
-        self.outline = _check_box("limbs onto the outline")
-        self.uncertainty = _check_box("estimate uncertainty")
-        self.space = _check_box("3D view")
-        self.keep_in_view = _check_box("3D view follows")
-        self.plots = _check_box("plots")
-        self.measure = _check_box("measure the person")
+        self.mirror = check_box("mirror", False)
+        self.warm = check_box("start from the last mesh")
+        self.outline = check_box("limbs onto the outline")
+        self.uncertainty = check_box("estimate uncertainty")
+        self.space = check_box("3D view")
+        self.keep_in_view = check_box("3D view follows")
+        self.plots = check_box("plots")
+        self.measure = check_box("measure the person")
         self.measurements = QLabel()
-        self.vmc, self.vmc_address, self.vmc_state = _check_box("VMC", False), QLineEdit(), QLabel()
+        self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
         self.essentials = self._lay_out_essentials()
         self._lay_out()
         self._explain()
@@ -132,6 +109,7 @@ class Controls(QScrollArea):
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
+        form.addRow("field of view", self.fov)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -159,7 +137,7 @@ class Controls(QScrollArea):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
         ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
-        for signal in (*picked, self.height_m.valueChanged, *ticked):
+        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked):
             signal.connect(lambda *_: self.options_changed.emit())
         for box in (self.space, self.keep_in_view, self.plots):
             box.toggled.connect(lambda *_: self.shown_changed.emit())
@@ -179,8 +157,10 @@ class Controls(QScrollArea):
 
     def applied_to(self, options: TrackerOptions) -> TrackerOptions:
         """`options`, but for those that are chosen here."""
+        fov = self.fov.value()
         return replace(
             options,
+            fov_degrees=fov if fov >= FOV_RANGE[0] else options.fov_degrees,
             preset=self.preset,
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
@@ -192,7 +172,7 @@ class Controls(QScrollArea):
 
     def lock(self, recording: bool) -> None:
         """Take away, while a recording runs, what would end it: a recording has one set of options."""
-        boxes = self.presets, self.iterations, self.conditioning, self.height_m
+        boxes = self.presets, self.iterations, self.conditioning, self.height_m, self.fov
         for widget in (*boxes, self.warm, self.outline, self.uncertainty):
             widget.setEnabled(not recording)
 
@@ -206,6 +186,8 @@ class Controls(QScrollArea):
         if given.get("height") is not None:
             self.height_m.setValue(given["height"])
             self.height_field.confirm()
+        if given.get("fov_degrees") is not None:
+            self.fov.setValue(given["fov_degrees"])
         if "silhouette_fit" in given:
             self.outline.setChecked(given["silhouette_fit"])
 
@@ -238,50 +220,15 @@ class Controls(QScrollArea):
         for name, widget in self._remembered().items():
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
-                    _set_state(widget, value)
+                    set_state(widget, value)
         self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""
         for name, widget in self._remembered().items():
-            settings.setValue(name, _state(widget))
+            settings.setValue(name, state(widget))
 
 
 def _level_text(name: str) -> str:
     level = LEVELS[name]
     return name if level is None else f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)"
-
-
-def _combo_box(texts: Mapping[Any, str]) -> QComboBox:
-    """texts : by the data that they stand for."""
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    for data, text in texts.items():
-        box.addItem(text, data)
-    return box
-
-
-def _check_box(text: str, checked: bool = True) -> QCheckBox:
-    """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
-    box = QCheckBox(text)
-    box.setChecked(checked)
-    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return box
-
-
-def _state(widget: Choice) -> int | bool | float:
-    if isinstance(widget, QComboBox):
-        return widget.currentIndex()
-    return widget.isChecked() if isinstance(widget, QCheckBox) else widget.value()
-
-
-def _set_state(widget: Choice, value: Any) -> None:
-    """Raises TypeError or ValueError for a value that is none of the widget's."""
-    if isinstance(widget, QComboBox):
-        widget.setCurrentIndex(min(max(int(value), 0), widget.count() - 1))
-    elif isinstance(widget, QCheckBox):
-        widget.setChecked(value in (True, "true"))
-    elif isinstance(widget, QSlider):
-        widget.setValue(int(value))
-    else:
-        widget.setValue(float(value))

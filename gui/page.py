@@ -56,7 +56,6 @@ class Page(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(views, 1)
         column.addWidget(self.bar)
-        column.addWidget(self.controls.essentials)
         column.addWidget(self.plots)
         middle = QSplitter(Qt.Orientation.Horizontal)
         middle.addWidget(left)
@@ -67,6 +66,7 @@ class Page(QWidget):
         layout.setContentsMargins(6, 6, 6, 0)
         layout.addWidget(self.banner)
         layout.addWidget(middle, 1)
+        layout.addWidget(self.controls.essentials)
 
     @property
     def latency_ms(self) -> float:

@@ -281,6 +281,10 @@ def test_options_of_the_command_line_are_what_the_controls_show(window):
     assert window.page.controls.applied_to(before) == replace(before, **given)
     window.page.controls.choose({})  # not given: as it is
     assert window.page.controls.applied_to(before).height == 1.75
+    window.page.controls.choose({"fov_degrees": 72.0})
+    assert window.page.controls.applied_to(before).fov_degrees == 72.0
+    window.page.controls.fov.setValue(80.5)
+    assert window.page.controls.applied_to(before).fov_degrees == 80.5
     window.page.controls.choose({"iterations": None, "conditioning": "all"})
     chosen = window.page.controls.applied_to(before)
     assert chosen.iterations is None and chosen.conditioning == "all"

@@ -81,11 +81,13 @@ def test_the_last_takes_are_a_click_away(qtbot, make_window, tmp_path):
     assert opened == [path] and list_sessions(tmp_path / "recordings")[0].path == path
 
 
+@pytest.mark.parametrize("details", [False, True])
 @pytest.mark.parametrize("width", [1280, 1024, 850])
-def test_every_button_is_seen_in_a_narrow_window(qtbot, make_window, width):
+def test_every_button_is_seen_in_a_narrow_window(qtbot, make_window, width, details):
     window = make_window()
+    window.page.show_details(details)
     window.resize(width, 600)
-    qtbot.waitUntil(lambda: window.width() == width)
+    qtbot.waitUntil(lambda: (window.width(), window.height()) == (width, 600))
     bar = window.findChild(QToolBar)
     for action in bar.actions():
         button = bar.widgetForAction(action)
