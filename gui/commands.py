@@ -152,7 +152,7 @@ def add_shortcuts(widget: QWidget, slots: Mapping[str, Callable[[], object]]) ->
 def show_keys(parent: QWidget, keys: Iterable[tuple[str, str]]) -> None:
     """A sheet of keys and what they do."""
     rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{about}</td></tr>" for key, about in keys)
-    QMessageBox.information(parent, "Keys", f"<table>{rows}</table>")
+    QMessageBox.information(parent, "Keys", f"<table style='white-space: nowrap'>{rows}</table>")
 
 
 class SpacePresses(QObject):

@@ -37,7 +37,8 @@ class Recorded:
     def __str__(self) -> str:
         if self.path is None:
             return "Nothing was recorded."
-        return f"Recorded: {self.seconds:.1f} s, {self.frames} frames, {self.lost} dropped"
+        dropped = f", {self.lost} dropped" if self.lost else ""
+        return f"Recorded: {self.seconds:.1f} s, {self.frames} frames{dropped}"
 
 
 class Recording(QObject):

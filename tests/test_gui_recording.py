@@ -1,6 +1,7 @@
 """Recording in the window, by a stand-in tracker: nobody can miss that it runs, nor why it ended."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,7 +156,8 @@ def test_the_card_says_what_was_recorded_and_opens_it(qtbot, window, tmp_path):
     card = window.page.picture.card
     qtbot.waitUntil(lambda: card.isVisible(), timeout=SOON_MS)
     info = list_sessions(tmp_path / "recordings")[0]
-    assert card.headline.text() == f"Recorded: {info.seconds:.1f} s, {info.frames} frames, {info.lost} dropped"
+    dropped = f", {info.lost} dropped" if info.lost else ""
+    assert card.headline.text() == f"Recorded: {info.seconds:.1f} s, {info.frames} frames{dropped}"
     assert not card.why.isVisible()
     QTest.mouseClick(card.open_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.findChild(Review) is not None, timeout=SOON_MS)
@@ -200,4 +202,6 @@ def test_it_is_recorded_by_key_wherever_the_focus_is(qtbot, window):
 
 def test_a_clock_is_read_at_a_glance():
     assert [clock_text(s) for s in (0, 9.99, 61.26, 3725.5)] == ["0:00.0", "0:09.9", "1:01.2", "62:05.5"]
+    assert str(module.Recorded(Path("walk"), 12.41, 372, 0, "")) == "Recorded: 12.4 s, 372 frames"
+    assert str(module.Recorded(Path("walk"), 12.41, 372, 8, "")) == "Recorded: 12.4 s, 372 frames, 8 dropped"
     assert str(module.Recorded(None, 0.0, 0, 0, "")) == "Nothing was recorded."
