@@ -13,11 +13,11 @@ from PySide6.QtWidgets import QLabel
 
 from lvd_live.errors import UserError
 from lvd_live.gui.page import Page
+from lvd_live.gui.recording import Recorded
 from lvd_live.gui.status import recording_text
 
 if TYPE_CHECKING:
     from lvd_live.gui.live_tracking import LiveTracking
-    from lvd_live.gui.recording import Recorded
 
 TICK_MS = 50
 
@@ -74,6 +74,7 @@ class RecordControl(QObject):
             tracking.recording.start(self._root, tracking.pipeline, tracking.title, name)
         except UserError as error:
             self._show_running(False)
+            self._page.picture.card.show_take(Recorded(None, 0.0, 0, 0, str(error)))
             self.refused.emit(str(error))
 
     def refresh(self) -> None:

@@ -131,6 +131,14 @@ def test_a_full_disk_ends_a_take_and_that_stays(qtbot, window):
     assert window.tracking.recording.recorder is None and not window.actions_by_name["record"].isChecked()
 
 
+def test_a_refused_recording_is_said_until_it_is_dismissed(qtbot, window, tmp_path):
+    (tmp_path / "recordings").write_text("a file where the folder should be")
+    window.actions_by_name["record"].trigger()
+    card = window.page.picture.card
+    assert card.isVisible() and card.why.text().startswith("Cannot record to ") and card.open_button.isHidden()
+    assert card.headline.text() == "Nothing was recorded." and not window.actions_by_name["record"].isChecked()
+
+
 def test_a_take_ends_with_its_video(qtbot, window):
     window.open(Input("video", str(DEMO)))
     qtbot.waitUntil(lambda: window.page.view is not None, timeout=SOON_MS)
