@@ -1,0 +1,171 @@
+"""Training the lifter: `python -m lvd_live train --lifter`. One file, one sitting; seconds to start, resumes.
+
+The loss is the likelihood of the true landmarks (`network.laplace_loss`); the data is made in the batch.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from lvd_live.lift.network import LiftNetwork, laplace_loss
+from lvd_live.lvd.runtime.onednn import has_bfloat16
+from lvd_live.train.lift_noise import Noise, ObservedErrors
+from lvd_live.train.lift_samples import LiftBatch, LiftSamples
+
+log = logging.getLogger(__name__)
+
+VALIDATION, VALIDATION_SEED = 8_192, 99  # held-out samples, always the same
+CHECKPOINT, TABLE = "checkpoint.pt", "validation.csv"
+
+
+@dataclass(frozen=True)
+class LifterOptions:
+    """What a run does. hours : its length, with the whole schedule in it, else `samples`. save_s : between saves, s."""
+
+    samples: int = 100_000_000
+    hours: float | None = None
+    batch: int = 2_048
+    rate: float = 1.5e-3
+    warm_up: int = 500
+    weight_decay: float = 0.01
+    ema: float = 0.9995
+    width: int = 384
+    blocks: int = 4
+    save_s: float = 120.0
+    seed: int = 0
+
+    def rate_at(self, step: int, progress: float) -> float:
+        """Linear warm-up, then half a cosine down to a hundredth."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * cosine)
+
+
+class LifterRun:
+    """A run, and where it stands: step, samples, seconds, at this and at earlier sittings."""
+
+    def __init__(self, options: LifterOptions, device: torch.device):
+        self.options, self.device = options, device
+        torch.manual_seed(options.seed)
+        self.network = LiftNetwork(options.width, options.blocks).to(device)
+        self.average = LiftNetwork(options.width, options.blocks).to(device).requires_grad_(False)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), options.rate, weight_decay=options.weight_decay)
+        self.step = self.samples = 0
+        self.seconds = 0.0
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 at the end of the run."""
+        o = self.options
+        return self.samples / o.samples if o.hours is None else self.seconds / (3600 * o.hours)
+
+    def learn(self, batch: LiftBatch) -> float:
+        """One step; the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.rate_at(self.step, self.progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
+            points, log_scale = self.network(batch.landmarks, batch.camera)
+        loss = laplace_loss(points, log_scale, batch.truth)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step, self.samples = self.step + 1, self.samples + len(batch.landmarks)
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def validate(self, batch: LiftBatch) -> dict[str, float]:
+        """Of the averaged network: the loss; mean errors in the picture and in depth, thousandths of a box unit."""
+        points, log_scale = self.average(batch.landmarks, batch.camera)
+        error = (points - batch.truth).abs()
+        return {
+            "loss": float(laplace_loss(points, log_scale, batch.truth)),
+            "xy": 1000 * float(error[..., :2].norm(dim=-1).mean()),
+            "depth": 1000 * float(error[..., 2].mean()),
+        }
+
+    def save(self, path: Path) -> None:
+        """Everything that `resume` needs, whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "stand": (self.step, self.samples, self.seconds),
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        if path.exists():
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.samples, self.seconds = state["stand"]
+            log.info("going on from step %d, %.1f million samples", self.step, self.samples / 1e6)
+
+
+def train_lifter(models: Path, out: Path, options: LifterOptions, *, device: torch.device) -> Path:
+    """Train into `out`: checkpoint.pt, validation.csv, lifter.safetensors (the averaged weights, float16); its path.
+
+    Resumes from the checkpoint if there is one. Ctrl-C saves and is passed on.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
+    run = LifterRun(options, device)
+    run.resume(out / CHECKPOINT)
+
+    def make_samples(seed: int, held_out: bool) -> LiftSamples:
+        return LiftSamples(models, Noise(observed, seed=seed, device=device), held_out=held_out, seed=seed)
+
+    samples = make_samples(options.seed + run.step, held_out=False)
+    held_out = make_samples(VALIDATION_SEED, held_out=True).draw(VALIDATION)
+    began, before, saved = time.monotonic(), run.seconds, time.monotonic()
+    try:
+        while run.progress < 1:
+            run.learn(samples.draw(options.batch))
+            run.seconds = before + time.monotonic() - began
+            if time.monotonic() - saved > options.save_s or run.progress >= 1:
+                saved = time.monotonic()
+                _report(run, held_out, out / TABLE)
+                run.save(out / CHECKPOINT)
+                write_weights(run.average, out / "lifter.safetensors", run.samples)
+    finally:
+        run.save(out / CHECKPOINT)
+    return write_weights(run.average, out / "lifter.safetensors", run.samples)
+
+
+def write_weights(network: LiftNetwork, path: Path, samples: int) -> Path:
+    """The weights as float16, with the network's shape in the metadata."""
+    state = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
+    shape = {"width": network.width, "blocks": len(network.blocks), "samples": samples}
+    part = path.with_suffix(".part")
+    save_file(state, part, {name: str(value) for name, value in shape.items()})
+    part.replace(path)
+    return path
+
+
+def _report(run: LifterRun, held_out: LiftBatch, table: Path) -> None:
+    figures = run.validate(held_out)
+    row = {"step": run.step, "samples": run.samples, "hours": round(run.seconds / 3600, 4)}
+    row |= {name: round(value, 4) for name, value in figures.items()}
+    new = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    log.info("%s", ", ".join(f"{name} {value}" for name, value in row.items()))
