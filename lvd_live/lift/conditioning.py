@@ -60,7 +60,7 @@ def lift_in_crop(
     focal : focal length, pixels; the principal point is the picture's middle. known : see `CropCameras`.
     """
     xy, edge = landmarks[:, :2], np.array(size) - 0.5
-    inside = ((xy >= -0.5) & (xy <= edge)).all(1)
+    inside = np.all((xy >= -0.5) & (xy <= edge), 1)
     points = np.column_stack([crop.to_unit(xy), landmarks[:, 2]])
     principal = crop.to_unit((np.array(size) - 1) / 2)
     camera = CropCameras(

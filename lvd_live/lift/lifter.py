@@ -104,7 +104,7 @@ def inputs_of(landmarks: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray
     low, high = xy.min(1), xy.max(1)
     middle, half = (low + high) / 2, np.maximum((high - low).max(1) / 2, 1e-3)
     edge = np.array([view.width - 0.5, view.height - 0.5], np.float32)
-    inside = ((xy >= -0.5) & (xy <= edge)).all(-1)
+    inside = np.all((xy >= -0.5) & (xy <= edge), -1)
     unit = (xy - middle[:, None]) / half[:, None, None] * np.array([1, -1], np.float32)
     features = np.concatenate([unit, landmarks[..., 2:3], inside[..., None]], -1).astype(np.float32)
     principal = np.array([(view.width - 1) / 2, (view.height - 1) / 2], np.float32)

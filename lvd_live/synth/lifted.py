@@ -44,10 +44,10 @@ def in_picture(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     crop : (S, S, 3) uint8, 0 beyond the picture's edges. points : (33, 2 or more), crop frame.
     """
     covered, S = crop.any(2), len(crop)
-    rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
+    rows, columns = np.flatnonzero(np.any(covered, 1)), np.flatnonzero(np.any(covered, 0))
     if not len(rows):
         return np.ones(len(points), bool)
     low = np.array([2 * columns[0] / S - 1, 1 - 2 * (rows[-1] + 1) / S])
     high = np.array([2 * (columns[-1] + 1) / S - 1, 1 - 2 * rows[0] / S])
     low, high = np.where(low <= -0.99, -BEYOND, low), np.where(high >= 0.99, BEYOND, high)
-    return ((points[:, :2] >= low) & (points[:, :2] <= high)).all(1)
+    return np.all((points[:, :2] >= low) & (points[:, :2] <= high), 1)
