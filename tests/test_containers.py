@@ -46,6 +46,7 @@ HEALTHY = {
     "long sound webm": lambda folder: film(folder / "a.webm", "-c:v", "libvpx", "-c:a", "libopus", sound=3),
     "long sound flv": lambda folder: h264(folder / "a.flv", "-c:a", "aac", sound=3),
     "long sound wmv": lambda folder: film(folder / "a.wmv", sound=3),
+    "late wmv": lambda folder: film(folder / "a.wmv", "-output_ts_offset", 3.5),
     "long sound avi": lambda folder: film(folder / "a.avi", "-c:v", "mpeg4", "-c:a", "mp2", sound=3),
     "long sound ts": lambda folder: h264(folder / "a.ts", "-c:a", "mp2", sound=3),
     "short sound mkv": lambda folder: h264(folder / "a.mkv", "-c:a", "aac", sound=1),

@@ -18,8 +18,9 @@ ASSUMED_FPS = 25.0
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw video
 _OWN = {"mov", "avi", "mxf"}  # formats whose header states each stream's own length
 _WHOLE = _OWN | {"matroska", "flv", "asf"}  # whose header states a length; others are estimated from their last packets
-_ABSOLUTE = {"matroska", "flv"}  # whose length is counted from 0, however late the first packet is
+_ABSOLUTE = {"matroska", "flv", "asf"}  # whose length is counted from 0, however late the first packet is
 _FRAMES_TOLERATED, _SHARE_TOLERATED = 2, 0.02
+_WHOLE_TOLERATED_S = 0.25  # a whole file's length is often some packets too long
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Extent:
         fps, assumed = _rate(container, stream)
         start_s = _seconds(stream.start_time, stream.time_base) or 0.0
         whole_end_s = _whole_end_s(container, kinds)
-        length_s = _seconds(stream.duration, stream.time_base)
+        length_s = None if "asf" in kinds else _seconds(stream.duration, stream.time_base)  # ASF's is the whole file's
         end_s = start_s + length_s if length_s and kinds & _OWN else None
         if "matroska" in kinds:
             end_s = _tagged_end_s(stream, start_s, whole_end_s)
@@ -66,14 +67,16 @@ class Extent:
         streams: where only the file's length is stated, another stream may be the longest. longest_s : the longest time
         for which a picture was shown; the last one may be, too.
         """
+        tolerated_s = _FRAMES_TOLERATED / (self.fps or 30.0)
         if self.end_s is not None:
             end_s, reached_s = self.end_s, reached_s + min(longest_s, 1.0)
         elif self.whole_end_s is not None:
             end_s, reached_s = self.whole_end_s, max(reached_s + min(longest_s, 1.0), any_reached_s)
+            tolerated_s = max(tolerated_s, _WHOLE_TOLERATED_S)
         else:
             return False
         length_s = end_s - self.start_s
-        return end_s - reached_s > max(_FRAMES_TOLERATED / (self.fps or 30.0), _SHARE_TOLERATED * length_s)
+        return end_s - reached_s > max(tolerated_s, _SHARE_TOLERATED * length_s)
 
 
 def is_cut_avi(path: Path, frames: int | None, decoded: int) -> bool:
