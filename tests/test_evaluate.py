@@ -37,33 +37,27 @@ def test_millimetres_undo_the_camera():
     rng = np.random.default_rng(0)
     camera = rng.normal(0, 0.4, (60, 3)) + [0.3, 0.1, -2.5]
     crop = to_crop_frame(camera, 2.2, np.array([0.1, -0.3]), 2.5)
-    back = to_millimetres(
-        torch.from_numpy(crop)[None], torch.tensor([2.2]), torch.tensor([[0.1, -0.3]]), torch.tensor([2.5])
-    )
+    focal, offset, depth = torch.tensor([2.2]), torch.tensor([[0.1, -0.3]]), torch.tensor([2.5])
+    back = to_millimetres(torch.from_numpy(crop)[None], focal, offset, depth)
     np.testing.assert_allclose(back[0].numpy(), 1000 * camera, atol=0.05)
 
 
 def test_iou():
     a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     a[:2], b[1:3] = True, True
-    assert (
-        silhouette_iou(a, b) == pytest.approx(1 / 3)
-        and silhouette_iou(a, a) == 1
-        and silhouette_iou(a & False, b & False) == 0
-    )
+    assert silhouette_iou(a, b) == pytest.approx(1 / 3)
+    assert silhouette_iou(a, a) == 1 and silhouette_iou(a & False, b & False) == 0
 
 
 def test_distance_is_a_share_of_the_height():
-    seen = np.zeros((12, 3))
-    assert mean_distance(seen[:, :2] + [3, 4], seen, 100) == pytest.approx(0.05)
+    points = np.zeros((12, 3))
+    assert mean_distance(points[:, :2] + [3, 4], points, 100) == pytest.approx(0.05)
 
 
 def test_joints_and_landmarks_are_in_one_order():
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    joints, landmarks = (
-        (body.J_regressor @ body.v_template)[JOINTS_OF_LIMBS],
-        (body.landmarks @ body.v_template)[list(LIMBS)],
-    )
+    joints = (body.J_regressor @ body.v_template)[JOINTS_OF_LIMBS]
+    landmarks = (body.landmarks @ body.v_template)[list(LIMBS)]
     assert (joints - landmarks).norm(dim=1).max() < 0.1
 
 
@@ -76,12 +70,8 @@ def test_size_and_mask_of_a_person():
     assert person_height(person) == pytest.approx(320, rel=0.01)
     picture = mask_in_picture(person, (480, 640))
     rows, columns = np.nonzero(picture)
-    assert (
-        abs(rows.min() - 80) <= 2
-        and abs(rows.max() - 399) <= 2
-        and abs(columns.min() - 240) <= 2
-        and abs(columns.max() - 359) <= 2
-    )
+    assert abs(rows.min() - 80) <= 2 and abs(rows.max() - 399) <= 2
+    assert abs(columns.min() - 240) <= 2 and abs(columns.max() - 359) <= 2
 
 
 def test_starts_fill_the_crop_and_differ():
@@ -100,13 +90,13 @@ def test_yaw():
         a = np.radians(degrees)
         return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
 
-    np.testing.assert_array_equal(
-        yaw_of(np.stack([turn(d) for d in (0, 44, 46, 90, 181, -90, -10)])), [0, 0, 90, 90, 180, 270, 0]
-    )
+    turns = np.stack([turn(degrees) for degrees in (0, 44, 46, 90, 181, -90, -10)])
+    np.testing.assert_array_equal(yaw_of(turns), [0, 0, 90, 90, 180, 270, 0])
 
 
 def test_only_photographs_are_inputs(tmp_path):
-    for name in ("images/a.png", "images/a_mask.png", "images/segmentations_b.png", "videos/c.mp4", "images/notes.txt"):
+    images = [f"images/{name}" for name in ("a.png", "a_mask.png", "segmentations_b.png", "notes.txt")]
+    for name in (*images, "videos/c.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [p.name for p in inputs(tmp_path)] == ["a.png", "c.mp4"]
@@ -144,15 +134,13 @@ def test_calibration_is_monotone_and_right_on_average():
     pairs = Pairs(std, error)
     knots = calibrate(pairs.half(0))
     assert (np.diff(knots["std"]) > 0).all() and (np.diff(knots["error"]) >= 0).all()
-    unseen = pairs.half(1)
-    expected = np.interp(unseen.std, knots["std"], knots["error"])
+    others = pairs.half(1)
+    expected = np.interp(others.std, knots["std"], knots["error"])
     for low, high in ((0, 0.02), (0.02, 0.05)):
-        chosen = (unseen.std > low) & (unseen.std < high)
-        assert expected[chosen].mean() == pytest.approx(unseen.error[chosen].mean(), rel=0.05)
-    assert (
-        pairs.correlation() > 0.6
-        and abs(Pairs(std, rng.permutation(error.ravel()).reshape(error.shape)).correlation()) < 0.05
-    )
+        chosen = (others.std > low) & (others.std < high)
+        assert expected[chosen].mean() == pytest.approx(others.error[chosen].mean(), rel=0.05)
+    shuffled = rng.permutation(error.ravel()).reshape(error.shape)
+    assert pairs.correlation() > 0.6 and abs(Pairs(std, shuffled).correlation()) < 0.05
 
 
 def test_a_note_in_the_weight_file_leaves_the_weights_alone(tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.errors import UserError
+from lvd_live.evaluate.regressor import Regressor, rotations_from_6d
 from lvd_live.lvd.backbones.fpn import FPN
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field, soft_clip
@@ -22,14 +23,17 @@ from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train import ablations, cli
-from lvd_live.train.baseline import REGRESSION, Regressor, from_six
+from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.batches import Variation, draw_batch, vary
-from lvd_live.train.cli import importance_of, read_body
-from lvd_live.train.loop import Average, Run, Task, TrainingOptions, train
+from lvd_live.train.loop import Average, Run, train
 from lvd_live.train.loss import LossOptions, descent_loss
+from lvd_live.train.networks import importance_of, read_body
 from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix
+from lvd_live.train.options import TrainingOptions
+from lvd_live.train.task import DESCENT, Task
 
 K = 40
+CPU = torch.device("cpu")
 STILL = Variation(
     shift=0,
     scale=0,
@@ -48,12 +52,10 @@ def fake_shard(rng, n=12, size=64):
     """Grey people: a blob whose place in the picture is where all its vertices are."""
     centre = rng.uniform(-0.4, 0.4, (n, 2))
     at = (2 * np.arange(size) + 1) / size - 1
-    blob = (
-        (at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2 < 0.06
-    ).astype(np.uint8) * 255
-    vertices = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2) + 0.2 * np.random.default_rng(
-        0
-    ).normal(size=(K, 3))
+    distance = (at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2
+    blob = (distance < 0.06).astype(np.uint8) * 255
+    middle = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2)
+    vertices = middle + 0.2 * np.random.default_rng(0).normal(size=(K, 3))
     fine = np.zeros((n, 48, 32, 32), np.uint8)
     fine[:, 0] = blob[:, 1 :: size // 32, 1 :: size // 32]
     landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
@@ -92,10 +94,10 @@ class Oracle(Field):
         super().__init__(4, 8, vertices.shape[1], clip)
         self.known = vertices
 
-    def forward(self, points, seen, targets):
+    def forward(self, points, crop, targets):
         return self._toward(self.known[:, None, targets], points[:, :, None])
 
-    def diagonal(self, points, seen, targets=None):
+    def diagonal(self, points, crop, targets=None):
         return self._toward(self.known[:, targets], points)
 
     def _toward(self, there, here):
@@ -105,9 +107,9 @@ class Oracle(Field):
 @pytest.mark.parametrize("clip", [None, 0.288])
 def test_only_the_truth_costs_nothing(clip):
     vertices = torch.rand(2, K, 3) - 0.5
-    seen, importance = CropFeatures(torch.zeros(2, 4, 8, 8)), torch.ones(K)
+    crop, importance = CropFeatures(torch.zeros(2, 4, 8, 8)), torch.ones(K)
     for field, free in ((Oracle(vertices, clip), True), (Oracle(vertices + 0.05, clip), False)):
-        everyone, itself = descent_loss(field, seen, vertices, importance, 0.288, LossOptions(targets=K, own=64))
+        everyone, itself = descent_loss(field, crop, vertices, importance, 0.288, LossOptions(targets=K, own=64))
         assert (float(everyone) < 1e-6) == free and (float(itself) < 1e-6) == free
 
 
@@ -115,12 +117,8 @@ def test_only_the_truth_costs_nothing(clip):
 def test_hands_feet_and_head_neither_vanish_nor_rule(preset):
     body, served = read_body(MODELS), PRESETS[preset].vertices
     importance = importance_of(body, served).numpy()
-    assert (
-        importance.shape == (served,)
-        and importance.mean() == pytest.approx(1, abs=1e-5)
-        and 0.1 < importance.min()
-        and importance.max() < 6
-    )
+    assert importance.shape == (served,) and importance.mean() == pytest.approx(1, abs=1e-5)
+    assert 0.1 < importance.min() and importance.max() < 6
     labels = body["part_labels"] if served == len(body["part_labels"]) else body["part_labels"][body["control"]]
     ends = np.isin(labels, [JOINT[j] for part in ("hands", "feet", "head") for j in BODY_PARTS[part]])
     assert 0.25 < importance[ends].sum() / importance.sum() < 0.5
@@ -132,9 +130,8 @@ def test_importance_weighs_the_loss():
     wrong[:, :10] += 0.1
     importance = torch.ones(K)
     importance[:10] = 0
-    everyone, itself = descent_loss(
-        Oracle(wrong, None), CropFeatures(torch.zeros(1, 4, 8, 8)), vertices, importance, 0.288, LossOptions()
-    )
+    crop = CropFeatures(torch.zeros(1, 4, 8, 8))
+    everyone, itself = descent_loss(Oracle(wrong, None), crop, vertices, importance, 0.288, LossOptions())
     assert float(everyone) < 1e-6 and float(itself) < 1e-6
 
 
@@ -150,9 +147,8 @@ def test_a_sample_moves_as_one():
         moved = warp_map(torch.from_numpy(fine[None]), torch.from_numpy(region[None]), 64)[0, 0].numpy()
         assert np.abs(moved - mask).mean() < 12
         assert picture.shape == (64, 64, 3) and landmarks.shape == (len(LANDMARKS), 4)
-        scale = np.linalg.norm(vertices[0] - vertices[1]) / np.linalg.norm(
-            (row["vertices"][0] - row["vertices"][1]).astype(float)
-        )
+        before = np.linalg.norm((row["vertices"][0] - row["vertices"][1]).astype(float))
+        scale = np.linalg.norm(vertices[0] - vertices[1]) / before
         spread = np.sqrt((mask > 127).sum() / (row["mask"] > 127).sum())
         assert scale == pytest.approx(spread, rel=0.05)
 
@@ -193,15 +189,10 @@ def test_the_average_lags_and_follows():
 def test_a_kernel_steps_in_all_directions_alike():
     """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not a copy; the head and single numbers are AdamW's."""
     network = nn.ModuleDict({"body": nn.Conv2d(6, 4, 3), "head": nn.Linear(4, 3)}).to(memory_format=torch.channels_last)
-    optimiser, before = (
-        MuonAdamW(network, rate=0.1, weight_decay=0.0),
-        {name: p.detach().clone() for name, p in network.named_parameters()},
-    )
-    (
-        100 * network["body"].weight[0].sum()
-        + network["body"].weight.square().sum()
-        + sum(p.sum() for name, p in network.named_parameters() if name != "body.weight")
-    ).backward()
+    optimiser = MuonAdamW(network, rate=0.1, weight_decay=0.0)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    kernel, others = network["body"].weight, [p for name, p in network.named_parameters() if name != "body.weight"]
+    (100 * kernel[0].sum() + kernel.square().sum() + sum(p.sum() for p in others)).backward()
     optimiser.step()
     steps = {name: p.detach() - before[name] for name, p in network.named_parameters()}
     values = torch.linalg.svdvals(as_matrix(steps["body.weight"]))
@@ -219,10 +210,8 @@ def test_muon_steps_as_the_library_does(bfloat16, monkeypatch):
     torch.manual_seed(0)
     ours, theirs = (nn.Parameter(p) for p in torch.randn(1, 24, 40).expand(2, -1, -1).clone())
     before = ours.detach().clone()
-    pair = (
-        Muon([ours], lr=0.01, weight_decay=0.1),
-        torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-    )
+    options = {"lr": 0.01, "weight_decay": 0.1}
+    pair = Muon([ours], **options), torch.optim.Muon([theirs], **options, adjust_lr_fn="match_rms_adamw")
     for _ in range(3):
         ours.grad = torch.randn(24, 40)
         theirs.grad = ours.grad.clone()
@@ -242,7 +231,7 @@ def test_bfloat16_only_where_it_is_fast(data, monkeypatch, fast):
         return out.float().sum(), out.float().square().sum()
 
     network, average = nn.Linear(3, 2), nn.Linear(3, 2)
-    trial = Run(network, average, torch.ones(K), TrainingOptions(), torch.device("cpu"), Task(loss, None))
+    trial = Run(network, average, torch.ones(K), TrainingOptions(), CPU, Task(loss, None))
     trial.learn(draw_batch(Shards.open(data), np.random.default_rng(0), 2, 32, STILL))
 
 
@@ -268,17 +257,8 @@ def run(data, out, steps, **changes):
         loss=small,
         variation=STILL,
     )
-    train(
-        network,
-        average,
-        shards,
-        shards,
-        torch.ones(K),
-        out,
-        replace(options, **changes),
-        device=torch.device("cpu"),
-        workers=[],
-    )
+    options = replace(options, **changes)
+    train(network, average, shards, shards, torch.ones(K), out, options, task=DESCENT, device=CPU, workers=[])
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 
@@ -309,19 +289,9 @@ def test_a_run_that_is_told_to_end_does_what_ctrl_c_does(data, tmp_path, monkeyp
     monkeypatch.setattr(cli, "train", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     try:
+        places = ["--data", str(data), "--out", str(tmp_path)]
         with pytest.raises(KeyboardInterrupt):
-            cli.main(
-                [
-                    "--data",
-                    str(data),
-                    "--out",
-                    str(tmp_path),
-                    "--workers",
-                    "0",
-                    "--start-from",
-                    str(MODELS / "weights" / "live.safetensors"),
-                ]
-            )
+            cli.main([*places, "--workers", "0", "--start-from", str(MODELS / "weights" / "live.safetensors")])
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -335,51 +305,42 @@ def test_another_optimisers_checkpoint_is_refused_in_one_sentence(data, tmp_path
 
 
 def test_an_ablation_trains_blindfolded_on_a_share(data, tmp_path, monkeypatch):
-    preset = replace(
-        PRESETS["live"], vertices=K, backbone=partial(FPN, width=16, whole=8, widths=(8, 8, 16, 16)), hidden=32
-    )
-    seen = []
-    monkeypatch.setattr(
-        "lvd_live.train.loop.draw_batch", lambda shards, *rest: seen.append(draw_batch(shards, *rest)) or seen[-1]
-    )
+    backbone = partial(FPN, width=16, whole=8, widths=(8, 8, 16, 16))
+    preset = replace(PRESETS["live"], vertices=K, backbone=backbone, hidden=32)
+    batches, shares = [], set()
+
+    def drawn(shards, *rest):
+        shares.add(len(shards.maps))
+        batches.append(draw_batch(shards, *rest))
+        return batches[-1]
+
+    monkeypatch.setattr("lvd_live.train.loop.draw_batch", drawn)
     small = {"loss": LossOptions(uniform=8, near=8, targets=K, own=32), "batch": 8, "sizes": ((1.0, 32),)}
     change = ablations.Change(options=small, hidden=("fine", "coarse"), share=0.1)
     found = ablations.try_one(change, preset, LVD, (data, data), torch.ones(K), tmp_path, 1.0)
-    assert (
-        set(found) == {"samples", "all", "maps", "picture"}
-        and int(found["samples"]) >= 8
-        and found == ablations.results(tmp_path)
-    )
-    assert (
-        seen
-        and not any(batch.maps.fine.any() or batch.maps.coarse.any() for batch in seen)
-        and any(batch.landmarks.any() for batch in seen)
-    )
+    assert set(found) == {"samples", "all", "maps", "picture"} and found == ablations.results(tmp_path)
+    assert int(found["samples"]) >= 8 and shares == {1}
+    assert batches and not any(batch.maps.fine.any() or batch.maps.coarse.any() for batch in batches)
+    assert any(batch.landmarks.any() for batch in batches)
     with pytest.raises(UserError):
         ablations.main(["--seconds", "0"])
 
 
 def baseline():
-    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    return Regressor(
-        body, torch.arange(0, 6890, 173)[:K], torch.zeros(6890, 8, dtype=torch.long), torch.full((6890, 8), 0.125)
-    )
+    columns, mix = torch.zeros(6890, 8, dtype=torch.long), torch.full((6890, 8), 0.125)
+    return Regressor(BodyModel.load(MODELS / "body" / "lvd_body.npz"), torch.arange(0, 6890, 173)[:K], columns, mix)
 
 
 def test_six_numbers_make_a_rotation():
-    R = from_six(torch.randn(50, 6))
+    R = rotations_from_6d(torch.randn(50, 6))
     torch.testing.assert_close(R @ R.transpose(1, 2), torch.eye(3).expand(50, 3, 3), atol=1e-5, rtol=0)
     assert torch.allclose(torch.linalg.det(R), torch.ones(50), atol=1e-5)
 
 
 def test_the_baseline_starts_as_an_upright_body_in_the_crop():
     vertices, rotations, betas = baseline().eval()(torch.zeros(2, 4, 64, 64))
-    assert (
-        vertices.shape == (2, K, 3)
-        and vertices.abs().max() < 1.3
-        and vertices[..., 1].max() > 0.4
-        and vertices[..., 1].min() < -0.5
-    )
+    assert vertices.shape == (2, K, 3) and vertices.abs().max() < 1.3
+    assert vertices[..., 1].max() > 0.4 and vertices[..., 1].min() < -0.5
 
 
 def test_the_baseline_learns(data, tmp_path):
@@ -396,17 +357,7 @@ def test_the_baseline_learns(data, tmp_path):
         variation=STILL,
     )
     shards = Shards.open(data)
-    train(
-        baseline(),
-        baseline(),
-        shards,
-        shards,
-        torch.ones(K),
-        tmp_path,
-        options,
-        device=torch.device("cpu"),
-        workers=[],
-        task=REGRESSION,
-    )
+    network, average = baseline(), baseline()
+    train(network, average, shards, shards, torch.ones(K), tmp_path, options, task=REGRESSION, device=CPU, workers=[])
     rows = [r for r in csv.DictReader((tmp_path / "validation.csv").open()) if r["conditioning"] == "picture"]
     assert float(rows[-1]["v2v_1"]) < float(rows[0]["v2v_1"]) and int(rows[-1]["samples"]) == 480

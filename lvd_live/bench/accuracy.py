@@ -10,11 +10,11 @@ import torch
 from lvd_live.bench.variants import variants
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.evaluate.held_out import sights
+from lvd_live.evaluate.held_out import EvalBatch, eval_batches, open_held_out
 from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.lvd.descent import descend_reference
 from lvd_live.lvd.features import CropFeatures
-from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
@@ -24,16 +24,15 @@ ITERATIONS = 6
 
 
 @torch.inference_mode()
-def plainly(
-    network: LVD, picture: np.ndarray, mask: np.ndarray, landmarks: np.ndarray, maps: tuple[np.ndarray, ...]
-) -> torch.Tensor:
-    """`descend_reference` from the crop's centre, nothing rewritten, one picture at a time (its N × N × 3 output):
-    vertices (B, K, 3), crop frame."""
-    points, features = torch.from_numpy(landmarks[:, list(LANDMARKS)]), AlignedFeatures(*map(torch.from_numpy, maps))
-    crop = network.encode(network_input(torch.from_numpy(picture), torch.from_numpy(mask)), points, features)
+def plainly(network: LVD, batch: EvalBatch) -> torch.Tensor:
+    """Vertices (n, K, 3), crop frame: `descend_reference` from the crop's centre, nothing rewritten, on the CPU.
+
+    One picture at a time, because of its N × N × 3 output.
+    """
+    crop = network.encode(*batch.tensors(torch.device("cpu")))
     start, relaxation = torch.zeros(1, len(network.control), 3), network.preset.relaxation
     meshes = []
-    for i in range(len(picture)):
+    for i in range(len(batch.picture)):
         parts = (None if x is None else x[i : i + 1] for x in (crop.whole, crop.landmarks))
         one = CropFeatures(crop.feature_map[i : i + 1], *parts)
         meshes.append(descend_reference(network.field, one, start, iterations=ITERATIONS, relaxation=relaxation))
@@ -50,18 +49,17 @@ def accuracy(
     network, pelvis = network.eval(), body.J_regressor[0]
     runtimes = {name: Runtime(network, device=device, **options) for name, options in variants(device).items()}
     errors: dict[str, list[np.ndarray]] = {}
-    for sight in sights(shards, network.preset.size, count=count):
-        meshes = {"plain formula": plainly(network, *sight.told)}
+    for batch in eval_batches(shards, network.preset.size, count=count):
+        meshes = {"plain formula": plainly(network, batch)}
         meshes |= {
-            name: runtime.descend(runtime.encode(*sight.told), None, iterations=ITERATIONS).vertices.cpu()
+            name: runtime.descend(runtime.encode(*batch.crops), None, iterations=ITERATIONS).vertices.cpu()
             for name, runtime in runtimes.items()
         }
-        dense = {name: sight.millimetres(network.dense(mesh).detach()) for name, mesh in meshes.items()}
+        dense = {name: batch.millimetres(network.dense(mesh).detach()) for name, mesh in meshes.items()}
         for name, mesh in dense.items():
+            v2v = aligned_error(mesh, batch.truth, pelvis).mean(1)
             apart = (mesh - dense["plain formula"]).norm(dim=-1).mean(1)
-            errors.setdefault(name, []).append(
-                np.stack([aligned_error(mesh, sight.truth, pelvis).mean(1).numpy(), apart.numpy()])
-            )
+            errors.setdefault(name, []).append(np.stack([v2v.numpy(), apart.numpy()]))
     both = {name: np.concatenate(parts, 1) for name, parts in errors.items()}
     return {
         name: {
@@ -82,10 +80,7 @@ def report(
         raise UserError(f"There is no folder {folder} of held-out people.")
     network, _, _ = load_network(weights or MODELS / "weights" / "live.safetensors")
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    with np.load(MODELS / "body" / "lvd_body.npz", allow_pickle=False) as arrays:
-        shards = Shards.open(folder, (arrays["control_columns"].astype(int), arrays["control_mix"]))
-    shards.refresh()
-    figures = accuracy(network, body, shards, count, device)
+    figures = accuracy(network, body, open_held_out(folder, MODELS), count, device)
     people = next(iter(figures.values()))["people"]
     lines = [
         f"{people:.0f} held-out synthetic people, {ITERATIONS} iterations from a point, {device}",

@@ -12,59 +12,109 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.errors import Parser, UserError
+from lvd_live.evaluate import real, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
+from lvd_live.evaluate.held_out import open_held_out
+from lvd_live.evaluate.regressor import load_regressor
+from lvd_live.evaluate.report.write import write_report
 from lvd_live.lvd.presets import CONDITIONING
+from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
+from lvd_live.person import BlazePoseFinder
 from lvd_live.storage.files import check_writable, write_whole
+from lvd_live.synth.dataset import Shards, make_shards
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
 HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(8)
 WEBCAM, WEBCAM_SHARDS = Path("runs/data-webcam"), range(2)
-TOLD = {
-    "all": "landmarks and feature maps given",
-    "maps": "feature maps given, no landmarks",
-    "picture": "picture and mask alone",
-}
+SIZE = 192  # pixels along a crop's side in the shards
 
 
 def main(argv: list[str] | None = None) -> int:
     """The `evaluate` tool."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _check(args)
+    lines: list[str] = []
+    if args.curve:
+        plot(*args.curve)
+    if args.synthetic:
+        lines += _synthetic(args)
+    if args.webcam:
+        lines += _webcam(args)
+    if args.uncertainty:
+        lines += _uncertainty(args)
+    if args.report:
+        _report(args)
+        lines.append(f"{args.report / 'report.md'}")
+    elif args.real:
+        lines += _real(args)
+    sys.stdout.write("".join(line + "\n" for line in lines))
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(prog="python -m lvd_live evaluate", description=__doc__)
-    parser.add_argument("--real", type=Path, metavar="DIR", help="a folder of clips and pictures with one person each")
-    parser.add_argument(
-        "--synthetic",
-        type=Path,
-        metavar="DIR",
-        nargs="?",
-        const=HELD_OUT,
-        help="held-out synthetic people; made in DIR if they are not there",
+    _add_subjects(parser)
+    add = parser.add_argument
+    add("--preset", default="live")
+    add("--weights", type=Path, help="a weight file instead of the preset's")
+    add("--count", type=int, default=2048, help="synthetic people to measure")
+    add(
+        "--evidence",
+        dest="conditioning",
+        nargs="+",
+        choices=CONDITIONING,
+        default=CONDITIONING,
+        help="what the network is told of the person finder's opinion (default: each in turn)",
     )
-    parser.add_argument(
-        "--webcam",
-        type=Path,
-        metavar="DIR",
-        nargs="?",
-        const=WEBCAM,
-        help="held-out synthetic people before a webcam; made in DIR if they are not there",
+    add(
+        "--no-cold",
+        action="store_true",
+        help="leave out the comparison with 8 iterations from a point (it doubles the time)",
     )
+    add("--sheet", type=Path, help="write a contact sheet of the real fits (PNG)")
+    add(
+        "--curve",
+        type=Path,
+        nargs=2,
+        metavar=("VALIDATION.csv", "FILE.png"),
+        help="draw a training run's error against samples",
+    )
+    add("--models", type=Path, default=MODELS)
+    return parser
+
+
+def _add_subjects(parser: Parser) -> None:
+    """Add the options that say what to measure."""
+
+    def add_folder(name: str, help: str, const: Path | None = None) -> None:
+        if const is None:
+            parser.add_argument(name, type=Path, metavar="DIR", help=help)
+        else:
+            parser.add_argument(name, type=Path, metavar="DIR", nargs="?", const=const, help=help)
+
+    made = "held-out synthetic people{}; made in DIR if they are not there"
+    add_folder("--real", "a folder of clips and pictures with one person each")
+    add_folder("--synthetic", made.format(""), HELD_OUT)
+    add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     parser.add_argument(
         "--uncertainty",
         type=Path,
         metavar="FILE.png",
-        help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE",
+        help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot "
+        "into FILE",
     )
     parser.add_argument(
         "--calibrate",
         action="store_true",
         help="with --uncertainty: store the map from uncertainty to expected error in the weight file",
     )
-    parser.add_argument(
+    add_folder(
         "--report",
-        type=Path,
-        metavar="DIR",
-        nargs="?",
-        const=Path("report"),
-        help="the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)",
+        "the paper's experiments: report.md, tables and plots into DIR (with --real, on real pictures too)",
+        Path("report"),
     )
     parser.add_argument(
         "--baseline", type=Path, metavar="FILE", help="with --report: weights from `train --baseline`, to compare with"
@@ -75,33 +125,10 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE.md",
         help="with --report: the table that `python -m lvd_live ablate` wrote, to go into it",
     )
-    parser.add_argument("--preset", default="live")
-    parser.add_argument("--weights", type=Path, help="a weight file instead of the preset's")
-    parser.add_argument("--count", type=int, default=2048, help="synthetic people to measure")
-    parser.add_argument(
-        "--evidence",
-        dest="conditioning",
-        nargs="+",
-        choices=CONDITIONING,
-        default=CONDITIONING,
-        help="what the network is told of the person finder's opinion (default: each in turn)",
-    )
-    parser.add_argument(
-        "--no-cold",
-        action="store_true",
-        help="leave out the comparison with 8 iterations from a point (it doubles the time)",
-    )
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet of the real fits (PNG)")
-    parser.add_argument(
-        "--curve",
-        type=Path,
-        nargs=2,
-        metavar=("VALIDATION.csv", "FILE.png"),
-        help="draw a training run's error against samples",
-    )
-    parser.add_argument("--models", type=Path, default=MODELS)
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UserError for what can be seen to be wrong before anything is measured."""
     if not (args.report or args.real or args.synthetic or args.webcam or args.curve or args.uncertainty):
         raise UserError("Say what to measure: --report, --real DIR, --synthetic, --webcam, --uncertainty or --curve.")
     if args.count < 1:
@@ -110,80 +137,57 @@ def main(argv: list[str] | None = None) -> int:
         check_writable(args.sheet, (".png",))
     if args.real and not args.real.is_dir():
         raise UserError(f"There is no folder {args.real} to measure on.")
-    lines: list[str] = []
-    if args.curve:
-        plot(*args.curve)
-    if args.synthetic:
-        lines += synthetic(args)
-    if args.webcam:
-        lines += webcam(args)
-    if args.uncertainty:
-        lines += uncertainty(args)
-    if args.report:
-        paper_report(args)
-        lines.append(f"{args.report / 'report.md'}")
-    elif args.real:
-        lines += real(args)
-    sys.stdout.write("".join(line + "\n" for line in lines))
-    return 0
 
 
-def held_out(
-    args: argparse.Namespace, folder: Path | None = None, indices: range = HELD_OUT_SHARDS, webcams: float | None = None
-):
-    """The tracker and the held-out people, made if they are not there. webcams: see `people.People`."""
-    from lvd_live.synth.dataset import Shards, make_shards
-
-    folder = folder or args.synthetic or HELD_OUT
-    make_shards(folder, args.models, 192, indices, held_out=True, webcams=webcams)
-    with np.load(args.models / "body" / "lvd_body.npz", allow_pickle=False) as body:
-        return Tracker.load(preset=args.preset, weights=args.weights, uncertainty=0), Shards.open(
-            folder, (body["control_columns"].astype(int), body["control_mix"])
-        )
+def _options(args: argparse.Namespace) -> TrackerOptions:
+    return TrackerOptions(preset=args.preset, weights=args.weights, uncertainty=0)
 
 
-def synthetic(args: argparse.Namespace) -> list[str]:
-    from lvd_live.evaluate.synthetic import report
-
-    tracker, shards = held_out(args)
-    return [
-        "## Held-out synthetic people",
-        "",
-        *report(tracker.runtime, tracker.body, args.models, shards, args.count, args.conditioning),
-        "",
-    ]
+def _held_out(args: argparse.Namespace) -> Shards:
+    """The held-out people, made if they are not there."""
+    folder = args.synthetic or HELD_OUT
+    make_shards(folder, args.models, SIZE, HELD_OUT_SHARDS, held_out=True)
+    return open_held_out(folder, args.models)
 
 
-def webcam(args: argparse.Namespace) -> list[str]:
-    from lvd_live.evaluate.webcam import report
+def _synthetic(args: argparse.Namespace) -> list[str]:
+    shards, tracker = _held_out(args), Tracker.load(_options(args))
+    lines = synthetic.report(tracker.runtime, tracker.body, args.models, shards, args.count, args.conditioning)
+    return ["## Held-out synthetic people", "", *lines, ""]
 
-    tracker, shards = held_out(args, args.webcam, WEBCAM_SHARDS, webcams=1.0)
-    return ["## Before a webcam", "", *report(tracker.runtime, tracker.body, shards, args.count, args.conditioning), ""]
+
+def _webcam(args: argparse.Namespace) -> list[str]:
+    make_shards(args.webcam, args.models, SIZE, WEBCAM_SHARDS, held_out=True, webcams=1.0)
+    shards, tracker = open_held_out(args.webcam, args.models), Tracker.load(_options(args))
+    lines = webcam.report(tracker.runtime, tracker.body, shards, args.count, args.conditioning)
+    return ["## Before a webcam", "", *lines, ""]
 
 
-def paper_report(args: argparse.Namespace) -> None:
-    from lvd_live.evaluate import report
+def _uncertainty(args: argparse.Namespace) -> list[str]:
+    shards, tracker = _held_out(args), Tracker.load(_options(args))
+    lines, pairs = uncertainty.report(
+        tracker.runtime, tracker.body, shards, sigmas=uncertainty.SIGMAS, count=args.count
+    )
+    uncertainty.plot_reliability(pairs.half(1), uncertainty.calibrate(pairs.half(0)), args.uncertainty)
+    if args.calibrate:
+        weights = args.weights or MODELS / "weights" / f"{args.preset}.safetensors"
+        annotate(weights, calibration=uncertainty.calibrate(pairs))
+    return ["## Uncertainty", "", *lines, ""]
 
+
+def _report(args: argparse.Namespace) -> None:
     logging.getLogger("lvd_live.evaluate").setLevel(logging.INFO)
     try:
         ablations = args.ablations.read_text() if args.ablations else ""
     except (OSError, UnicodeDecodeError):
         raise UserError(f"{args.ablations} cannot be read as text; `python -m lvd_live ablate` writes it.") from None
-    tracker, shards = held_out(args)
-    baseline = None
-    if args.baseline:
-        from lvd_live.train.baseline import load_baseline
-
-        network = tracker.runtime.network
-        baseline = load_baseline(
-            args.baseline, tracker.body, network.control.cpu(), network.columns.cpu(), network.mix.cpu()
-        )
-    report.write(
+    shards = _held_out(args)
+    regressor = load_regressor(args.baseline, args.models) if args.baseline else None
+    write_report(
         args.report,
-        args.preset,
+        _options(args),
         shards,
-        weights=args.weights,
-        baseline=baseline,
+        regressor=regressor,
         real=args.real,
         ablations=ablations,
         models=args.models,
@@ -191,80 +195,19 @@ def paper_report(args: argparse.Namespace) -> None:
     )
 
 
-def uncertainty(args: argparse.Namespace) -> list[str]:
-    from lvd_live.evaluate.uncertainty import SIGMAS, calibrate, plot_reliability, report
-    from lvd_live.lvd.weights import annotate
-
-    tracker, shards = held_out(args)
-    lines, pairs = report(tracker.runtime, tracker.body, shards, sigmas=SIGMAS, count=args.count)
-    plot_reliability(pairs.half(1), calibrate(pairs.half(0)), args.uncertainty)
-    if args.calibrate:
-        annotate(args.weights or MODELS / "weights" / f"{args.preset}.safetensors", calibration=calibrate(pairs))
-    return ["## Uncertainty", "", *lines, ""]
-
-
-def real(args: argparse.Namespace) -> list[str]:
-    from tqdm import tqdm
-
-    from lvd_live.evaluate.real import Score, inputs, mean, score
-    from lvd_live.person import BlazePoseFinder
-
-    paths = inputs(args.real)
+def _real(args: argparse.Namespace) -> list[str]:
+    paths = real.inputs(args.real)
     if not paths:
         raise UserError(f"There are no clips or pictures in {args.real}.")
-    finder = BlazePoseFinder(args.models / "blazepose")
+    finder, lines = BlazePoseFinder(args.models / "blazepose"), []
     pictures: list[np.ndarray] = []
-    lines: list[str] = []
-    for conditioning in args.conditioning:
-        tracker = Tracker.load(preset=args.preset, weights=args.weights, conditioning=conditioning, uncertainty=0)
-        cold = (
-            None
-            if args.no_cold
-            else Tracker.load(
-                preset=args.preset, weights=args.weights, conditioning=conditioning, iterations=8, uncertainty=0
-            )
-        )
-        scores = [
-            score(path, finder, tracker, cold, pictures if conditioning == args.conditioning[0] else [])
-            for path in tqdm(paths, unit="file", leave=False)
-        ]
-        lines += [
-            "",
-            f"## Real pictures, {TOLD[tracker.conditioning]}",
-            "",
-            "| file | tracked | IoU | joints, % of height | landmarks, % | iterations | mm from 8 cold |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [row(s) for s in scores]
-        tight, clips = [s for s in scores if s.tight], [s for s in scores if s.frames > 1]
-        for title, group in (
-            ("tight clothes", tight),
-            ("clips", clips),
-            ("pictures", [s for s in scores if s.frames == 1]),
-            ("all", scores),
-        ):
-            if group:
-                figures = {
-                    name: mean([getattr(s, name) for s in group])
-                    for name in ("iou", "joints", "landmarks", "iterations", "from_cold")
-                }
-                lines.append(
-                    row(
-                        Score(
-                            f"**{title}** (mean of {len(group)} files)",
-                            sum(s.frames for s in group),
-                            sum(s.tracked for s in group),
-                            **figures,
-                        )
-                    )
-                )
-        if tracker.conditioning != conditioning:
+    for i, kind in enumerate(args.conditioning):
+        tracker = Tracker.load(_options(args), conditioning=kind)
+        cold = None if args.no_cold else Tracker.load(_options(args), conditioning=kind, iterations=8)
+        lines += real.report(paths, finder, tracker, cold, pictures if i == 0 else [])
+        if tracker.conditioning != kind:
             break  # the preset takes none
     if args.sheet and pictures:
-        write_whole(args.sheet, cv2.imencode(".png", render.contact_sheet(pictures, columns=8)[..., ::-1])[1].tobytes())
+        sheet = render.contact_sheet(pictures, columns=8)
+        write_whole(args.sheet, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
     return lines
-
-
-def row(s) -> str:
-    """A Score as a line of a table."""
-    return f"| {s.name} | {s.tracked}/{s.frames} | {s.iou:.3f} | {100 * s.joints:.2f} | {100 * s.landmarks:.2f} | {s.iterations:.2f} | {s.from_cold:.1f} |"

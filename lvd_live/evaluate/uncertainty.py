@@ -1,4 +1,4 @@
-"""Does the uncertainty tell the error? Rank correlation, reliability, and the one monotone map from U(v) to the error to expect."""
+"""Does the uncertainty tell the error? Rank correlation, reliability, and a monotone map from U(v) to the error."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from scipy.stats import spearmanr
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
-from lvd_live.evaluate.held_out import sights
+from lvd_live.evaluate.held_out import eval_batches
 from lvd_live.evaluate.metrics import aligned_error
+from lvd_live.evaluate.plots import new_figure, save_png
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import SIGMA, perturbations
 from lvd_live.synth.dataset import Shards
 
 PERTURBATIONS = 8
-SIGMAS = (SIGMA, 0.02, 0.1, 0.2)  # the program's own, and others to compare with, half crops
+SIGMAS = (SIGMA, 0.02, 0.1, 0.2)  # crop units; the program's own, and others to compare with
 KNOTS = 32  # of the monotone map
+BINS = 20  # of the reliability plot
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What was claimed and what was true, for S held-out people: std (S, K) metres, U(v) of the control vertices; error (S, K) metres, pelvis-aligned."""
+    """Claimed and true errors of S held-out people.
+
+    std : (S, K) metres, U(v) of the control vertices.
+    error : (S, K) metres, pelvis-aligned.
+    """
 
     std: np.ndarray
     error: np.ndarray
@@ -39,6 +45,7 @@ class Pairs:
         return float(np.mean([spearmanr(s, e).statistic for s, e in zip(self.std, self.error, strict=True)]))
 
     def half(self, which: int) -> Pairs:
+        """Every second person, from the first (0) or the second (1) on."""
         return Pairs(self.std[which::2], self.error[which::2])
 
 
@@ -53,22 +60,29 @@ def claims_and_errors(
     conditioning: str = "all",
     iterations: int = 6,
 ) -> Pairs:
-    """Descend on held-out people (shards opened with `upsample`) from a point, then ask for U(v) of Eq. 3 with perturbations of `sigma` half crops."""
-    offsets = perturbations(PERTURBATIONS, len(runtime.network.control), sigma).to(runtime.device)
+    """Descend on held-out people from the crop's centre, then ask for U(v) of Eq. 3.
+
+    shards : opened with `upsample`. sigma : of the perturbations, crop units. count : people.
+    """
     control, pelvis = runtime.network.control.cpu(), body.J_regressor[0]
+    offsets = perturbations(PERTURBATIONS, len(control), sigma).to(runtime.device)
+    every = torch.arange(len(control), device=runtime.device)
     std, error = [], []
-    for sight in sights(shards, runtime.size, conditioning=conditioning, count=count):
-        prepared = runtime.encode(*sight.told)
+    for batch in eval_batches(shards, runtime.size, conditioning=conditioning, count=count):
+        prepared = runtime.encode(*batch.crops)
         v = runtime.descend(prepared, None, iterations=iterations).vertices
-        u = runtime.uncertainty(prepared, v, offsets, torch.arange(len(control), device=runtime.device)).cpu().numpy()
-        found = sight.millimetres(runtime.network.dense(v))
-        std.append(u * (-sight.rows["t"][:, 2] / sight.rows["focal"])[:, None])
-        error.append(aligned_error(found, sight.truth, pelvis)[:, control].numpy() / 1000)
+        u = runtime.uncertainty(prepared, v, offsets, every).cpu().numpy()
+        std.append(u * batch.metres_per_unit[:, None])
+        found = batch.millimetres(runtime.network.dense(v))
+        error.append(aligned_error(found, batch.truth, pelvis)[:, control].numpy() / 1000)
     return Pairs(np.concatenate(std), np.concatenate(error))
 
 
 def calibrate(pairs: Pairs) -> dict[str, list[float]]:
-    """The monotone map from U(v) to the mean error, both in metres, as knots to interpolate between: isotonic regression over equally filled bins."""
+    """The monotone map from U(v) to the mean error as knots to interpolate between, "std" and "error", both metres.
+
+    Isotonic regression over equally filled bins.
+    """
     order = np.argsort(pairs.std, axis=None)
     bins = [(pairs.std.flat[b].mean(), pairs.error.flat[b].mean()) for b in np.array_split(order, KNOTS)]
     std, error = np.array(bins).T
@@ -76,44 +90,42 @@ def calibrate(pairs: Pairs) -> dict[str, list[float]]:
 
 
 def plot_reliability(pairs: Pairs, calibration: dict[str, list[float]], out: Path) -> None:
-    """The calibrated claim against the error, in mm, for people whom the calibration has not seen, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Draw the calibrated claim against the error, mm, as a PNG.
 
+    pairs : of people whom the calibration has not seen. calibration : see `calibrate`.
+    """
     expected = np.interp(pairs.std, calibration["std"], calibration["error"]) * 1000
-    order = np.argsort(expected, axis=None)
-    bins = np.array(
-        [
-            (
-                expected.flat[b].mean(),
-                *(1000 * np.percentile(pairs.error.flat[b], (25, 50, 75))),
-                1000 * pairs.error.flat[b].mean(),
-            )
-            for b in np.array_split(order, 20)
-        ]
-    ).T
-    figure = Figure(figsize=(4.5, 4), layout="constrained")
+    bins = np.array_split(np.argsort(expected, axis=None), BINS)
+    claimed = np.array([expected.flat[b].mean() for b in bins])
+    low, high = np.array([1000 * np.percentile(pairs.error.flat[b], (25, 75)) for b in bins]).T
+    means = np.array([1000 * pairs.error.flat[b].mean() for b in bins])
+    figure = new_figure(4.5, 4)
     axes = figure.subplots()
-    axes.fill_between(bins[0], bins[1], bins[3], alpha=0.2, label="middle half of the vertices")
-    axes.plot(bins[0], bins[4], "o-", markersize=3, label="mean error")
-    axes.plot([0, bins[0].max()], [0, bins[0].max()], "k:", label="right")
+    axes.fill_between(claimed, low, high, alpha=0.2, label="middle half of the vertices")
+    axes.plot(claimed, means, "o-", markersize=3, label="mean error")
+    axes.plot([0, claimed.max()], [0, claimed.max()], "k:", label="right")
     axes.set(xlabel="expected error, mm", ylabel="error, mm", xlim=(0, None), ylim=(0, None))
     axes.legend()
-    FigureCanvasAgg(figure).print_png(str(out))
+    save_png(figure, out)
 
 
 def report(
     runtime: Runtime, body: BodyModel, shards: Shards, *, sigmas: tuple[float, ...], count: int
 ) -> tuple[list[str], Pairs]:
     """Tables as lines of Markdown, and the pairs of the first sigma."""
-    lines = ["| σ, half crops | ρ over all vertices | ρ within one person |", "|---|---|---|"]
     measured = [claims_and_errors(runtime, body, shards, sigma=sigma, count=count) for sigma in sigmas]
+    lines = ["| σ, half crops | ρ over all vertices | ρ within one person |", "|---|---|---|"]
     for sigma, pairs in zip(sigmas, measured, strict=True):
         lines.append(f"| {sigma:g} | {pairs.correlation():.3f} | {pairs.correlation_within():.3f} |")
-    pairs, part = measured[0], body.part_labels.numpy()[runtime.network.control.cpu().numpy()]
-    lines += ["", "| body part | U(v), mm | error, mm | ρ of the part's mean over people |", "|---|---|---|---|"]
-    parts = [(name, np.isin(part, [JOINT[j] for j in joints])) for name, joints in BODY_PARTS.items()]
-    for name, chosen in sorted(parts, key=lambda p: -pairs.std[:, p[1]].mean()):
+    labels = body.part_labels.numpy()[runtime.network.control.cpu().numpy()]
+    return [*lines, "", *_by_part(measured[0], labels)], measured[0]
+
+
+def _by_part(pairs: Pairs, labels: np.ndarray) -> list[str]:
+    """A table by body part, the most uncertain first. labels : (K,), the joint that moves each control vertex most."""
+    parts = [(name, np.isin(labels, [JOINT[j] for j in joints])) for name, joints in BODY_PARTS.items()]
+    lines = ["| body part | U(v), mm | error, mm | ρ of the part's mean over people |", "|---|---|---|---|"]
+    for name, chosen in sorted(parts, key=lambda part: -pairs.std[:, part[1]].mean()):
         u, e = pairs.std[:, chosen].mean(1), pairs.error[:, chosen].mean(1)
         lines.append(f"| {name} | {1000 * u.mean():.1f} | {1000 * e.mean():.0f} | {spearmanr(u, e).statistic:.2f} |")
-    return lines, pairs
+    return lines

@@ -93,8 +93,8 @@ def open_views(folder: Path) -> Views:
         or intrinsics.shape != (len(joints), 3, 3)
     ):
         raise UserError(
-            f"{truth} contradicts itself: joints of shape {joints.shape}, {landmarks.size} landmarks, {len(names)} names, "
-            f"intrinsics of shape {intrinsics.shape}."
+            f"{truth} contradicts itself: joints of shape {joints.shape}, {landmarks.size} landmarks, {len(names)} "
+            f"names, intrinsics of shape {intrinsics.shape}."
         )
     if not set(HIPS) <= set(landmarks.tolist()) <= set(range(len(COUNTERPART))):
         raise UserError(f"{truth} must name BlazePose's landmarks, both hips (23, 24) among them.")

@@ -1,14 +1,18 @@
-"""python -m lvd_live ablate: what the error hangs on. One change at a time, each network from scratch, at equal cost in CPU seconds."""
+"""python -m lvd_live ablate: what the error hangs on.
+
+One change at a time, each network from scratch, at equal cost in CPU seconds.
+"""
 
 from __future__ import annotations
 
 import csv
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,23 +20,30 @@ import torch
 from lvd_live.errors import Parser, UserError
 from lvd_live.lvd.backbones.fpn import FPN
 from lvd_live.lvd.network import LVD
-from lvd_live.lvd.presets import PRESETS, Preset
+from lvd_live.lvd.presets import CLIP, PRESETS, Preset
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import draw_batch
-from lvd_live.train.cli import importance_of, read_body
-from lvd_live.train.loop import DESCENT, Run, TrainingOptions, begin_at_the_mean, train
+from lvd_live.train.loop import Run, begin_at_the_mean, train
+from lvd_live.train.networks import importance_of, network_for, read_body
+from lvd_live.train.options import TrainingOptions
+from lvd_live.train.task import DESCENT
 
 TIMED = 6  # steps, to learn what one costs
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What differs from the recipe. preset: of the preset's fields; options, variation: of the training's; hidden: fields of the samples that nobody gets to see; share: of the shards."""
+    """What differs from the recipe.
 
-    preset: dict = field(default_factory=dict)
-    options: dict = field(default_factory=dict)
-    variation: dict = field(default_factory=dict)
+    preset, options, variation : fields of `Preset`, `TrainingOptions` and `Variation`.
+    hidden : fields of the samples that read as zeros. share : of the shards that is trained on.
+    """
+
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    variation: Mapping[str, Any] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     share: float = 1.0
 
@@ -50,15 +61,27 @@ CHANGES: dict[str, Change] = {
 
 
 @dataclass
-class Blindfolded(Shards):
-    """Shards, some of whose fields read as zeros: absent."""
+class TrialShards(Shards):
+    """Shards that stay those that they were opened with. hidden : fields that read as zeros: absent."""
 
     hidden: tuple[str, ...] = ()
 
-    def rows(self, *args) -> dict[str, np.ndarray]:
-        return {
-            key: np.zeros_like(value) if key in self.hidden else value for key, value in super().rows(*args).items()
-        }
+    @classmethod
+    def open_share(cls, folder: Path, hidden: tuple[str, ...], share: float = 1.0) -> TrialShards:
+        """That share of the shards of a folder, and at least one."""
+        maps = Shards.open(folder).maps
+        return cls(folder, maps[: max(1, round(share * len(maps)))], None, hidden)
+
+    def refresh(self) -> int:
+        """How many shards there are."""
+        return len(self.maps)
+
+    def rows(
+        self, shard: np.ndarray, chosen: int | slice | np.ndarray, keys: tuple[str, ...] | None = None
+    ) -> dict[str, np.ndarray]:
+        """As `Shards.rows`, the hidden fields zeros."""
+        rows = super().rows(shard, chosen, keys)
+        return {key: np.zeros_like(value) if key in self.hidden else value for key, value in rows.items()}
 
 
 def try_one(
@@ -70,50 +93,76 @@ def try_one(
     out: Path,
     seconds: float,
 ) -> dict[str, str]:
-    """Train from scratch for so many CPU seconds; the last rows of validation.csv by evidence."""
-    options = TrainingOptions(clip=preset.clip)
+    """Train from scratch for so many CPU seconds; the trial's `results`.
+
+    make : a fresh network of a preset. folders : of the shards to train on, and of those held out.
+    """
+    options = TrainingOptions(clip=preset.clip or CLIP)
     options = replace(options, **change.options, variation=replace(options.variation, **change.variation))
     preset = replace(preset, **change.preset)
-    shards, held_out = (Blindfolded(folder, [], None, change.hidden) for folder in folders)
-    shards.refresh()
-    shards.maps = shards.maps[: max(1, round(change.share * len(shards.maps)))]
-    torch.manual_seed(options.seed)
-    trial = Run(make(preset), make(preset), importance, options, torch.device("cpu"), DESCENT)
-    rng, size = np.random.default_rng(0), options.size_at(0)
-    for i in range(2 * TIMED):
-        if i == TIMED:
-            began = time.process_time()
-        trial.learn(draw_batch(shards, rng, options.batch, size, options.variation))
-    steps = max(1, round(seconds * TIMED / (time.process_time() - began)))
-    network, average = make(preset), make(preset)
-    begin_at_the_mean(network, shards, [])
-    shards.refresh = lambda: len(shards.maps)  # no more join
-    train(
-        network,
-        average,
-        shards,
-        held_out,
-        importance,
-        out,
-        replace(options, steps=steps, validate_every=steps),
-        device=torch.device("cpu"),
-        workers=[],
+    shards, held_out = (
+        TrialShards.open_share(folder, change.hidden, share)
+        for folder, share in zip(folders, (change.share, 1.0), strict=True)
     )
+    torch.manual_seed(options.seed)
+    trial = Run(make(preset), make(preset), importance, options, CPU, DESCENT)
+    steps = max(1, round(seconds / seconds_per_step(trial, shards)))
+    network, average = make(preset), make(preset)
+    begin_at_the_mean(network, shards)
+    options = replace(options, steps=steps, validate_every=steps)
+    train(network, average, shards, held_out, importance, out, options, task=DESCENT, device=CPU, workers=[])
     return results(out)
 
 
+def seconds_per_step(trial: Run[LVD], shards: Shards) -> float:
+    """CPU seconds of a training step, those of drawing its batch included, once a few have been done."""
+    rng, size, began = np.random.default_rng(0), trial.options.size_at(0), 0.0
+    for i in range(2 * TIMED):
+        if i == TIMED:
+            began = time.process_time()
+        trial.learn(draw_batch(shards, rng, trial.options.batch, size, trial.options.variation))
+    return (time.process_time() - began) / TIMED
+
+
 def results(out: Path) -> dict[str, str]:
-    """By evidence, V2V after 6 iterations at the end of a trial; and how many samples it saw."""
+    """V2V, mm, after 6 iterations at the end of a trial, by conditioning; and how many "samples" it saw."""
     with (out / "validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {
-        "samples": rows[-1]["samples"],
-        **{row["conditioning"]: row["v2v_6"] for row in rows if row["step"] == rows[-1]["step"]},
-    }
+    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    return {"samples": rows[-1]["samples"], **{row["conditioning"]: row["v2v_6"] for row in last}}
 
 
 def main(argv: list[str] | None = None) -> int:
     """The `ablate` tool."""
+    args = _parser().parse_args(argv)
+    if not (args.seconds > 0 and args.threads > 0):
+        raise UserError("--seconds and --threads must be more than 0.")
+    folders = (args.data, args.data.with_name(args.data.name + "-held-out"))
+    if not all(any(folder.glob("*.npy")) for folder in folders):
+        raise UserError(f"There are no shards in {folders[0]} and {folders[1]}; `python -m lvd_live train` makes them.")
+    torch.set_num_threads(args.threads)
+    body, preset = read_body(MODELS), PRESETS["live"]
+    make, importance = partial(network_for, body=body), importance_of(body, preset.vertices)
+    lines = [
+        f"Each from scratch, {args.seconds:.0f} CPU seconds, one change at a time. V2V in mm after 6 iterations on 512 "
+        "held-out people, aligned at the mean of the control vertices, by what the network is told.",
+        "",
+        "| change | samples | all | maps | picture |",
+        "|---|---|---|---|---|",
+    ]
+    for name, change in CHANGES.items():
+        out = args.out / name.replace(" ", "-").replace("'", "")
+        if (out / "validation.csv").exists():
+            found = results(out)
+        else:
+            found = try_one(change, preset, make, folders, importance, out, args.seconds)
+        lines.append(f"| {name} | {int(found['samples']):,} | {found['all']} | {found['maps']} | {found['picture']} |")
+        (args.out / "ablations.md").write_text("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(prog="python -m lvd_live ablate", description=__doc__)
     parser.add_argument(
         "--data", type=Path, default=Path("runs/data"), help="shards, made by `train`; those held out lie beside them"
@@ -126,30 +175,4 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seconds", type=float, default=480, help="CPU seconds a trial")
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args(argv)
-    if not (args.seconds > 0 and args.threads > 0):
-        raise UserError("--seconds and --threads must be more than 0.")
-    folders = (args.data, args.data.with_name(args.data.name + "-held-out"))
-    if not all(any(folder.glob("*.npy")) for folder in folders):
-        raise UserError(f"There are no shards in {folders[0]} and {folders[1]}; `python -m lvd_live train` makes them.")
-    torch.set_num_threads(args.threads)
-    body = read_body(MODELS)
-    control = [torch.from_numpy(body[k].astype(np.float32)) for k in ("control", "control_columns", "control_mix")]
-    preset, importance = PRESETS["live"], importance_of(body, PRESETS["live"].vertices)
-    lines = [
-        f"Each from scratch, {args.seconds:.0f} CPU seconds, one change at a time. V2V in mm after 6 iterations on 512 held-out people, aligned at the mean of the control vertices, by what the network is told.",
-        "",
-        "| change | samples | all | maps | picture |",
-        "|---|---|---|---|---|",
-    ]
-    for name, change in CHANGES.items():
-        out = args.out / name.replace(" ", "-").replace("'", "")
-        found = (
-            results(out)
-            if (out / "validation.csv").exists()
-            else try_one(change, preset, lambda p: LVD(p, *control), folders, importance, out, args.seconds)
-        )
-        lines.append(f"| {name} | {int(found['samples']):,} | {found['all']} | {found['maps']} | {found['picture']} |")
-        (args.out / "ablations.md").write_text("\n".join(lines) + "\n")
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    return parser

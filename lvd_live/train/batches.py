@@ -14,6 +14,7 @@ from lvd_live.lvd.network import LANDMARKS, AlignedFeatures
 from lvd_live.person.crop import warp_crop
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.lifted import lift_rows
+from lvd_live.tracking.conditioning import HIPS
 
 KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices", "pose", "betas")
 CAMERA_KEYS = ("focal", "offset")  # what the lifter needs besides
@@ -34,25 +35,40 @@ class LiftedVariation:
 
 @dataclass(frozen=True)
 class Variation:
-    """How samples are varied. All shares are probabilities, spreads standard deviations (half crops, radians, natural logarithms)."""
+    """How samples are varied.
+
+    shift, scale, roll : standard deviations of where the sample lies in its crop; crop units, natural logarithm,
+        radians.
+    no_landmarks, no_maps : probabilities that a sample comes without landmarks, without detector features.
+    one_landmark : probability that a landmark is missing, each on its own.
+    true_landmarks, true_mask : probabilities of the truth instead of the finder's; of the landmarks with noise.
+    noise, depth_noise : standard deviations on every landmark, in x and y and in depth, crop units.
+    lifted : where the landmarks are lifted, instead of these two.
+    """
 
     shift: float = 0.03
     scale: float = 0.05
     roll: float = 0.10
-    no_landmarks: float = 0.30  # a picture without any
-    no_maps: float = 0.20  # a picture without the finder's feature maps
-    one_landmark: float = 0.06  # each missing on its own
-    true_landmarks: float = 0.25  # the truth with plain noise instead of the finder's
+    no_landmarks: float = 0.30
+    no_maps: float = 0.20
+    one_landmark: float = 0.06
+    true_landmarks: float = 0.25
     true_mask: float = 0.15
-    noise: float = 0.012  # on every landmark
+    noise: float = 0.012
     depth_noise: float = 0.03
     lifted: LiftedVariation = field(default_factory=LiftedVariation)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """picture (B, S, S, 3) uint8, mask (B, S, S) uint8, landmarks (B, L, 4) float32 (confidence 0: absent), vertices (B, K, 3) float32; crop frame. pose (B, 24, 3), betas (B, 20): the
-    parameters, but the crop may have been turned since. maps: zeros where absent."""
+    """B samples.
+
+    picture : (B, S, S, 3) uint8 RGB. mask : (B, S, S) uint8.
+    landmarks : (B, L, 4: x, y, depth, confidence) float32, crop frame; confidence 0: absent.
+    vertices : (B, K, 3) float32, crop frame.
+    pose : (B, 24, 3) axis-angle, betas : (B, 20); the parameters, but the crop may have been turned since.
+    maps : zeros where absent.
+    """
 
     picture: torch.Tensor
     mask: torch.Tensor
@@ -63,6 +79,7 @@ class Batch:
     maps: AlignedFeatures
 
     def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
         return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
@@ -82,8 +99,9 @@ def draw_batch(
         flat = np.stack([flat_landmarks(row, rng, variation) for row in rows])
         lifted = lift_rows(lifter, rows, flat, rng)
         samples = [vary(row, size, rng, variation, points) for row, points in zip(rows, lifted, strict=True)]
-    *rest, fine, coarse, region = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
-    return Batch(*rest, AlignedFeatures(fine, coarse, region))
+    arrays = [torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)]
+    picture, mask, landmarks, vertices, pose, betas, fine, coarse, region = arrays
+    return Batch(picture, mask, landmarks, vertices, pose, betas, AlignedFeatures(fine, coarse, region))
 
 
 def vary(
@@ -95,8 +113,10 @@ def vary(
 ) -> tuple[np.ndarray, ...]:
     """One sample turned, scaled and shifted in the picture's plane, with other colours and other conditioning.
 
-    The turn is exact: the same person before a rolled camera. lifted : (33, 4), the landmarks to give instead of the
-    row's own.
+    The turn is exact: the same person before a rolled camera.
+
+    row : the fields KEYS of a shard's sample. size : pixels. lifted : (33, 4), landmarks instead of the row's own.
+    Returns the arrays of `Batch` in their order, those of its maps last.
     """
     angle, k, shift = rng.normal(0, v.roll), float(np.exp(rng.normal(0, v.scale))), rng.normal(0, v.shift, 2)
     A = k * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # crop frame, y up
@@ -104,16 +124,16 @@ def vary(
     picture, mask = warp_crop(row["picture"], A, shift, size), warp_crop(mask, A, shift, size)
     gain = np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.2)).astype(np.float32)
     if rng.random() < 0.8:
-        picture = cv2.add(cv2.multiply(picture, (*gain.tolist(), 0.0)), (float(rng.normal(0, 6)),) * 3 + (0.0,))
+        offset = float(rng.normal(0, 6))
+        picture = cv2.add(cv2.multiply(picture, (*gain.tolist(), 0.0)), (offset, offset, offset, 0.0))
 
     def move(points: np.ndarray) -> np.ndarray:
         points = points.astype(np.float32)
         return np.concatenate([points[:, :2] @ A.T + shift, k * points[:, 2:3]], 1).astype(np.float32)
 
     back = np.linalg.inv(A)
-    region = np.column_stack(
-        [row["region"][:, :2] @ back, row["region"][:, 2] - row["region"][:, :2] @ back @ shift]
-    ).astype(np.float32)
+    linear, origin = row["region"][:, :2], row["region"][:, 2]
+    region = np.column_stack([linear @ back, origin - linear @ back @ shift]).astype(np.float32)
     given = np.uint8(rng.random() > v.no_maps)
     return (
         picture,
@@ -128,23 +148,26 @@ def vary(
     )
 
 
-def conditioning(row: dict[str, np.ndarray], move, rng: np.random.Generator, v: Variation) -> np.ndarray:
-    """The landmarks that the network is given, (L, 4) float32: the finder's, or the truth with noise; some or all of them dropped."""
+def conditioning(
+    row: Mapping[str, np.ndarray], move: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, v: Variation
+) -> np.ndarray:
+    """The landmarks that the network is given, (L, 4) float32, some or all of them dropped.
+
+    They are the finder's, or the truth with noise. move : points (P, 3) of the sample to the varied crop.
+    """
     chosen = list(LANDMARKS)
     if rng.random() < v.true_landmarks:
         truth = row["truth"].astype(np.float32)
-        xyz = np.concatenate([truth[:, :2], truth[:, 2:] - truth[[23, 24], 2].mean()], 1)[chosen]
+        xyz = np.concatenate([truth[:, :2], truth[:, 2:] - truth[list(HIPS), 2].mean()], 1)[chosen]
         confidence = rng.uniform(0.5, 1, len(chosen))
     else:
         xyz, confidence = row["landmarks"][chosen, :3], row["landmarks"][chosen, 3].astype(np.float32)
     xyz = move(xyz)  # depths, relative to the hips, are only scaled
     level = np.exp(rng.normal(0, 0.5))
     xyz[:, :2] += rng.normal(0, v.noise * level, (len(chosen), 2))
-    xyz[:, 2] = (
-        xyz[:, 2] * np.exp(rng.normal(0, 0.08))
-        + rng.normal(0, v.depth_noise * level, len(chosen))
-        + xyz[:, 1] * rng.normal(0, 0.06)
-    )
+    stretch = np.exp(rng.normal(0, 0.08))
+    noise = rng.normal(0, v.depth_noise * level, len(chosen))
+    xyz[:, 2] = xyz[:, 2] * stretch + noise + xyz[:, 1] * rng.normal(0, 0.06)  # the last: the body leans
     keep = (rng.random(len(chosen)) > v.one_landmark) & (rng.random() > v.no_landmarks)
     return np.column_stack([xyz, confidence * keep]).astype(np.float32)
 

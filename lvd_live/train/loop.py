@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Generic
 
 import numpy as np
 import torch
@@ -19,154 +20,60 @@ from torch import nn
 from tqdm import tqdm
 
 from lvd_live.errors import UserError
-from lvd_live.evaluate.descent import validate_descent
 from lvd_live.lift.lifter import Lifter
-from lvd_live.lvd.network import LVD, network_input
+from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
-from lvd_live.train.batches import Batch, Variation, draw_batch
-from lvd_live.train.loss import LossOptions, descent_loss
+from lvd_live.train.batches import Batch, draw_batch
 from lvd_live.train.optimiser import MuonAdamW
+from lvd_live.train.options import TrainingOptions
+from lvd_live.train.task import N, Task
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 50  # steps
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What a run does. steps, or hours if given: a run of so many hours' time, whatever the machine, with the whole schedule in it.
-
-    sizes: (share of the run, crop pixels) stages, small first: a small crop costs a fraction and teaches most of the pose.
-    """
-
-    steps: int = 12_000
-    hours: float | None = None
-    batch: int = 16
-    rate: float = 2e-3
-    warm_up: int = 200
-    weight_decay: float = 0.02
-    ema: float = 0.999
-    sizes: tuple[tuple[float, int], ...] = ((1.0, 128),)
-    drawers: int = 1  # threads that draw batches
-    validate_every: int = 1_000
-    save_every: int = 500
-    seed: int = 0
-    clip: float = 0.288
-    loss: LossOptions = field(default_factory=LossOptions)
-    variation: Variation = field(default_factory=Variation)
-
-    def size_at(self, progress: float) -> int:
-        """The crop's side in pixels, progress 0..1 through the run."""
-        return next((size for share, size in self.sizes if progress < share), self.sizes[-1][1])
-
-    def rate_at(self, step: int, progress: float) -> float:
-        """Linear warm-up, then half a cosine down to a hundredth."""
-        return (
-            self.rate
-            * min(1.0, (step + 1) / self.warm_up)
-            * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-        )
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is learned. loss(network, batch, importance, options): two terms, which are added. validate(network, held_out, crop pixels): by what the network is told, V2V in mm per iteration."""
-
-    loss: Callable[[nn.Module, Batch, torch.Tensor, TrainingOptions], tuple[torch.Tensor, torch.Tensor]]
-    validate: Callable[[nn.Module, Shards, int], dict[str, list[float]]]
-
-
-def learn_to_descend(
-    network: LVD, batch: Batch, importance: torch.Tensor, options: TrainingOptions
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two terms of `descent_loss`, weighted."""
-    seen = network.encode(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
-    everyone, own = descent_loss(network.field, seen, batch.vertices, importance, options.clip, options.loss)
-    return everyone, options.loss.own_weight * own
-
-
-DESCENT = Task(learn_to_descend, validate_descent)
-
-
-class Average:
-    """An exponential moving average of a network's parameters and buffers, with a short memory at first."""
-
-    def __init__(self, network: LVD, decay: float):
-        self.decay, self.count = decay, 0
-        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: LVD) -> None:
-        self.count += 1
-        decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        for key, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
-
-
 def train(
-    network: nn.Module,
-    average_network: nn.Module,
+    network: N,
+    average_network: N,
     shards: Shards,
     held_out: Shards,
     importance: torch.Tensor,
     out: Path,
     options: TrainingOptions,
     *,
+    task: Task[N],
     device: torch.device,
-    workers: list,
-    task: Task = DESCENT,
+    workers: Sequence[BaseProcess],
     lifter: Lifter | None = None,
 ) -> None:
-    """Train `network` for `task`, with landmarks lifted by `lifter` if there is one; write `out`/checkpoint.pt (everything, to go on from), losses.csv, validation.csv. `average_network`, of the same shape, is left holding the averaged weights.
+    """Train `network` for `task`. Resumes from the checkpoint if there is one; Ctrl-C saves and is passed on.
 
-    Resumes from the checkpoint if there is one. Waits only for the first shards; those made later join as they come. Ctrl-C saves and is passed on.
+    average_network : of the same shape; is left holding the averaged weights.
+    shards : to learn from. Waits only for the first ones; those that `workers` make later join as they come.
+    importance : (K,), what each vertex counts, mean 1.
+    lifter : lifts the samples' landmarks; None: they stay as they are.
+    out : a folder for checkpoint.pt (everything, to go on from), options.json, losses.csv and validation.csv.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
     run = Run(network, average_network, importance, options, device, task)
     run.resume(out / "checkpoint.pt")
     wait_for_shards(shards, workers)
-    drawer = ThreadPoolExecutor(options.drawers)
-
-    def draw(number: int) -> Future[Batch]:
-        """Batch `number`, drawn by another thread while earlier ones are learned from."""
-        rng = np.random.default_rng((options.seed, number))
-        size = options.size_at(run.progress)
-        return drawer.submit(draw_batch, shards, rng, options.batch, size, options.variation, lifter)
-
-    coming = deque(draw(run.step + i) for i in range(2 * options.drawers))
-    recent: list[tuple[float, float]] = []
-    bar = tqdm(
-        initial=run.step,
-        total=options.steps if options.hours is None else None,
-        unit="step",
-        smoothing=0.02,
-        mininterval=5,
-    )
+    drawer, recent = Drawer(run, shards, lifter), []
+    total = options.steps if options.hours is None else None
+    bar = tqdm(initial=run.step, total=total, unit="step", smoothing=0.02, mininterval=5)
     try:
         while run.progress < 1:
-            batch = coming.popleft().result()
-            coming.append(draw(run.step + 2 * options.drawers))
-            recent.append(run.learn(batch))
+            recent.append(run.learn(drawer.next()))
             bar.update()
             if run.step % LOG_EVERY == 0:
                 shards.refresh()
                 first, second = np.mean(recent, 0)
                 recent.clear()
                 bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
-                append(
-                    out / "losses.csv",
-                    **run.position,
-                    first=first,
-                    second=second,
-                    rate=run.rate,
-                    size=options.size_at(run.progress),
-                    shards=len(shards.maps),
-                )
+                run.note_losses(out / "losses.csv", first, second, len(shards.maps))
             if run.step % options.validate_every == 0:
                 run.validate(held_out, out / "validation.csv", bar.write)
             if run.step % options.save_every == 0:
@@ -175,31 +82,55 @@ def train(
             run.validate(held_out, out / "validation.csv", bar.write)
     finally:
         run.save(out / "checkpoint.pt")
-        drawer.shutdown(cancel_futures=True)
+        drawer.close()
         bar.close()
     average_network.load_state_dict(run.average.state)
 
 
-class Run:
+class Drawer:
+    """Draws a run's batches in other threads while earlier ones are learned from.
+
+    What batch number i holds depends on the seed, i, the shards and the crops' size at the time, not on the threads.
+    """
+
+    def __init__(self, run: Run, shards: Shards, lifter: Lifter | None):
+        self._run, self._shards, self._lifter = run, shards, lifter
+        drawers = run.options.drawers
+        self._pool, self._ahead = ThreadPoolExecutor(drawers), 2 * drawers
+        self._coming = deque(self._draw(run.step + i) for i in range(self._ahead))
+
+    def next(self) -> Batch:
+        """The batch of the run's step, once it is drawn."""
+        batch = self._coming.popleft().result()
+        self._coming.append(self._draw(self._run.step + self._ahead))
+        return batch
+
+    def close(self) -> None:
+        """Forget what has not been drawn yet."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _draw(self, number: int) -> Future[Batch]:
+        options = self._run.options
+        rng, size = np.random.default_rng((options.seed, number)), options.size_at(self._run.progress)
+        return self._pool.submit(draw_batch, self._shards, rng, options.batch, size, options.variation, self._lifter)
+
+
+class Run(Generic[N]):
     """What a run consists of, and where it stands: step, samples, hours."""
 
     def __init__(
         self,
-        network: nn.Module,
-        average_network: nn.Module,
+        network: N,
+        average_network: N,
         importance: torch.Tensor,
         options: TrainingOptions,
         device: torch.device,
-        task: Task,
+        task: Task[N],
     ):
-        self.network, self.average_network, self.options, self.device, self.task = (
-            network,
-            average_network,
-            options,
-            device,
-            task,
-        )
-        network.to(device, memory_format=torch.channels_last).train()
+        self.network, self.average_network, self.task = network, average_network, task
+        self.options, self.device = options, device
+        # PyTorch documents memory_format for Module.to, but its type stub leaves it out.
+        network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
@@ -208,6 +139,7 @@ class Run:
 
     @property
     def hours(self) -> float:
+        """Since the run began, without the time between an interruption and going on."""
         return (time.monotonic() - self._began) / 3600
 
     @property
@@ -217,6 +149,7 @@ class Run:
 
     @property
     def rate(self) -> float:
+        """The learning rate now."""
         return self.options.rate_at(self.step, self.progress)
 
     @property
@@ -225,7 +158,7 @@ class Run:
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
     def learn(self, batch: Batch) -> tuple[float, float]:
-        """One step on a batch, in bfloat16 where the device multiplies that faster; the two terms of its loss."""
+        """One step on a batch, in bfloat16 where the device multiplies that faster. The two terms of its loss."""
         self.optimiser.set_rate(self.rate)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
             first, second = self.task.loss(self.network, batch.to(self.device), self.importance, self.options)
@@ -237,23 +170,21 @@ class Run:
         self.step, self.samples = self.step + 1, self.samples + len(batch.picture)
         return float(first.detach()), float(second.detach())
 
+    def note_losses(self, table: Path, first: float, second: float, shards: int) -> None:
+        """Add a row about the loss's terms to a table."""
+        size = self.options.size_at(self.progress)
+        append_row(table, **self.position, first=first, second=second, rate=self.rate, size=size, shards=shards)
+
     def validate(self, held_out: Shards, table: Path, say: Callable[[str], None]) -> None:
-        """Measure the averaged network on held-out people, by what it is told."""
+        """Measure the averaged network on held-out people: a row of the table, and a line, for each conditioning."""
         self.average_network.load_state_dict(self.average.state)
         self.average_network.to(self.device).eval()
-        for conditioning, v2v in self.task.validate(
-            self.average_network, held_out, self.options.size_at(self.progress)
-        ).items():
-            append(
-                table,
-                **self.position,
-                conditioning=conditioning,
-                **{f"v2v_{i + 1}": round(v, 2) for i, v in enumerate(v2v)},
-            )
-            say(
-                f"step {self.step}, {self.samples} samples, told {conditioning}: V2V mm per iteration "
-                + " ".join(f"{v:.1f}" for v in v2v)
-            )
+        size = self.options.size_at(self.progress)
+        for conditioning, v2v in self.task.validate(self.average_network, held_out, size).items():
+            columns = {f"v2v_{i}": round(v, 2) for i, v in enumerate(v2v, 1)}
+            append_row(table, **self.position, conditioning=conditioning, **columns)
+            errors = " ".join(f"{v:.1f}" for v in v2v)
+            say(f"step {self.step}, {self.samples} samples, told {conditioning}: V2V mm per iteration {errors}")
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""
@@ -262,12 +193,16 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state,
             "average_count": self.average.count,
+            "step": self.step,
+            "samples": self.samples,
+            "hours": self.hours,
         }
-        torch.save({**state, "step": self.step, "samples": self.samples, "hours": self.hours}, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        part = path.with_suffix(".tmp")
+        torch.save(state, part)
+        part.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint, if there is one; the options are today's."""
+        """Go on from a checkpoint, if there is one; the options are today's. Raises UserError for another network's."""
         if not path.exists():
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -276,32 +211,50 @@ class Run:
             self.optimiser.load_state_dict(saved["optimiser"])
         except (KeyError, ValueError, RuntimeError):
             raise UserError(
-                f"{path} is another network's or another optimiser's checkpoint: choose another --out, and take its weights with --start-from."
+                f"{path} is another network's or another optimiser's checkpoint: choose another --out, "
+                "and take its weights with --start-from."
             ) from None
         self.average.state, self.average.count = saved["average"], saved["average_count"]
         self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
         log.info("resumed at step %d", self.step)
 
 
-def wait_for_shards(shards: Shards, workers: list) -> None:
-    """Take in what has been made; wait only if there is nothing at all."""
+class Average:
+    """An exponential moving average of a network's parameters and buffers, with a short memory at first."""
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.decay, self.count = decay, 0
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the network as it is now."""
+        self.count += 1
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        for key, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+def wait_for_shards(shards: Shards, workers: Sequence[BaseProcess]) -> None:
+    """Take in what has been made; wait only if there is nothing at all. Raises UserError where nobody makes any."""
     while shards.refresh() == 0:
-        if not any(w.is_alive() for w in workers):
-            raise UserError(
-                f"There are no shards in {shards.folder}, and no worker that makes any; see --workers.", exit_code=1
-            )
+        if not any(worker.is_alive() for worker in workers):
+            message = f"There are no shards in {shards.folder}, and no worker that makes any; see --workers."
+            raise UserError(message, exit_code=1)
         time.sleep(1)
 
 
-def begin_at_the_mean(network: LVD, shards: Shards, workers: list) -> None:
-    """A head that predicts depths starts from the people's mean depths."""
-    wait_for_shards(shards, workers)
+def begin_at_the_mean(network: LVD, shards: Shards) -> None:
+    """Let a head that predicts depths start from the mean depths of the first shard's people."""
     mean = np.mean(shards.rows(shards.maps[0], slice(None), ("vertices",))["vertices"][..., 2], 0, np.float32)
     with torch.no_grad():
         network.field.head.bias.view(-1, 3)[:, 2] = torch.from_numpy(mean)
 
 
-def append(path: Path, **values) -> None:
+def append_row(path: Path, **values: float | str) -> None:
     """Add a row to a CSV file, with a header if it is new."""
     new = not path.exists()
     with path.open("a", newline="") as file:

@@ -1,0 +1,54 @@
+"""The report's section on real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvd_live.evaluate.real import TIGHT, Score, groups, inputs, is_clip, mean_score, score
+from lvd_live.evaluate.report.document import Report
+from lvd_live.evaluate.steadiness import steadiness
+from lvd_live.lvd.presets import CONDITIONING
+from lvd_live.person import BlazePoseFinder
+from lvd_live.person.types import PersonFinder
+from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.tracker import Tracker
+
+
+def report_real(report: Report, options: TrackerOptions, folder: Path, models: Path) -> None:
+    """Figures of the clips and pictures in a folder, by conditioning, and the clips' jitter.
+
+    options : of the trackers, but for the conditioning. models : the folder with the finder's networks.
+    """
+    finder, paths, rows = BlazePoseFinder(models / "blazepose"), inputs(folder), []
+    for kind in CONDITIONING:
+        tracker = Tracker.load(options, conditioning=kind)
+        scores = [score(path, finder, tracker, None, []) for path in paths]
+        for title, group in groups(scores, ", ".join(TIGHT)).items():
+            rows.append((kind, title, *_cells(mean_score(title, group))))
+    report.say(
+        "## Real pictures",
+        "Silhouette against the finder's mask, the limbs' joints against its landmarks (% of the person's height in "
+        "the picture); means over files. The mesh is the one that is shown: its limbs have been brought onto the "
+        "outline of the mask that the IoU is measured against.",
+    )
+    report.table("real", ("told", "group", "tracked", "IoU", "joints, %", "own landmarks, %"), rows)
+    _report_jitter(report, options, paths, finder)
+
+
+def _cells(s: Score) -> tuple[str, float, float, float]:
+    return f"{s.tracked}/{s.frames}", s.iou, 100 * s.joints, 100 * s.landmarks
+
+
+def _report_jitter(report: Report, options: TrackerOptions, paths: list[Path], finder: PersonFinder) -> None:
+    warm, cold = Tracker.load(options), Tracker.load(options, iterations=8)
+    rows = [
+        (path.name, way, s.vertices, s.joints, s.lag)
+        for path in paths
+        if is_clip(path)
+        for way, s in steadiness(path, finder, warm, cold).items()
+    ]
+    report.say(
+        "Jitter (second difference about the pelvis) of every frame fitted from a point with 8 iterations (cold), "
+        "from the last mesh (warm), and warm with the One-Euro filter low and high:"
+    )
+    report.table("jitter", ("clip", "way", "vertices, mm/frame²", "joints, mm/frame²", "lag, frames"), rows)
