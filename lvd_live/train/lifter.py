@@ -5,7 +5,6 @@ The loss is the likelihood of the true landmarks (`network.laplace_loss`); the d
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import time
@@ -19,6 +18,7 @@ from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.train.lift_noise import Noise, ObservedErrors
 from lvd_live.train.lift_samples import LiftBatch, LiftSamples
+from lvd_live.train.tables import append_row
 
 log = logging.getLogger(__name__)
 
@@ -162,10 +162,5 @@ def _report(run: LifterRun, held_out: LiftBatch, table: Path) -> None:
     figures = run.validate(held_out)
     row = {"step": run.step, "samples": run.samples, "hours": round(run.seconds / 3600, 4)}
     row |= {name: round(value, 4) for name, value in figures.items()}
-    new = not table.exists()
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    append_row(table, **row)
     log.info("%s", ", ".join(f"{name} {value}" for name, value in row.items()))

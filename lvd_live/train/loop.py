@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import time
@@ -27,6 +26,7 @@ from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import Batch, draw_batch
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.options import TrainingOptions
+from lvd_live.train.tables import append_row
 from lvd_live.train.task import N, Task
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ def train(
 
     average_network : of the same shape; is left holding the averaged weights.
     shards : to learn from. Waits only for the first ones; those that `workers` make later join as they come.
-    importance : (K,), what each vertex counts, mean 1.
-    lifter : lifts the samples' landmarks; None: they stay as they are.
+    importance : (K,), what each vertex counts, mean 1. lifter : see `draw_batch`.
     out : a folder for checkpoint.pt (everything, to go on from), options.json, losses.csv and validation.csv.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -252,13 +251,3 @@ def begin_at_the_mean(network: LVD, shards: Shards) -> None:
     mean = np.mean(shards.rows(shards.maps[0], slice(None), ("vertices",))["vertices"][..., 2], 0, np.float32)
     with torch.no_grad():
         network.field.head.bias.view(-1, 3)[:, 2] = torch.from_numpy(mean)
-
-
-def append_row(path: Path, **values: float | str) -> None:
-    """Add a row to a CSV file, with a header if it is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, values)
-        if new:
-            writer.writeheader()
-        writer.writerow(values)
