@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
@@ -16,11 +17,14 @@ from lvd_live.evaluate import real, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
+from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
+from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
+from lvd_live.person.quality import CHOICES, QUALITIES, resolve
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
 from lvd_live.tracking.options import TrackerOptions
@@ -48,8 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.report:
         _report(args)
         lines.append(f"{args.report / 'report.md'}")
-    elif args.real:
-        lines += _real(args)
+    else:
+        lines += _real(args) if args.real else []
+        lines += _views(args) if args.views else []
     sys.stdout.write("".join(line + "\n" for line in lines))
     return 0
 
@@ -99,6 +104,17 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
+    add_folder(
+        "--views",
+        "a folder of views with 3D truth (see evaluate/views.py): mm from the truth; with --report, a part of it",
+    )
+    parser.add_argument(
+        "--quality",
+        choices=CHOICES,
+        default="live",
+        help="with --views: how hard to look for the person (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="with --views: also write the figures here")
     parser.add_argument(
         "--uncertainty",
         type=Path,
@@ -129,12 +145,20 @@ def _add_subjects(parser: Parser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
-    if not (args.report or args.real or args.synthetic or args.webcam or args.curve or args.uncertainty):
-        raise UserError("Say what to measure: --report, --real DIR, --synthetic, --webcam, --uncertainty or --curve.")
+    subjects = args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
+    if not any(subjects):
+        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --uncertainty or --curve"
+        raise UserError(f"Say what to measure: {what}.")
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
         check_writable(args.sheet, (".png",))
+    if args.json:
+        if not args.views or args.report:
+            raise UserError("--json is for --views without --report.")
+        check_writable(args.json, (".json",))
+    if args.views:
+        open_views(args.views)
     if args.real and not args.real.is_dir():
         raise UserError(f"There is no folder {args.real} to measure on.")
 
@@ -189,6 +213,7 @@ def _report(args: argparse.Namespace) -> None:
         shards,
         regressor=regressor,
         real=args.real,
+        views=args.views,
         ablations=ablations,
         models=args.models,
         count=args.count,
@@ -210,4 +235,17 @@ def _real(args: argparse.Namespace) -> list[str]:
     if args.sheet and pictures:
         sheet = render.contact_sheet(pictures, columns=8)
         write_whole(args.sheet, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    return lines
+
+
+def _views(args: argparse.Namespace) -> list[str]:
+    """The tables of a folder of views, as lines; also into --json."""
+    finder = QUALITIES[resolve(args.quality, live=True)].finder(args.models / "blazepose")
+    tables = compare(args.views, args.preset, weights=args.weights, finder=finder, conditioning=args.conditioning)
+    if args.json:
+        figures = {name: [dict(zip(head, row, strict=True)) for row in rows] for name, (head, rows) in tables.items()}
+        write_whole(args.json, json.dumps(figures, indent=1).encode())
+    lines = ["## Real people with 3D truth"]
+    for header, rows in tables.values():
+        lines += ["", *markdown(header, rows)]
     return lines

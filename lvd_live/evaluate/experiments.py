@@ -17,26 +17,26 @@ from lvd_live.evaluate.held_out import EvalBatch, eval_batches
 from lvd_live.evaluate.methods import CONVERGED, ITERATIONS, Method, converged
 from lvd_live.evaluate.metrics import aligned, aligned_error
 from lvd_live.evaluate.surface import distance_to_surface, incident_faces
-from lvd_live.evaluate.synthetic import seen_whole, yaw_of
+from lvd_live.evaluate.synthetic import EVERY, mean_nearest, seen_whole, yaw_of
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.synth.dataset import Shards
-
-EVERY = 8  # of the vertices, for the distance to the surface
 
 
 @dataclass(frozen=True)
 class Fits:
     """A method's errors on S people, pelvis-aligned, mm.
 
-    v2v : (S, I), per iteration, mean over the vertices.
+    v2v : (S, I), per iteration, by namesake: each vertex from the same vertex of the truth, mean over the vertices.
     parts : (S, P, I), the same by `BODY_PARTS`.
-    v2s : (S,), from the converged mesh's vertices to the true surface.
+    nearest, v2s : (S,), from the converged mesh's vertices to the nearest true vertex and to the true surface, as in
+        the paper's Table 1.
     yaw : (S,) degrees, see `synthetic.yaw_of`.
     whole : (S,) bool, see `synthetic.seen_whole`.
     """
 
     v2v: np.ndarray
     parts: np.ndarray
+    nearest: np.ndarray
     v2s: np.ndarray
     yaw: np.ndarray
     whole: np.ndarray
@@ -62,6 +62,7 @@ def accuracy(method: Method, body: BodyModel, people: Iterable[EvalBatch]) -> Fi
         return Fits(
             v2v=per_vertex.mean(1),
             parts=np.einsum("pv,nvi->npi", part_means, per_vertex),
+            nearest=mean_nearest(final, batch.truth),
             v2s=np.array(v2s),
             yaw=yaw_of(batch.rows["R"]),
             whole=seen_whole(batch.rows),

@@ -2,16 +2,16 @@
 
 A folder of views holds `view1.mp4`, `view2.mp4`, … (V clips of F frames, at the same times) and `truth.npz`:
 `joints_camera_mm` (V, F, P, 3) float32, the true joints in each camera's frame (OpenCV's axes), mm, NaN where unknown;
-`blazepose_index` (P,) int, the landmarks of BlazePose that they are, both hips
-among them and none without its counterpart on the other side; `names` (P,) text; `intrinsics` (V, 3, 3), of the clips.
-The mesh is judged by its own landmarks (`landmarks` of the body file), as it is
-placed by the assumed field of view and, beside that, as it would be by the true camera.
+`blazepose_index` (P,) int, the landmarks of BlazePose that they are, both hips among them and none without its
+counterpart on the other side; `names` (P,) text; `intrinsics` (V, 3, 3), of the clips. The mesh is judged by its own
+landmarks (`landmarks` of the body file), as it is placed by the assumed field of view and, beside that, as it would be
+by the true camera.
 
 Errors, mm. PA: after the similarity transform (rotation, shift, scale) that brings each frame's points closest to the
-truth. Root-aligned: the middle of the hips on the true one, scaled to the least
-error, not turned: it also shows leaning and a wrong heading. For that, points and truth are given in frames whose z
-axis goes from the camera to the middle of the hips: the finder knows no camera, the
-mesh is placed by an assumed one, and an error of that is none of the pose.
+truth. Root-aligned: the middle of the hips on the true one, scaled to the least error, not turned: it also shows
+leaning and a wrong heading. For that, points and truth are given in frames whose z axis goes from the camera to the
+middle of the hips: the finder knows no camera, the mesh is placed by an assumed one, and an error of that is none of
+the pose.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ KNOWN = ", camera known"  # of a method: the mesh placed by the true camera
 
 @dataclass(frozen=True)
 class Views:
-    """A folder of views. clips: V paths. joints (V, F, P, 3) float64 mm, camera frames, NaN unknown. intrinsics (V, 3,
-    3) float64. landmarks (P,) int, BlazePose's numbers. names: of the P joints.
+    """A folder of V views.
+
+    clips : V paths. joints : (V, F, P, 3) float64 mm, camera frames, NaN where unknown. intrinsics : (V, 3, 3) float64.
+    landmarks : (P,) int, BlazePose's numbers. names : of the P joints.
     """
 
     clips: tuple[Path, ...]
@@ -53,11 +55,13 @@ class Views:
 
 @dataclass(frozen=True)
 class Score:
-    """Of one method on one view. tracked, frames: counts. pa, root: mm, means over joints and frames; joints (P,): PA
-    by joint. exchanged, crossed, judged: how many frames are nearer to the truth with left and right exchanged, in
-    space
-    (PA; also where depth alone is inverted) and in the picture, of how many. jitter: mean length of the joints' second
-    difference about the hips, mm/frame², of the metres as they are.
+    """One method on one view.
+
+    tracked, frames : counts.
+    pa, root : mm, means over joints and frames. joints : (P,) mm, PA by joint.
+    exchanged, crossed, judged : how many frames are nearer to the truth with left and right exchanged, in space (PA;
+        also where depth alone is inverted) and in the picture, of how many.
+    jitter : mean length of the joints' second difference about the hips, mm/frame², without any alignment.
     """
 
     tracked: int
@@ -72,7 +76,7 @@ class Score:
 
 
 def open_views(folder: Path) -> Views:
-    """Read a folder of views. UserError where it is none."""
+    """Read a folder of views. Raises UserError where it is none."""
     truth = folder / "truth.npz"
     if not truth.is_file():
         raise UserError(f"{folder} is no folder of views: it holds no truth.npz.")
@@ -117,11 +121,13 @@ def follow(
     camera: Camera,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
-    """A clip's first `frames` frames, by method: FINDER, the trackers' names, and these with the mesh placed by the
-    true camera (KNOWN).
+    """Landmarks in a clip's first `frames` frames, by method.
 
-    All 33 landmarks (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where nobody was
-    found. UserError where the clip is shorter.
+    The methods are FINDER, the trackers' names, and these with the mesh placed by the true camera (KNOWN).
+
+    progress : called after each frame.
+    Returns all 33 landmarks, (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where
+    nobody was found. Raises UserError where the clip is shorter.
     """
     out = {
         name: np.full((frames, len(COUNTERPART), 5), np.nan)
@@ -158,13 +164,16 @@ def follow(
 
 
 def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, intrinsics: np.ndarray) -> Score:
-    """points (F, 33, 5), see `follow`; truth (F, P, 3) mm, camera frame, of the landmarks (P,); intrinsics (3, 3)."""
+    """How one method does on one view.
+
+    points : (F, 33, 5), see `follow`. truth : (F, P, 3) mm, camera frame, of the landmarks (P,). intrinsics : (3, 3).
+    """
     hips = [int(np.flatnonzero(landmarks == hip)[0]) for hip in HIPS]
     found, pixels, other = points[:, landmarks, :3], points[:, landmarks, 3:], counterparts(landmarks)
     pa = similarity_error(found, truth)
     exchanged, judged = nearer(similarity_error(found[:, other], truth), pa)
-    seen = truth[..., :2] / truth[..., 2:] * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
-    crossed, _ = nearer(*(np.linalg.norm(p - seen, axis=-1) for p in (pixels[:, other], pixels)))
+    true_pixels = truth[..., :2] / truth[..., 2:] * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    crossed, _ = nearer(*(np.linalg.norm(p - true_pixels, axis=-1) for p in (pixels[:, other], pixels)))
     tracked = int(np.isfinite(found).all((1, 2)).sum())
     root = mean_known(root_error(found, toward(truth, hips), hips))
     parts = np.array([mean_known(e) for e in pa.T])
@@ -172,8 +181,9 @@ def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, intrinsi
 
 
 def nearer(errors: np.ndarray, others: np.ndarray) -> tuple[int, int]:
-    """In how many frames errors (F, P) are smaller in the mean than others (F, P), over the joints known to both; and
-    how many frames have any.
+    """In how many frames `errors` (F, P) are smaller in the mean than `others` (F, P), of how many.
+
+    Over the joints that both know; frames without any do not count.
     """
     both = np.isfinite(errors) & np.isfinite(others)
     mine, theirs = (np.where(both, e, 0).sum(1) for e in (errors, others))
@@ -183,7 +193,7 @@ def nearer(errors: np.ndarray, others: np.ndarray) -> tuple[int, int]:
 def measure(
     views: Views, finder: PersonFinder, trackers: Mapping[str, Tracker], progress: Callable[[], None] = lambda: None
 ) -> dict[str, list[Score]]:
-    """By method, a Score for each view. progress: called after each frame."""
+    """A Score for each view, by method. progress : called after each frame."""
     scores: dict[str, list[Score]] = {}
     for clip, truth, K in zip(views.clips, views.joints, views.intrinsics, strict=True):
         camera = Camera(float(K[0, 0]), K[:2, 2])
@@ -193,7 +203,8 @@ def measure(
 
 
 def tables(views: Views, scores: Mapping[str, list[Score]]) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
-    """{"views", "views_joints": (header, rows)}: PA by view, root-aligned error, frames exchanged, jitter; PA by joint.
+    """Header and rows of the tables "views" (errors, frames exchanged, jitter) and "views_joints" (PA by joint).
+
     Means are over the views.
     """
     header = (
@@ -231,7 +242,7 @@ def compare(
     conditioning: Sequence[str] = CONDITIONING,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
-    """`tables` of the preset's network by what it is given, on a folder of views. UserError where that is none."""
+    """`tables` of the preset's network by conditioning, on a folder of views. Raises UserError where that is none."""
     views, first = open_views(folder), Tracker.load(preset=preset, weights=weights, uncertainty=0)
     kinds = conditioning if first.runtime.network.preset.landmarks else ("picture",)
     trackers = {kind: first.clone() for kind in kinds}

@@ -1,4 +1,4 @@
-"""The report's section on real pictures."""
+"""The report's sections on real people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from lvd_live.evaluate.real import TIGHT, Score, groups, inputs, is_clip, mean_score, score
 from lvd_live.evaluate.report.document import Report
 from lvd_live.evaluate.steadiness import steadiness
+from lvd_live.evaluate.views import compare
 from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.types import PersonFinder
@@ -52,3 +53,19 @@ def _report_jitter(report: Report, options: TrackerOptions, paths: list[Path], f
         "from the last mesh (warm), and warm with the One-Euro filter low and high:"
     )
     report.table("jitter", ("clip", "way", "vertices, mm/frame²", "joints, mm/frame²", "lag, frames"), rows)
+
+
+def report_views(report: Report, options: TrackerOptions, folder: Path, models: Path) -> None:
+    """Real people with 3D truth, see `views`. The arguments are those of `report_real`."""
+    report.say(
+        "## Real people with 3D truth",
+        "The mesh's own landmarks against true joints. PA: after the similarity transform of each frame that brings "
+        "them closest; root-aligned: hips on hips, scaled, not turned, which shows leaning. Camera known: the mesh "
+        "placed by the true camera instead of the assumed field of view. Exchanged: frames nearer to the truth with "
+        "left and right exchanged, in space (also where depth alone is inverted) and in the picture. Jitter: second "
+        "difference of the joints about the hips, no filter. Means over the views.",
+    )
+    finder = BlazePoseFinder(models / "blazepose")
+    tables = compare(folder, options.preset, weights=options.weights, finder=finder)
+    for name, (header, rows) in tables.items():
+        report.table(name, header, rows)

@@ -11,6 +11,7 @@ from lvd_live.body.measure import NAMES
 from lvd_live.evaluate.experiments import Shapes, shapes
 from lvd_live.evaluate.report.document import Report
 from lvd_live.evaluate.report.subject import Subject, contenders
+from lvd_live.evaluate.report.synthetic import SURFACE
 from lvd_live.synth.dataset import POSES
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _report_second_component(report: Report, found: dict[str, Shapes], v2s: dict
     true = float(next(iter(found.values())).second[:, 1].std())
     report.say(f"Standard deviation of the second shape component, {true:.2f} in truth, against V2S:")
     rows = [(name, spread, v2s[name]) for name, spread in spreads.items()]
-    report.table("second_component", ("method", "standard deviation", "V2S, mm"), rows)
+    report.table("second_component", ("method", "standard deviation", f"{SURFACE}, mm"), rows)
 
     def draw(axes: Axes) -> None:
         for name, spread in spreads.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lvd_live.evaluate.regressor import Regressor
 from lvd_live.evaluate.report.document import Report
-from lvd_live.evaluate.report.real import report_real
+from lvd_live.evaluate.report.real import report_real, report_views
 from lvd_live.evaluate.report.shape import report_shape
 from lvd_live.evaluate.report.subject import Subject
 from lvd_live.evaluate.report.synthetic import (
@@ -31,6 +31,7 @@ def write_report(
     *,
     regressor: Regressor | None = None,
     real: Path | None = None,
+    views: Path | None = None,
     ablations: str = "",
     models: Path = MODELS,
     count: int = 2048,
@@ -38,7 +39,8 @@ def write_report(
     """Run all experiments and write them to `folder`.
 
     options : of the tracker, without uncertainty. shards, count : held-out people, see `Subject`.
-    regressor : a trained baseline, or None. real : a folder of clips and pictures, or None.
+    regressor : a trained baseline, or None. real : a folder of clips and pictures, views : a folder of views with 3D
+    truth; or None.
     ablations : what `python -m lvd_live ablate` wrote, or "".
     Raises UserError without matplotlib or trimesh.
     """
@@ -62,5 +64,8 @@ def write_report(
     if real is not None:
         log.info("real …")
         report_real(report, options, real, models)
+    if views is not None:
+        log.info("views …")
+        report_views(report, options, views, models)
     if ablations:
         report.say("## What the error hangs on", *ablations.splitlines())
