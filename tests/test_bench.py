@@ -1,6 +1,9 @@
 """The benchmark's arithmetic, and a whole run on a few frames."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -168,3 +171,16 @@ def test_mistakes_take_a_sentence(tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA"):
             cli.main(["--device", "cuda"])
+
+
+def test_bfloat16_is_left_out_where_onednn_may_not_use_it(tmp_path):
+    """Neither what was measured before nor the processor's own word offers it."""
+    program = "import torch; from lvd_live.bench.variants import variants; from lvd_live.lvd.network import LVD; "
+    program += "from lvd_live.lvd.presets import PRESETS; from lvd_live.lvd.runtime.runtime import Runtime; "
+    program += "print(*variants('cpu')); print(Runtime(LVD(PRESETS['live']), device='cpu').engine)"
+    limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    for limited in ({}, limits):
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)} | limited
+        run = [sys.executable, "-c", program]
+        said = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "eager float32" in said and "bfloat16" not in said

@@ -19,6 +19,7 @@ import torch
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS, LVD
 from lvd_live.lvd.presets import ENGINES
+from lvd_live.lvd.runtime import onednn
 from lvd_live.storage.files import write_whole
 from lvd_live.threads import network_threads
 
@@ -53,7 +54,7 @@ def fastest(network: LVD, make: Callable[[str], Runtime]) -> str:
 
 def _key(network: LVD) -> str:
     """A hash of all that the times depend on: processor, libraries, threads and the network's shapes."""
-    capabilities = sorted(torch.cpu.get_capabilities().items())
+    capabilities = sorted(torch.cpu.get_capabilities().items()), onednn.has_bfloat16(torch.device("cpu"))
     versions = torch.__version__, onnxruntime.__version__
     shapes = [(name, tuple(value.shape)) for name, value in network.state_dict().items()]
     facts = repr((capabilities, *versions, network_threads(), network.preset.size, shapes))
