@@ -336,6 +336,17 @@ def test_a_tool_without_its_packages_is_told_in_a_sentence(tmp_path, monkeypatch
         tools.main(["lonely"])
 
 
+def test_tools_that_draw_people_say_which_extra_they_need(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs the package moderngl.*\[train\]"):
+        tools.main(["synth", "--out", str(tmp_path / "shards"), "--shards", "1"])
+
+
+def test_an_unknown_preset_takes_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="invalid choice: 'nonsense'"):
+        tools.main(["evaluate", "--preset", "nonsense", "--real", str(tmp_path)])
+
+
 def command(*arguments, cwd, **options):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(

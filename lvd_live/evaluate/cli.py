@@ -20,7 +20,7 @@ from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
 from lvd_live.evaluate.views import compare, open_views
-from lvd_live.lvd.presets import CONDITIONING
+from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
@@ -63,7 +63,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m lvd_live evaluate", description=__doc__)
     _add_subjects(parser)
     add = parser.add_argument
-    add("--preset", default="live")
+    add("--preset", choices=tuple(PRESETS), default="live")
     add("--weights", type=Path, help="a weight file instead of the preset's")
     add("--count", type=int, default=2048, help="synthetic people to measure")
     add(

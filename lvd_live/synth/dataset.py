@@ -18,6 +18,7 @@ alone. The records' fields:
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import multiprocessing
 import os
@@ -182,8 +183,10 @@ def start_workers(
 ) -> list[SpawnProcess]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th.
 
-    They end with the program that started them.
+    They end with the program that started them. Raises ModuleNotFoundError without moderngl, which they need.
     """
+    if workers and importlib.util.find_spec("moderngl") is None:
+        raise ModuleNotFoundError("synthetic people are drawn with moderngl", name="moderngl")
     for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
