@@ -43,8 +43,19 @@ STYLE = """
 QToolBar { border: 0; spacing: 4px; padding: 4px; }
 QToolButton { padding: 4px 9px; border-radius: 4px; }
 QToolButton:hover, QToolButton:focus, QToolButton:checked { background: #3b4252; }
-QToolButton:checked { color: #bf616a; }
+QToolButton:checked { color: #ff8a94; }
+QToolButton::menu-indicator { width: 0; }
+QToolButton#qt_toolbar_ext_button { background: #5e81ac; color: #fff; font-weight: bold; padding: 0; }
+QPushButton#large { font-size: 22px; padding: 18px 10px; }
+QPushButton#small { font-size: 15px; padding: 5px 16px; }
+QToolTip { background: #2b303a; color: #d8dee9; border: 1px solid #4c566a; }
 QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
+QLabel#recording { background: #d3222f; color: #fff; font-weight: bold; padding: 2px 10px; border-radius: 4px; }
+QLabel#doubt { color: #ebcb8b; }
+QFrame#card { background: rgba(20, 22, 26, 235); border: 1px solid #4c566a; border-radius: 10px; }
+QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
+QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
+QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
 QScrollArea { border: 0; }
 """
 
@@ -91,6 +102,7 @@ def run(
     on_fit: Sequence[Observer] = (),
     record: str | None = None,
     benchmark: float | None = None,
+    vmc: tuple[str, int] | None = None,
 ) -> int:
     """Show the window until it is closed, by Ctrl-C, too; returns the exit status.
 
@@ -98,6 +110,7 @@ def run(
     options, on_fit : see `MainWindow`.
     given : the options that were asked for by name, over what the window remembers.
     record : the name of a session to record from the start.
+    vmc : the host and port to send the motion to from the start.
     benchmark : close the window after so many seconds of fits, and print what they were like.
     """
     _on_signals(lambda: os._exit(130))  # nothing is begun; an exception would leave Qt's imports half done
@@ -110,6 +123,8 @@ def run(
     window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
     window.page.controls.choose(given)
     window.record_soon = record
+    if vmc is not None:
+        window.send_to(*vmc)
     _on_signals(lambda: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
     window.show()
     if chosen is not None:

@@ -29,7 +29,7 @@ from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.exporting import Exporter
 from lvd_live.gui.review import review
-from lvd_live.gui.status import time_text
+from lvd_live.gui.status import DROPPED, time_text
 from lvd_live.session import library
 
 COLUMNS = ("", "name", "recorded", "length", "frames", "dropped", "state")
@@ -145,7 +145,7 @@ class Browser(QDialog):
         if info is None or not agreed:
             return
         kind = FORMATS[names[title]]
-        proposed = self.root / (info.path.name + ("" if kind.folder else kind.suffix))
+        proposed = self.root / (info.path.name + (f"-{names[title]}" if kind.folder else kind.suffix))
         target, _ = QFileDialog.getSaveFileName(self, title, str(proposed))
         if target:
             path = Path(target) if kind.folder or Path(target).suffix else Path(target + kind.suffix)
@@ -191,6 +191,8 @@ def _make_table() -> QTableWidget:
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
     table.setHorizontalHeaderLabels(COLUMNS)
+    if (dropped := table.horizontalHeaderItem(COLUMNS.index("dropped"))) is not None:
+        dropped.setToolTip(DROPPED)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -204,7 +206,7 @@ def _make_table() -> QTableWidget:
 def _cells(info: library.SessionInfo) -> tuple[str, ...]:
     """A session's row, but for the thumbnail."""
     started, state = f"{info.started:%Y-%m-%d %H:%M}", "" if info.whole else "unfinished"
-    return info.name, started, time_text(info.seconds), str(info.frames), str(info.dropped), state
+    return info.name, started, time_text(info.seconds), str(info.frames), str(info.lost), state
 
 
 def _measurements(info: library.SessionInfo) -> str:

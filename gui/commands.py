@@ -7,47 +7,57 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QToolBar, QToolButton, QWidget
 
 
 @dataclass(frozen=True)
 class Command:
     """Something the window can do.
 
-    text : on the toolbar, "": it has only a key.
+    text : on the toolbar or in its menu, "": it has only a key.
+    about : what its tooltip says of it, and the sheet of keys.
     key : as `QKeySequence` reads it, or "".
-    about : what the sheet of keys says of it, "": nothing.
+    menu : the title of the toolbar's menu that it is in, "": it is a button of its own.
     toggles : it is on or off.
+    everywhere : a second key, which works in boxes of text and in the program's other windows, too.
     """
 
     name: str
-    text: str = ""
+    text: str
+    about: str
     key: str = ""
-    about: str = ""
+    menu: str = ""
     toggles: bool = False
+    everywhere: str = ""
 
 
+OPEN, MORE = "Open", "More"
 COMMANDS = (
-    Command("camera", "Camera …"),
-    Command("video", "Video …", "Ctrl+O", "open a video"),
-    Command("images", "Images …"),
-    Command("demo", "Demo"),
-    Command("pause", "Pause", "Space", "pause, go on", toggles=True),
-    Command("step", "Step", "N", "one frame"),
-    Command("reset", "Reset", "R", "forget person and mesh, start anew"),
-    Command("mirror", "", "M", "mirror"),
-    Command("colours", "", "C", "next colours"),
-    Command("record", "Record", "V", "record, stop recording", toggles=True),
-    Command("snapshot", "Snapshot", "S", "snapshot: PNG and OBJ"),
-    Command("process", "Process video …"),
-    Command("recordings", "Recordings …"),
-    Command("space", "", "D", "3D view on, off"),
-    Command("plots", "", "P", "plots on, off"),
-    Command("keep_in_view", "", "F", "3D view follows the person"),
-    Command("front", "", "Home", "3D view from the front"),
-    Command("fullscreen", "Full screen", "F11", "full screen"),
-    Command("help", "Keys", "F1", "this sheet"),
-    Command("quit", "", "Ctrl+Q", "quit"),
+    Command("camera", "Camera …", "track from a camera, or from a stream's address"),
+    Command("video", "Video …", "open a video", "Ctrl+O", OPEN),
+    Command("images", "Folder of pictures …", "fit every picture in a folder, each on its own", menu=OPEN),
+    Command("process", "Process video …", "track every frame of a video into a file, however long it takes", menu=OPEN),
+    Command("result", "Result …", "look at a mesh sequence in a file", menu=OPEN),
+    Command("demo", "Demo", "play the bundled clip"),
+    Command("pause", "Pause", "pause, go on", "Space", toggles=True),
+    Command("reset", "Reset", "forget person and mesh, start anew", "R"),
+    Command("record", "Record", "record, stop recording; F9 works everywhere", "V", toggles=True, everywhere="F9"),
+    Command("snapshot", "Snapshot", "snapshot: PNG and OBJ", "S"),
+    Command("recordings", "Recordings …", "open, rename, export and delete what was recorded"),
+    Command("details", "Details", "more switches, measurements and plots", "E", toggles=True),
+    Command("step", "Step", "one frame", "N", MORE),
+    Command("fullscreen", "Full screen", "full screen", "F11", MORE),
+    Command("help", "Keys", "this sheet", "F1", MORE),
+    Command("about", "About", "versions, licences and weights", menu=MORE),
+    Command("open", "", "open a video, a picture or a result", "O"),
+    Command("mirror", "", "mirror", "M"),
+    Command("colours", "", "next colours", "C"),
+    Command("space", "", "3D view on, off", "D"),
+    Command("plots", "", "plots on, off, where the details are shown", "P"),
+    Command("keep_in_view", "", "3D view follows the person", "F"),
+    Command("front", "", "3D view from the front", "Home"),
+    Command("dismiss", "", "dismiss what is said of the last recording", "Esc"),
+    Command("quit", "", "quit", "Ctrl+Q"),
 )
 MOUSE = ("3D view", "drag: turn · right drag: move · wheel: zoom")
 
@@ -57,28 +67,71 @@ def add_commands(window: QMainWindow, slots: Mapping[str, Callable[..., object]]
 
     slots : by a command's name; those of commands that toggle are called with whether they are on now.
     """
-    bar = QToolBar("tools")
-    bar.setMovable(False)
+    bar = ToolBar()
     window.addToolBar(bar)
-    space_presses = SpacePresses(window)
     actions = {}
     for command in COMMANDS:
-        action = QAction(command.text, window)
-        action.setCheckable(command.toggles)
+        action = _make_action(window, command)
         action.triggered.connect(slots[command.name] if command.toggles else _without_argument(slots[command.name]))
-        if command.key:
-            action.setShortcut(QKeySequence(command.key))
         if command.text:
-            if command.key:
-                action.setToolTip(f"{command.text} ({command.key})")
-            bar.addAction(action)
-            button = bar.widgetForAction(action)
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.installEventFilter(space_presses)
-        else:
-            window.addAction(action)
+            bar.add(action, command.menu)
+        window.addAction(action)  # its key works whether it is to be seen or not
         actions[command.name] = action
     return actions
+
+
+def _make_action(window: QMainWindow, command: Command) -> QAction:
+    action = QAction(command.text, window)
+    action.setCheckable(command.toggles)
+    about = command.about[0].upper() + command.about[1:]
+    action.setToolTip(f"{about} ({command.key})" if command.key else about)
+    if command.key:
+        action.setShortcut(QKeySequence(command.key))
+    if command.everywhere:
+        shortcut = QShortcut(QKeySequence(command.everywhere), window)
+        shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)
+        shortcut.activated.connect(action.trigger)
+    return action
+
+
+class ToolBar(QToolBar):
+    """Buttons and menus, all in the order of Tab; the space bar presses the one with the focus.
+
+    Where the window is too narrow for all, a button » at the end shows the others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("tools")
+        self.setMovable(False)
+        self._menus: dict[str, QMenu] = {}
+        self._space_presses = SpacePresses(self)
+        more = self.findChild(QToolButton, "qt_toolbar_ext_button")
+        if more is not None:
+            more.setText("»")  # instead of Qt's arrow, which is black on black
+            more.setToolTip("More buttons, which do not fit into the window")
+
+    def add(self, action: QAction, menu: str = "") -> None:
+        """Add a button; menu : the title of the menu that it goes to instead, which is added with its first action."""
+        if menu in self._menus:
+            self._menus[menu].addAction(action)
+        elif menu:
+            button = QToolButton()
+            button.setText(menu)
+            button.setToolTip("Videos, pictures and results" if menu == OPEN else "Step, full screen, keys, about")
+            button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+            self._menus[menu] = QMenu(menu, self)
+            self._menus[menu].setToolTipsVisible(True)
+            button.setMenu(self._menus[menu])
+            self.addWidget(button)
+            self._prepare(button)
+            self._menus[menu].addAction(action)
+        else:
+            self.addAction(action)
+            self._prepare(self.widgetForAction(action))
+
+    def _prepare(self, button: QWidget) -> None:
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        button.installEventFilter(self._space_presses)
 
 
 def _without_argument(slot: Callable[[], object]) -> Callable[..., None]:
@@ -99,7 +152,7 @@ def add_shortcuts(widget: QWidget, slots: Mapping[str, Callable[[], object]]) ->
 def show_keys(parent: QWidget, keys: Iterable[tuple[str, str]]) -> None:
     """A sheet of keys and what they do."""
     rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{about}</td></tr>" for key, about in keys)
-    QMessageBox.information(parent, "Keys", f"<table>{rows}</table>")
+    QMessageBox.information(parent, "Keys", f"<table style='white-space: nowrap'>{rows}</table>")
 
 
 class SpacePresses(QObject):

@@ -10,29 +10,32 @@ from typing import Any
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
+    QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QVBoxLayout,
     QWidget,
 )
 
-from lvd_live.body.height import HIGHEST, LOWEST
+from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, set_state, state
 from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.height import HeightField
 from lvd_live.gui.painter import Look
 from lvd_live.gui.shading import COLOURS
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
-from lvd_live.tracking.options import MOST_ITERATIONS, TrackerOptions
+from lvd_live.tracking.options import FOV_RANGE, MOST_ITERATIONS, TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
 CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
+COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
 
-Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
+VMC_ADDRESS = "127.0.0.1:39539"  # the protocol's port, on this computer
 
 
 class Controls(QScrollArea):
@@ -52,36 +55,61 @@ class Controls(QScrollArea):
         levels = {name: _level_text(name) for name in LEVELS}
         numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
-        self.colour = _combo_box({name: name for name in COLOURS})
-        self.smoothing = _combo_box(levels)
-        self.presets = _combo_box({name: name for name in networks})
-        self.iterations = _combo_box(numbers)
-        self.conditioning = _combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
+        self.colour = combo_box({name: name for name in COLOURS})
+        self.smoothing = combo_box(levels)
+        self.countdown = combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
+        self.presets = combo_box({name: name for name in networks})
+        self.iterations = combo_box(numbers)
+        self.conditioning = combo_box({kind: CONDITIONING_TEXTS[kind] for kind in CONDITIONING})
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(65)
-        self.height_m = _height_box()
-        self.mirror = _check_box("mirror", False)
-        self.warm = _check_box("start from the last mesh")
-        self.outline = _check_box("limbs onto the outline")
-        self.uncertainty = _check_box("estimate uncertainty")
-        self.space = _check_box("3D view")
-        self.keep_in_view = _check_box("3D view follows")
-        self.plots = _check_box("plots")
-        self.measure = _check_box("measure the person")
+        self.fov = fov_box()
+        self.height_field = HeightField()
+        self.height_m = self.height_field.box
+        self.mirror = check_box("mirror", False)
+        self.warm = check_box("start from the last mesh")
+        self.outline = check_box("limbs onto the outline")
+        self.uncertainty = check_box("estimate uncertainty")
+        self.space = check_box("3D view")
+        self.keep_in_view = check_box("3D view follows")
+        self.plots = check_box("plots")
+        self.measure = check_box("measure the person")
         self.measurements = QLabel()
+        self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
+        self.essentials = self._lay_out_essentials()
         self._lay_out()
+        self._explain()
         self._connect()
+
+    def _lay_out_essentials(self) -> QWidget:
+        """The row of what is wanted of nearly every take."""
+        self.vmc_address.setFixedWidth(130)
+        self.vmc_address.setText(VMC_ADDRESS)
+        self.vmc_state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.vmc.installEventFilter(SpacePresses(self))
+        for box in (self.smoothing, self.countdown):
+            box.setMinimumContentsLength(5)
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(4, 0, 4, 0)
+        for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
+            layout.addWidget(QLabel(name))
+            layout.addWidget(widget)
+            layout.addSpacing(8)
+        layout.addWidget(self.vmc)
+        layout.addWidget(self.vmc_address)
+        layout.addWidget(self.vmc_state, 1)
+        return row
 
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.addRow("colours", self.colour)
         form.addRow("opacity", self.opacity)
-        form.addRow("smoothing", self.smoothing)
         form.addRow("network", self.presets)
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
-        form.addRow("height", self.height_m)
+        form.addRow("field of view", self.fov)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -94,6 +122,11 @@ class Controls(QScrollArea):
         self.setWidget(inner)
         self.setMinimumWidth(270)
 
+    def _explain(self) -> None:
+        for name, tip in TIPS.items():
+            getattr(self, name).setToolTip(tip)
+            getattr(self, name).setAccessibleName(name.replace("_", " "))
+
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
         return *options, self.space, self.keep_in_view, self.plots, self.measure
@@ -104,7 +137,7 @@ class Controls(QScrollArea):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
         ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
-        for signal in (*picked, self.height_m.valueChanged, *ticked):
+        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked):
             signal.connect(lambda *_: self.options_changed.emit())
         for box in (self.space, self.keep_in_view, self.plots):
             box.toggled.connect(lambda *_: self.shown_changed.emit())
@@ -124,16 +157,24 @@ class Controls(QScrollArea):
 
     def applied_to(self, options: TrackerOptions) -> TrackerOptions:
         """`options`, but for those that are chosen here."""
+        fov = self.fov.value()
         return replace(
             options,
+            fov_degrees=fov if fov >= FOV_RANGE[0] else options.fov_degrees,
             preset=self.preset,
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
-            height=self.height_m.value() if self.height_m.value() >= LOWEST else None,
+            height=self.height_field.metres,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
         )
+
+    def lock(self, recording: bool) -> None:
+        """Take away, while a recording runs, what would end it: a recording has one set of options."""
+        boxes = self.presets, self.iterations, self.conditioning, self.height_m, self.fov
+        for widget in (*boxes, self.warm, self.outline, self.uncertainty):
+            widget.setEnabled(not recording)
 
     def choose(self, given: Mapping[str, Any]) -> None:
         """Set the tracker options that are given by name; others stay as they are."""
@@ -144,6 +185,9 @@ class Controls(QScrollArea):
             self.iterations.setCurrentIndex(self.iterations.findData(given["iterations"]))
         if given.get("height") is not None:
             self.height_m.setValue(given["height"])
+            self.height_field.confirm()
+        if given.get("fov_degrees") is not None:
+            self.fov.setValue(given["fov_degrees"])
         if "silhouette_fit" in given:
             self.outline.setChecked(given["silhouette_fit"])
 
@@ -156,6 +200,7 @@ class Controls(QScrollArea):
         return {
             "colour": self.colour,
             "smoothing": self.smoothing,
+            "countdown": self.countdown,
             "iterations": self.iterations,
             "conditioning": self.conditioning,
             "opacity": self.opacity,
@@ -171,64 +216,19 @@ class Controls(QScrollArea):
         }
 
     def restore(self, settings: QSettings) -> None:
-        """Set what the last run saved."""
+        """Set what the last run saved; a height is marked as from then."""
         for name, widget in self._remembered().items():
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
-                    _set_state(widget, value)
+                    set_state(widget, value)
+        self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""
         for name, widget in self._remembered().items():
-            settings.setValue(name, _state(widget))
+            settings.setValue(name, state(widget))
 
 
 def _level_text(name: str) -> str:
     level = LEVELS[name]
     return name if level is None else f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)"
-
-
-def _combo_box(texts: Mapping[Any, str]) -> QComboBox:
-    """texts : by the data that they stand for."""
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    for data, text in texts.items():
-        box.addItem(text, data)
-    return box
-
-
-def _check_box(text: str, checked: bool = True) -> QCheckBox:
-    """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
-    box = QCheckBox(text)
-    box.setChecked(checked)
-    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return box
-
-
-def _height_box() -> QDoubleSpinBox:
-    """Metres; below LOWEST it says "not known"."""
-    box = QDoubleSpinBox()
-    box.setDecimals(2)
-    box.setRange(LOWEST - 0.01, HIGHEST)
-    box.setSingleStep(0.01)
-    box.setSuffix(" m")
-    box.setSpecialValueText("not known")
-    return box
-
-
-def _state(widget: Choice) -> int | bool | float:
-    if isinstance(widget, QComboBox):
-        return widget.currentIndex()
-    return widget.isChecked() if isinstance(widget, QCheckBox) else widget.value()
-
-
-def _set_state(widget: Choice, value: Any) -> None:
-    """Raises TypeError or ValueError for a value that is none of the widget's."""
-    if isinstance(widget, QComboBox):
-        widget.setCurrentIndex(min(max(int(value), 0), widget.count() - 1))
-    elif isinstance(widget, QCheckBox):
-        widget.setChecked(value in (True, "true"))
-    elif isinstance(widget, QSlider):
-        widget.setValue(int(value))
-    else:
-        widget.setValue(float(value))

@@ -11,6 +11,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
+from lvd_live.sources.images import SUFFIXES
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
@@ -61,6 +62,19 @@ def ask_for_video(parent: QWidget, title: str = "Video") -> Input | None:
     kinds = f"Videos ({' '.join('*' + suffix for suffix in VIDEOS)});;All files (*)"
     path, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
     return Input("video", path) if path else None
+
+
+def ask_for_file(parent: QWidget) -> Path | None:
+    """Ask for anything that can be opened: a video, a picture, a mesh sequence."""
+    kinds = f"Videos, pictures, results ({' '.join('*' + suffix for suffix in (*VIDEOS, *SUFFIXES, '.npz'))})"
+    path, _ = QFileDialog.getOpenFileName(parent, "Open", "", f"{kinds};;All files (*)")
+    return Path(path) if path else None
+
+
+def ask_for_result(parent: QWidget) -> Path | None:
+    """Ask for the file of a mesh sequence."""
+    path, _ = QFileDialog.getOpenFileName(parent, "A result", "", "Mesh sequences (*.npz)")
+    return Path(path) if path else None
 
 
 def ask_for_images(parent: QWidget) -> Input | None:

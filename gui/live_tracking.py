@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from lvd_live.gui.inputs import Input
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
+from lvd_live.gui.vmc import VmcLink
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.measuring import Measurer
 from lvd_live.tracking.options import TrackerOptions
@@ -38,6 +40,7 @@ class LiveTracking(QObject):
 
     drawn : a new View to be shown.
     input, pipeline, painter, measurer : of what is tracked, or None.
+    recording, vmc : where its results go, too.
     """
 
     drawn = Signal(object)
@@ -60,7 +63,7 @@ class LiveTracking(QObject):
         self.pipeline: Pipeline | None = None
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
-        self.recording = Recording()
+        self.recording, self.vmc = Recording(), VmcLink(self)
         self._adjusted: Tracker | None = None  # the tracker that has the options chosen
         self._painted.connect(self._pass_on)
 
@@ -80,7 +83,7 @@ class LiveTracking(QObject):
 
     def open(self, chosen: Input, look: Look) -> None:
         """Track from `chosen`, instead of what was tracked before."""
-        self.close(wait=False)
+        self.close(wait=False, why="The recording ended because another input was opened.")
         self.input = chosen
         self.pipeline = Pipeline(
             chosen.open,
@@ -92,12 +95,17 @@ class LiveTracking(QObject):
         )
         self.painter = Painter(self.pipeline, look, self._painted.emit)
 
-    def close(self, wait: bool = True) -> None:
-        """End recording and pipeline; wait : until their threads have ended, or for about a second."""
-        self.stop_recording()
+    def close(self, wait: bool = True, why: str = "") -> None:
+        """End recording and pipeline.
+
+        wait : until their threads have ended, or for about a second.
+        why : a sentence why the recording ends.
+        """
+        self.stop_recording(why)
         parts = [part for part in (self.measurer, self.painter, self.pipeline) if part is not None]
         self.measurer = self.painter = self.pipeline = None
         if wait:
+            self.vmc.switch_off()
             _close(parts)
         else:  # a camera or a model that takes its time must not hold the window
             threading.Thread(target=_close, args=(parts,), name="closer", daemon=True).start()
@@ -112,13 +120,17 @@ class LiveTracking(QObject):
         if (tracker := self.tracker) is None:
             return
         before, tracker.options = tracker.options, self._choose(tracker.options)
-        if tracker.options != before:
-            self.stop_recording()
+        if changed := [field.name for field in fields(before) if _differ(before, tracker.options, field.name)]:
+            names = " and ".join(name.replace("_", " ") for name in changed)
+            self.stop_recording(f"The recording ended because another {names} was chosen.")
+        if tracker.options.height != before.height and self.measurer is not None:
+            self.measurer.rescale()
 
     def use_preset(self) -> None:
         """Go on with the network chosen."""
         if self.pipeline is not None:
-            self.stop_recording()
+            self.stop_recording("The recording ended because another network was chosen.")
+            self.vmc.forget()  # another shape, another floor
             self.pipeline.use(self.make_chosen_tracker())
 
     def reset(self) -> None:
@@ -127,10 +139,11 @@ class LiveTracking(QObject):
             self.pipeline.reset()
         if self.measurer is not None:
             self.measurer.forget()
+        self.vmc.forget()
 
-    def stop_recording(self) -> None:
-        """End the recording, if one runs."""
-        self.recording.stop({} if self.measurer is None else self.measurer.latest)
+    def stop_recording(self, why: str = "") -> None:
+        """End the recording, if one runs; why : a sentence, "" where the user wants it."""
+        self.recording.stop({} if self.measurer is None else self.measurer.latest, why)
 
     def look_after(self, measuring: bool) -> None:
         """Do what a new tracker, trouble of the recorder or the choice to measure asks for; to be called now and then.
@@ -143,6 +156,9 @@ class LiveTracking(QObject):
             self.use_options()
         if recorder is not None and recorder.problem:
             self.stop_recording()
+        elif recorder is not None and self.pipeline is not None and self.pipeline.is_over:
+            self.stop_recording(self.pipeline.problem or "The recording ended because there are no more pictures.")
+        self.vmc.look_after(tracker)
         if self.pipeline is None or tracker is None:
             return
         if self.measurer is None and not self.pipeline.stills:
@@ -153,6 +169,7 @@ class LiveTracking(QObject):
     def _on_result(self, result: Result) -> None:
         """Called in the fit's thread."""
         self.recording.add(result)
+        self.vmc.offer(result.fit)
         for observe in self._on_fit:
             observe(result.frame, result.person, result.fit)
         if (measurer := self.measurer) is not None:
@@ -163,6 +180,10 @@ class LiveTracking(QObject):
         view = painter.views.take(0) if painter is self.painter else None
         if view is not None:
             self.drawn.emit(view)
+
+
+def _differ(a: TrackerOptions, b: TrackerOptions, name: str) -> bool:
+    return getattr(a, name) != getattr(b, name)
 
 
 def _close(parts: Sequence[Closable]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.gui.inputs import VIDEOS
+from lvd_live.paths import DEMO
 from lvd_live.session.reader import Session, check_is_matroska, open_session
 from lvd_live.session.sequence import Sequence, load_sequence
 from lvd_live.sources import Frame, VideoSource
@@ -28,17 +30,36 @@ def load(path: Path, video: Path | None = None) -> tuple[Sequence, Path | None, 
     if path.is_dir():
         session = open_session(path)
         return session, session.video, session.name
+    if is_motion(path):
+        raise UserError(
+            f"{path} is a motion for other programs: open the recording or the result it was exported from."
+        )
     data = load_sequence(path)
     if not len(data):
         raise UserError(f"There is no frame in {path}.")
     return data, video or _video_beside(path, data), path.stem
 
 
+def is_motion(path: Path) -> bool:
+    """Whether this is an AMASS motion, such as the program exports: it has no camera to be drawn through."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = set(file.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return {"poses.npy", "trans.npy"} <= names and "vertices.npy" not in names
+
+
 def _video_beside(path: Path, data: Sequence) -> Path | None:
-    """The video of the name that a sequence states, in its folder, unless that is the overlay made with it."""
-    beside = path.parent / Path(str(data.meta.get("source", ""))).name
-    usable = beside.suffix.lower() in VIDEOS and beside.is_file() and beside.name != data.meta.get("overlay")
-    return beside if usable else None
+    """The video of the name that a sequence states, in its folder, unless that is the overlay made with it.
+
+    The demo's own lies with the program.
+    """
+    name = Path(str(data.meta.get("source", ""))).name
+    beside = path.parent / name
+    if beside.suffix.lower() in VIDEOS and beside.is_file() and name != data.meta.get("overlay"):
+        return beside
+    return DEMO if name == DEMO.name and DEMO.is_file() else None
 
 
 class Pictures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 from PySide6.QtCore import Qt
@@ -16,7 +17,6 @@ from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.pipeline.live import Result
 
 SPACE_S = 1 / 15  # between two drawings of the 3D view
-WELCOME = "Choose a camera, or drop a video here.\n\nWithout either, the demo clip shows what this is about."
 
 
 class Page(QWidget):
@@ -25,12 +25,13 @@ class Page(QWidget):
     view : what is shown now, or None.
     displayed : results shown since `clear`.
     in_order : whether they came in the order of their frames.
+    details : whether the panel of switches and the plots may be seen.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.view: View[Result] | None = None
-        self.displayed, self.in_order = 0, True
+        self.displayed, self.in_order, self.details = 0, True, False
         self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -38,8 +39,8 @@ class Page(QWidget):
         self.banner.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.banner.setVisible(False)
         self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
+        self.bar.hide()  # it explains nothing before something is open
         self.plots, self.controls = Plots(), Controls()
-        self.picture.hint = WELCOME
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
         self.controls.height_m.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
@@ -66,6 +67,16 @@ class Page(QWidget):
         layout.setContentsMargins(6, 6, 6, 0)
         layout.addWidget(self.banner)
         layout.addWidget(middle, 1)
+        layout.addWidget(self.controls.essentials)
+        self._put_essentials_before_details()
+
+    def _put_essentials_before_details(self) -> None:
+        """In the order of Tab, though their row lies below the details."""
+        controls = self.controls
+        row = [controls.height_m, controls.smoothing, controls.countdown, controls.vmc, controls.vmc_address]
+        chain = [*self.picture.welcome.buttons.values(), *row]
+        for before, after in pairwise(chain):
+            QWidget.setTabOrder(before, after)
 
     @property
     def latency_ms(self) -> float:
@@ -77,6 +88,7 @@ class Page(QWidget):
         """Show nothing but the hint; what comes next is of another input."""
         self.view, self.displayed, self.in_order = None, 0, True
         self.picture.latencies_ms.clear()
+        self.bar.show()
         self.show_hint(hint)
         self.space.forget()
         self.space.show_view(None)
@@ -84,6 +96,7 @@ class Page(QWidget):
     def show_hint(self, hint: str) -> None:
         """A text instead of a picture."""
         self.picture.hint = hint
+        self.picture.welcome.hide()
         self.picture.show_picture(None)
 
     def show_bare(self, picture: np.ndarray) -> None:
@@ -103,10 +116,16 @@ class Page(QWidget):
             self.space.show_view(view)
             self._space_at = now
 
+    def show_details(self, on: bool) -> None:
+        """Open or close the panel of switches, and the plots with it."""
+        self.details = on
+        self.show_parts()
+
     def show_parts(self) -> None:
         """Show and hide what the controls say."""
         self.space.setVisible(self.controls.space.isChecked())
-        self.plots.setVisible(self.controls.plots.isChecked())
+        self.controls.setVisible(self.details)
+        self.plots.setVisible(self.details and self.controls.plots.isChecked())
         self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()
 
     def name_colours(self, calibrated: bool) -> None:

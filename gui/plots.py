@@ -60,7 +60,7 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
-        self.convergence = _plot("step per iteration")
+        self.convergence = _plot("step per iteration, crop units")
         self.convergence.setXRange(1, 8)
         blue = "#88c0d0"
         dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,38 @@ if TYPE_CHECKING:
     from lvd_live.session.recorder import Recorder
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What became of a recording.
+
+    path : the session's folder, None where there was not a single frame.
+    seconds, frames, lost : of the session, see `Recorder`.
+    why : a sentence why it ended, "" where it was stopped by the user.
+    """
+
+    path: Path | None
+    seconds: float
+    frames: int
+    lost: int
+    why: str
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return "Nothing was recorded."
+        dropped = f", {self.lost} dropped" if self.lost else ""
+        return f"Recorded: {self.seconds:.1f} s, {self.frames} frames{dropped}"
+
+
 class Recording(QObject):
     """At most one recording at a time.
 
     recorder : of the one that runs, or None.
     running : whether one runs now, whenever that changes.
-    ended : a sentence about one whose files are finished.
+    ended : a `Recorded` whose files are finished.
     """
 
     running = Signal(bool)
-    ended = Signal(str)
+    ended = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,25 +79,25 @@ class Recording(QObject):
         if recorder is not None:
             recorder.add(result.frame, result.person, result.fit)
 
-    def stop(self, found: dict[str, Measurement]) -> None:
+    def stop(self, found: dict[str, Measurement], why: str = "") -> None:
         """End the recording, if one runs, and keep the person's measurements with it.
 
         The files are finished in a thread of their own: a slow disk must not hold the window; the program waits for it.
+
+        why : a sentence why it ends, "" where the user wants it.
         """
         recorder, self.recorder = self.recorder, None
         self.running.emit(False)
         if recorder is not None:
-            threading.Thread(target=self._finish, args=(recorder, found), name="recorder's end").start()
+            threading.Thread(target=self._finish, args=(recorder, found, why), name="recorder's end").start()
 
-    def _finish(self, recorder: Recorder, found: dict[str, Measurement]) -> None:
+    def _finish(self, recorder: Recorder, found: dict[str, Measurement], why: str) -> None:
         from lvd_live.session.measured import keep_measurements
 
         path = recorder.stop()
         with contextlib.suppress(UserError):  # the session is whole without
             keep_measurements(path, found)
-        text = "Nothing was recorded."
-        if recorder.frames:
-            counts = f"{recorder.seconds:.1f} s, {recorder.frames} frames ({recorder.dropped} dropped)"
-            text = f"Recorded {counts}, into {path}."
+        kept = path if recorder.frames else None
+        recorded = Recorded(kept, recorder.seconds, recorder.frames, recorder.lost, recorder.problem or why)
         with contextlib.suppress(RuntimeError):  # the window is gone
-            self.ended.emit(recorder.problem or text)
+            self.ended.emit(recorded)

@@ -35,10 +35,10 @@ START_M = 2.0, 5.0  # from the camera to the view's middle, and from there to th
 class SpaceView(Canvas):
     """Mesh, floor and camera, in the camera's frame, metres: x right, y down, z forward.
 
-    Left drag: turn. Right drag: move. Wheel: zoom. Double click: from the front.
+    Left drag: turn about the person. Right drag: move. Wheel: zoom about the person. Double click: from the front.
 
     view : the View whose mesh is drawn, or None.
-    keeps_person_in_view : the viewer moves so that person and camera stay in view.
+    keeps_person_in_view : the viewer moves with the person, and so far away that the camera is in view, too.
     azimuth, elevation, zoom : where the viewer stands, degrees and a factor of the distance.
     """
 
@@ -99,11 +99,14 @@ class SpaceView(Canvas):
         return picture
 
     def _bring_into_view(self) -> None:
-        """Move middle and distance toward those that show person and camera; at once where nothing was shown yet."""
+        """Move the middle toward the person's, and the distance toward one that shows the camera, too.
+
+        At once where nothing was shown yet.
+        """
         if self.view is None or self.view.mesh is None or (self._settled and not self.keeps_person_in_view):
             return
         points = self._points_to_see(self.view.mesh, self.view.size)
-        middle = (points.min(0) + points.max(0)) / 2
+        middle = box_corners(self.view.mesh.vertices).mean(0)
         aspect = self.width() / max(self.height(), 1)
         distance = distance_to_see(points - middle, turned(self.azimuth, self.elevation), aspect)
         calm = CALM if self._settled else 1.0

@@ -37,9 +37,10 @@ class Rate:
         return 0.0 if last is None else (count - last[0]) / (now - last[1])
 
 
-def facts(
-    title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms: float, recorder: Recorder | None
-) -> list[str]:
+DROPPED = "Dropped are the frames that the camera gave and that were not fitted; of a take, those that are not in it."
+
+
+def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms: float) -> list[str]:
     """The parts of the status line; title : the input's."""
     parts = [title, pipeline.state]
     if pipeline.newest is not None:
@@ -52,9 +53,14 @@ def facts(
     if pipeline.statistics.results:
         speed = f"{pipeline.statistics.fits_per_second:.1f} fits/s"
         parts += [speed, f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
-    if recorder is not None:
-        parts.append(f"● recording {recorder.seconds:.0f} s, {recorder.dropped} dropped")
     return parts
+
+
+def recording_text(recorder: Recorder | None) -> str:
+    """How far a recording is, "" where none runs."""
+    if recorder is None:
+        return ""
+    return f"● recording {recorder.seconds:.0f} s, {recorder.frames} frames, {recorder.lost} dropped"
 
 
 def _tracked(result: Result) -> str:

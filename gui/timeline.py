@@ -67,7 +67,7 @@ class Timeline(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.showGrid(y=True, alpha=0.15)
         self.setLabel("left", "mm")
-        self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames lost")
+        self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames dropped")
         self.getAxis("left").setWidth(AXIS)
 
     def show_means(self, means: np.ndarray) -> None:

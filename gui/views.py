@@ -7,20 +7,27 @@ from collections import deque
 
 import numpy as np
 from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QColor, QFont, QLinearGradient, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.gui.canvas import Canvas, draw_picture
 from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
+from lvd_live.gui.take_card import TakeCard
+from lvd_live.gui.welcome import Welcome
 
 LATENCIES = 90  # how many are remembered
+RECORDING, FRAME = "#d3222f", 8  # the colour and the width, pixels, of the frame of a picture that is recorded
 
 
 class PictureView(Canvas):
-    """A picture as large as it fits.
+    """A picture as large as it fits; over it, in red, whether it is recorded.
 
     picture : (H, W, 3) uint8 RGB, or None: the hint is shown.
+    welcome : what is seen before anything is open.
+    card : what became of the last recording.
+    clock : how long the recording that runs is, "": none runs.
+    countdown : seconds until one begins, 0: none is about to.
     latencies_ms : from the capture of a picture to its drawing, the last ones.
     """
 
@@ -30,6 +37,24 @@ class PictureView(Canvas):
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
+        self.clock, self.countdown = "", 0
+        self.card, self.welcome = TakeCard(self), Welcome(self)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.welcome, 1)
+        layout.addStretch(0)
+        layout.addWidget(self.card)
+
+    def show_clock(self, clock: str) -> None:
+        """Frame the picture in red, with the clock; "" takes both away."""
+        if clock != self.clock:
+            self.clock = clock
+            self.update()
+
+    def show_countdown(self, seconds: int) -> None:
+        """A number as large as the picture; 0 takes it away."""
+        if seconds != self.countdown:
+            self.countdown = seconds
+            self.update()
 
     def show_picture(self, picture: np.ndarray | None, captured_ns: int | None = None) -> None:
         """Show a picture (H, W, 3) uint8 RGB, or the hint alone; captured_ns : time.monotonic_ns() of its capture."""
@@ -46,6 +71,10 @@ class PictureView(Canvas):
             painter.setPen(QColor("#9aa4b2"))
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(24, 24, -24, -24), flags, self.hint)
+        if self.countdown:
+            _draw_countdown(painter, self.rect(), self.countdown)
+        if self.clock:
+            _draw_recording(painter, self.rect(), self.clock)
 
     def _draw_picture(self, painter: QPainter, picture: np.ndarray) -> None:
         height, width = picture.shape[:2]
@@ -84,6 +113,34 @@ class ColourBar(QWidget):
         elif mode == "uncertainty":
             middle = "expected error" if calibrated else "spread, standard deviation"
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))
+
+
+def _draw_countdown(painter: QPainter, where: QRect, seconds: int) -> None:
+    """A number that is read from across a room."""
+    painter.fillRect(where, QColor(0, 0, 0, 90))
+    font = QFont(painter.font())
+    font.setPixelSize(max(int(0.6 * where.height()), 24))
+    font.setBold(True)
+    painter.setFont(font)
+    painter.setPen(QColor("#ffffff"))
+    painter.drawText(where, Qt.AlignmentFlag.AlignCenter, str(seconds))
+
+
+def _draw_recording(painter: QPainter, where: QRect, clock: str) -> None:
+    """A red frame, and the clock in its corner."""
+    painter.setPen(QPen(QColor(RECORDING), 2 * FRAME))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRect(where)  # half of the pen lies outside
+    font = QFont(painter.font())
+    font.setPixelSize(max(int(0.07 * where.height()), 20))
+    font.setBold(True)
+    painter.setFont(font)
+    text = f" ● {clock} "
+    size = painter.fontMetrics().size(0, text)
+    box = QRect(where.left(), where.top(), size.width() + FRAME, size.height() + FRAME)
+    painter.fillRect(box, QColor(RECORDING))
+    painter.setPen(QColor("#ffffff"))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
 def _draw_parts(painter: QPainter, bar: QRect, below: QRect) -> None:

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QWidget
+from PySide6.QtWidgets import QMainWindow
 
 from lvd_live.errors import UserError
+from lvd_live.gui.about import show_about
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
+from lvd_live.gui.figures import Figures
+from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
 from lvd_live.gui.live_tracking import LiveTracking
+from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
+from lvd_live.gui.record_control import RecordControl
 from lvd_live.gui.shading import View
 from lvd_live.gui.snapshot import write_snapshot
-from lvd_live.gui.status import TROUBLE, Rate, facts, measurement_table
 from lvd_live.paths import DEMO, RECORDINGS
-from lvd_live.pipeline.live import Pipeline, Result
-from lvd_live.sources.images import SUFFIXES as PICTURES
+from lvd_live.pipeline.live import Result
 from lvd_live.tracking.options import TrackerOptions
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from lvd_live.tracking.tracker import Tracker
 
 TICK_MS, SLOW_TICKS = 100, 3  # a plot is drawn in every tick; texts change in every third
-NOTHING = "Nothing to show. Choose another camera, drop a video, or press Demo."
 
 
 class MainWindow(QMainWindow):
@@ -64,7 +66,7 @@ class MainWindow(QMainWindow):
         self.recordings = recordings or RECORDINGS
         self.record_soon: str | None = None
         self.browser: Browser | None = None  # once it was asked for
-        self.page = Page()
+        self.page, self.opening = Page(), Opening(self, self)
         self.tracking = LiveTracking(
             make_finder,
             make_tracker,
@@ -74,16 +76,21 @@ class MainWindow(QMainWindow):
             parent=self,
         )
         self.actions_by_name = add_commands(self, self._slots())  # before the page: first in the order of Tab
+        record = self.actions_by_name["record"]
+        self.record_control = RecordControl(self.page, self.tracking, record, self.recordings, self)
         self.setCentralWidget(self.page)
         self.page.picture.setFocus()  # not a button: the space bar is to pause
-        self.status = QLabel()
+        self.figures = Figures(self.page, self.tracking, self.say)
+        self.status = self.figures.status
         self.statusBar().addWidget(self.status, 1)
-        self._dropped, self._ticks = Rate(), 0
+        self.statusBar().addPermanentWidget(self.record_control.label)  # no message hides it
+        self._ticks, self._attendance = 0, Attendance()
         self._connect()
         self.page.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
             self.restoreGeometry(geometry)
-        self.page.show_parts()
+        self.actions_by_name["details"].setChecked(self.settings.value("details") in (True, "true"))
+        self.page.show_details(self.actions_by_name["details"].isChecked())
         self._clock = QTimer(self)
         self._clock.setInterval(TICK_MS)
         self._clock.timeout.connect(self._tick)
@@ -91,27 +98,32 @@ class MainWindow(QMainWindow):
 
     def _slots(self) -> dict[str, Callable[..., object]]:
         """What the commands do, by name."""
-        controls = self.page.controls
+        controls, opening = self.page.controls, self.opening
         return {
-            "camera": partial(self._open_chosen, ask_for_camera),
-            "video": partial(self._open_chosen, ask_for_video),
-            "images": partial(self._open_chosen, ask_for_images),
+            "camera": partial(opening.choose_input, ask_for_camera),
+            "video": partial(opening.choose_input, ask_for_video),
+            "images": partial(opening.choose_input, ask_for_images),
             "demo": lambda: self.open(Input("video", str(DEMO))),
             "pause": self._pause,
             "step": self._step,
             "reset": self._reset,
             "mirror": controls.mirror.toggle,
             "colours": controls.next_colours,
-            "record": self._record,
+            "record": lambda on: self.record_control.toggle(on),
             "snapshot": lambda: self.snapshot(),
-            "process": self._choose_video_to_process,
+            "open": opening.choose_file,
+            "process": opening.choose_video_to_process,
+            "result": opening.choose_result,
             "recordings": self._browse,
+            "details": self.page.show_details,
+            "about": lambda: show_about(self),
             "space": controls.space.toggle,
             "plots": controls.plots.toggle,
             "keep_in_view": controls.keep_in_view.toggle,
             "front": self.page.space.look_from_front,
             "fullscreen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
-            "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.about), MOUSE]),
+            "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.key), MOUSE]),
+            "dismiss": self.page.picture.card.hide,
             "quit": self.close,
         }
 
@@ -121,15 +133,25 @@ class MainWindow(QMainWindow):
         controls.options_changed.connect(tracking.use_options)
         controls.preset_changed.connect(tracking.use_preset)
         tracking.drawn.connect(self._show)
-        tracking.recording.ended.connect(self.say)
-        tracking.recording.running.connect(self.actions_by_name["record"].setChecked)
+        controls.vmc.toggled.connect(self._switch_vmc)
+        tracking.vmc.failed.connect(self._refuse_vmc)
+        self.record_control.refused.connect(self.say)
+        self.page.picture.card.opened.connect(self.show_take)
+        welcome = self.page.picture.welcome
+        welcome.recordings = self.recordings
+        welcome.chosen.connect(self.open)
+        welcome.opened.connect(self.show_take)
+        welcome.asked.connect(lambda name: self.actions_by_name[name].trigger())
 
     # -- the input
 
     def open(self, chosen: Input) -> None:
         """Track from `chosen`, instead of what was tracked before."""
         self.page.clear(f"Opening {chosen.title} …")
-        self._dropped.reset()
+        self.figures.forget()
+        self._attendance.forget()
+        if self.tracking.pipeline is not None:
+            self.page.controls.height_field.doubt("the last input")
         self.actions_by_name["pause"].setChecked(False)
         self.tracking.open(chosen, self.page.controls.look)
 
@@ -142,14 +164,6 @@ class MainWindow(QMainWindow):
         tracking = self.tracking
         process_video(self, video, tracking.make_finder, tracking.make_chosen_tracker(), self.recordings)
 
-    def _open_chosen(self, ask: Callable[[QWidget], Input | None]) -> None:
-        if (chosen := ask(self)) is not None:
-            self.open(chosen)
-
-    def _choose_video_to_process(self) -> None:
-        if (chosen := ask_for_video(self, "Process a video, every frame of it")) is not None:
-            self.process(Path(chosen.place))
-
     def _browse(self) -> None:
         from lvd_live.gui.browser import Browser
 
@@ -159,26 +173,20 @@ class MainWindow(QMainWindow):
         self.browser.show()
         self.browser.raise_()
 
+    def show_take(self, path: Path) -> None:
+        """Show a session or a sequence in a window of its own."""
+        from lvd_live.gui.review import review
+
+        review(self, path)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().urls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Process a video, open a picture, a folder of them or the address of a stream, show a result or a session."""
-        urls = event.mimeData().urls()
-        if not urls:
-            return
-        path = Path(urls[0].toLocalFile())
-        if not urls[0].isLocalFile():
-            self.open(Input("camera", urls[0].toString()))
-        elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
-            from lvd_live.gui.review import review
-
-            review(self, path)
-        elif path.is_dir() or path.suffix.lower() in PICTURES:
-            self.open(Input("images", str(path)))
-        else:
-            self.process(path)
+        if urls := event.mimeData().urls():
+            self.opening.open_dropped(urls[0])
 
     # -- commands
 
@@ -191,19 +199,28 @@ class MainWindow(QMainWindow):
             self.actions_by_name["pause"].setChecked(True)
             self.tracking.pipeline.step()
 
+    def _switch_vmc(self, on: bool) -> None:
+        address = self.page.controls.vmc_address
+        address.setEnabled(not on)
+        if on:
+            self.tracking.vmc.switch_on(address.text())
+        else:
+            self.tracking.vmc.switch_off()
+
+    def _refuse_vmc(self, why: str) -> None:
+        self.page.controls.vmc.setChecked(False)
+        self.say(why)
+
+    def send_to(self, host: str, port: int) -> None:
+        """Send the motion by VMC, as the switch does."""
+        self.page.controls.vmc_address.setText(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        self.page.controls.vmc.setChecked(True)
+
     def _reset(self) -> None:
         self.tracking.reset()
+        self._attendance.forget()
+        self.page.controls.height_field.doubt("the last person")
         self.page.space.forget()
-
-    def _record(self, on: bool, name: str = "") -> None:
-        if not on:
-            self.tracking.stop_recording()
-            return
-        try:
-            self.tracking.recording.start(self.recordings, self.tracking.pipeline, self.tracking.title, name)
-        except UserError as error:
-            self.actions_by_name["record"].setChecked(False)
-            self.say(str(error))
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
         """Write what is seen; the PNG's path, None where there is nothing to write or it cannot be written."""
@@ -225,28 +242,21 @@ class MainWindow(QMainWindow):
 
     def refresh(self) -> None:
         """Bring status, trouble and figures up to date."""
-        pipeline = self.tracking.pipeline
-        if pipeline is None:
-            self.status.setText("Nothing is open.")
-            return
         self.tracking.look_after(self.page.controls.measure.isChecked())
-        self._show_trouble(pipeline)
+        self.figures.refresh()
+        self.page.controls.vmc_state.setText(self.tracking.vmc.state())
         if self.record_soon is not None and self.page.view is not None:
-            self._record(True, self.record_soon)
+            self.record_control.start(self.record_soon)
             self.record_soon = None
-        self._name_colours()
-        self._show_figures(pipeline)
 
     def _show(self, view: View[Result]) -> None:
+        if self._attendance(view.of.fit is not None, view.of.frame.timestamp_ns):
+            self.page.controls.height_field.doubt("the last person")
         self.page.show_view(view, space_now=self.tracking.pipeline is not None and self.tracking.pipeline.paused)
 
     def _use_look(self) -> None:
         self.tracking.use_look(self.page.controls.look)
-        self._name_colours()
-
-    def _name_colours(self) -> None:
-        tracker = self.tracking.tracker
-        self.page.name_colours(tracker is not None and bool(tracker.calibration))
+        self.figures.name_colours()
 
     def _tick(self) -> None:
         """Until there is a mesh, the bare picture is shown."""
@@ -259,29 +269,10 @@ class MainWindow(QMainWindow):
         if pipeline is not None and self.page.plots.isVisible():
             self.page.plots.redraw()
 
-    def _show_trouble(self, pipeline: Pipeline) -> None:
-        self.page.warn(pipeline.problem or TROUBLE.get(pipeline.state, ""))
-        if pipeline.notice:
-            self.say(pipeline.notice)
-            pipeline.notice = ""
-        if pipeline.problem and self.page.view is None:
-            self.page.show_hint(NOTHING)
-
-    def _show_figures(self, pipeline: Pipeline) -> None:
-        page, measurer, tracker = self.page, self.tracking.measurer, self.tracking.tracker
-        if measurer is not None and tracker is not None:
-            table = measurement_table(measurer.latest, bool(tracker.options.height))
-            page.controls.measurements.setText(table)
-        statistics, latency = pipeline.statistics, page.latency_ms
-        fit = None if page.view is None else page.view.of.fit
-        steps, dropped = () if fit is None else fit.steps, self._dropped(pipeline.dropped)
-        page.plots.refresh(statistics.stages, steps, fits=statistics.fits_per_second, latency=latency, dropped=dropped)
-        parts = facts(self.tracking.title, pipeline, page.view, latency, self.tracking.recording.recorder)
-        self.status.setText("  ·  ".join(parts))
-
     def closeEvent(self, event: QCloseEvent) -> None:
         self.page.controls.save(self.settings)
         self.settings.setValue("geometry", self.saveGeometry())
+        self.settings.setValue("details", self.page.details)
         self._clock.stop()
         self.tracking.close()
         super().closeEvent(event)

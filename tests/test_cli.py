@@ -198,6 +198,7 @@ def test_a_video_cut_in_the_middle_keeps_its_beginning(run, tmp_path):
 def test_videos_of_odd_and_tiny_sizes(run, tmp_path, size):
     make_video(tmp_path / "clip.avi", size, codec="png")
     assert run("--video", "clip.avi", "--overlay", "o.mp4")[0] == 0
+    assert load_sequence("clip.npz").meta["overlay"] == "o.mp4"
     assert load_sequence("clip.npz").image_size[0].tolist() == list(size)
 
 

@@ -477,6 +477,19 @@ def test_from_a_recorded_session(tmp_path, body):
     assert list_sessions(tmp_path)[0].measurements == stored
     assert recover(folder).code == 0 and rename(folder, "run")
     assert list_sessions(tmp_path)[0].measurements["height"][0] == 175
+    session = list_sessions(tmp_path)[0].path
+    before = sorted(session.rglob("*"))
+    for name in ("obj", "glb"):
+        with pytest.raises(UserError, match="lies in the recording"):
+            export(session, session / f"walk.{name}", format=name)
+    assert sorted(session.rglob("*")) == before
+
+
+def test_more_frames_than_the_take_has_are_explained(body, tmp_path):
+    vertices, _ = perform(body, np.arange(6) / 10)
+    slow = write_take(tmp_path / "slow.npz", body, vertices, np.arange(6) / 10, 10)
+    done = export(slow, tmp_path / "slow.bvh")
+    assert done.frames == 16 and done.notes[0] == "They are evenly spaced, 30 a second; the take has 6."
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,21 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QToolBar
 import lvd_live.gui.app
 import lvd_live.gui.inputs
 import lvd_live.gui.window
+from lvd_live.body.measure import Measurement
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.cli import main_job
 from lvd_live.errors import UserError
 from lvd_live.gui.app import application
 from lvd_live.gui.calibration import Calibration
+from lvd_live.gui.height import GUESS, Attendance
 from lvd_live.gui.inputs import Input, camera_names
 from lvd_live.gui.job import JobDialog
 from lvd_live.gui.loading import load
 from lvd_live.gui.review import Review
 from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
 from lvd_live.gui.smoother import Smoother
+from lvd_live.gui.status import measurement_table
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.person import make_finder
@@ -69,6 +72,7 @@ def camera(pictures):
 @pytest.fixture
 def make_window(qtbot, tmp_path):
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    settings.setValue("details", True)
 
     def make(make_finder=make_finder, make_tracker=Tracker.load):
         window = MainWindow(make_finder, make_tracker, settings=settings, recordings=tmp_path / "recordings")
@@ -277,6 +281,10 @@ def test_options_of_the_command_line_are_what_the_controls_show(window):
     assert window.page.controls.applied_to(before) == replace(before, **given)
     window.page.controls.choose({})  # not given: as it is
     assert window.page.controls.applied_to(before).height == 1.75
+    window.page.controls.choose({"fov_degrees": 72.0})
+    assert window.page.controls.applied_to(before).fov_degrees == 72.0
+    window.page.controls.fov.setValue(80.5)
+    assert window.page.controls.applied_to(before).fov_degrees == 80.5
     window.page.controls.choose({"iterations": None, "conditioning": "all"})
     chosen = window.page.controls.applied_to(before)
     assert chosen.iterations is None and chosen.conditioning == "all"
@@ -600,7 +608,11 @@ def test_the_toolbar_is_in_the_order_of_tab_before_the_controls(active):
         passed.append(widget)
         QTest.keyClick(widget, Qt.Key.Key_Tab)
     controls = active.page.controls
-    assert passed[1:3] == [controls.colour, controls.opacity] and passed[-1] is controls.measure
+    welcome = list(active.page.picture.welcome.buttons.values())
+    essentials = [controls.height_m, controls.smoothing, controls.countdown, controls.vmc, controls.vmc_address]
+    details = [controls.colour, controls.opacity, controls.presets]
+    wanted = [*welcome, *essentials, *details, controls.measure]
+    assert [widget for widget in passed if widget in wanted] == wanted and passed[-1] is controls.measure
 
 
 def test_every_key_is_on_the_sheet(window, monkeypatch):
@@ -610,7 +622,7 @@ def test_every_key_is_on_the_sheet(window, monkeypatch):
     keys = [action.shortcut().toString() for action in window.actions_by_name.values()]
     assert (
         len(shown) == 1
-        and len([key for key in keys if key]) == 15
+        and len([key for key in keys if key]) == 18
         and all(f"<b>{key}</b>" in shown[0] for key in keys if key)
     )
 
@@ -691,3 +703,33 @@ def test_a_file_may_state_any_calibration(stated):
 def test_a_calibrated_file_tells_the_error_to_expect():
     calibration = Calibration({"tracker": {"calibration": {"std": [0.0, 0.01, 0.02], "error": [0.03, 0.05, 0.1]}}})
     np.testing.assert_allclose(calibration.error_mm(np.float32([[0.005, 0.5]])), [[40, 100]], rtol=1e-5)
+
+
+def test_a_height_is_marked_where_it_may_be_anothers(make_window):
+    """At the next start, with another input, after a reset, and where somebody comes after nobody was there."""
+    first = make_window()
+    assert first.page.controls.height_field.note.text() == GUESS and not first.page.controls.height_field.confirmed
+    first.page.controls.height_m.setValue(1.95)
+    assert first.page.controls.height_field.confirmed and not first.page.controls.height_field.note.text()
+    first.close()
+    again = make_window()
+    height = again.page.controls.height_field
+    assert height.metres == 1.95 and not height.confirmed
+    assert "from last time" in height.note.text() and GUESS in height.note.text()
+    QTest.keyClick(height.box, Qt.Key.Key_Return)
+    assert height.confirmed and not height.note.text()
+    again.actions_by_name["reset"].trigger()
+    assert "the last person" in height.note.text()
+    again.page.controls.choose({"height": 1.95})  # by the command line
+    assert height.confirmed
+
+
+def test_somebody_after_nobody_may_be_another():
+    attendance, second = Attendance(), 1_000_000_000
+    seen = [(0, True), (1, True), (2, False), (5, True), (6, False), (11, True), (12, True)]
+    assert [at for at, present in seen if attendance(present, at * second)] == [11]
+
+
+def test_the_table_says_that_a_doubted_height_is_a_guess():
+    found = {"height": Measurement(195.0, 0.0)}
+    assert GUESS in measurement_table(found, False) and GUESS not in measurement_table(found, True)

@@ -20,10 +20,10 @@ from lvd_live.gui.review import Review
 from lvd_live.gui.timeline import gaps
 from lvd_live.paths import DEMO
 from lvd_live.session import library
-from lvd_live.session.sequence import load_sequence
+from lvd_live.session.sequence import SequenceWriter, load_sequence
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources import VideoSource
-from tests.fakes import FakeFinder, FakeTracker
+from tests.fakes import FACES, SHAPE, FakeFinder, FakeTracker
 from tests.recording import record
 
 COUNT, SIZE = 40, (96, 64)
@@ -180,6 +180,48 @@ def test_a_session_shows_its_own_pictures_and_the_frames_that_were_lost(app, tmp
     video.write_text("#EXTM3U\n/etc/passwd")
     with pytest.raises(UserError, match="no matroska"):
         Pictures(data, video)
+
+
+def test_the_demos_result_shows_the_demos_pictures(tmp_path):
+    """Beside it lies the overlay under the clip's own name; the clip itself lies with the program."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / DEMO.name).write_bytes(b"the overlay")
+    with VideoSource(DEMO) as source:
+        frames = list(itertools.islice(source, 3))
+    height, width = frames[0].picture.shape[:2]
+    writer = SequenceWriter(folder / "demo.npz", FACES, len(SHAPE), {"source": DEMO.name, "overlay": DEMO.name}, 25.0)
+    for frame in frames:
+        writer.append(timestamp_ns=frame.timestamp_ns, frame_index=frame.index, image_size=(width, height))
+    writer.close()
+    data, video, _ = load(folder / "demo.npz")
+    assert video == DEMO
+    pictures = Pictures(data, video)
+    assert np.array_equal(pictures.read(2), frames[2].picture)
+    pictures.close()
+
+
+def test_a_motion_for_other_programs_says_what_to_open_instead(tmp_path):
+    np.savez(tmp_path / "walk.npz", poses=np.zeros((3, 156)), trans=np.zeros((3, 3)), betas=np.zeros(16))
+    with pytest.raises(UserError, match=r"^[^\n]*open the recording or the result it was exported from\.$"):
+        load(tmp_path / "walk.npz")
+
+
+@pytest.mark.parametrize("name, proposed", [("obj", "-obj"), ("ply", "-ply"), ("glb", ".glb")])
+def test_an_export_is_proposed_outside_the_session(app, tmp_path, monkeypatch, name, proposed):
+    session = record(tmp_path, count=35).path
+    asked = []
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS[name].title, True))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: asked.append(a[2]) or ("", ""))
+    Browser(tmp_path).export_chosen()
+    assert asked == [f"{session}{proposed}"]
+
+
+def test_the_list_counts_every_frame_that_a_take_lacks(app, tmp_path):
+    record(tmp_path, count=40, absent=(7, 8, 20))
+    browser = Browser(tmp_path)
+    assert [browser.table.item(0, column).text() for column in (4, 5)] == ["37", "3"]
+    assert "not in it" in browser.table.horizontalHeaderItem(5).toolTip()
 
 
 def test_the_timeline_shades_what_was_lost_where_most_frames_were(app, tmp_path):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 
 from lvd_live.gui.app import application
@@ -77,6 +78,33 @@ def test_the_mouse_turns_zooms_and_returns(space):
     assert len(mesh_pixels(space.render_view(400, 500))) > 2 * len(mesh_pixels(front))
     QTest.mouseDClick(space, Qt.MouseButton.LeftButton)
     assert np.array_equal(space.render_view(400, 500), front)
+
+
+def test_turning_and_zooming_are_about_the_person(space):
+    def middle_and_reach():
+        rows, columns = mesh_pixels(space.render_view(400, 500)).T
+        box = rows.min(), rows.max(), columns.min(), columns.max()
+        return ((box[0] + box[1]) / 2, (box[2] + box[3]) / 2), box
+
+    for azimuth in (-27, 40, 120, 200):
+        space.azimuth = azimuth
+        (row, column), _ = middle_and_reach()
+        assert abs(row - 250) < 25 and abs(column - 200) < 15
+    space.look_from_front()
+    for _ in range(6):
+        wheel(space, 120)
+    (row, column), (top, bottom, left, right) = middle_and_reach()
+    assert abs(row - 250) < 25 and abs(column - 200) < 15
+    assert top > 0 and bottom < 499 and left > 0 and right < 399  # all of the person
+    space.zoom = 0.1
+    assert len(mesh_pixels(space.render_view(400, 500))) > 20_000
+
+
+def wheel(widget, angle):
+    at, none = QPointF(200, 250), QPoint()
+    buttons, modifiers = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    phase = Qt.ScrollPhase.NoScrollPhase
+    widget.wheelEvent(QWheelEvent(at, at, none, QPoint(0, angle), buttons, modifiers, phase, False))
 
 
 def _moved(to):

@@ -18,7 +18,8 @@ from lvd_live.errors import UserError
 from lvd_live.session import live_video, reserve, session_writer
 from lvd_live.session import recorder as module
 from lvd_live.session.facts import read_facts
-from lvd_live.session.layout import list_segments
+from lvd_live.session.layout import LOCK, list_segments
+from lvd_live.session.library import list_sessions
 from lvd_live.session.reader import open_session
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.recover import recover
@@ -299,3 +300,33 @@ def test_a_mesh_of_another_size_is_the_callers_mistake(tmp_path):
     with pytest.raises(ValueError, match="vertices"):
         recorder.add(make_frame(0), None, replace(fit, vertices=fit.vertices[:5], vertex_std=fit.vertex_std[:5]))
     recorder.stop()
+
+
+def test_a_recording_refused_by_a_full_disk_keeps_no_space(tmp_path, monkeypatch):
+    """A disk that has less than the reserve gives what it has, then fails: that must be given back at once."""
+    opened, real_open = [], os.open
+
+    def open_and_remember(path, *given, **named):
+        handle = real_open(path, *given, **named)
+        if Path(path).name == LOCK:
+            opened.append(handle)
+        return handle
+
+    def fill_up(handle, start, length):
+        os.ftruncate(handle, 1 << 20)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reserve.os, "open", open_and_remember)
+    monkeypatch.setattr(reserve.os, "posix_fallocate", fill_up, raising=False)
+    with pytest.raises(UserError, match=r"^Cannot record to .*no space left on device\.$"):
+        Recorder(tmp_path, "walk", faces=FACES, meta={}, fps=FPS)
+    assert not list(tmp_path.iterdir()) and len(opened) == 1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
+
+
+def test_frames_lost_are_all_that_the_source_gave_and_the_session_lacks(tmp_path):
+    recorder = record(tmp_path, 40, absent={7, 8, 20})
+    assert (recorder.frames, recorder.dropped, recorder.lost) == (37, 0, 3)
+    info = list_sessions(tmp_path)[0]
+    assert (info.frames, info.dropped, info.missed, info.lost) == (37, 0, 3, 3)

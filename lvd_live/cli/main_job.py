@@ -77,7 +77,9 @@ def make_tracker(options: TrackerOptions) -> Tracker:
 def _process(places: Places, arguments: argparse.Namespace, options: TrackerOptions) -> Summary:
     from lvd_live.pipeline import offline
 
-    meta = {"source": places.source_name, "version": __version__, "versions": _versions()}
+    meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
+    if places.overlay is not None:  # it may lie where the video of that name is looked for
+        meta["overlay"] = places.overlay.name
     with _open_source(places) as source:
         finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None)
         tracker = make_tracker(options)
@@ -123,23 +125,16 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
             f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
         )
     chosen = Input("camera", arguments.camera) if arguments.camera is not None else None
-    with _streaming(arguments, options) as sender:
-
-        def load(wanted: TrackerOptions) -> Tracker:
-            if sender is not None:
-                sender.forget()  # another shape, another floor
-            return make_tracker(wanted)
-
-        return run(
-            chosen,
-            partial(make_finder, arguments.person, arguments.quality, live=True),
-            load,
-            options=options,
-            given=TrackerOptions.given(arguments),
-            on_fit=_observers(sender),
-            record=arguments.record,
-            benchmark=arguments.benchmark,
-        )
+    return run(
+        chosen,
+        partial(make_finder, arguments.person, arguments.quality, live=True),
+        make_tracker,
+        options=options,
+        given=TrackerOptions.given(arguments),
+        record=arguments.record,
+        benchmark=arguments.benchmark,
+        vmc=arguments.vmc,
+    )
 
 
 @contextlib.contextmanager
@@ -174,7 +169,7 @@ def _recording(
     finally:
         path = recorder.stop()
         if recorder.frames:
-            sys.stdout.write(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.dropped} dropped)\n")
+            sys.stdout.write(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.lost} dropped)\n")
             with contextlib.suppress(UserError):  # the session is whole without
                 measure_session(path, tracker.shown_body, tracker.options.height)
         if recorder.problem:

@@ -75,6 +75,8 @@ def export(
     check_suffix(name, target)
     if not isinstance(source, Take) and _is_same_file(source, target):
         raise UserError(f"Cannot write {target}: it is the take to be exported.")
+    if not isinstance(source, Take) and _is_inside(target, Path(source)):
+        raise UserError(f"Cannot write {target}: it lies in the recording {source}, which is left as it is.")
     take = source if isinstance(source, Take) else Take.open(source)
     motion = BodyMotion(take, options, progress)
     _write(name, motion, target)
@@ -86,6 +88,11 @@ def _is_same_file(source: str | Path, target: Path) -> bool:
     if there is None or given is None:
         return False
     return (there.st_dev, there.st_ino) == (given.st_dev, given.st_ino)
+
+
+def _is_inside(target: Path, folder: Path) -> bool:
+    """Whether `target` is a session's `folder`, or would lie in it."""
+    return folder.is_dir() and target.resolve().is_relative_to(folder.resolve())
 
 
 def _write(name: str, motion: BodyMotion, target: Path) -> None:
@@ -128,7 +135,9 @@ def _fill_folder(target: Path, write: Callable[[Path], None]) -> None:
 def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
     residual, sequence = motion.fitted.residual_mm, motion.take.sequence
     far = f"{residual.mean():.0f} mm from the tracked mesh on average (at most {residual.max():.0f} mm in a frame)"
+    rows, frames = len(sequence), len(motion)
     notes = [motion.grid.gaps] if motion.grid.gaps else []
+    notes += [f"They are evenly spaced, {motion.grid.fps:g} a second; the take has {rows}."] if rows != frames else []
     notes.append(f"The skinned body lies {far}.")
     if name == "ply-uncertainty" and not np.any(sequence.vertex_std[int(np.argmax(sequence.tracked))]):
         notes.append("The take carries no uncertainty: every vertex has the colour of zero.")

@@ -140,6 +140,11 @@ class Pipeline:
         self._single.set()
 
     @property
+    def is_over(self) -> bool:
+        """Whether no result comes any more: the source had no more, or something failed."""
+        return not self.threads[-1].is_alive()
+
+    @property
     def dropped(self) -> int:
         """Frames that arrived and were not fitted."""
         return self._captured.dropped + (self.source.dropped if self.source is not None else 0)

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lvd_live.body.fit import BodyFitter, Fitted
     from lvd_live.body.measure import Measurement
     from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.tracker import Tracker
@@ -32,7 +33,10 @@ class Measurer:
         self.tracker, self.on = tracker, True
         self.latest: dict[str, Measurement] = {}
         self._meshes: deque[Fit] = deque(maxlen=MESHES)
-        self._kept_at, self._fresh, self._stop = 0.0, threading.Event(), threading.Event()
+        self._fitted: Fitted | None = None  # to the meshes, when they were measured last
+        self._person = 0  # how often another was announced
+        self._kept_at, self._woken, self._stop = 0.0, threading.Event(), threading.Event()
+        self._height_changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="measurer", daemon=True)
         self._thread.start()
 
@@ -47,37 +51,64 @@ class Measurer:
         ):
             self._meshes.append(fit)
             self._kept_at = now
-            self._fresh.set()
+            self._woken.set()
 
     def forget(self) -> None:
         """Another person."""
+        self._person += 1
         self._meshes.clear()
-        self.latest = {}
+        self._fitted, self.latest = None, {}
+
+    def rescale(self) -> None:
+        """The tracker's height is another: `latest` follows at once, or is empty until it is measured without one."""
+        self._meshes.clear()  # they have the old scale
+        if self.tracker.options.height is None:
+            self.forget()
+        self._height_changed.set()
+        self._woken.set()
 
     def close(self) -> None:
         self._stop.set()
-        self._fresh.set()
+        self._woken.set()
         self._thread.join(0.5)
 
     def _run(self) -> None:
-        import numpy as np
-
         from lvd_live.body.fit import BodyFitter
-        from lvd_live.body.measure import measure
 
-        fitter = BodyFitter(self.tracker.shown_body)
-        while self._fresh.wait() and not self._stop.is_set():
-            self._fresh.clear()
+        fitter, due = BodyFitter(self.tracker.shown_body), 0.0
+        while self._woken.wait() and not self._stop.is_set():
+            self._woken.clear()
+            if self._height_changed.is_set():
+                self._height_changed.clear()
+                self._measure(fitter)
             fits = list(self._meshes)
-            if len(fits) < LEAST:
+            if len(fits) < LEAST or time.monotonic() < due:  # a mesh a second wakes this again
                 continue
             began = time.monotonic()
-            try:
-                fitted = fitter.fit(
-                    np.stack([f.vertices for f in fits]) * np.array([1, -1, -1], np.float32),
-                    np.stack([f.vertex_std for f in fits]),
-                )
-                self.latest = measure(fitter, fitted, self.tracker.options.height) if self._meshes else {}
-            except Exception:  # a mesh that cannot be fitted must not end the measuring
-                log.warning("the meshes could not be measured", exc_info=True)
-            self._stop.wait((time.monotonic() - began) / SHARE)
+            self._fit(fitter, fits)
+            self._measure(fitter)
+            due = time.monotonic() + (time.monotonic() - began) / SHARE
+
+    def _fit(self, fitter: BodyFitter, fits: list[Fit]) -> None:
+        import numpy as np
+
+        person = self._person
+        meshes = np.stack([f.vertices for f in fits]) * np.array([1, -1, -1], np.float32)
+        try:
+            fitted = fitter.fit(meshes, np.stack([f.vertex_std for f in fits]))
+        except Exception:  # a mesh that cannot be fitted must not end the measuring
+            log.warning("the meshes could not be measured", exc_info=True)
+            return
+        self._fitted = fitted if person == self._person else None
+
+    def _measure(self, fitter: BodyFitter) -> None:
+        from lvd_live.body.measure import measure
+
+        if (fitted := self._fitted) is None:
+            return
+        try:
+            found = measure(fitter, fitted, self.tracker.options.height)
+        except Exception:
+            log.warning("the meshes could not be measured", exc_info=True)
+            return
+        self.latest = found if self._fitted is fitted else {}

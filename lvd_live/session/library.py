@@ -21,8 +21,9 @@ from lvd_live.storage.files import look_up, reason
 class SessionInfo:
     """What a list shows of a session.
 
-    dropped : frames that the recorder could not take. whole : finished; otherwise it is being recorded, or `recover`
-    should repair it. measurements : of the person, name to (cm, spread in cm); empty where they were not taken.
+    dropped : frames that the recorder could not take. missed : frames that were never fitted. whole : finished;
+    otherwise it is being recorded, or `recover` should repair it. measurements : of the person, name to (cm, spread in
+    cm); empty where they were not taken.
     """
 
     path: Path
@@ -31,9 +32,15 @@ class SessionInfo:
     seconds: float
     frames: int
     dropped: int
+    missed: int
     thumbnail: Path | None
     whole: bool
     measurements: Mapping[str, tuple[float, float]]
+
+    @property
+    def lost(self) -> int:
+        """Frames of the source that are not in the session, see `Recorder.lost`."""
+        return self.dropped + self.missed
 
 
 def list_sessions(root: Path) -> list[SessionInfo]:
@@ -97,6 +104,7 @@ def _info(folder: Path) -> SessionInfo:
         seconds=float(facts.get("seconds", 0)),
         frames=int(facts.get("frames", 0)),
         dropped=int(facts.get("dropped", 0)),
+        missed=int(facts.get("missed", 0)),
         thumbnail=thumbnail if look_up(thumbnail) else None,
         whole=whole,
         measurements={name: (m["cm"], m["spread_cm"]) for name, m in facts.get("measurements", {}).items()},

@@ -41,7 +41,7 @@ class Recorder:
     disk at which recording stops. Mesh and picture share the clock of Frame.timestamp_ns.
 
     path : the session's folder. frames : rows taken. dropped : frames that came while the queue was full. problem : "",
-    or the sentence why it stopped.
+    or the sentence why it stopped. People are told of `lost`, which they know as frames dropped.
 
     Raises UserError where nothing can be recorded.
     """
@@ -82,6 +82,11 @@ class Recorder:
     def seconds(self) -> float:
         """From the first row to the last."""
         return self._marks.seconds
+
+    @property
+    def lost(self) -> int:
+        """Frames of the source, from the first row on, that are not in the session: `dropped`, or never fitted."""
+        return self.dropped + self._marks.missed_in_all
 
     @property
     def waiting(self) -> int:

@@ -19,17 +19,27 @@ class Reserve:
     """Disk space for the end of a recording, in a file that is locked while the recording goes on.
 
     used : whether the space was given back because the disk was full.
+
+    Raises OSError where there is no space for it; no file is left then.
     """
 
     def __init__(self, path: Path):
         self.path, self.used = path, False
         self._handle: int | None = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            self._fill(self._handle)
+        except OSError:
+            self.close()  # what the disk gave of it would stay taken, by a file that nobody sees
+            raise
+
+    @staticmethod
+    def _fill(handle: int) -> None:
         if sys.platform != "win32":
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._handle, 0, RESERVE)
+            os.posix_fallocate(handle, 0, RESERVE)
         else:
-            os.write(self._handle, bytes(RESERVE))
+            os.write(handle, bytes(RESERVE))
 
     def release(self, full: bool = True) -> bool:
         """Give the space back; False where that was done before. full : because the disk is."""

@@ -49,7 +49,7 @@ class SessionWriter:
         try:
             self._check_space()
             self._write_facts("recording", "", 0, 0)
-        except UserError:
+        except BaseException:
             self._reserve.close()
             raise
 

@@ -1,0 +1,82 @@
+"""The widgets that something is chosen by: made, explained, saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider
+
+from lvd_live.tracking.options import FOV_RANGE
+
+TIPS = {
+    "colour": "What the mesh's colours mean (C).",
+    "opacity": "How much the mesh hides of the picture, 0 to 100 %.",
+    "smoothing": "Takes the jitter out of what is shown, at the price of a delay; recordings stay as fitted.",
+    "countdown": "Seconds from Record until the recording begins, to walk into the picture.",
+    "presets": "The trained network.",
+    "iterations": "Steps of the descent per frame; auto: until the mesh rests.",
+    "conditioning": "What the network is given of the person finder beside the picture.",
+    "fov": "The camera's field of view across the picture's longer side, degrees: it sets how far away the person is.",
+    "mirror": "Show the picture as a mirror does (M).",
+    "warm": "Start each fit from the last one: faster and calmer.",
+    "outline": "Move arms and legs onto the outline of the person.",
+    "uncertainty": "Estimate, for each vertex, how far it may be off, mm.",
+    "space": "Show the body in space (D).",
+    "keep_in_view": "The 3D view moves with the person (F).",
+    "plots": "Show times, ms, and rates per second (P).",
+    "measure": "Lengths and girths of the person, cm.",
+    "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",
+    "vmc": "Send the motion to another program by the Virtual Motion Capture protocol, over UDP.",
+    "vmc_address": "The receiver's computer and port, such as 127.0.0.1:39539.",
+    "vmc_state": "What is sent. Whether somebody receives it cannot be known: UDP has no answer.",
+}
+
+Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
+
+
+def combo_box(texts: Mapping[Any, str]) -> QComboBox:
+    """texts : by the data that they stand for."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    for data, text in texts.items():
+        box.addItem(text, data)
+    return box
+
+
+def check_box(text: str, checked: bool = True) -> QCheckBox:
+    """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
+    box = QCheckBox(text)
+    box.setChecked(checked)
+    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return box
+
+
+def state(widget: Choice) -> int | bool | float:
+    if isinstance(widget, QComboBox):
+        return widget.currentIndex()
+    return widget.isChecked() if isinstance(widget, QCheckBox) else widget.value()
+
+
+def set_state(widget: Choice, value: Any) -> None:
+    """Raises TypeError or ValueError for a value that is none of the widget's."""
+    if isinstance(widget, QComboBox):
+        widget.setCurrentIndex(min(max(int(value), 0), widget.count() - 1))
+    elif isinstance(widget, QCheckBox):
+        widget.setChecked(value in (True, "true"))
+    elif isinstance(widget, QSlider):
+        widget.setValue(int(value))
+    else:
+        widget.setValue(float(value))
+
+
+def fov_box() -> QDoubleSpinBox:
+    """Degrees; below FOV_RANGE it says "as started"."""
+    box = QDoubleSpinBox()
+    box.setDecimals(1)
+    box.setRange(FOV_RANGE[0] - 1, FOV_RANGE[1])
+    box.setSuffix("°")
+    box.setSpecialValueText("as started")
+    box.setKeyboardTracking(False)
+    return box
