@@ -11,9 +11,12 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
+from lvd_live.sources.address import parse_address
+from lvd_live.sources.capture import CameraMode
 from lvd_live.sources.images import SUFFIXES
+from lvd_live.sources.kinds import VIDEO_SUFFIXES
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+VIDEOS = VIDEO_SUFFIXES
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
 V4L = Path("/sys/class/video4linux")  # where Linux lists its cameras
 
@@ -23,27 +26,30 @@ class Input:
     """What to track.
 
     kind : "camera", "video" or "images".
-    place : a camera's number, a stream's address, or a path.
+    place : a camera's number or device, a stream's address, or a path.
+    mode : what a camera is asked for, None: what it likes.
     """
 
     kind: str
     place: str
+    mode: CameraMode | None = None
 
     @property
     def title(self) -> str:
         """For people; without a stream's address, which may hold a password."""
         if self.kind != "camera":
             return Path(self.place).name
-        if not self.place.isdigit():
+        address = parse_address(self.place)
+        if not isinstance(address, int):
             return "camera stream"
-        start = f"{self.place}: "
+        start = f"{address}: "
         names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
-        return next(names, f"camera {self.place}")
+        return next(names, f"camera {address}")
 
     def open(self) -> Source:
         """The source. Raises UserError where there is none."""
         if self.kind == "camera":
-            return CameraSource(self.place)
+            return CameraSource(self.place, mode=self.mode)
         return VideoSource(self.place) if self.kind == "video" else ImageSource(self.place, STILLS_FPS)
 
 

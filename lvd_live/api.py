@@ -43,6 +43,8 @@ class PictureTracker:
     def step(self, frame: Frame) -> Fit | None:
         """`__call__` with a frame of a source."""
         self._count += 1
+        if frame.new_shot:
+            self.reset()
         person = self.finder.find(frame.picture)
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -35,6 +36,9 @@ def run_cli(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[s
     UserError becomes its sentence on stderr and its exit code, Ctrl-C one word and 130. Any other exception is a
     mistake in the program and passes through with its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a name's characters shows their numbers
+            stream.reconfigure(errors="backslashreplace")
     try:
         return int(main(argv) or 0)
     except UserError as error:

@@ -308,11 +308,11 @@ def test_tables(take, tmp_path):
 
 
 def test_another_rate(body, tmp_path):
-    """25 frames a second become 30, and 60: joints lie between their neighbours in time."""
+    """25 frames a second stay so, or become 30 and 60: joints lie between their neighbours in time."""
     times = np.arange(12) / 25
     vertices, _ = perform(body, times)
     path = Take.open(write_take(tmp_path / "walk.npz", body, vertices, times, 25.0))
-    for rate, expected in ((None, 30), (60, 60), (25, 25)):
+    for rate, expected in ((None, 25), (60, 60), (30, 30)):
         motion = BodyMotion(path, ExportOptions(rate=rate, origin="camera"))
         assert motion.grid.fps == expected and len(motion) == int(times[-1] * expected + 1e-6) + 1
         assert motion.grid.tracked.all() and not motion.grid.gaps
@@ -488,8 +488,10 @@ def test_from_a_recorded_session(tmp_path, body):
 def test_more_frames_than_the_take_has_are_explained(body, tmp_path):
     vertices, _ = perform(body, np.arange(6) / 10)
     slow = write_take(tmp_path / "slow.npz", body, vertices, np.arange(6) / 10, 10)
-    done = export(slow, tmp_path / "slow.bvh")
-    assert done.frames == 16 and done.notes[0] == "They are evenly spaced, 30 a second; the take has 6."
+    assert export(slow, tmp_path / "slow.bvh").frames == 6  # its own rate
+    done = export(slow, tmp_path / "slow.bvh", rate=30)
+    assert done.frames == 16 and "They are evenly spaced, 30 a second; the take has 6." in done.notes
+    assert "The take's 10 frames per second were resampled to 30." in done.notes
 
 
 @pytest.mark.parametrize(

@@ -287,3 +287,32 @@ def test_leaving_early_ends_the_thread_that_looks_ahead():
     next(found)
     found.close()
     assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("where", ["write", "draw"])
+def test_ctrl_c_in_the_middle_of_a_frame_leaves_as_many_frames_in_overlay_as_in_sequence(tmp_path, monkeypatch, where):
+    """The signal comes as the third frame is written, or drawn: the frame is finished everywhere."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals reach the main thread only")
+    owner, name = (npz_stream.NpzStream, "append") if where == "write" else (VideoWriter, "write")
+    whole, calls = getattr(owner, name), []
+
+    def interrupted(self, *arguments, **options):
+        calls.append(name)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        whole(self, *arguments, **options)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        summary = run(tmp_path, FakeSource(count=50), overlay=tmp_path / "clip.mp4")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert summary.exit_code == 130 and summary.frames == 3
+    assert len(load_sequence(summary.output)) == len(read_video(summary.overlay)) == 3
+
+
+def test_an_overlay_in_matroska_says_nothing_of_options(tmp_path, capfd, caplog):
+    summary = run(tmp_path, overlay=tmp_path / "clip.mkv")
+    assert len(read_video(summary.overlay)) == 6 and not caplog.text and capfd.readouterr().err == ""

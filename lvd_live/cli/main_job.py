@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the heavy imports come after the cheap checks
     from lvd_live.pipeline.observer import Observer
     from lvd_live.pipeline.offline import Summary
     from lvd_live.session.recorder import Recorder
+    from lvd_live.sources.capture import CameraMode
     from lvd_live.sources.frame import Source
     from lvd_live.tracking.tracker import Tracker
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up(arguments.verbose)
     if arguments.camera is not None and not arguments.camera.strip():
         raise UserError("--camera needs a number, such as 0, or the address of a stream.")
+    if arguments.camera_size is not None and arguments.camera is None:
+        raise UserError("--camera-size is for a camera: use it with --camera.")
     if _wants_window(arguments):
         return _open_window(arguments, options)
     if arguments.benchmark is not None:
@@ -80,7 +83,7 @@ def _process(places: Places, arguments: argparse.Namespace, options: TrackerOpti
     meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
     if places.overlay is not None:  # it may lie where the video of that name is looked for
         meta["overlay"] = places.overlay.name
-    with _open_source(places) as source:
+    with _open_source(places, arguments.camera_size) as source:
         finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None)
         tracker = make_tracker(options)
         with (
@@ -124,7 +127,7 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
         raise UserError(
             f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
         )
-    chosen = Input("camera", arguments.camera) if arguments.camera is not None else None
+    chosen = Input("camera", arguments.camera, arguments.camera_size) if arguments.camera is not None else None
     return run(
         chosen,
         partial(make_finder, arguments.person, arguments.quality, live=True),
@@ -192,11 +195,11 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _open_source(places: Places) -> Source:
+def _open_source(places: Places, mode: CameraMode | None) -> Source:
     from lvd_live import sources
 
     if places.camera is not None:
-        return sources.CameraSource(int(places.camera) if places.camera.isdecimal() else places.camera)
+        return sources.CameraSource(places.camera, mode=mode)
     if places.images is not None:
         return sources.ImageSource(places.images)
     assert places.video is not None

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvd_live import __version__
 from lvd_live.errors import Parser
 from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
+
+if TYPE_CHECKING:
+    from lvd_live.sources.capture import CameraMode
 
 DESCRIPTION = "A camera, a video or a folder of pictures in, a body mesh sequence out."
 EPILOG = "The tools (export, batch, train, evaluate and more) are listed by `lvd-live tools`."
@@ -35,12 +39,18 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--camera",
-        metavar="N|URL",
-        help="track from a camera: in the window, or without a display until Ctrl-C",
+        metavar="N|DEVICE|URL",
+        help="track from a camera (0, /dev/video0) or a stream: in the window, or without a display until Ctrl-C",
     )
     source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")
     source.add_argument("--images", metavar="DIR", type=Path, help="fit every picture in a folder, each on its own")
     source.add_argument("--demo", action="store_true", help="track the bundled clip; says where the results are")
+    parser.add_argument(
+        "--camera-size",
+        metavar="WxH[@FPS]",
+        type=parse_camera_size,
+        help="what the camera is asked for, such as 1280x720@30 (default: what it likes)",
+    )
 
 
 def _add_output(out: argparse._ArgumentGroup) -> None:
@@ -94,6 +104,16 @@ def parse_seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds
+
+
+def parse_camera_size(text: str) -> CameraMode:
+    """A camera's size and rate. Raises argparse.ArgumentTypeError."""
+    from lvd_live.sources.capture import parse_mode
+
+    try:
+        return parse_mode(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_vmc(text: str) -> tuple[str, int]:

@@ -31,7 +31,10 @@ class Places:
     def source_name(self) -> str:
         """The source as a file may remember it: an address may hold a password, so it is left out."""
         if self.camera is not None:
-            return f"camera {self.camera}" if self.camera.isdecimal() else "camera stream"
+            from lvd_live.sources.address import parse_address
+
+            address = parse_address(self.camera)
+            return f"camera {address}" if isinstance(address, int) else "camera stream"
         given = self.video or self.images
         assert given is not None
         return given.name

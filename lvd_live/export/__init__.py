@@ -136,7 +136,7 @@ def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
     residual, sequence = motion.fitted.residual_mm, motion.take.sequence
     far = f"{residual.mean():.0f} mm from the tracked mesh on average (at most {residual.max():.0f} mm in a frame)"
     rows, frames = len(sequence), len(motion)
-    notes = [motion.grid.gaps] if motion.grid.gaps else []
+    notes = [sentence for sentence in (motion.grid.gaps, motion.grid.resampling) if sentence]
     notes += [f"They are evenly spaced, {motion.grid.fps:g} a second; the take has {rows}."] if rows != frames else []
     notes.append(f"The skinned body lies {far}.")
     if name == "ply-uncertainty" and not np.any(sequence.vertex_std[int(np.argmax(sequence.tracked))]):

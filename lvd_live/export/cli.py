@@ -31,7 +31,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
     parser.add_argument(
-        "--rate", metavar="FPS", type=float, help="frames per second (default: the take's own, at least 30)"
+        "--rate",
+        metavar="FPS",
+        type=float,
+        help="frames a second (default: the take's own, 30 for no ordinary video)",
     )
     parser.add_argument("--up", choices=UP, help="the axis that points up (default: z for npz, else y)")
     parser.add_argument("--unit", choices=UNITS, help="default: m; npz and glb know no other")

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.export.rate import DEFAULT_FPS, own_rate, resampled, tolerance
 from lvd_live.export.take import Take
 
 GAP = 0.5  # seconds: between frames that lie farther apart the person counts as not tracked
 MOST_FRAMES = 1_000_000
-_DEFAULT_FPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class TimeGrid:
     @classmethod
     def over(cls, take: Take, rate: float | None) -> TimeGrid:
         """The grid of a take at `rate` frames per second, None: the take's own. Raises UserError for endless takes."""
-        own = take.sequence.fps
-        fps = float(rate or (own if 30 <= own <= 240 else _DEFAULT_FPS))
         stamps = _clock(take, rate)
         clock = stamps - stamps[0]
-        count = np.floor(clock[-1] * fps + 1e-3) + 1
+        fps = float(rate or own_rate(take.sequence.fps, clock))
+        near = tolerance(fps, take.sequence.fps, clock)
+        count = np.floor(clock[-1] * fps + max(1e-3, near * fps)) + 1
         if not 0 < count <= MOST_FRAMES:
             hint = "too many frames to export; cut the take, or choose a lower --rate"
             raise UserError(f"The times in {take.name} span {clock[-1]:.0f} s, {hint}.")
         times = np.arange(int(count)) / fps
-        after = np.clip(np.searchsorted(clock, times - 1e-6), 0, len(clock) - 1)
-        exact = np.abs(clock[after] - times) < 1e-6
+        after = np.clip(np.searchsorted(clock, times - near), 0, len(clock) - 1)
+        exact = np.abs(clock[after] - times) < near
         before = np.where(exact, after, np.maximum(after - 1, 0))
         span = clock[after] - clock[before]
         share = np.where(span > 0, (times - clock[before]) / np.where(span > 0, span, 1), 0.0)
@@ -60,6 +60,12 @@ class TimeGrid:
         """Values (T, …) of the tracked frames, interpolated linearly on the grid: (F, …)."""
         share = self.share.reshape(-1, *[1] * (values.ndim - 1))
         return (1 - share) * values[self.before] + share * values[self.after]
+
+    @cached_property
+    def resampling(self) -> str:
+        """A sentence where the take's frames were interpolated; empty where they are kept."""
+        kept = (self.before == self.after) | (self.share <= 0) | (self.share >= 1)
+        return resampled(self.fps, self.take.sequence.fps, _clock(self.take, self.fps), kept)
 
     @cached_property
     def gaps(self) -> str:
@@ -84,8 +90,8 @@ def _clock(take: Take, rate: float | None) -> np.ndarray:
     sequence = take.sequence
     rows = np.flatnonzero(sequence.tracked)
     if sequence.fps <= 0 and "names" in sequence.meta:  # pictures on their own: one frame each
-        return rows / (rate or _DEFAULT_FPS)
+        return rows / (rate or DEFAULT_FPS)
     seconds = (sequence.timestamps_ns[rows] - sequence.timestamps_ns[rows[0]]) / 1e9
     if (np.diff(seconds) > 0).all():
         return seconds
-    return rows / (sequence.fps if sequence.fps > 0 else _DEFAULT_FPS)
+    return rows / (sequence.fps if sequence.fps > 0 else DEFAULT_FPS)

@@ -21,7 +21,7 @@ UNITS = {"m": 1.0, "cm": 100.0}
 class ExportOptions:
     """How a take is exported.
 
-    rate : frames per second; None: the take's, at least 30.
+    rate : frames per second; None: the take's own for ordinary video, else 30.
     up : "y" or "z". unit : "m" or "cm".
     smooth : seconds, the standard deviation of a Gaussian over time.
     foot_lock : hold the body so that planted feet stay in place.

@@ -16,11 +16,12 @@ from lvd_live.person.quality import resolve
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import Summary, process
 from lvd_live.session.sequence import load_sequence
+from lvd_live.sources.kinds import VIDEO_SUFFIXES, is_video
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
-SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"}
+SUFFIXES = set(VIDEO_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def find_jobs(folder: Path, out: Path, options: TrackerOptions, quality: str = "
     clips = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents
+        if path.suffix.lower() in SUFFIXES and path.is_file() and out not in path.parents and is_video(path)
     )
     outputs = [out / clip.relative_to(folder).with_name(clip.name + ".npz") for clip in clips]
     return [Job(clip, output, options, quality) for clip, output in zip(clips, outputs, strict=True)]

@@ -236,7 +236,8 @@ class Pipeline:
             if item is None:
                 break
             picture = item.frame.picture
-            if self._forget_person.is_set() or picture.shape != shape or self.stills:
+            new = item.frame.new_shot or picture.shape != shape
+            if self._forget_person.is_set() or new or self.stills:
                 self._forget_person.clear()
                 shape = picture.shape
                 finder.reset()
@@ -258,7 +259,8 @@ class Pipeline:
                 self._renew.clear()
                 self._replace_tracker()
             tracker, picture = self.tracker, item.frame.picture
-            if self._forget_mesh.is_set() or item.person is None or picture.shape != shape or self.stills:
+            new = item.person is None or item.frame.new_shot or picture.shape != shape
+            if self._forget_mesh.is_set() or new or self.stills:
                 self._forget_mesh.clear()
                 shape = picture.shape
                 tracker.reset()

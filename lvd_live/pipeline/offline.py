@@ -136,6 +136,9 @@ class _Run:
         self.source, self.finder, self.tracker, self.pictures = source, finder, tracker, pictures
         self.independent, self.observers = independent, observers
         self.names: list[str] = []
+        self.corrupt: list[int] = []  # indices of frames that the decoder calls damaged
+        self.cuts: list[int] = []  # and of those before which a hard cut lies
+        self._found, self._fitted = _Shape(), _Shape()
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
         described = describe_run(finder, tracker) | dict(meta)
@@ -154,15 +157,18 @@ class _Run:
 
     def _find(self, frame: Frame) -> Person | None:
         """The person in a frame. Runs ahead of `_take`, in a thread of its own."""
-        if self.independent:
+        if self.independent or frame.new_shot or self._found.changes(frame.picture.shape):
             self.finder.reset()
         return self.finder.find(frame.picture)
 
     def _take(self, frame: Frame, person: Person | None) -> None:
         """Fit, write and draw one frame."""
-        if self.independent:
+        if self.independent or frame.new_shot or self._fitted.changes(frame.picture.shape):
             self.tracker.reset()
+        if self.independent:
             self.names.append(frame.name)
+        self.corrupt += [frame.index] * frame.corrupt
+        self.cuts += [frame.index] * frame.new_shot
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is not None and not is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)
@@ -170,11 +176,14 @@ class _Run:
         self.rejected += person is not None and fit is None
         if fit is None:
             self.tracker.reset()
-        self.tracked += fit is not None
-        self._write(frame, person, fit)
-        for observe in self.observers:
-            observe(frame, person, fit)
-        self.pictures.draw(frame, fit)
+        with _no_interrupt("") as interrupts:  # a frame is written everywhere or nowhere
+            self.tracked += fit is not None
+            self._write(frame, person, fit)
+            for observe in self.observers:
+                observe(frame, person, fit)
+            self.pictures.draw(frame, fit)
+        if interrupts:
+            raise KeyboardInterrupt
 
     def _write(self, frame: Frame, person: Person | None, fit: Fit | None) -> None:
         height, width = frame.picture.shape[:2]
@@ -192,12 +201,17 @@ class _Run:
             **mesh,
         )
 
+    def _marks(self) -> dict[str, Any]:
+        """What the file remembers of what went wrong: JSON values, of what there is."""
+        marks = {name: getattr(self.source, name) for name in ("damaged", "skipped", "dropped")}
+        notes = list(getattr(self.source, "notes", ()))  # sources without any may leave it out
+        marks |= {"notes": notes, "corrupt_frames": self.corrupt, "cuts": self.cuts}
+        return {name: value for name, value in marks.items() if value}
+
     def finish(self, *, interrupted: bool, failure: str | None) -> Summary:
         """Close every writer, keeping what is whole; the first failure in doing so is raised once all are closed."""
         seconds, frames = time.monotonic() - self.started, self.writer.frames
-        facts: dict[str, Any] = {
-            name: value for name in ("damaged", "skipped", "dropped") if (value := getattr(self.source, name))
-        }
+        facts = self._marks()
         ending = failure or ("interrupted" if interrupted else "complete")
         facts |= {"seconds": round(seconds, 3), "ending": ending, "rejected_frames": self.rejected}
         if self.independent:
@@ -225,6 +239,18 @@ class _Run:
         )
 
 
+class _Shape:
+    """The shape of the pictures, which changes as when a phone is turned."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, ...] | None = None
+
+    def changes(self, shape: tuple[int, ...]) -> bool:
+        """Whether `shape` is another than the last one; the first is no change."""
+        last, self._last = self._last, shape
+        return last not in (None, shape)
+
+
 @contextlib.contextmanager
 def _reporting(
     progress: bool | Callable[[int, int | None], object], total: int | None
@@ -246,15 +272,22 @@ def _reporting(
 
 
 @contextlib.contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Put Ctrl-C, and a polite kill, off while files are being finished."""
+def _no_interrupt(sentence: str = "finishing the files first") -> Iterator[list[int]]:
+    """Put Ctrl-C, and a polite kill, off; yields a list of those that came. sentence : said to them, "" for nothing."""
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
+
+    def note(number: int, _: object) -> None:
+        came.append(number)
+        if sentence:
+            log.warning("%s", sentence)
+
     kinds = (signal.SIGINT, signal.SIGTERM)
-    old = {kind: signal.signal(kind, lambda *_: log.warning("finishing the files first")) for kind in kinds}
+    old = {kind: signal.signal(kind, note) for kind in kinds}
     try:
-        yield
+        yield came
     finally:
         for kind, handler in old.items():
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)  # None: not set by Python

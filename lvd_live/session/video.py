@@ -42,7 +42,8 @@ class VideoWriter:
         self._last_tick = -1
         self._container: av.container.OutputContainer | None = None
         try:
-            self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
+            mux = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+            self._container = av.open(str(self._part), "w", options=mux)
             self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
             self._stream.width, self._stream.height = (side + side % 2 for side in self.size)
             self._stream.pix_fmt = "yuv420p"

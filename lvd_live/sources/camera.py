@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.sources.address import parse_address, public
+from lvd_live.sources.capture import CameraMode, Capture, open_capture, read_picture, set_mode
 from lvd_live.sources.frame import Frame
-from lvd_live.sources.opencv_log import quiet_opencv
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
 
 
 class CameraSource:
-    """The newest picture of a camera (its number), or of a network stream (its address); see `Source`.
+    """The newest picture of a camera (its number or device), or of a network stream (its address); see `Source`.
 
     A picture that is not taken before the next one arrives is dropped, so a slow consumer is never behind the camera.
     Frame.timestamp_ns is time.monotonic_ns() when the picture had arrived; Frame.index counts all that arrived, so a
@@ -35,7 +35,8 @@ class CameraSource:
 
     dropped : pictures that nobody took.
     state : one of STATES; "frozen" repeats one picture, "stalled" sends none, "reconnecting" has gone away.
-    size : (width, height) of the newest picture, pixels.
+    size : (width, height) of the newest picture, pixels; it may change, as when a phone is turned.
+    mode : what the camera is asked for; by default what it likes. A stream sends what it sends.
     fps : frames per second as the camera states them; None where it says nothing sensible.
     Raises UserError when the camera cannot be opened at first; later losses are waited out and shown by `state`.
     """
@@ -45,18 +46,19 @@ class CameraSource:
     damaged: str | None = None
     frame_count: int | None = None
 
-    def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS):
-        is_number = isinstance(index_or_url, str) and index_or_url.isdecimal()
-        self._address = int(index_or_url) if is_number else index_or_url
-        self._timeout_ms = timeout_ms
-        capture = open_capture(self._address, timeout_ms)
-        picture = _read(capture) if capture is not None else None
+    def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS, mode: CameraMode | None = None):
+        self._address = parse_address(index_or_url) if isinstance(index_or_url, str) else index_or_url
+        self._timeout_ms, self._mode = timeout_ms, mode
+        capture = self._open()
+        picture = read_picture(capture) if capture is not None else None
         if capture is None or picture is None:
             _release(capture)
             raise UserError(_cannot_open(self._address))
         fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps < _FPS_MAX else None  # some drivers say 0, -1, inf or NaN
         self.size = (picture.shape[1], picture.shape[0])
+        if mode is not None and self.size != (mode.width, mode.height):
+            log.warning("Camera %s has no %s: it sends %d x %d.", public(self._address), mode, *self.size)
         self.dropped = 0
         self._connection = "running"
         self._count = 0
@@ -106,25 +108,32 @@ class CameraSource:
         self._thread.join(self._timeout_ms / 1000 + 1)
         self._connection = "closed"
 
-    def _run(self, capture: cv2.VideoCapture | None) -> None:
+    def _run(self, capture: Capture | None) -> None:
         """The thread: read pictures until `close`, opening the camera again whenever it is lost."""
         attempt = 0
         while not self._stop.is_set():
-            picture = _read(capture) if capture is not None else None
+            picture = read_picture(capture) if capture is not None else None
             if picture is not None:
                 if self._connection != "running":
-                    log.info("Camera %s is back.", _public(self._address))
+                    log.info("Camera %s is back.", public(self._address))
                 attempt, self._connection = 0, "running"
                 self._put(picture)
                 continue
             if self._connection == "running":
                 self._connection = "reconnecting"
-                log.warning("Camera %s sends no pictures; reconnecting.", _public(self._address))
+                log.warning("Camera %s sends no pictures; reconnecting.", public(self._address))
             _release(capture)
             self._stop.wait(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
             attempt += 1
-            capture = None if self._stop.is_set() else open_capture(self._address, self._timeout_ms)
+            capture = None if self._stop.is_set() else self._open()
         _release(capture)
+
+    def _open(self) -> Capture | None:
+        """The camera, asked for the mode that is wanted; None where it cannot be opened."""
+        capture = open_capture(self._address, self._timeout_ms)
+        if capture is not None and self._mode is not None:
+            set_mode(capture, self._mode)
+        return capture
 
     def _put(self, picture: np.ndarray) -> None:
         """Make a picture the newest one."""
@@ -133,51 +142,25 @@ class CameraSource:
         if probe != self._probe:
             self._probe, self._changed_ns = probe, now
         self._arrived_ns = now
-        self.size = (picture.shape[1], picture.shape[0])
+        size = (picture.shape[1], picture.shape[0])
+        if size != self.size:
+            log.warning("Camera %s now sends pictures of %d x %d.", public(self._address), *size)
+        self.size = size
         with self._news:
             self.dropped += self._slot is not None
-            self._slot = Frame(picture, self._count, now, str(self._address))
+            self._slot = Frame(picture, self._count, now, str(public(self._address)))
             self._count += 1
             self._news.notify_all()
 
 
-def open_capture(address: int | str, timeout_ms: int) -> cv2.VideoCapture | None:
-    """OpenCV's capture of a camera's number or a stream's address; None where it cannot be opened."""
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-    with quiet_opencv():
-        try:
-            if isinstance(address, int):
-                capture = cv2.VideoCapture(address)
-            else:
-                capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        except cv2.error:
-            return None
-        return capture if capture.isOpened() else None
-
-
-def _read(capture: cv2.VideoCapture) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, or None when the camera gives nothing."""
-    try:
-        received, picture = capture.read()
-        if not received or picture is None or picture.size == 0:
-            return None
-        return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
-    except cv2.error:
-        return None
-
-
-def _release(capture: cv2.VideoCapture | None) -> None:
+def _release(capture: Capture | None) -> None:
     if capture is not None:
         capture.release()
 
 
 def _cannot_open(address: int | str) -> str:
-    if isinstance(address, int):
+    if isinstance(address, int) or address.startswith("/dev/"):
         remedy = "plug one in, close other programs that use it, or choose another number"
-        return f"No camera {address} could be opened: {remedy}."
-    return f"The stream {_public(address)} sends no pictures: check the address and that its sender is running."
-
-
-def _public(address: int | str) -> int | str:
-    """Without the name and the password that a stream's address may hold."""
-    return re.sub(r"//[^/@]*@", "//", address) if isinstance(address, str) else address
+        camera = "camera" if isinstance(address, int) and address < 0 else f"camera {address}"
+        return f"No {camera} could be opened: {remedy}."
+    return f"The stream {public(address)} sends no pictures: check the address and that its sender is running."

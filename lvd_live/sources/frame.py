@@ -17,12 +17,16 @@ class Frame:
     index : counts the source's pictures from 0.
     timestamp_ns : nanoseconds, from the origin that the source states.
     name : of the file.
+    corrupt : the decoder says that the picture is damaged.
+    new_shot : a hard cut lies before it: what is known of the person cannot be carried across.
     """
 
     picture: np.ndarray
     index: int
     timestamp_ns: int
     name: str = ""
+    corrupt: bool = False
+    new_shot: bool = False
 
 
 class Source(Protocol):

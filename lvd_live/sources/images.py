@@ -14,15 +14,20 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.sources.frame import Frame
+from lvd_live.sources.heif import INSTALL, can_read_heif, is_heif, read_heif
+from lvd_live.sources.kinds import PICTURE_SUFFIXES, UNREAD_PICTURES, is_apple_double
 from lvd_live.sources.opencv_log import quiet_opencv
+from lvd_live.sources.png import is_broken_png
 from lvd_live.storage.files import look_up, reason
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff")
+SUFFIXES = PICTURE_SUFFIXES
+_MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif", ".gif")
 _ORIENTATION_TAG = 0x0112
 _NS = 1_000_000_000
+_NAMED = 5  # files that a warning names
+_HEIC = (".heic", ".heif", ".hif")
 
 
 class ImageSource:
@@ -32,7 +37,8 @@ class ImageSource:
     Frame.timestamp_ns pretends `fps` pictures per second, counted over the files, skipped ones too.
 
     frame_count : number of files.
-    skipped : pictures so far that could not be read; each is named in a warning.
+    skipped : pictures so far that could not be read; each is named in a warning. Those of kinds that this program does
+    not read count, too.
     Raises UserError when there is no such file or folder, or no picture in it.
     """
 
@@ -46,6 +52,7 @@ class ImageSource:
         self.fps = fps
         self.skipped = 0
         self._files = list_pictures(self.path)
+        self._unread = _list_unread(self.path)
         self.frame_count = len(self._files)
         self._closed = False
 
@@ -61,7 +68,11 @@ class ImageSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises UserError when not one of the pictures can be read."""
-        self.skipped = 0
+        self.skipped = len(self._unread)
+        if self._unread:
+            named = ", ".join(file.name for file in self._unread[:_NAMED])
+            more = f" and {len(self._unread) - _NAMED} more" if len(self._unread) > _NAMED else ""
+            log.warning("Pictures of kinds that this program does not read are skipped: %s%s.", named, more)
         index = 0
         for number, file in enumerate(self._files):
             if self._closed:
@@ -69,12 +80,15 @@ class ImageSource:
             picture = read_picture(file)
             if picture is None:
                 self.skipped += 1
-                log.warning("%s cannot be read as a picture and is skipped.", file)
+                why = f" ({INSTALL})" if file.suffix.lower() in _HEIC and not can_read_heif() else ""
+                log.warning("%s cannot be read as a picture and is skipped%s.", file, why)
                 continue
             yield Frame(picture, index, round(number * _NS / self.fps), file.name)
             index += 1
         if index == 0:
-            raise UserError(f"No picture in {self.path} can be read: the files are damaged or not pictures.")
+            heic = all(file.suffix.lower() in _HEIC for file in self._files) and not can_read_heif()
+            why = INSTALL if heic else "the files are damaged or not pictures"
+            raise UserError(f"No picture in {self.path} can be read: {why}.")
 
 
 def read_picture(path: Path) -> np.ndarray | None:
@@ -83,8 +97,11 @@ def read_picture(path: Path) -> np.ndarray | None:
         data = np.fromfile(path, np.uint8)  # not cv2.imread, which cannot open every file name on Windows
     except OSError:
         return None
-    if not data.size:
+    if not data.size or is_broken_png(data.data):
         return None
+    if is_heif(data):
+        heif = read_heif(data)
+        return heif if heif is None or heif.shape[2] == 3 else _over_white(heif[:, :, [2, 1, 0, 3]])
     try:
         with quiet_opencv():
             upright = _read_transparent(data) if path.suffix.lower() in _MAY_HAVE_ALPHA else None
@@ -152,12 +169,23 @@ def list_pictures(path: Path) -> list[Path]:
     if not there or not stat.S_ISDIR(there.st_mode):
         raise UserError(f"There is no file or folder {path}: check the name.")
     try:
-        files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+        files = [file for file in path.iterdir() if _is_of_kind(file, SUFFIXES)]
     except OSError as error:
         raise UserError(f"Cannot look into the folder {path}: {reason(error)}.") from error
     if not files:
         raise UserError(f"The folder {path} holds no pictures: put {', '.join(SUFFIXES)} files in it.")
     return sorted(files, key=_natural_order)
+
+
+def _list_unread(path: Path) -> list[Path]:
+    """The pictures in a folder that are of kinds this program does not read."""
+    if not path.is_dir():
+        return []
+    return sorted((file for file in path.iterdir() if _is_of_kind(file, UNREAD_PICTURES)), key=_natural_order)
+
+
+def _is_of_kind(file: Path, suffixes: tuple[str, ...]) -> bool:
+    return file.suffix.lower() in suffixes and not is_apple_double(file) and file.is_file()
 
 
 def _natural_order(file: Path) -> list[tuple[int, int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,26 +12,31 @@ import av
 from av.container import InputContainer
 
 from lvd_live.errors import UserError
-from lvd_live.sources.container import UPRIGHT, open_video, turn_of, turned
+from lvd_live.sources.clock import NS, Clock
+from lvd_live.sources.container import open_video
+from lvd_live.sources.cuts import CutFinder
+from lvd_live.sources.decoder import Decoder
+from lvd_live.sources.extent import Extent, is_cut_avi
 from lvd_live.sources.frame import Frame
+from lvd_live.sources.picture import View, aspect_of, turn_of
 
 log = logging.getLogger(__name__)
 
-_MISSING_TOLERATED = 2  # frames that a header may count and a decoder not give
-_NS = 1_000_000_000
-_HALF_MS = _NS // 2000
+_HALF_MS = NS // 2000
+_MAY_RESTART = 0x200  # FFmpeg's AVFMT_TS_DISCONT: formats whose clock may restart
 
 
 class VideoSource:
-    """The frames of a video file, in the order shown, turned upright as the file's rotation says; see `Source`.
+    """The frames of a video file, in the order shown, upright and with square pixels as a player shows them; `Source`.
 
     Can be iterated again: it then starts at the beginning. Frame.timestamp_ns counts from the first frame.
 
     start_ns : the first frame's own time in the file, nanoseconds; known once that frame has been read.
     fps : nominal frames per second; None when the file does not say.
     frame_count : frames expected, an estimate; None when the file does not say.
-    size : (width, height) of the upright picture, pixels.
-    damaged : None, or, after iterating over a file that is cut or broken, a sentence that says so.
+    size : (width, height) of the picture as shown, pixels.
+    damaged : None, or, after iterating over a file that is cut or broken, sentences that say so.
+    notes : sentences on what had to be assumed, so far; each is logged as a warning, too.
     Raises UserError when the file cannot be opened as a video.
     """
 
@@ -43,13 +49,13 @@ class VideoSource:
         self.path = Path(path)
         self.start_ns = 0
         self.damaged: str | None = None
-        self._turn = UPRIGHT
-        self._container: InputContainer | None = open_video(self.path)
-        stream = self._stream
-        rate = stream.average_rate or stream.guessed_rate
-        self.fps = float(rate) if rate else None
-        self.frame_count = self._expected_frames()
-        self.size = self._upright_size()
+        self.notes: list[str] = []
+        self._can_seek: bool | None = None  # not known yet
+        self._container: InputContainer | None = None
+        stream = self._open()
+        self._extent = Extent.of(self._decoder.container, stream)
+        self.fps, self.frame_count = self._extent.fps, self._extent.frames
+        self._view, self.size = self._look(stream)
 
     def __enter__(self) -> VideoSource:
         return self
@@ -60,25 +66,31 @@ class VideoSource:
     def close(self) -> None:
         """Close the file."""
         if self._container is not None:
+            self._decoder.close()
             self._container.close()
             self._container = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises UserError when not one frame can be decoded."""
-        self.close()
+        self._open()
         self.damaged = None
-        self._container = open_video(self.path)
-        index, last_ns, longest_ns, unreadable = 0, -1, 0, 0
-        for decoded in self._decoded():
-            if decoded is None:
-                unreadable += 1
-                continue
-            time_ns = self._time_ns(decoded, index, last_ns)
-            longest_ns, last_ns = max(longest_ns, time_ns - last_ns) if index else 0, time_ns
-            yield self._frame(decoded, index, time_ns)
+        decoder, clock, cuts = self._decoder, Clock(self.fps), CutFinder()
+        if self._extent.assumed:
+            self._note(f"{self.path} states no frame rate: {self.fps:g} frames per second are assumed.")
+        index = corrupt = 0
+        for decoded in decoder:
+            time_ns = clock.time_ns(decoded.pts, decoded.time_base)
+            if index == 0:
+                self.start_ns = clock.start_ns
+            if clock.restarts == 1 and self._can_seek is not False:
+                self._can_seek = False
+                self._note(f"The clock of {self.path} restarts at {time_ns / NS:.1f} s; time goes on from there.")
+            corrupt += decoded.is_corrupt
+            frame = self._frame(decoded, index, time_ns)
+            yield replace(frame, new_shot=True) if cuts.is_cut(frame.picture) else frame
             index += 1
         if self._container is not None:  # not closed half-way
-            self._report_damage(index, unreadable, last_ns + longest_ns)
+            self._report_damage(decoder, clock, index, corrupt)
 
     def frames_from(self, timestamp_ns: int) -> Iterator[Frame]:
         """The frames at or after `timestamp_ns`, to half a millisecond; sought, so their index is unknown and -1.
@@ -88,10 +100,10 @@ class VideoSource:
         after_ns = timestamp_ns - _HALF_MS
         next(iter(self), None)  # sets start_ns
         sought = False
-        for decoded in self._decoded() if self._seek(timestamp_ns) else ():
-            if decoded is None or decoded.pts is None or decoded.time_base is None:
+        for decoded in self._decoder if self._seek(timestamp_ns) else ():
+            if decoded.pts is None or decoded.time_base is None:
                 continue
-            time_ns = round(Fraction(decoded.pts) * decoded.time_base * _NS) - self.start_ns
+            time_ns = round(Fraction(decoded.pts) * decoded.time_base * NS) - self.start_ns
             if not sought and time_ns > timestamp_ns + _HALF_MS:
                 break  # landed too late: then from the beginning
             sought = True
@@ -100,106 +112,81 @@ class VideoSource:
         if not sought:
             yield from (frame for frame in self if frame.timestamp_ns >= after_ns)
 
+    def _open(self) -> av.VideoStream:
+        """Open the file anew, at its beginning. Raises UserError."""
+        self.close()
+        self._container, stream = open_video(self.path)
+        self._decoder = Decoder(self._container, stream)
+        return stream
+
+    def _look(self, stream: av.VideoStream) -> tuple[View, tuple[int, int]]:
+        """How the frames are shown, and their (width, height): from the first one, which alone knows the rotation."""
+        aspect = aspect_of(stream)
+        first = next(iter(self._decoder), None)
+        if first is None:
+            view = View(aspect=aspect)
+            return view, view.size(stream.codec_context.width, stream.codec_context.height)
+        view = View(turn_of(first), aspect, first.color_trc)
+        return view, view.size(first.width, first.height)
+
     def _seek(self, timestamp_ns: int) -> bool:
         """Go to the key frame at or before `timestamp_ns`; False, and closed, where the file cannot seek."""
-        stream = self._stream
-        if self._container is not None and stream.time_base is not None:
+        if self._can_seek is None:
+            self._can_seek = not self._clock_restarts()
+        stream = self._decoder.stream
+        if self._can_seek and self._container is not None and stream.time_base is not None:
             try:
-                offset = int((self.start_ns + max(timestamp_ns, 0)) / _NS / stream.time_base)
+                offset = int((self.start_ns + max(timestamp_ns, 0)) / NS / stream.time_base)
                 self._container.seek(offset, stream=stream)
+                self._decoder = Decoder(self._container, stream)
                 return True
             except (av.error.FFmpegError, OverflowError):
                 pass
         self.close()
         return False
 
-    @property
-    def _stream(self) -> av.VideoStream:
-        """The file's first video stream. Raises ValueError when the file is closed."""
-        if self._container is None:
-            raise ValueError(f"{self.path} is closed")
-        return self._container.streams.video[0]
+    def _clock_restarts(self) -> bool:
+        """Whether the times in the file step back somewhere, so that a time does not say where to seek.
 
-    def _decoded(self) -> Iterator[av.VideoFrame | None]:
-        """Decoded frames; None for each packet that cannot be decoded, or for the place where the file breaks off."""
-        if self._container is None:
-            return
-        packets = self._container.demux(self._stream)
-        while self._container is not None:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError:
-                yield None
-                return
-            try:
-                yield from packet.decode()
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError:
-                yield None
+        Read through without decoding, where the format allows that at all. The file is at its beginning afterwards.
+        """
+        if self._container is None or not self._container.format.flags & _MAY_RESTART:
+            return False
+        self._open()
+        clock = Clock(self.fps)
+        for packet in self._decoder.packets():
+            if packet.dts is not None:
+                clock.time_ns(packet.dts, packet.time_base)
+        self._open()
+        return bool(clock.restarts)
 
     def _frame(self, decoded: av.VideoFrame, index: int, time_ns: int) -> Frame:
-        """A decoded frame as RGB, whatever its pixel format, turned as the first frame was.
+        return Frame(self._view.picture(decoded), index, time_ns, self.path.name, corrupt=bool(decoded.is_corrupt))
 
-        Its own display matrix is not asked for: a frame whose side data was read stays until Python collects cycles.
-        """
-        picture = turned(decoded.to_ndarray(format="rgb24"), self._turn)
-        return Frame(picture, index, time_ns, self.path.name)
+    def _note(self, sentence: str) -> None:
+        """Say something once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            log.warning("%s", sentence)
 
-    def _time_ns(self, frame: av.VideoFrame, index: int, last_ns: int) -> int:
-        """Nanoseconds since the first frame, exact where the frame has a timestamp; always later than `last_ns`."""
-        if frame.pts is None or frame.time_base is None:
-            time_ns = round(index * _NS / (self.fps or 30.0))
-        else:
-            time_ns = round(Fraction(frame.pts) * frame.time_base * _NS)
-            if index == 0:
-                self.start_ns = time_ns
-            time_ns -= self.start_ns
-        return max(time_ns, last_ns + 1)
-
-    def _report_damage(self, decoded: int, unreadable: int, end_ns: int) -> None:
-        """Set `damaged` where frames are missing. Raises UserError where all are.
-
-        A file that counts its frames is held to the count, another to its duration: its rate may vary.
-        end_ns : when the last picture gave way, at the latest.
-        """
-        count, seconds = self._stream.frames, self._seconds()
-        if count:
-            short = count - decoded > max(_MISSING_TOLERATED, 0.02 * count)
-        else:
-            short = seconds - end_ns / _NS > max(_MISSING_TOLERATED / (self.fps or 30.0), 0.02 * seconds)
+    def _report_damage(self, decoder: Decoder, clock: Clock, decoded: int, corrupt: int) -> None:
+        """Set `damaged` where frames are missing, unreadable or corrupt. Raises UserError where all are missing."""
         if decoded == 0:
             reason = "the video is damaged, or made with an unknown codec"
             raise UserError(f"Not one picture of {self.path} can be decoded: {reason}.")
-        if unreadable or short:
+        sentences = []
+        reached = decoder.reached_s, decoder.any_reached_s, clock.longest_ns / NS
+        is_avi = decoder.container.format.name == "avi"
+        early = is_cut_avi(self.path, self.frame_count, decoded) if is_avi else self._extent.is_early(*reached)
+        if early and not clock.restarts:  # after a restart the file's clock says nothing
             expected = f" of about {self.frame_count}" if self.frame_count else ""
-            self.damaged = f"{self.path} is cut short or damaged: {decoded}{expected} frames could be read."
+            sentences.append(f"{self.path} ends early, cut short or damaged: {decoded}{expected} frames could be read.")
+        if decoder.unreadable or corrupt:
+            places = f"{decoder.unreadable} {'place' if decoder.unreadable == 1 else 'places'}"
+            unreadable = f"{places} could not be read"
+            flagged = f"{corrupt} of {decoded} frames came out damaged"
+            found = " and ".join([unreadable] * bool(decoder.unreadable) + [flagged] * bool(corrupt))
+            sentences.append(f"{self.path} is damaged inside: {found}.")
+        if sentences:
+            self.damaged = " ".join(sentences)
             log.warning("%s", self.damaged)
-
-    def _expected_frames(self) -> int | None:
-        stream = self._stream
-        if stream.frames:
-            return stream.frames
-        if not self.fps:
-            return None
-        return round(self._seconds() * self.fps) or None
-
-    def _seconds(self) -> float:
-        """The duration that the file states; 0 where it states none."""
-        stream = self._stream
-        if stream.duration and stream.time_base:
-            return float(stream.duration * stream.time_base)
-        whole = self._container.duration if self._container is not None else None
-        return (whole or 0) / av.time_base
-
-    def _upright_size(self) -> tuple[int, int]:
-        """(width, height) from the first frame, because only that knows the rotation; sets `_turn`."""
-        context = self._stream.codec_context
-        first = next((frame for frame in self._decoded() if frame is not None), None)
-        if first is None:
-            return context.width, context.height
-        self._turn = turn_of(first)
-        (_, b), _ = self._turn
-        return (first.height, first.width) if b else (first.width, first.height)

@@ -1,0 +1,79 @@
+"""Decoding one stream of an open file, with an account of what could not be read."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+
+
+class Decoder:
+    """The frames of `stream`, in the order shown, once.
+
+    unreadable : packets that could not be decoded, and 1 for the place where the file breaks off in an error.
+    reached_s, any_reached_s : the end of the last packet or frame of the stream, and of the last packet of any sound or
+    video stream, seconds on the file's clock.
+    """
+
+    def __init__(self, container: InputContainer, stream: av.VideoStream):
+        self.container, self.stream = container, stream
+        self._closed = False
+        self._in_order = container.format.name == "avi"  # which stores no times of showing, only an order
+        self._times: list[int] = []  # a heap: of packets whose frames have not come yet
+        self.unreadable = 0
+        self.reached_s = self.any_reached_s = float("-inf")
+
+    def close(self) -> None:
+        """End the iteration; to be called before the file is closed."""
+        self._closed = True
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        for packet in self.packets():
+            if self._in_order and packet.dts is not None and self.stream.codec_context.has_b_frames:
+                heapq.heappush(self._times, packet.dts)
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.unreadable += 1
+                if packet.dts in self._times:
+                    self._times.remove(packet.dts)
+                    heapq.heapify(self._times)
+                continue
+            for frame in frames:
+                assert isinstance(frame, av.VideoFrame)
+                if self._times:
+                    frame.pts = heapq.heappop(self._times)
+                self.reached_s = max(self.reached_s, _end_s(frame.pts, frame.duration, frame.time_base))
+                yield frame
+                if self._closed:
+                    return
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The stream's packets; the times of the others are noted."""
+        packets = self.container.demux()
+        while not self._closed:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self.unreadable += 1
+                return
+            at = packet.pts if packet.pts is not None else packet.dts
+            end_s = _end_s(at, packet.duration, packet.time_base)
+            if packet.stream.type in ("video", "audio"):
+                self.any_reached_s = max(self.any_reached_s, end_s)
+            if packet.stream.index != self.stream.index:
+                continue
+            self.reached_s = max(self.reached_s, end_s)
+            if packet.size or packet.dts is None:  # an empty packet with a time stands for a dropped frame
+                yield packet
+
+
+def _end_s(at: int | None, duration: int | None, time_base: Fraction | None) -> float:
+    return float("-inf") if at is None or time_base is None else float((at + (duration or 0)) * time_base)
