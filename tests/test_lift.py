@@ -9,14 +9,14 @@ import torch
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.errors import UserError
-from lvd_live.lift.conditioning import CropCameras, lift_in_crop, lift_in_crops
-from lvd_live.lift.lifter import EXCHANGED, Lifter, View
+from lvd_live.lift.conditioning import lift_in_crop, lift_in_crops
+from lvd_live.lift.lifter import EXCHANGED, Cameras, Lifter, View
 from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop
 from lvd_live.synth.lifted import in_picture, lift_rows
 from lvd_live.train import lifter as training
-from lvd_live.train.lift_noise import Noise, ObservedErrors
+from lvd_live.train.lift_noise import Noise, ObservedErrors, Seen, nearness_of
 from lvd_live.train.lift_samples import Film, LiftSamples
 from lvd_live.train.lifter import LifterOptions, LifterRun, train_lifter
 
@@ -43,20 +43,21 @@ def lifter():
 
 
 def clear(samples, count):
-    """People wholly in the picture, seen without any error: a film, and it as pixels of VIEW (count, 33, 3)."""
+    """People wholly in the picture, seen without any error but with no depth: a film, and it as pixels of VIEW
+    (count, 33, 4)."""
     rotations = axis_angle_to_matrix(samples.poses(8 * count))
     film = samples.film(samples.pose_landmarks(samples.shapes(8 * count), rotations))
     whole = torch.nonzero(film.shows(film.rays).all(1) & (film.rays.abs().amax((1, 2)) < 0.35))[:count, 0]
     assert len(whole) == count
     film = Film(film.points[whole], film.edges[whole])
     pixels = film.rays.numpy() * (VIEW.focal, -VIEW.focal) + ((VIEW.width - 1) / 2, (VIEW.height - 1) / 2)
-    return film, np.concatenate([pixels, np.full((count, 33, 1), 0.98)], 2).astype(np.float32)
+    rest = np.tile(np.float32([0, 0.98]), (count, 33, 1))
+    return film, np.concatenate([pixels, rest], 2).astype(np.float32)
 
 
 def nearness(film):
     """f (D − d) / D for a focal length of 1: (B, 33)."""
-    hips = film.points[:, [23, 24], 2].mean(1, keepdim=True)
-    return ((film.points[..., 2] - hips) / -hips).numpy()
+    return nearness_of(film.points).numpy()
 
 
 def test_landmarks_are_where_skinning_has_them(samples):
@@ -72,15 +73,19 @@ def test_landmarks_are_where_skinning_has_them(samples):
 
 def test_a_batch_is_in_the_frame_of_its_box(samples):
     batch = samples.draw(200)
-    assert batch.landmarks.shape == (200, LANDMARKS, 4) and batch.camera.shape == (200, 4)
+    assert batch.landmarks.shape == (200, LANDMARKS, 5) and batch.camera.shape == (200, 4)
     assert batch.truth.shape == (200, LANDMARKS, 3)
     low, high = batch.landmarks[..., :2].amin(1), batch.landmarks[..., :2].amax(1)
     torch.testing.assert_close(low + high, torch.zeros_like(low), atol=1e-4, rtol=0)
     torch.testing.assert_close((high - low).amax(1), torch.full((200,), 2.0), atol=1e-4, rtol=0)
     torch.testing.assert_close(batch.truth[:, [23, 24], 2].mean(1), torch.zeros(200), atol=1e-5, rtol=0)
-    cut_off = (batch.landmarks[..., 3] == 0).any(1).float().mean()
-    assert 0.1 < cut_off < 0.8 and set(batch.landmarks[..., 3].unique().tolist()) == {0.0, 1.0}
-    assert ((batch.landmarks[..., 2] >= 0) & (batch.landmarks[..., 2] <= 1)).all()
+    cut_off = (batch.landmarks[..., 4] == 0).any(1).float().mean()
+    assert 0.1 < cut_off < 0.8 and set(batch.landmarks[..., 4].unique().tolist()) == {0.0, 1.0}
+    assert ((batch.landmarks[..., 3] >= 0) & (batch.landmarks[..., 3] <= 1)).all()
+    deep = (batch.landmarks[..., 2] != 0).any(1)
+    assert 0.6 < deep.float().mean() < 0.95
+    said, truth = batch.landmarks[deep][..., 2], batch.truth[deep][..., 2]
+    assert np.corrcoef(said.flatten(), truth.flatten())[0, 1] > 0.7
     assert 0.6 < batch.camera[:, 3].mean() < 0.95
     assert (batch.landmarks[..., :2] - batch.truth[..., :2]).norm(dim=-1).median() < 0.1
 
@@ -88,11 +93,10 @@ def test_a_batch_is_in_the_frame_of_its_box(samples):
 def test_people_are_before_the_camera_which_knows_their_nearness(samples):
     film, _ = clear(samples, 4)
     assert (film.points[..., 2] < 0).all()
-    visible = torch.ones(4, LANDMARKS)
-    batch = samples.in_box(film, film.rays, visible)
+    batch = samples.in_box(film, Seen(film.rays, nearness_of(film.points), torch.ones(4, LANDMARKS)))
     half = (film.rays.amax(1) - film.rays.amin(1)).amax(1)[:, None].numpy() / 2
     np.testing.assert_allclose(batch.truth[..., 2].numpy() * half, nearness(film), atol=1e-5)
-    torch.testing.assert_close(batch.truth[..., :2], batch.landmarks[..., :2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch.truth, batch.landmarks[..., :3], atol=1e-5, rtol=0)
 
 
 def test_errors_are_drawn_of_people_who_face_the_same_way(observed):
@@ -143,7 +147,7 @@ def test_training_is_interrupted_goes_on_and_writes_weights(tmp_path, monkeypatc
     with (tmp_path / "validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [40] and np.isfinite(float(rows[0]["loss"]))
-    points = Lifter.load(path)(np.random.default_rng(0).uniform(0, 500, (33, 3)), VIEW).points
+    points = Lifter.load(path)(np.random.default_rng(0).uniform(0, 500, (33, 4)), VIEW).points
     assert points.shape == (33, 3) and np.isfinite(points).all()
 
 
@@ -180,6 +184,18 @@ def test_the_shipped_lifter_is_surer_of_the_right_reading(samples, lifter):
     assert as_is.doubt == pytest.approx(pairs[0][1].doubt, abs=1e-5)
 
 
+def test_depth_as_the_finder_has_it_helps(samples, lifter):
+    film, pixels = clear(samples, 64)
+    truth = VIEW.focal * nearness(film)
+    told = pixels.copy()
+    told[..., 2] = truth
+    without, knowing = (
+        np.mean([np.abs(f.points[:, 2] - t).mean() for f, t in zip(lifter.lift_readings(p, VIEW), truth, strict=True)])
+        for p in (pixels, told)
+    )
+    assert knowing < 0.8 * without
+
+
 def test_partners_are_partners():
     assert (EXCHANGED[EXCHANGED] == np.arange(LANDMARKS)).all() and (EXCHANGED != np.arange(LANDMARKS)).sum() == 32
 
@@ -188,7 +204,8 @@ def test_a_crop_and_the_picture_are_told_the_same(samples, lifter):
     _, pixels = clear(samples, 3)
     crop = Crop(np.array([700.0, 300.0]), 250.0)
     for landmarks in pixels:
-        lifted = lift_in_crop(lifter, landmarks, crop, (VIEW.width, VIEW.height), VIEW.focal, VIEW.known)
+        in_picture, none = landmarks[:, [0, 1, 3]], np.zeros((33, 3))
+        lifted = lift_in_crop(lifter, in_picture, none, crop, (VIEW.width, VIEW.height), VIEW.focal, VIEW.known)
         assert lifted.shape == (33, 4) and lifted.dtype == np.float32
         assert (lifted[:, 3] > 0).all() and (lifted[:, 3] <= 1).all()
         in_picture_frame = lifter(landmarks, VIEW)
@@ -198,25 +215,26 @@ def test_a_crop_and_the_picture_are_told_the_same(samples, lifter):
 
 def test_crops_are_lifted_at_once_as_one_by_one(lifter):
     rng = np.random.default_rng(0)
-    landmarks, inside = rng.uniform(-1, 1, (5, 33, 3)), rng.random((5, 33)) < 0.9
-    cameras = CropCameras(rng.uniform(1, 4, 5).astype(np.float32), rng.normal(0, 0.3, (5, 2)), np.ones(5, bool))
+    landmarks, inside = rng.uniform(-1, 1, (5, 33, 4)), rng.random((5, 33)) < 0.9
+    cameras = Cameras(rng.uniform(1, 4, 5).astype(np.float32), rng.normal(0, 0.3, (5, 2)), np.ones(5, bool))
     at_once = lift_in_crops(lifter, landmarks, inside, cameras)
     for i in range(5):
-        one = CropCameras(cameras.focal[i : i + 1], cameras.principal[i : i + 1], cameras.known[i : i + 1])
+        one = Cameras(cameras.focal[i : i + 1], cameras.principal[i : i + 1], cameras.known[i : i + 1])
         alone = lift_in_crops(lifter, landmarks[i : i + 1], inside[i : i + 1], one)
         np.testing.assert_allclose(alone[0], at_once[i], atol=1e-4)
 
 
 def test_landmarks_at_one_place_are_lifted_to_finite_ones(lifter):
-    camera = CropCameras(np.ones(1, np.float32), np.zeros((1, 2), np.float32), np.zeros(1, bool))
-    lifted = lift_in_crops(lifter, np.zeros((1, 33, 3)), np.ones((1, 33), bool), camera)
+    camera = Cameras(np.ones(1, np.float32), np.zeros((1, 2), np.float32), np.zeros(1, bool))
+    lifted = lift_in_crops(lifter, np.zeros((1, 33, 4)), np.ones((1, 33), bool), camera)
     assert np.isfinite(lifted).all()
 
 
 def test_samples_of_shards_are_lifted_with_their_cameras(samples, lifter):
     film, _ = clear(samples, 16)
     focal, half = 2.5, 1.0  # crop units; the crop's middle is the optical axis
-    flat = np.concatenate([focal * film.rays.numpy() / half, np.full((16, 33, 1), 0.98)], 2)
+    rest = np.tile([0, 0.98], (16, 33, 1))
+    flat = np.concatenate([focal * film.rays.numpy() / half, rest], 2)
     row = {"focal": np.float32(focal), "offset": np.zeros(2, np.float32), "picture": np.ones((32, 32, 3), np.uint8)}
     lifted = lift_rows(lifter, [row] * 16, flat)
     truth = focal * nearness(film)
@@ -233,6 +251,6 @@ def test_what_a_crop_does_not_cover_is_outside_the_picture():
 
 def test_a_network_starts_from_the_landmarks_as_they_are():
     torch.manual_seed(0)
-    landmarks = torch.rand(4, LANDMARKS, 4)
+    landmarks = torch.rand(4, LANDMARKS, 5)
     points, log_scale = LiftNetwork(32, 2)(landmarks, torch.zeros(4, 4))
     assert (points[..., :2] - landmarks[..., :2]).abs().max() < 0.5 and log_scale.shape == (4, LANDMARKS, 2)

@@ -112,8 +112,7 @@ def conditioning_of(
     if conditioning == "maps":
         return None, maps
     people = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
-    in_picture = rows["landmarks"].astype(np.float32)[..., [0, 1, 3]]
-    return lift_rows(lifter or Lifter.shipped(), people, in_picture), maps
+    return lift_rows(lifter or Lifter.shipped(), people, rows["landmarks"].astype(np.float32)), maps
 
 
 def _resized(crops: np.ndarray, size: int) -> np.ndarray:

@@ -19,6 +19,8 @@ EXCHANGED = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k 
 
 HIPS = (23, 24)
 LARGEST_BYTES = 32 << 20
+LEAST_HALF = 1e-3  # a box is never smaller, pixels or crop units
+MOST_NEARNESS = 3.0  # half box sizes: what the finder says of depth is clipped there
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,27 @@ class View:
     width: int
     height: int
     known: bool
+
+
+    def cameras(self, count: int) -> Cameras:
+        """The same for `count` people, in pixels with y up."""
+        principal = np.array([(self.width - 1) / 2, (1 - self.height) / 2], np.float32)
+        return Cameras(
+            np.full(count, self.focal, np.float32), np.tile(principal, (count, 1)), np.full(count, self.known)
+        )
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """The cameras before B people, in the unit and the axes (y up) of their landmarks.
+
+    focal : (B,) float32, focal length. principal : (B, 2) float32, principal point.
+    known : (B,) bool, whether the focal length is more than an assumption.
+    """
+
+    focal: np.ndarray
+    principal: np.ndarray
+    known: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,39 +99,56 @@ class Lifter:
         return Lifter.load(MODELS / "lift" / "lifter.safetensors")
 
     def __call__(self, landmarks: np.ndarray, view: View) -> Lifted:
-        """Lift (33, 3) float: picture pixels (pixel centres on whole numbers) and visibility 0..1."""
+        """Lift (33, 4) float: x, y, picture pixels (pixel centres on whole numbers); nearness from the hips' middle as
+        the finder has it, pixels, all 0 where it has none; visibility 0..1."""
         return self.lift_readings(landmarks[None], view)[0]
 
     def readings(self, landmarks: np.ndarray, view: View) -> tuple[Lifted, Lifted]:
-        """The landmarks (33, 3) as they are, and with left and right exchanged."""
-        as_is, exchanged = self.lift_readings(np.stack([landmarks, landmarks[EXCHANGED]]), view)
+        """The landmarks (33, 4) as they are, and with left and right exchanged; without the finder's depth, which takes
+        the finder's side."""
+        flat = landmarks * np.array([1, 1, 0, 1], landmarks.dtype)
+        as_is, exchanged = self.lift_readings(np.stack([flat, flat[EXCHANGED]]), view)
         return as_is, exchanged
 
-    @torch.inference_mode()
     def lift_readings(self, landmarks: np.ndarray, view: View) -> list[Lifted]:
-        """Several at once, (B, 33, 3)."""
-        features, camera, middle, half = inputs_of(landmarks, view)
+        """Several at once, (B, 33, 4)."""
+        xy = landmarks[..., :2]
+        inside = np.all((xy >= -0.5) & (xy <= np.array([view.width, view.height]) - 0.5), -1)
+        upright = np.array([1, -1, 1, 1])
+        points, scale, doubt = self.lift(landmarks * upright, inside, view.cameras(len(landmarks)))
+        points *= upright[:3].astype(np.float32)
+        return [Lifted(*one) for one in zip(points, scale, doubt.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def lift(
+        self, landmarks: np.ndarray, inside: np.ndarray, cameras: Cameras
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lift B people's landmarks, in any unit, y up.
+
+        landmarks : (B, 33, 4) float: x, y, nearness as the finder has it (or 0), visibility.
+        inside : (B, 33) bool, whether each lies in the picture.
+        Returns points (B, 33, 3) and scale (B, 33, 2) float32 in the unit of `landmarks`, and doubt (B,), see `Lifted`.
+        """
+        features, camera, middle, half = inputs_of(landmarks, inside, cameras)
         points, log_scale = (x.numpy() for x in self.network(torch.from_numpy(features), torch.from_numpy(camera)))
-        out = []
-        for xyz, scale, centre, size in zip(points, log_scale, middle, half, strict=True):
-            pixels = xyz * np.array([size, -size, size], np.float32)
-            pixels[:, :2] += centre
-            out.append(Lifted(pixels, np.exp(scale) * np.float32(size), float(scale.mean())))
-        return out
+        size = half[:, None, None]
+        points = points * size
+        points[..., :2] += middle[:, None]
+        return points, np.exp(log_scale) * size, log_scale.mean((1, 2))
 
 
-def inputs_of(landmarks: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `LiftNetwork` takes, of landmarks (B, 33, 3): features (B, 33, 4) and camera (B, 4) float32; and the boxes'
-    middles (B, 2) and half sizes (B,), picture pixels."""
+def inputs_of(
+    landmarks: np.ndarray, inside: np.ndarray, cameras: Cameras
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `LiftNetwork` takes, of what `Lifter.lift` takes: features (B, 33, 5) and camera (B, 4) float32; and the
+    boxes' middles (B, 2) and half sizes (B,), in the unit of the landmarks."""
     xy = landmarks[..., :2].astype(np.float32)
     low, high = xy.min(1), xy.max(1)
-    middle, half = (low + high) / 2, np.maximum((high - low).max(1) / 2, 1e-3)
-    edge = np.array([view.width - 0.5, view.height - 0.5], np.float32)
-    inside = np.all((xy >= -0.5) & (xy <= edge), -1)
-    unit = (xy - middle[:, None]) / half[:, None, None] * np.array([1, -1], np.float32)
-    features = np.concatenate([unit, landmarks[..., 2:3], inside[..., None]], -1).astype(np.float32)
-    principal = np.array([(view.width - 1) / 2, (view.height - 1) / 2], np.float32)
-    rays = (middle - principal) / view.focal * np.array([1, -1], np.float32)
-    known = np.full((len(xy), 1), view.known)
-    camera = np.concatenate([2 * rays, 2 * half[:, None] / view.focal, known], 1).astype(np.float32)
+    middle, half = (low + high) / 2, np.maximum((high - low).max(1) / 2, LEAST_HALF)
+    unit = (xy - middle[:, None]) / half[:, None, None]
+    nearness = np.clip(landmarks[..., 2:3] / half[:, None, None], -MOST_NEARNESS, MOST_NEARNESS)
+    features = np.concatenate([unit, nearness, landmarks[..., 3:4], inside[..., None]], -1).astype(np.float32)
+    focal = cameras.focal[:, None]
+    rays, size = (middle - cameras.principal) / focal, half[:, None] / focal
+    camera = np.concatenate([2 * rays, 2 * size, cameras.known[:, None]], 1).astype(np.float32)
     return features, camera, middle, half

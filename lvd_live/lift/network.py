@@ -1,6 +1,6 @@
 """The lifter: 2D landmarks of one frame to 3D landmarks with their uncertainty.
 
-The person finder knows where landmarks lie in the picture, and hardly how deep. A network that saw nothing but posed
+The person finder knows where landmarks lie in the picture, and less well how deep. A network that saw nothing but posed
 bodies projected by cameras knows which depths are possible.
 
 *Box frame*: x right, y up, origin at the middle of the landmarks' bounding box, half its longer side = 1; z, toward the
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 LANDMARKS = 33
-PER_LANDMARK = 4  # x, y, visibility, whether it lies in the picture
+PER_LANDMARK = 5  # x, y, depth as the finder has it, visibility, whether it lies in the picture
 CAMERA = 4  # the box's middle as a ray (x, y), its half size as a ray, whether the field of view is known
 OUTPUTS = 5  # x, y, z; logarithms of the scale in the picture and in depth
 LEAST_LOG_SCALE, MOST_LOG_SCALE = -6.0, 1.5
@@ -47,8 +47,8 @@ class LiftNetwork(nn.Module):
     def forward(self, landmarks: torch.Tensor, camera: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Lift a batch.
 
-        landmarks : (B, 33, 4), box frame: x, y, visibility 0..1, 1 where it lies in the picture.
-        camera : (B, 4), see `camera_features`.
+        landmarks : (B, 33, 5), box frame: x, y, nearness as the finder has it (all 0: not known), visibility 0..1,
+        1 where it lies in the picture. camera : (B, 4), see `lifter.inputs_of`.
         Returns points (B, 33, 3), box frame, and log_scale (B, 33, 2): of the Laplace distributions of x and y, and z.
         """
         out = self.leave(self.blocks(self.enter(torch.cat([landmarks.flatten(1), camera], 1)))).float()

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lvd_live.lift.conditioning import CropCameras, lift_in_crops
-from lvd_live.lift.lifter import Lifter
+from lvd_live.lift.conditioning import lift_in_crops
+from lvd_live.lift.lifter import Cameras, Lifter
 
 KNOWN = 0.3  # share of samples whose field of view counts as known ...
 KNOWN_ERROR = 0.066  # ... with this standard deviation of log(assumed / true focal length),
@@ -23,8 +23,9 @@ def lift_rows(
 ) -> np.ndarray:
     """Lift the landmarks of samples, (B, 33, 4) float32 as of `lift_in_crops`.
 
-    rows : of each sample `focal`, `offset` and `picture`, see `dataset`. landmarks : (B, 33, 3): x, y, crop
-    frame; visibility. rng : draws who knows the field of view, and the error; None: nobody, and without an error.
+    rows : of each sample `focal`, `offset` and `picture`, see `dataset`. landmarks : (B, 33, 4): x, y, depth as the
+    finder has it, crop frame; visibility. rng : draws who knows the field of view, and the error; None: nobody, and
+    without an error.
     """
     count = len(rows)
     focal = np.array([row["focal"] for row in rows], np.float32)
@@ -35,7 +36,7 @@ def lift_rows(
         error = np.where(known, KNOWN_ERROR, UNKNOWN_ERROR) * rng.normal(size=count)
         focal = focal * np.exp(error).astype(np.float32)
     inside = np.stack([in_picture(row["picture"], points) for row, points in zip(rows, landmarks, strict=True)])
-    return lift_in_crops(lifter, landmarks, inside, CropCameras(focal, principal, known))
+    return lift_in_crops(lifter, landmarks, inside, Cameras(focal, principal, known))
 
 
 def in_picture(crop: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ import numpy as np
 from lvd_live.person.affine import resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
+from lvd_live.person.landmarks import landmarks_in_crop
 from lvd_live.person.roi import Roi
-from lvd_live.tracking.conditioning import landmarks_in_crop, quantise, region_in_crop
+from lvd_live.tracking.conditioning import quantise, region_in_crop
 
 FARTHEST = 0.35  # mean error of the landmarks, of the body's reach, beyond which the finder has found somebody else
 

@@ -211,7 +211,8 @@ class Tracker:
         height, width = frame.picture.shape[:2]
         fov = self.options.fov_degrees
         focal = Camera.of_picture(width, height, fov).focal
-        return lift_in_crop(self.lifter, person.landmarks, crop, (width, height), focal, fov != DEFAULT_FOV)
+        known = fov != DEFAULT_FOV
+        return lift_in_crop(self.lifter, person.landmarks, person.world, crop, (width, height), focal, known)
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None

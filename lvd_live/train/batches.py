@@ -12,9 +12,9 @@ import torch
 from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LANDMARKS, AlignedFeatures
 from lvd_live.person.crop import warp_crop
+from lvd_live.person.landmarks import HIPS
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.lifted import lift_rows
-from lvd_live.tracking.conditioning import HIPS
 
 KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices", "pose", "betas")
 CAMERA_KEYS = ("focal", "offset")  # what the lifter needs besides
@@ -96,8 +96,8 @@ def draw_batch(
     if lifter is None:
         samples = [vary(row, size, rng, variation) for row in rows]
     else:
-        flat = np.stack([flat_landmarks(row, rng, variation) for row in rows])
-        lifted = lift_rows(lifter, rows, flat, rng)
+        found = np.stack([unlifted(row, rng, variation) for row in rows])
+        lifted = lift_rows(lifter, rows, found, rng)
         samples = [vary(row, size, rng, variation, points) for row, points in zip(rows, lifted, strict=True)]
     arrays = [torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)]
     picture, mask, landmarks, vertices, pose, betas, fine, coarse, region = arrays
@@ -172,13 +172,14 @@ def conditioning(
     return np.column_stack([xyz, confidence * keep]).astype(np.float32)
 
 
-def flat_landmarks(row: Mapping[str, np.ndarray], rng: np.random.Generator, v: Variation) -> np.ndarray:
-    """What is to be lifted, (33, 3) float32, x, y, visibility: the finder's, or the truth with noise."""
+def unlifted(row: Mapping[str, np.ndarray], rng: np.random.Generator, v: Variation) -> np.ndarray:
+    """What is to be lifted, (33, 4) float32, x, y, depth, visibility: the finder's, or the truth in the picture with
+    noise, and no depth."""
     if rng.random() >= v.true_landmarks:
-        return row["landmarks"].astype(np.float32)[:, [0, 1, 3]]
+        return row["landmarks"].astype(np.float32)
     level = v.lifted.truth * np.exp(rng.normal(0, 0.5))
     xy = row["truth"][:, :2].astype(np.float32) + rng.normal(0, level, (len(row["truth"]), 2))
-    return np.column_stack([xy, rng.uniform(0.7, 1, len(xy))]).astype(np.float32)
+    return np.column_stack([xy, np.zeros(len(xy)), rng.uniform(0.7, 1, len(xy))]).astype(np.float32)
 
 
 def lifted_conditioning(

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
-from lvd_live.lift.lifter import EXCHANGED, HIPS
+from lvd_live.lift.lifter import EXCHANGED, MOST_NEARNESS
 from lvd_live.lift.network import LANDMARKS
 from lvd_live.synth.motion import PoseBank
 from lvd_live.synth.people import People
-from lvd_live.train.lift_noise import Noise
+from lvd_live.train.lift_noise import Noise, Seen, nearness_of
 
 POOL, FIRST_POSES, FRESH = 120_000, 4_096, 24  # poses in memory, at the start, made anew for each batch
 WEBCAMS = 0.3  # share of people before a webcam or a phone
@@ -28,7 +28,7 @@ KNOWN_ERROR = 0.3  # ... whose focal length errs by so much of that
 
 @dataclass(frozen=True)
 class LiftBatch:
-    """landmarks (B, 33, 4), camera (B, 4), truth (B, 33, 3): see `LiftNetwork`."""
+    """landmarks (B, 33, 5), camera (B, 4), truth (B, 33, 3): see `LiftNetwork`."""
 
     landmarks: torch.Tensor
     camera: torch.Tensor
@@ -73,8 +73,7 @@ class LiftSamples:
         """`count` samples."""
         self._refresh(FRESH)
         film = self.film(self.pose_landmarks(self.shapes(count), axis_angle_to_matrix(self.poses(count))))
-        seen, visibility = self.noise(film.rays, film.points, film.shows(film.rays))
-        return self.in_box(film, seen, visibility)
+        return self.in_box(film, self.noise(film.rays, film.points, film.shows(film.rays)))
 
     def poses(self, count: int) -> torch.Tensor:
         """Poses of those in memory, (count, 24, 3) axis-angle, radians."""
@@ -108,17 +107,17 @@ class LiftSamples:
         points = turned + torch.cat([shift, -distance[:, None]], 1)[:, None]
         return Film(points, self._edges(points, webcam))
 
-    def in_box(self, film: Film, seen: torch.Tensor, visibility: torch.Tensor) -> LiftBatch:
-        """Landmarks as the finder sees them, rays (B, 33, 2), and the truth, both in the box frame of the former."""
-        low, high = seen.amin(1), seen.amax(1)
+    def in_box(self, film: Film, seen: Seen) -> LiftBatch:
+        """What the finder sees of people, and the truth, both in the box frame of the former."""
+        low, high = seen.rays.amin(1), seen.rays.amax(1)
         middle, half = (low + high) / 2, ((high - low).amax(1) / 2).clamp(min=1e-6)
-        xy, truth_xy = ((rays - middle[:, None]) / half[:, None, None] for rays in (seen, film.rays))
-        hips = -film.points[:, HIPS, 2].mean(1, keepdim=True)
-        nearness = (hips + film.points[..., 2]) / hips / half[:, None]
-        nearness = nearness - nearness[:, HIPS].mean(1, keepdim=True)
-        landmarks = torch.cat([xy, visibility[..., None], film.shows(seen).float()[..., None]], -1)
-        known = self.noise.uniform(len(seen)) < KNOWN
-        error = torch.exp(torch.where(known, KNOWN_ERROR, 1.0) * FOCAL_ERROR * self.noise.normal(len(seen)))
+        xy, truth_xy = ((rays - middle[:, None]) / half[:, None, None] for rays in (seen.rays, film.rays))
+        said, nearness = (z / half[:, None] for z in (seen.nearness, nearness_of(film.points)))
+        said = said.clamp(-MOST_NEARNESS, MOST_NEARNESS)
+        inside = film.shows(seen.rays).float()
+        landmarks = torch.cat([xy, torch.stack([said, seen.visibility, inside], -1)], -1)
+        known = self.noise.uniform(len(middle)) < KNOWN
+        error = torch.exp(torch.where(known, KNOWN_ERROR, 1.0) * FOCAL_ERROR * self.noise.normal(len(middle)))
         camera = torch.cat([2 * middle, 2 * half[:, None]], 1) * error[:, None]
         camera = torch.cat([camera, known.float()[:, None]], 1)
         return LiftBatch(landmarks, camera, torch.cat([truth_xy, nearness[..., None]], -1))

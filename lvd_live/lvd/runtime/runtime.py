@@ -112,7 +112,7 @@ class Runtime:
 
         picture : (B, S, S, 3) uint8 RGB.
         mask : (B, S, S) uint8, 255 on the person.
-        landmarks : (B, 33, 4) float32, crop frame, see `tracking.conditioning.landmarks_in_crop`.
+        landmarks : (B, 33, 4) float32, crop frame, see `person.landmarks.landmarks_in_crop`.
         maps : the arrays of `AlignedFeatures`.
         """
         points = None if landmarks is None else torch.from_numpy(landmarks[:, list(LANDMARKS)]).to(self.device)
