@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvd_live.person import make_finder
+from lvd_live.lift.finder import make_finder
 from lvd_live.person.types import PersonFinder
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource

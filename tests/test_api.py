@@ -98,7 +98,7 @@ def test_examples_are_short_and_numbered():
 def arguments(name: str, clip, folder) -> list[str]:
     if name.startswith("04"):
         with VideoSource(clip / "clip.mp4") as source:
-            from lvd_live.person import make_finder
+            from lvd_live.lift.finder import make_finder
 
             process(source, make_finder(), lvd_live.Tracker.load(), output=folder / "clip.npz", progress=False)
     given = {

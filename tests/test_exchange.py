@@ -67,7 +67,7 @@ def read(people: list[Person], wrong: range, opinion=None) -> list[bool]:
     for i, person in enumerate(people):
         found = sides(exchanged(person) if i in wrong else person, SIZE)
         out.append(not np.array_equal(found.landmarks, person.landmarks))
-        assert np.array_equal(found.world, person.world) != out[-1] and 0 <= found.doubt <= 0.5
+        assert np.array_equal(found.world[:, :2], person.world[:, :2]) != out[-1] and 0 <= found.doubt <= 0.5
     return out
 
 

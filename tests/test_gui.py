@@ -34,8 +34,8 @@ from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
 from lvd_live.gui.smoother import Smoother
 from lvd_live.gui.status import measurement_table
 from lvd_live.gui.window import MainWindow
+from lvd_live.lift.finder import make_finder
 from lvd_live.paths import DEMO, MODELS, ROOT
-from lvd_live.person import make_finder
 from lvd_live.session.library import list_sessions
 from lvd_live.session.reader import open_session
 from lvd_live.session.video import VideoWriter

@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_finder(name: str, quality: str = "auto", *, live: bool = False) -> PersonFinder:
-    """The finder by its name in `parser.FINDERS`, see `person.make_finder`. Raises UserError."""
-    from lvd_live import person
+    """The finder by its name in `parser.FINDERS`, see `lift.finder.make_finder`. Raises UserError."""
+    from lvd_live.lift import finder
 
-    return person.make_finder(name, quality, live=live)
+    return finder.make_finder(name, quality, live=live)
 
 
 def make_tracker(options: TrackerOptions) -> Tracker:

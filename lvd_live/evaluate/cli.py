@@ -20,10 +20,10 @@ from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
 from lvd_live.evaluate.views import compare, open_views
+from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
-from lvd_live.person import BlazePoseFinder
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
@@ -224,7 +224,7 @@ def _real(args: argparse.Namespace) -> list[str]:
     paths = real.inputs(args.real)
     if not paths:
         raise UserError(f"There are no clips or pictures in {args.real}.")
-    finder, lines = BlazePoseFinder(args.models / "blazepose"), []
+    finder, lines = make_blazepose(QUALITIES["live"], args.models), []
     pictures: list[np.ndarray] = []
     for i, kind in enumerate(args.conditioning):
         tracker = Tracker.load(_options(args), conditioning=kind)
@@ -240,7 +240,7 @@ def _real(args: argparse.Namespace) -> list[str]:
 
 def _views(args: argparse.Namespace) -> list[str]:
     """The tables of a folder of views, as lines; also into --json."""
-    finder = QUALITIES[resolve(args.quality, live=True)].finder(args.models / "blazepose")
+    finder = make_blazepose(QUALITIES[resolve(args.quality, live=True)], args.models)
     tables = compare(args.views, args.preset, weights=args.weights, finder=finder, conditioning=args.conditioning)
     if args.json:
         figures = {name: [dict(zip(head, row, strict=True)) for row in rows] for name, (head, rows) in tables.items()}

@@ -12,7 +12,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.evaluate.held_out import EvalBatch
 from lvd_live.evaluate.regressor import Regressor, regress
 from lvd_live.lvd.runtime.runtime import Runtime
-from lvd_live.tracking.conditioning import HIPS
+from lvd_live.person.landmarks import HIPS
 from lvd_live.tracking.silhouette_fit import SilhouetteFit
 
 Method = Callable[[EvalBatch], list[torch.Tensor]]

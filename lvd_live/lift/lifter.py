@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from lvd_live.errors import UserError
 from lvd_live.lift.network import LiftNetwork
 from lvd_live.paths import MODELS
+from lvd_live.person.sides import COUNTERPART
 
-EXCHANGED = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, 33))])
+EXCHANGED = np.array(COUNTERPART)
 """Each landmark's partner on the body's other side."""
 
-HIPS = (23, 24)
 LARGEST_BYTES = 32 << 20
 LEAST_HALF = 1e-3  # a box is never smaller, pixels or crop units
 MOST_NEARNESS = 3.0  # half box sizes: what the finder says of depth is clipped there
@@ -32,7 +32,6 @@ class View:
     width: int
     height: int
     known: bool
-
 
     def cameras(self, count: int) -> Cameras:
         """The same for `count` people, in pixels with y up."""
@@ -109,6 +108,15 @@ class Lifter:
         flat = landmarks * np.array([1, 1, 0, 1], landmarks.dtype)
         as_is, exchanged = self.lift_readings(np.stack([flat, flat[EXCHANGED]]), view)
         return as_is, exchanged
+
+    def doubts(self, landmarks: np.ndarray, size: tuple[int, int]) -> tuple[float, float]:
+        """Doubts of landmarks (33, 3), picture pixels and visibility: as they are, and with left and right exchanged.
+
+        size : width and height of the picture, pixels; its focal length is taken for the longer side.
+        """
+        view = View(float(max(size)), *size, known=False)
+        as_is, exchanged = self.readings(np.insert(landmarks, 2, 0, axis=1), view)
+        return as_is.doubt, exchanged.doubt
 
     def lift_readings(self, landmarks: np.ndarray, view: View) -> list[Lifted]:
         """Several at once, (B, 33, 4)."""

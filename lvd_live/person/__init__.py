@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from lvd_live.paths import MODELS
 from lvd_live.person.blazepose import BlazePoseFinder, Observation
 from lvd_live.person.crop import Crop, choose_crop, crop_for_box, mask_box, stay_or_move
 from lvd_live.person.mediapipe_backend import MediaPipeFinder
-from lvd_live.person.quality import QUALITIES, resolve
 from lvd_live.person.roi import Roi, roi_from_landmarks, roi_from_points, roi_of_picture
 from lvd_live.person.types import Person, PersonFinder
 
@@ -20,20 +18,9 @@ __all__ = [
     "Roi",
     "choose_crop",
     "crop_for_box",
-    "make_finder",
     "stay_or_move",
     "mask_box",
     "roi_from_landmarks",
     "roi_from_points",
     "roi_of_picture",
 ]
-
-
-def make_finder(name: str = "blazepose", quality: str = "auto", *, live: bool = False) -> PersonFinder:
-    """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing.
-
-    quality : one of `quality.CHOICES`; live : what "auto" means is for a camera.
-    """
-    if name == "mediapipe":
-        return MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
-    return QUALITIES[resolve(quality, live=live)].finder(MODELS / "blazepose")

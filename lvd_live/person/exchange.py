@@ -10,8 +10,7 @@ A change is rare, but where it makes the motion much smoother it is what happene
 says nothing of the first frame, and nothing where left and right lie on each other (a profile): an opinion of each
 frame on its own, such as a lifter's likelihood of both readings, adds up over time and corrects a wrong start.
 
-Depth stays as the finder said it, though a body read back to front has it inverted: the network, that is told both,
-is nearer to the truth so.
+A body read back to front has its depth inverted: of somebody whose sides are exchanged nothing is said of depth.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import cv2
 import numpy as np
 
 from lvd_live.person import affine
-from lvd_live.person.sides import COUNTERPART, exchanged
+from lvd_live.person.sides import COUNTERPART, exchanged, without_depth
 from lvd_live.person.types import Person
 
 Opinion = Callable[[Person, tuple[int, int]], float]
@@ -32,7 +31,7 @@ Opinion = Callable[[Person, tuple[int, int]], float]
 
 Doubts = Callable[[np.ndarray, tuple[int, int]], tuple[float, float]]
 """Of landmarks (33, 3), picture pixels and visibility: how unsure a lifter is (mean log scale) of them as they are, and
-exchanged."""
+with sides exchanged, in a picture of width × height pixels."""
 
 BEGINS, ENDS = 1 / 300, 1 / 40  # of the frames: the finder exchanges the sides; it no longer does
 FIRST = 0.97  # probability that a first frame's sides are right
@@ -86,7 +85,7 @@ class Sides:
         corrected = self._last is not None and reading != self.exchanged and change <= 0
         self._before = None if self._last is None else self._last.landmarks[:, :2]
         self._last, self.exchanged = person, reading
-        read = exchanged(person) if reading else person
+        read = without_depth(exchanged(person)) if reading else person
         return replace(read, doubt=1 / (1 + math.exp(abs(self._odds))), is_new=person.is_new or corrected)
 
     def _change(self, person: Person, last: Person) -> float:

@@ -30,6 +30,11 @@ def exchanged(person: Person) -> Person:
     return replace(person, landmarks=person.landmarks[order], world=person.world[order])
 
 
+def without_depth(person: Person) -> Person:
+    """The person with flat landmarks in space: nothing is said of depth."""
+    return replace(person, world=person.world * np.array([1, 1, 0], np.float32))
+
+
 def counterparts(landmarks: np.ndarray) -> np.ndarray:
     """(P,) int: for landmarks (P,) int, BlazePose's numbers, the place in the same list of each one's counterpart.
     ValueError where one is missing.

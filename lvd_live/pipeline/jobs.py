@@ -11,7 +11,7 @@ from typing import Any
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.person import make_finder
+from lvd_live.lift.finder import make_finder
 from lvd_live.person.quality import resolve
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import Summary, process

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from lvd_live.errors import Parser, UserError
-from lvd_live.paths import MODELS
-from lvd_live.person import make_finder
+from lvd_live.lift.finder import make_blazepose, make_finder
 from lvd_live.person.quality import Quality
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import process
@@ -176,7 +175,7 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     if person.get("finder") == "MediaPipeFinder":
         return make_finder("mediapipe"), tracker
     recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
-    return recorded_with.finder(MODELS / "blazepose"), tracker
+    return make_blazepose(recorded_with), tracker
 
 
 def _part(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:

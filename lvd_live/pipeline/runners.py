@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 
 from lvd_live.errors import UserError
-from lvd_live.person import make_finder
+from lvd_live.lift.finder import make_finder
 from lvd_live.pipeline.jobs import Job, Outcome, load_engine, track, track_with
 from lvd_live.threads import limit_threads
 from lvd_live.tracking.solver import BatchedSolver

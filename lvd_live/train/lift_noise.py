@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvd_live.lift.lifter import EXCHANGED, HIPS
+from lvd_live.lift.lifter import EXCHANGED
 from lvd_live.lift.network import LANDMARKS
+from lvd_live.person.landmarks import HIPS
 
 FACINGS = 8  # directions into which the observed errors are sorted
 LIMBS = (
@@ -35,8 +36,8 @@ NO_DEPTH = 0.2  # share of samples in which the finder says nothing of depth
 class Seen:
     """People as the finder sees them.
 
-    rays : (B, 33, 2). nearness : (B, 33), see `lift.network`, in the unit of the rays; all 0 where the finder says nothing
-    of it. visibility : (B, 33).
+    rays : (B, 33, 2). nearness : (B, 33), see `lift.network`, in the unit of the rays; all 0 where the finder says
+    nothing of it. visibility : (B, 33).
     """
 
     rays: torch.Tensor

@@ -8,8 +8,9 @@ from lvd_live.evaluate.real import TIGHT, Score, groups, inputs, is_clip, mean_s
 from lvd_live.evaluate.report.document import Report
 from lvd_live.evaluate.steadiness import steadiness
 from lvd_live.evaluate.views import compare
+from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.presets import CONDITIONING
-from lvd_live.person import BlazePoseFinder
+from lvd_live.person.quality import Quality
 from lvd_live.person.types import PersonFinder
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
@@ -20,7 +21,7 @@ def report_real(report: Report, options: TrackerOptions, folder: Path, models: P
 
     options : of the trackers, but for the conditioning. models : the folder with the finder's networks.
     """
-    finder, paths, rows = BlazePoseFinder(models / "blazepose"), inputs(folder), []
+    finder, paths, rows = make_blazepose(Quality(), models), inputs(folder), []
     for kind in CONDITIONING:
         tracker = Tracker.load(options, conditioning=kind)
         scores = [score(path, finder, tracker, None, []) for path in paths]
@@ -65,7 +66,7 @@ def report_views(report: Report, options: TrackerOptions, folder: Path, models: 
         "left and right exchanged, in space (also where depth alone is inverted) and in the picture. Jitter: second "
         "difference of the joints about the hips, no filter. Means over the views.",
     )
-    finder = BlazePoseFinder(models / "blazepose")
+    finder = make_blazepose(Quality(), models)
     tables = compare(folder, options.preset, weights=options.weights, finder=finder)
     for name, (header, rows) in tables.items():
         report.table(name, header, rows)

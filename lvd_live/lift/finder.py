@@ -1,0 +1,29 @@
+"""The person finder that the program uses: one that asks the lifter which of a person's sides is the left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvd_live.lift.lifter import Lifter
+from lvd_live.paths import MODELS
+from lvd_live.person.blazepose import BlazePoseFinder
+from lvd_live.person.exchange import opinion_of
+from lvd_live.person.mediapipe_backend import MediaPipeFinder
+from lvd_live.person.quality import QUALITIES, Quality, resolve
+from lvd_live.person.types import PersonFinder
+
+
+def make_finder(name: str = "blazepose", quality: str = "auto", *, live: bool = False) -> PersonFinder:
+    """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing.
+
+    quality : one of `quality.CHOICES`; live : what "auto" means is for a camera.
+    """
+    if name == "mediapipe":
+        return MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
+    return make_blazepose(QUALITIES[resolve(quality, live=live)])
+
+
+def make_blazepose(quality: Quality, models: Path = MODELS) -> BlazePoseFinder:
+    """A BlazePose finder. models : the folder with the networks of finder and lifter. Raises UserError."""
+    lifter = Lifter.shipped() if models == MODELS else Lifter.load(models / "lift" / "lifter.safetensors")
+    return quality.finder(models / "blazepose", opinion_of(lifter.doubts))
