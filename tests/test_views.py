@@ -113,7 +113,8 @@ def test_jitter_skips_what_was_not_tracked():
 def test_the_tables_of_a_folder_of_views(folder, tmp_path, capsys):
     assert cli.main(["--views", str(folder), "--evidence", "all", "--json", str(tmp_path / "views.json")]) == 0
     text, figures = capsys.readouterr().out, json.loads((tmp_path / "views.json").read_text())
-    finder, mesh, known = figures["views"]
+    finder, lifted, mesh, known = figures["views"]
+    assert lifted["told"] == views.LIFTER and lifted["view 1"] < 100 and lifted["tracked"] == finder["tracked"]
     assert finder["told"] in text and (mesh["told"], known["told"]) == ("all", "all, camera known")
     assert (
         finder["view 1"] < 1 < finder["view 2"]

@@ -25,9 +25,12 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.evaluate.alignment import jitter, mean_known, root_error, similarity_error, toward
+from lvd_live.lift.conditioning import lift_in_crop
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.presets import CONDITIONING
+from lvd_live.person.crop import Crop
 from lvd_live.person.sides import COUNTERPART, counterparts
-from lvd_live.person.types import PersonFinder
+from lvd_live.person.types import Person, PersonFinder
 from lvd_live.render import project
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.camera import Camera, to_metres
@@ -35,6 +38,7 @@ from lvd_live.tracking.tracker import Tracker
 
 HIPS = (23, 24)
 FINDER = "finder's world landmarks"
+LIFTER = "lifter's landmarks"
 KNOWN = ", camera known"  # of a method: the mesh placed by the true camera
 
 
@@ -123,16 +127,17 @@ def follow(
 ) -> dict[str, np.ndarray]:
     """Landmarks in a clip's first `frames` frames, by method.
 
-    The methods are FINDER, the trackers' names, and these with the mesh placed by the true camera (KNOWN).
+    The methods are FINDER, LIFTER where a tracker has one, the trackers' names, and these with the mesh placed by the
+    true camera (KNOWN).
 
     progress : called after each frame.
     Returns all 33 landmarks, (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where
     nobody was found. Raises UserError where the clip is shorter.
     """
-    out = {
-        name: np.full((frames, len(COUNTERPART), 5), np.nan)
-        for name in (FINDER, *(f"{name}{by}" for by in ("", KNOWN) for name in trackers))
-    }
+    lifter = next((tracker.lifter for tracker in trackers.values() if tracker.lifter is not None), None)
+    judges = (FINDER,) if lifter is None else (FINDER, LIFTER)
+    methods = (*judges, *(f"{name}{by}" for by in ("", KNOWN) for name in trackers))
+    out = {name: np.full((frames, len(COUNTERPART), 5), np.nan) for name in methods}
     finder.reset()
     for tracker in trackers.values():
         tracker.reset()
@@ -144,6 +149,8 @@ def follow(
             person = finder.find(frame.picture)
             if person is not None:
                 out[FINDER][count] = np.column_stack([1000 * person.world, person.landmarks[:, :2]])
+                if lifter is not None:
+                    out[LIFTER][count] = lift(lifter, person, frame.picture.shape[1::-1])
             for name, tracker in trackers.items():
                 fit = None if person is None else tracker.step(frame, person)
                 if fit is None:
@@ -161,6 +168,16 @@ def follow(
     if count < frames:
         raise UserError(f"{clip} has {count} frames, and truth.npz has {frames}.")
     return out
+
+
+def lift(lifter: Lifter, person: Person, size: tuple[int, int]) -> np.ndarray:
+    """What the lifter says of a person, as a row of `follow`, (33, 5); size : of the picture, whose field of view is
+    not known."""
+    camera = Camera.of_picture(*size)
+    whole = Crop(camera.centre, max(size) / 2)
+    lifted = lift_in_crop(lifter, person.landmarks, person.world, whole, size, camera.focal, known=False)
+    points = 1000 * to_metres(lifted[:, :3].astype(np.float64), whole, camera)
+    return np.column_stack([toward(points, list(HIPS)), whole.to_picture(lifted[:, :2])])
 
 
 def score(points: np.ndarray, truth: np.ndarray, landmarks: np.ndarray, intrinsics: np.ndarray) -> Score:

@@ -12,7 +12,7 @@ from typing import Any
 from lvd_live.body.height import HIGHEST, LOWEST, parse_height
 from lvd_live.lvd.presets import CONDITIONING, ENGINES, PRESETS
 
-DEFAULT_FOV = 50.0  # degrees across the longer side: perspective errs least between a portrait lens (25) and a webcam (70)
+DEFAULT_FOV = 50.0  # degrees across the longer side: portrait lenses have 25, webcams 70
 FOV_RANGE = (5.0, 150.0)  # degrees
 MOST_ITERATIONS = 8
 MOST_PERTURBATIONS = 64
