@@ -49,7 +49,7 @@ def read_one(kind: str, number: int, folder: Path, read: Callable[[Random, Path]
         found = "refused" if outcome is False else "read"
     except UserError as error:
         sentence = str(error)
-        sound = "\n" not in sentence and len(sentence) < 1000 and sentence.endswith((".", "?"))
+        sound = "\n" not in sentence and len(sentence) < 4000 and sentence.endswith((".", "?"))
         found = "refused" if sound else f"no sentence: {sentence[:200]!r}"
     except _Hang:
         found = f"longer than {LONGEST_S} s"

@@ -63,10 +63,13 @@ class Lifter:
                 raise ValueError("it is too large")
             with safe_open(path, "pt") as file:
                 shape = file.metadata() or {}
-                network = LiftNetwork(int(shape["width"]), int(shape["blocks"]))
-                network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-            raise UserError(f"{path} does not hold a lifter's weights ({error}).") from error
+                state = {name: file.get_tensor(name).float() for name in file.keys()}
+                with torch.device("meta"):  # takes no memory, whatever size is stated
+                    network = LiftNetwork(int(shape["width"]), min(int(shape["blocks"]), len(state)))
+                network.load_state_dict(state, assign=True)
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+            why = str(error).splitlines()[0].removesuffix(":")
+            raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
         return cls(network)
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,12 @@ class Session(Sequence):
 
 def check_is_matroska(video: Path) -> None:
     """Raises UserError where `video` is of another kind: a playlist, for one, may point at other files."""
-    with open(video, "rb") as file:
-        if file.read(len(MATROSKA)) != MATROSKA:
-            raise UserError(f"{video} is no matroska video.")
+    there = look_up(video)
+    if there and stat.S_ISREG(there.st_mode):
+        with open(video, "rb") as file:
+            if file.read(len(MATROSKA)) == MATROSKA:
+                return
+    raise UserError(f"{video} is no matroska video.")
 
 
 def open_session(path: Path) -> Session:
