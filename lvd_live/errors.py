@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # in the name of a file, they could command a terminal
 
 

@@ -47,7 +47,10 @@ SOUND_FILMS = {
     "d.mp4": ("-c:v", "libx264", "-vf", "setsar=4/3", "-c:a", "aac", "-pix_fmt", "yuv420p"),
     "a.mov": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
     "b.mov": ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le"),
-    "c.mov": ("-c:v", "qtrle",),
+    "c.mov": (
+        "-c:v",
+        "qtrle",
+    ),
     "a.mkv": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"),
     "b.mkv": ("-c:v", "ffv1"),
     "a.webm": ("-c:v", "libvpx-vp9"),

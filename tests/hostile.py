@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.hostile_kinds import KINDS
 from lvd_live.errors import UserError
+from tests.hostile_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_S, MEMORY = 20, 2 << 30  # for one file

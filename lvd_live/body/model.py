@@ -70,7 +70,9 @@ class BodyModel(nn.Module):
         try:
             return cls(arrays)
         except (ValueError, IndexError) as error:  # no head, hands or feet where landmarks are looked for
-            raise UserError(f"{path} is not a body in SMPL's layout: its joints and mesh are not a person's.") from error
+            raise UserError(
+                f"{path} is not a body in SMPL's layout: its joints and mesh are not a person's."
+            ) from error
 
     def shaped(self, betas: torch.Tensor) -> torch.Tensor:
         """Rest vertices (..., N, 3), metres, for shape coefficients (..., B' <= B)."""

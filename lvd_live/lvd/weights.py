@@ -69,7 +69,7 @@ def load_network(path: str | Path) -> tuple[LVD, str, dict]:
 
 
 def _check_rows(network: LVD, path: Path) -> None:
-    """Raises UserError where the body's vertices are mixes of vertices that there are not, or numbers are not finite."""
+    """Raises UserError where the body's vertices are mixes of others that there are not, or numbers are not finite."""
     control, columns, mix = network.control, network.columns, network.mix
     fits = int(control.min()) >= 0
     if columns is not None and mix is not None:
