@@ -100,6 +100,46 @@ def test_a_clock_that_steps_back(tmp_path, caplog, name, codec):
     assert sequence.timestamps_ns[-1] > 2.9e9 and "restarts" in sequence.meta["notes"][0]
 
 
+def later(folder, name, seconds, *options):
+    """Two seconds of film whose second second is later by so many."""
+    move = ("-vf", f"setpts=PTS+gte(N\\,30)*{seconds}/TB", "-fps_mode", "passthrough")
+    return h264(folder / name, *move, *options)
+
+
+@pytest.mark.parametrize(
+    "name, seconds, is_leap",
+    [("a.ts", 4, False), ("a.ts", 5000, True), ("a.mkv", 20, False), ("a.mp4", 20, False), ("a.mkv", 5000, True)],
+)
+def test_a_pause_is_kept_and_a_leap_is_none(tmp_path, caplog, name, seconds, is_leap):
+    frames, source = read(later(tmp_path, name, seconds))
+    assert len(frames) == 60 and source.damaged is None
+    assert steps_s(frames)[29] == pytest.approx(1 / 30 if is_leap else seconds + 1 / 30, abs=0.003)
+    assert np.allclose(np.delete(steps_s(frames), 29), 1 / 30, atol=0.002)
+    assert len(source.notes) == is_leap and caplog.text.count("leaps forward at 1.0 s") == is_leap
+    with VideoSource(source.path) as fresh:
+        wanted = frames[45]
+        found = next(fresh.frames_from(wanted.timestamp_ns))
+        assert found.timestamp_ns == wanted.timestamp_ns and (found.picture == wanted.picture).all()
+
+
+def test_a_step_far_beyond_the_stated_end_is_a_leap():
+    clock = Clock(10.0, end_ns=4_000_000_000)
+    assert [clock.time_ns(pts, Fraction(1, 10)) / 1e8 for pts in (0, 1, 100, 101, 900, 901)] == [
+        0,
+        1,
+        100,
+        101,
+        102,
+        103,
+    ]
+    assert clock.leaps == 1 and clock.restarts == 0
+
+
+def test_one_time_that_is_wrong_costs_a_frame_and_no_time():
+    clock = Clock(10.0, 10_000_000_000)
+    assert [clock.time_ns(pts, Fraction(1, 10)) / 1e8 for pts in (0, 1, 5000, 3, 4)] == [0, 1, 2, 3, 4]
+
+
 def test_seeking_in_a_file_whose_clock_restarts(tmp_path):
     path = h264(tmp_path / "a.ts", seconds=1)
     joined = tmp_path / "joined.ts"

@@ -9,7 +9,7 @@ import numpy as np
 
 INSTALL = "HEIC pictures need a package: pip install 'lvd-live[heic]'"
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_LARGEST = 1 << 28  # pixels
+_LARGEST = 1 << 27  # pixels
 _HEAD = 40  # bytes: the first brands that a file says it can be read as
 
 

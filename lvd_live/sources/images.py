@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
 import struct
@@ -26,6 +27,8 @@ SUFFIXES = PICTURE_SUFFIXES
 _MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif", ".gif")
 _ORIENTATION_TAG = 0x0112
 _NS = 1_000_000_000
+LARGEST = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # pixels; set where this package is imported
+_STRIP = 256  # rows
 _NAMED = 5  # files that a warning names
 _HEIC = (".heic", ".heif", ".hif")
 
@@ -106,7 +109,9 @@ def read_picture(path: Path) -> np.ndarray | None:
         with quiet_opencv():
             upright = _read_transparent(data) if path.suffix.lower() in _MAY_HAVE_ALPHA else None
             return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if upright is None else upright
-    except cv2.error:
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            log.warning("%s has more pixels than are read, %d million.", path, LARGEST // 10**6)
         return None
 
 
@@ -120,12 +125,15 @@ def _read_transparent(data: np.ndarray) -> np.ndarray | None:
 
 
 def _over_white(bgra: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 or uint16 BGRA as (H, W, 3) uint8 RGB."""
-    if bgra.dtype == np.uint16:
-        bgra = (bgra >> 8).astype(np.uint8)
-    alpha = bgra[:, :, 3:].astype(np.uint16)
-    blended = (bgra[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
-    return blended.astype(np.uint8)
+    """(H, W, 4) uint8 or uint16 BGRA as (H, W, 3) uint8 RGB; strip by strip, because it may be large."""
+    out = np.empty((*bgra.shape[:2], 3), np.uint8)
+    for first in range(0, len(bgra), _STRIP):
+        strip = bgra[first : first + _STRIP]
+        if strip.dtype == np.uint16:
+            strip = (strip >> 8).astype(np.uint8)
+        alpha = strip[:, :, 3:].astype(np.uint16)
+        out[first : first + _STRIP] = (strip[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
+    return out
 
 
 def _orientation(exif: bytes) -> int:
