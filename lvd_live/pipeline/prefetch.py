@@ -12,6 +12,7 @@ from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
 AHEAD = 2  # frames
+_LARGE = 50 << 20  # bytes of a picture: of larger ones, one is looked ahead
 
 Find = Callable[[Frame], Person | None]
 
@@ -19,8 +20,8 @@ Find = Callable[[Frame], Person | None]
 def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None], None, None]:
     """(frame, find(frame)) in order.
 
-    A file is read in a thread of its own, AHEAD frames at most; a live source is asked when the caller is ready. What
-    `source` or `find` raises is raised here, after the frames before it.
+    A file is read in a thread of its own, AHEAD frames at most, fewer of large ones; a live source is asked when the
+    caller is ready. What `source` or `find` raises is raised here, after the frames before it.
     """
     if source.live:
         yield from ((frame, find(frame)) for frame in source)
@@ -50,6 +51,7 @@ def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Eve
 
     try:
         for frame in source:
+            ready.maxsize = 1 if frame.picture.nbytes > _LARGE else AHEAD
             if not put((frame, find(frame))):
                 return
         put(None)

@@ -14,7 +14,8 @@ from lvd_live.errors import UserError
 from lvd_live.sources.address import public
 from lvd_live.storage.files import look_up
 
-_DECODER_THREADS = 4  # each holds a few decoded pictures: a bound on memory for 8K video
+_DECODER_THREADS = 4  # each holds some decoded pictures
+_LARGE, _THREADS_IF_LARGE = 4096 * 2304, 2  # pixels; and so many threads for larger ones, of which each takes memory
 LARGEST = 100_000_000  # pixels of a picture, 12K; a file of some bytes can state more than any memory holds
 LIMITS = {"max_pixels": str(LARGEST)}  # FFmpeg's option, for `av.open` and a decoder alike
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -48,7 +49,8 @@ def prepare(context: av.VideoCodecContext) -> None:
     """Bound what a decoder takes, before its first packet."""
     context.options = LIMITS
     context.thread_type = "AUTO"
-    context.thread_count = _DECODER_THREADS
+    is_large = context.width * context.height > _LARGE
+    context.thread_count = _THREADS_IF_LARGE if is_large else _DECODER_THREADS
 
 
 def find_films(container: InputContainer) -> list[av.VideoStream]:
