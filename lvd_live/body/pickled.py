@@ -159,6 +159,13 @@ def _reconstructor(kind: Callable[[], object], _base: object, _state: object) ->
     return kind()
 
 
+def _no_bytes(*arguments: object) -> bytes:
+    """What stands for empty bytes in pickles of protocol 2."""
+    if arguments:
+        raise Refused("it makes bytes in a way that body files do not")
+    return b""
+
+
 _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
@@ -170,6 +177,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("copyreg", "_reconstructor"): _reconstructor,
     ("__builtin__", "object"): _Plain,
     ("builtins", "object"): _Plain,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "bytes"): _no_bytes,
     ("_codecs", "encode"): _Text,
 }
 """The functions and classes that a body's pickle may name, and what is used in their place."""

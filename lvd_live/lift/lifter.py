@@ -67,7 +67,7 @@ class Lifter:
                 with torch.device("meta"):  # takes no memory, whatever size is stated
                     network = LiftNetwork(int(shape["width"]), min(int(shape["blocks"]), len(state)))
                 network.load_state_dict(state, assign=True)
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             why = str(error).splitlines()[0].removesuffix(":")
             raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
         return cls(network)
