@@ -100,6 +100,24 @@ def test_a_clock_that_steps_back(tmp_path, caplog, name, codec):
     assert sequence.timestamps_ns[-1] > 2.9e9 and "restarts" in sequence.meta["notes"][0]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "f.mp4", "a.mov", "a.flv"])
+def test_a_second_film_behind_the_first_is_said(tmp_path, caplog, name):
+    options = ["-movflags", "frag_keyframe+empty_moov"] if name == "f.mp4" else []
+    path = h264(tmp_path / name, *options, seconds=1)
+    assert not read(path)[1].notes
+    path.write_bytes(path.read_bytes() * 2)
+    frames, source = read(path)
+    assert len(frames) == 30 and source.damaged is None
+    assert "holds another film" in source.notes[0] and caplog.text.count("holds another film") == 1
+
+
+def test_ogg_films_that_are_joined(tmp_path):
+    path = film(tmp_path / "a.ogv", "-c:v", "libtheora", seconds=1)
+    path.write_bytes(path.read_bytes() * 2)
+    frames, source = read(path)
+    assert len(frames) == 60 and source.damaged is None and np.allclose(steps_s(frames), 1 / 30, atol=0.002)
+
+
 def later(folder, name, seconds, *options):
     """Two seconds of film whose second second is later by so many."""
     move = ("-vf", f"setpts=PTS+gte(N\\,30)*{seconds}/TB", "-fps_mode", "passthrough")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-_MOST_OPCODES = 1_000_000  # a body has some thousands
+_MOST_OPCODES = 100_000  # a body has some thousands
 _LARGEST_SPARSE = 256 << 20  # bytes, once it is dense
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 _NUMBERS = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")

@@ -19,6 +19,7 @@ EXCHANGED = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k 
 
 HIPS = (23, 24)
 LARGEST_BYTES = 32 << 20
+_LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Lifter:
                     network = LiftNetwork(int(shape["width"]), min(int(shape["blocks"]), len(state)))
                 network.load_state_dict(state, assign=True)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            why = str(error).splitlines()[0].removesuffix(":")
+            why = "".join(str(error).splitlines()[:1]).removesuffix(":")[:_LONGEST]
             raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
         return cls(network)
 

@@ -14,6 +14,7 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 
+_LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32}  # the body's, not learned
 
 
@@ -105,5 +106,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         how = "train them with `python -m lvd_live train`, or restore models/ from the repository"
         raise UserError(f"There are no weights {path}; {how}.") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as weights ({error}); restore it from the repository.") from None
+        raise UserError(
+            f"{path} cannot be read as weights ({str(error)[:_LONGEST]}); restore it from the repository."
+        ) from None
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}, metadata

@@ -12,7 +12,7 @@ from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
 AHEAD = 2  # frames
-_LARGE = 50 << 20  # bytes of a picture: of larger ones, one is looked ahead
+_LARGE = 50 << 20  # bytes of a picture: the next one is decoded once a larger one has been taken
 
 Find = Callable[[Frame], Person | None]
 
@@ -51,9 +51,10 @@ def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Eve
 
     try:
         for frame in source:
-            ready.maxsize = 1 if frame.picture.nbytes > _LARGE else AHEAD
             if not put((frame, find(frame))):
                 return
+            while frame.picture.nbytes > _LARGE and not ready.empty() and not stopped.wait(0.005):
+                pass
         put(None)
     except BaseException as error:  # also Ctrl-C's: the caller handles them all
         put(error)

@@ -14,8 +14,8 @@ from lvd_live.errors import UserError
 from lvd_live.sources.address import public
 from lvd_live.storage.files import look_up
 
-_DECODER_THREADS = 4  # each holds some decoded pictures
-_LARGE, _THREADS_IF_LARGE = 4096 * 2304, 2  # pixels; and so many threads for larger ones, of which each takes memory
+_DECODER_THREADS = 4
+_LARGE = 4096 * 2304  # pixels: with larger pictures, threads share one, because each of its own would take memory
 LARGEST = 100_000_000  # pixels of a picture, 12K; a file of some bytes can state more than any memory holds
 LIMITS = {"max_pixels": str(LARGEST)}  # FFmpeg's option, for `av.open` and a decoder alike
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -48,9 +48,9 @@ def open_video(path: Path) -> tuple[InputContainer, av.VideoStream]:
 def prepare(context: av.VideoCodecContext) -> None:
     """Bound what a decoder takes, before its first packet."""
     context.options = LIMITS
-    context.thread_type = "AUTO"
     is_large = context.width * context.height > _LARGE
-    context.thread_count = _THREADS_IF_LARGE if is_large else _DECODER_THREADS
+    context.thread_type = "SLICE" if is_large else "AUTO"
+    context.thread_count = _DECODER_THREADS
 
 
 def find_films(container: InputContainer) -> list[av.VideoStream]:

@@ -22,6 +22,7 @@ class Decoder:
         self.container, self.stream = container, stream
         self._closed = False
         self._in_order = container.format.name == "avi"  # which stores no times of showing, only an order
+        self._is_theora = stream.codec_context.name == "theora"
         self._times: list[int] = []  # a heap: of packets whose frames have not come yet
         self.unreadable = 0
         self.reached_s = self.any_reached_s = float("-inf")
@@ -32,6 +33,8 @@ class Decoder:
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         for packet in self.packets():
+            if self._is_theora and packet.size and bytes(packet)[0] & 0x80:  # a header, again where files were joined
+                continue
             if self._in_order and packet.dts is not None and self.stream.codec_context.has_b_frames:
                 heapq.heappush(self._times, packet.dts)
             try:

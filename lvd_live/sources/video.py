@@ -18,6 +18,7 @@ from lvd_live.sources.cuts import CutFinder
 from lvd_live.sources.decoder import Decoder
 from lvd_live.sources.extent import Extent, is_cut_avi
 from lvd_live.sources.frame import Frame
+from lvd_live.sources.joined import holds_another
 from lvd_live.sources.picture import View, aspect_of, turn_of
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class VideoSource:
         decoder, clock, cuts = self._decoder, self._clock(), CutFinder()
         if self._extent.assumed:
             self._note(f"{self.path} states no frame rate: {self.fps:g} frames per second are assumed.")
+        if holds_another(self.path, set(decoder.container.format.name.split(","))):
+            self._note(f"{self.path} holds another film behind the first, which is left out: join files with a tool.")
         index = corrupt = 0
         for decoded in decoder:
             time_ns = clock.time_ns(decoded.pts, decoded.time_base)
