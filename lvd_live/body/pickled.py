@@ -75,18 +75,17 @@ class _Dtype(_Plain):
     """NumPy's dtype, of numbers."""
 
     def __init__(self, text: object = "", *_: object):
-        self.text, self.order = text, ""
+        self.text, self.is_big_endian = text, False
 
     def __setstate__(self, state: object) -> None:
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
-            self.order = str(state[1])
+        self.is_big_endian = isinstance(state, tuple) and state[1:2] == (">",)
 
     def dtype(self) -> np.dtype:
         """What it stands for. Raises `Refused` where that is no number."""
         if not isinstance(self.text, str) or not _NUMBERS.fullmatch(self.text):
             raise Refused("a table of it holds no numbers")
         dtype = np.dtype(self.text)
-        return dtype.newbyteorder(self.order) if self.order else dtype
+        return dtype.newbyteorder(">") if self.is_big_endian else dtype
 
 
 class _Text:

@@ -84,9 +84,11 @@ def _is_calibration(value: object) -> bool:
     """Whether `about` holds what `Tracker.expected_error` can use, or nothing: {"std": [...], "error": [...]}."""
     if value is None:
         return True
-    rows = [value.get("std"), value.get("error")] if isinstance(value, dict) else [None]
-    sane = all(isinstance(row, list) and all(isinstance(x, (int, float)) and abs(x) < 1e9 for x in row) for row in rows)
-    return sane and len({len(row) for row in rows}) == 1 and len(rows[0]) > 0
+    std, error = (value.get("std"), value.get("error")) if isinstance(value, dict) else (None, None)
+    if not isinstance(std, list) or not isinstance(error, list):
+        return False
+    numbers = all(isinstance(x, (int, float)) and abs(x) < 1e9 for x in std + error)
+    return numbers and len(std) == len(error) > 0
 
 
 def _stored(network: LVD) -> dict[str, torch.Tensor]:

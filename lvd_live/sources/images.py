@@ -124,7 +124,7 @@ def _read_avif(data: np.ndarray) -> np.ndarray | None:
     if raw is None or raw.dtype not in (np.uint8, np.uint16):
         return None
     if raw.dtype == np.uint16:
-        raw = (raw >> max(bits(data) - 8, 0)).clip(0, 255).astype(np.uint8)
+        raw = np.minimum(np.right_shift(raw, max(bits(data) - 8, 0)), 255).astype(np.uint8)
     if raw.ndim == 3 and raw.shape[2] == 4:
         return shown(_over_white(raw), data)
     return shown(cv2.cvtColor(raw, cv2.COLOR_GRAY2RGB if raw.ndim == 2 else cv2.COLOR_BGR2RGB), data)

@@ -45,16 +45,10 @@ class View:
         """
         width, height = square_size(frame.width, frame.height, self.aspect)
         if (width, height) == (frame.width, frame.height):
-            rgb = _pixels(frame.reformat(format="rgb24"))
+            rgb = frame.to_ndarray(format="rgb24")
         else:
-            rgb = _pixels(frame.reformat(width, height, "rgb24", interpolation=Interpolation.BICUBIC))
+            rgb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.BICUBIC)
         return turned(tone_map(rgb, self.transfer) if is_hdr(self.transfer) else rgb, self.turn)
-
-
-def _pixels(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8, not copied, of an rgb24 frame; rows may be apart."""
-    rows = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)
-    return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
