@@ -212,6 +212,24 @@ def test_pixels_become_square(tmp_path, aspect, shown):
     assert source.size == shown and {frame.picture.shape for frame in frames} == {(shown[1], shown[0], 3)}
 
 
+def test_pixels_that_change_their_shape(tmp_path):
+    """As where a broadcast goes from 4:3 to 16:9 and back."""
+    parts = [h264(tmp_path / f"{n}.ts", "-vf", f"setsar={a}", "-bf", 2, seconds=1) for n, a in enumerate(("1", "4/3"))]
+    first, second = (part.read_bytes() for part in parts)
+    (tmp_path / "joined.ts").write_bytes(first + second + first)
+    for _ in range(2):
+        frames, _ = read(tmp_path / "joined.ts")
+        assert [frame.picture.shape[1] for frame in frames] == [64] * 30 + [85] * 30 + [64] * 30
+
+
+def test_no_frame_is_lost_where_a_file_breaks_off(tmp_path):
+    path = h264(tmp_path / "a.ts", "-bf", 3)
+    path.write_bytes(path.read_bytes() + bytes(200_000))
+    frames, source = read(path)
+    assert len(frames) >= 59 and "ends early" not in (source.damaged or "")
+    assert np.allclose(steps_s(frames)[:-1], 1 / 30, atol=0.002)  # FFmpeg leaves a packet out
+
+
 def test_square_pixels_of_a_turned_film(tmp_path):
     path = h264(tmp_path / "a.mp4", "-vf", "scale=48:36,setsar=4/3", seconds=0.2)
     data = bytearray(path.read_bytes())

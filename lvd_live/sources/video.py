@@ -19,7 +19,7 @@ from lvd_live.sources.decoder import Decoder
 from lvd_live.sources.extent import Extent, is_cut_avi
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.joined import holds_another
-from lvd_live.sources.picture import View, aspect_of, turn_of
+from lvd_live.sources.picture import View, aspect_of, believed, turn_of
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class VideoSource:
         self._extent = Extent.of(self._decoder.container, stream)
         self.fps, self.frame_count = self._extent.fps, self._extent.frames
         self._view, self.size = self._look(stream)
+        self._first_aspects = self._aspects = stream.codec_context.sample_aspect_ratio, self._view.aspect
 
     def __enter__(self) -> VideoSource:
         return self
@@ -181,6 +182,10 @@ class VideoSource:
                 self._note(f"The clock of {self.path} {what} at {time_ns / NS:.1f} s; time goes on from there.")
 
     def _frame(self, decoded: av.VideoFrame, index: int, time_ns: int) -> Frame:
+        coded = self._decoder.stream.codec_context.sample_aspect_ratio
+        if coded != self._aspects[0] and decoded.key_frame:  # a broadcast goes from 4:3 to 16:9
+            self._aspects = self._first_aspects if coded == self._first_aspects[0] else (coded, believed(coded))
+            self._view = replace(self._view, aspect=self._aspects[1])
         return Frame(self._view.picture(decoded), index, time_ns, self.path.name, corrupt=bool(decoded.is_corrupt))
 
     def _note(self, sentence: str) -> None:
