@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 
+from lvd_live.memory import release
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
@@ -27,6 +28,7 @@ def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None
         yield from ((frame, find(frame)) for frame in source)
         return
     limit_threads(network_threads())
+    release()
     ready: queue.Queue[tuple[Frame, Person | None] | BaseException | None] = queue.Queue(AHEAD)
     stopped = threading.Event()
     thread = threading.Thread(target=_read, args=(source, find, ready, stopped), name="prefetch", daemon=True)
@@ -53,8 +55,10 @@ def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Eve
         for frame in source:
             if not put((frame, find(frame))):
                 return
-            while frame.picture.nbytes > _LARGE and not ready.empty() and not stopped.wait(0.005):
-                pass
+            if frame.picture.nbytes > _LARGE:
+                release()
+                while not ready.empty() and not stopped.wait(0.005):
+                    pass
         put(None)
     except BaseException as error:  # also Ctrl-C's: the caller handles them all
         put(error)

@@ -56,17 +56,17 @@ class Decoder:
                 yield from self._shown(self.stream.codec_context.decode(None))
 
     def _shown(self, frames: list) -> Iterator[av.VideoFrame]:
-        """Frames as they come out, with their times."""
-        for frame in frames:
-            assert isinstance(frame, av.VideoFrame)
-            if self._times:
-                frame.pts = heapq.heappop(self._times)
-            if frame.time_base is None:  # of what comes out last, PyAV does not know
-                frame.time_base = self.stream.time_base
-            self.reached_s = max(self.reached_s, _end_s(frame.pts, frame.duration, frame.time_base))
-            yield frame
-            if self._closed:
-                return
+        """Frames as they come out, with their times; none is held here once it is handed on."""
+        while frames and not self._closed:
+            yield self._timed(frames.pop(0))
+
+    def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self._times:
+            frame.pts = heapq.heappop(self._times)
+        if frame.time_base is None:  # of what comes out last, PyAV does not know
+            frame.time_base = self.stream.time_base
+        self.reached_s = max(self.reached_s, _end_s(frame.pts, frame.duration, frame.time_base))
+        return frame
 
     def packets(self) -> Iterator[av.Packet]:
         """The stream's packets; the times of the others are noted."""

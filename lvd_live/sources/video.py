@@ -90,7 +90,9 @@ class VideoSource:
             self._note_breaks(clock, time_ns)
             corrupt += decoded.is_corrupt
             frame = self._frame(decoded, index, time_ns)
-            yield replace(frame, new_shot=True) if cuts.is_cut(frame.picture) else frame
+            del decoded  # it may be large
+            frame = replace(frame, new_shot=True) if cuts.is_cut(frame.picture) else frame
+            yield frame
             index += 1
         if self._container is not None:  # not closed half-way
             self._report_damage(decoder, clock, index, corrupt)
