@@ -208,6 +208,29 @@ def test_exif_orientation_is_respected(tmp_path):
     assert shown[5, 35].min() > 200 and shown[5, 5].max() < 50
 
 
+def in_jpeg(exif: bytes) -> bytes:
+    """A grey picture of 60 x 40 with an EXIF block."""
+    data = cv2.imencode(".jpg", np.full((40, 60, 3), 128, np.uint8))[1].tobytes()
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif + data[2:]
+
+
+@pytest.mark.parametrize(("focal", "degrees"), [(26, 69.4), (50, 39.6), (0, None), (2, None)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_lens_stated_by_exif_is_the_field_of_view(tmp_path, order, focal, degrees):
+    own = struct.pack(f"{order}HHHIHHI", 1, 0xA405, 3, 1, focal, 0, 0)
+    part = struct.pack(f"{order}HHHII", 1, 0x8769, 4, 1, 26) + bytes(4)  # the other part begins at byte 26
+    exif = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8) + part + own
+    (tmp_path / "phone.jpg").write_bytes(in_jpeg(exif))
+    (frame,) = ImageSource(tmp_path / "phone.jpg")
+    assert frame.fov_degrees == (None if degrees is None else pytest.approx(degrees, abs=0.1))
+
+
+def test_no_exif_says_nothing_of_the_field_of_view(tmp_path):
+    for name, exif in (("none", b""), ("cut", b"II*\0\x08\0\0\0\x05\0"), ("loop", b"II*\0\x08\0\0\0")):
+        (tmp_path / f"{name}.jpg").write_bytes(in_jpeg(exif))
+    assert [frame.fov_degrees for frame in ImageSource(tmp_path)] == [None] * 3
+
+
 def with_exif(png: bytes, exif: bytes) -> bytes:
     """A PNG file with an eXIf chunk put behind its header."""
     chunk = b"eXIf" + exif

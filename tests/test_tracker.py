@@ -1,5 +1,7 @@
 """The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped weights on synthetic and real people."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -173,6 +175,14 @@ def test_field_of_view_sets_the_distance(body):
     person = person_at((320, 240), 180, is_new=True)
     near, far = (knowing(body, fov_degrees=f).step(frame(), person).vertices[:, 2].mean() for f in (80, 30))
     assert far > 2 * near
+
+
+def test_a_field_of_view_that_the_file_states_holds_unless_another_is_chosen(body):
+    stated = replace(frame(), fov_degrees=69.4)
+    width = stated.picture.shape[1]
+    for options, degrees in (({}, 69.4), ({"fov_degrees": 30}, 30)):
+        focal = knowing(body, **options).step(stated, person_at((320, 240), 180, is_new=True)).intrinsics[0, 0]
+        assert np.degrees(2 * np.arctan(width / 2 / focal)) == pytest.approx(degrees)
 
 
 def test_describe_is_json_and_complete(tracker):

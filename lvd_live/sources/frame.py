@@ -19,6 +19,7 @@ class Frame:
     name : of the file.
     corrupt : the decoder says that the picture is damaged.
     new_shot : a hard cut lies before it: what is known of the person cannot be carried across.
+    fov_degrees : the field of view across the longer side that the file states, or None.
     """
 
     picture: np.ndarray
@@ -27,6 +28,7 @@ class Frame:
     name: str = ""
     corrupt: bool = False
     new_shot: bool = False
+    fov_degrees: float | None = None
 
 
 class Source(Protocol):

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import stat
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.sources.avif import bits, is_avif, shown
+from lvd_live.sources.exif import WHERE, find_exif, fov_of, orientation_of
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.heif import INSTALL, can_read_heif, is_heif, read_heif
 from lvd_live.sources.kinds import PICTURE_SUFFIXES, UNREAD_PICTURES, is_apple_double
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = PICTURE_SUFFIXES
 _MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff", ".gif", ".jp2")
-_ORIENTATION_TAG = 0x0112
 _NS = 1_000_000_000
 LARGEST = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # pixels; set where this package is imported
 _STRIP = 256  # rows
@@ -87,12 +86,23 @@ class ImageSource:
                 why = f" ({INSTALL})" if file.suffix.lower() in _HEIC and not can_read_heif() else ""
                 log.warning("%s cannot be read as a picture and is skipped%s.", file, why)
                 continue
-            yield Frame(picture, index, round(number * _NS / self.fps), file.name)
+            height, width = picture.shape[:2]
+            fov = fov_of(_read_exif(file), width, height)
+            yield Frame(picture, index, round(number * _NS / self.fps), file.name, fov_degrees=fov)
             index += 1
         if index == 0:
             heic = all(file.suffix.lower() in _HEIC for file in self._files) and not can_read_heif()
             why = INSTALL if heic else "the files are damaged or not pictures"
             raise UserError(f"No picture in {self.path} can be read: {why}.")
+
+
+def _read_exif(path: Path) -> bytes:
+    """A picture file's EXIF block, empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            return find_exif(file.read(2 * WHERE))
+    except OSError:
+        return b""
 
 
 def read_picture(path: Path) -> np.ndarray | None:
@@ -136,7 +146,8 @@ def _read_transparent(data: np.ndarray) -> np.ndarray | None:
     if raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.dtype not in (np.uint8, np.uint16):
         return None
     exif = [bytes(block) for kind, block in zip(kinds, blocks, strict=False) if kind == cv2.IMAGE_METADATA_EXIF]
-    return _upright(_over_white(raw), _orientation(exif[0] if exif else b""))
+    # OpenCV turns pictures itself, but not those with transparency
+    return _upright(_over_white(raw), orientation_of(exif[0] if exif else b""))
 
 
 def _over_white(bgra: np.ndarray) -> np.ndarray:
@@ -149,26 +160,6 @@ def _over_white(bgra: np.ndarray) -> np.ndarray:
         alpha = strip[:, :, 3:].astype(np.uint16)
         out[first : first + _STRIP] = (strip[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
     return out
-
-
-def _orientation(exif: bytes) -> int:
-    """EXIF's orientation, 1 (upright) to 8; 1 where it is not stated.
-
-    OpenCV applies it itself, but not to pictures with transparency.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
-            if tag == _ORIENTATION_TAG:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # cut short
-        pass
-    return 1
 
 
 def _upright(picture: np.ndarray, orientation: int) -> np.ndarray:

@@ -215,11 +215,16 @@ class Tracker:
         """The person's landmarks in a crop, lifted, (33, 4); None where the network is not given any."""
         if self.lifter is None or self.conditioning != "all":
             return None
+        camera, known = self._camera(frame)
+        size = frame.picture.shape[1], frame.picture.shape[0]
+        return lift_in_crop(self.lifter, person.landmarks, person.world, crop, size, camera.focal, known)
+
+    def _camera(self, frame: Frame) -> tuple[Camera, bool]:
+        """The camera, and whether its field of view was stated, by the options or else by the file."""
         height, width = frame.picture.shape[:2]
-        fov = self.options.fov_degrees
-        focal = Camera.of_picture(width, height, fov).focal
-        known = fov != DEFAULT_FOV
-        return lift_in_crop(self.lifter, person.landmarks, person.world, crop, (width, height), focal, known)
+        chosen = self.options.fov_degrees
+        stated = chosen if chosen != DEFAULT_FOV else frame.fov_degrees
+        return Camera.of_picture(width, height, stated or DEFAULT_FOV), stated is not None
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None
@@ -259,8 +264,7 @@ class Tracker:
         clock: Clock,
     ) -> Fit:
         """From the crop frame to metres: as large as the height says, as far away as that size is seen."""
-        height, width = frame.picture.shape[:2]
-        camera = Camera.of_picture(width, height, self.options.fov_degrees)
+        camera, _ = self._camera(frame)
         unit = to_metres(vertices, crop, camera)
         taller = 1.0 if self.options.height is None else self.options.height / self._stature
         distance = self._template_length * taller / max(skeleton_length(self._regressor @ unit), 1e-6)
