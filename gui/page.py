@@ -16,7 +16,7 @@ from lvd_live.gui.space import SpaceView
 from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.pipeline.live import Result
 
-SPACE_S = 1 / 15  # between two drawings of the 3D view
+SPACE_S, SPARING_SPACE_S = 1 / 15, 1 / 3  # between two drawings of the 3D view; where the machine cannot keep up
 
 
 class Page(QWidget):
@@ -32,7 +32,7 @@ class Page(QWidget):
         super().__init__()
         self.view: View[Result] | None = None
         self.displayed, self.in_order, self.details = 0, True, False
-        self._space_at = 0.0  # when the 3D view was drawn last, seconds
+        self._space_at, self.space_every_s = 0.0, SPACE_S  # when the 3D view was drawn last, and how often, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
         self.banner.setWordWrap(True)
@@ -112,7 +112,7 @@ class Page(QWidget):
         self.view = view
         self.picture.show_picture(view.picture, None if again else view.of.captured_ns)
         now = time.monotonic()
-        if now - self._space_at >= SPACE_S or space_now:
+        if now - self._space_at >= self.space_every_s or space_now:
             self.space.show_view(view)
             self._space_at = now
 

@@ -147,8 +147,8 @@ class _Mean(torch.autograd.Function):
 class SharedBatchNorm(nn.BatchNorm2d):
     """A batch norm over the batches of all processes, of equal size; in evaluation mode the one that it replaces.
 
-    Works on every device, unlike `nn.SyncBatchNorm`. Statistics are float32; squares are taken about the running mean,
-    so that no digits are lost.
+    Works on every device, unlike `nn.SyncBatchNorm`. Statistics are float32 at least; squares are taken about the
+    running mean, so that no digits are lost.
     """
 
     @classmethod
@@ -163,7 +163,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         centre = self.running_mean.clone()
-        x = input.float() - centre[:, None, None]
+        x = input.to(torch.promote_types(input.dtype, torch.float32)) - centre[:, None, None]
         mean, square = _Mean.apply(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
         variance = (square - mean.square()).clamp(min=0)
         self._note(centre + mean.detach(), variance.detach(), x.numel() // x.shape[1] * dist.get_world_size())
