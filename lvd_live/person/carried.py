@@ -51,9 +51,8 @@ class Carrier:
         if after.shape != before.shape:
             return None
         points = ((person.landmarks[:, :2] + 0.5) * self._scale - 0.5).astype(np.float32)
-        flow = {"winSize": WINDOW, "maxLevel": PYRAMID}
-        there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **flow)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **flow)
+        there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, winSize=WINDOW, maxLevel=PYRAMID)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=WINDOW, maxLevel=PYRAMID)
         height, width = before.shape
         inside = np.all((points >= 0) & (points < (width, height)), 1)
         agrees = inside & (found[:, 0] == 1) & (found_back[:, 0] == 1) & (np.abs(back - points).max(1) < AGREES)

@@ -23,6 +23,7 @@ class Budget:
 
     def __init__(self, budget_ms: float = BUDGET_MS):
         self.budget_ms, self.level = budget_ms, 0
+        self._recent: list[float] = []  # latencies since the last change
         self._waits = UNDER_S
         self._restored_at = float("-inf")
         self._begin(0.0)
@@ -55,5 +56,5 @@ class Budget:
 
     def _begin(self, now_s: float) -> None:
         """Judge what comes from now on alone."""
-        self._recent: list[float] = []
+        self._recent = []
         self._over_since = self._under_since = now_s

@@ -242,6 +242,7 @@ class Tracker:
         if self.options.silhouette_fit and "outline" not in self.left_out:
             vertices = self._silhouette_fit(vertices, mask, (left, bottom, right, top))
             return vertices, self._silhouette_fit.overlap
+        self._silhouette_fit.reset()  # what it remembers is too old once it comes back
         drawn = drawn_in_crop(vertices, self._faces, len(mask))
         return vertices, agreement(drawn, mask > 127, np.array([left, bottom]), np.array([right, top]))
 
