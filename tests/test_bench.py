@@ -185,7 +185,6 @@ class NoPaper:
 @pytest.fixture
 def small_check(monkeypatch):
     monkeypatch.setattr(check, "FRAMES", 4)
-    monkeypatch.setattr(check.Trial.__init__, "__defaults__", (4,))
     monkeypatch.setattr(check, "Paper", NoPaper)
     monkeypatch.setattr(check.stages, "live", lambda *_, **__: {"live_fits_per_second": 30.0})
     monkeypatch.setattr(graph_check, "SIZES", {"cpu": (1, 2)})
@@ -215,7 +214,7 @@ def test_what_fails_of_a_check_is_told_and_the_rest_goes_on(small_check, tmp_pat
     def off(network, device, **options):
         runtime = build(network, device, **options)
         with torch.no_grad():
-            runtime.field.head.bias += 0.05 * options.get("pack", True)
+            runtime.field.b_head += 0.05 * options.get("pack", True)
         return runtime
 
     def fails(*_, **__):

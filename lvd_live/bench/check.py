@@ -52,15 +52,15 @@ class Trial:
     Raises UserError where nobody is found.
     """
 
-    def __init__(self, device: str, video: Path, weights: Path | None, count: int = FRAMES):
+    def __init__(self, device: str, video: Path, weights: Path | None):
         self.device, self.video = device, video
-        self.frames, _ = stages.decode(video, count)
+        self.frames, _ = stages.decode(video, FRAMES)
         self.network: LVD = load_network(weights or MODELS / "weights" / "live.safetensors")[0]
         finder = make_blazepose(QUALITIES["live"], providers="cpu")
         found = [(frame, finder.find(frame.picture)) for frame in self.frames]
         self.seen: list[tuple[Frame, Person]] = [(frame, person) for frame, person in found if person is not None]
         if len(self.seen) < 2:
-            raise UserError(f"Nobody can be followed in the first {count} frames of {video}: choose another --video.")
+            raise UserError(f"Nobody can be followed in the first {FRAMES} frames of {video}: choose another --video.")
         self._base = Tracker.load(weights=weights, device="cpu", engine="float32")
         self.fits = self.fit({"engine": "float32", "pack": False}, "cpu")
 
