@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from lvd_live.gui.live_tracking import LiveTracking
-from lvd_live.gui.page import SPACE_S, SPARING_SPACE_S, Page
+from lvd_live.gui.page import Page
 from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table
 from lvd_live.pipeline.live import Pipeline
 
@@ -61,7 +61,7 @@ class Figures:
             table = measurement_table(measurer.latest, page.controls.height_field.confirmed)
             page.controls.measurements.setText(table)
         statistics, latency = pipeline.statistics, page.latency_ms
-        page.space_every_s = SPARING_SPACE_S if "3D view" in pipeline.budget.left_out else SPACE_S
+        page.spares_space = "3D view" in pipeline.budget.left_out
         fit = None if page.view is None else page.view.of.fit
         steps, dropped = () if fit is None else fit.steps, self._dropped(pipeline.dropped)
         page.plots.refresh(statistics.stages, steps, fits=statistics.fits_per_second, latency=latency, dropped=dropped)

@@ -32,12 +32,13 @@ class Page(QWidget):
         super().__init__()
         self.view: View[Result] | None = None
         self.displayed, self.in_order, self.details = 0, True, False
-        self._space_at, self.space_every_s = 0.0, SPACE_S  # when the 3D view was drawn last, and how often, seconds
+        self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
         self.banner.setWordWrap(True)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.banner.setVisible(False)
+        self.spares_space = False  # whether the 3D view is to be drawn rarely, because the machine cannot keep up
         self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
         self.bar.hide()  # it explains nothing before something is open
         self.plots, self.controls = Plots(), Controls()
@@ -112,7 +113,8 @@ class Page(QWidget):
         self.view = view
         self.picture.show_picture(view.picture, None if again else view.of.captured_ns)
         now = time.monotonic()
-        if now - self._space_at >= self.space_every_s or space_now:
+        every = SPARING_SPACE_S if self.spares_space else SPACE_S
+        if now - self._space_at >= every or space_now:
             self.space.show_view(view)
             self._space_at = now
 

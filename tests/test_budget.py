@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lvd_live.gui.status import left_out_text
 from lvd_live.person.carried import Carrier
 from lvd_live.pipeline.budget import BUDGET_MS, LONGEST_S, ORDER, REGRET_S, UNDER_S, Budget
 from lvd_live.pipeline.sparing import SparingFinder
@@ -69,6 +70,14 @@ def test_what_does_not_fit_is_tried_ever_more_rarely():
     gaps = np.diff(tries)
     assert len(tries) > 3 and gaps[-1] > 2 * gaps[0] and gaps[-1] <= LONGEST_S + REGRET_S
     assert sum(level == 1 for _, level in machine.changes) < 20
+
+
+def test_the_status_line_says_what_is_left_out():
+    said = left_out_text(ORDER)
+    assert (
+        said == ("to keep up: no uncertainty, no outline, 3D view slower, person looked for in every other frame")
+        and left_out_text(ORDER[:1]) == "to keep up: no uncertainty"
+    )
 
 
 def test_a_single_slow_frame_changes_nothing():

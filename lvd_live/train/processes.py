@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lvd_live.errors import UserError
 from lvd_live.train.share import ALONE, Share
@@ -122,7 +123,7 @@ class Processes:
         if self.alone:
             return
         for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
+            if isinstance(child, _BatchNorm):
                 setattr(module, name, SharedBatchNorm.of(child))
             else:
                 self.share_batch_norm(child)
@@ -144,15 +145,15 @@ class _Mean(torch.autograd.Function):
         return out / dist.get_world_size()
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
-    """A batch norm over the batches of all processes, of equal size; in evaluation mode the one that it replaces.
+class SharedBatchNorm(_BatchNorm):
+    """A batch norm over the batches (B, C, ...) of all processes, of equal size; in evaluation mode the one it replaces.
 
     Works on every device, unlike `nn.SyncBatchNorm`. Statistics are float32 at least; squares are taken about the
     running mean, so that no digits are lost.
     """
 
     @classmethod
-    def of(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm:
+    def of(cls, norm: _BatchNorm) -> SharedBatchNorm:
         """One that has another's parameters and buffers themselves, not copies."""
         new = cls(norm.num_features, norm.eps, norm.momentum)
         for name, value in (*norm.named_parameters(), *norm.named_buffers()):
@@ -162,13 +163,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
-        centre = self.running_mean.clone()
-        x = input.to(torch.promote_types(input.dtype, torch.float32)) - centre[:, None, None]
-        mean, square = _Mean.apply(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
+        centre, others = self.running_mean.clone(), (0, *range(2, input.ndim))
+        along = (-1, *(1 for _ in others[1:]))  # the shape in which channels meet `input`
+        x = input.to(torch.promote_types(input.dtype, torch.float32)) - centre.view(along)
+        mean, square = _Mean.apply(torch.stack([x.mean(others), x.square().mean(others)]))
         variance = (square - mean.square()).clamp(min=0)
         self._note(centre + mean.detach(), variance.detach(), x.numel() // x.shape[1] * dist.get_world_size())
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul((self.bias - mean * scale)[:, None, None], x, scale[:, None, None]).to(input.dtype)
+        return torch.addcmul((self.bias - mean * scale).view(along), x, scale.view(along)).to(input.dtype)
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Any number of dimensions will do."""
 
     @torch.no_grad()
     def _note(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
