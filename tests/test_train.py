@@ -23,9 +23,10 @@ from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train import ablations, cli
+from lvd_live.train.average import Average
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.batches import Variation, draw_batch, vary
-from lvd_live.train.loop import Average, Run, train
+from lvd_live.train.loop import Run, train
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.networks import importance_of, read_body
 from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
+from lvd_live.train.average import Average
 from lvd_live.train.batches import Batch, draw_batch
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.options import TrainingOptions
@@ -67,26 +68,11 @@ def train(
         (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
     wait_for_shards(shards, workers)
     run.resume(out / "checkpoint.pt")
-    drawer, recent = Drawer(run, shards, lifter), []
-    total = options.steps if options.hours is None else None
+    drawer, total = Drawer(run, shards, lifter), options.steps if options.hours is None else None
     bar = tqdm(initial=run.step, total=total, unit="step", smoothing=0.02, mininterval=5, disable=not processes.first)
     with processes.interruptible():
         try:
-            while run.progress < 1 and not run.stopped:
-                recent.append(run.learn(drawer.next()))
-                bar.update()
-                if run.step % LOG_EVERY == 0:
-                    shards.refresh()
-                    first, second = np.mean(recent, 0)
-                    recent.clear()
-                    bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
-                    run.note_losses(out / "losses.csv", first, second, len(shards.maps))
-                if run.step % options.save_every == 0:
-                    run.save(out / "checkpoint.pt")
-                if run.step % options.validate_every == 0:
-                    run.validate(held_out, out / "validation.csv", bar.write)
-            if run.step % options.validate_every and not run.stopped:
-                run.validate(held_out, out / "validation.csv", bar.write)
+            _learn_until_the_end(run, drawer, shards, held_out, out, bar)
         finally:
             run.save(out / "checkpoint.pt")
             drawer.close()
@@ -95,6 +81,28 @@ def train(
     if run.stopped:
         raise KeyboardInterrupt
     average_network.load_state_dict(run.average.state)
+
+
+def _learn_until_the_end(
+    run: Run[Any], drawer: Drawer, shards: Shards, held_out: Shards, out: Path, bar: tqdm[Any]
+) -> None:
+    """All steps, with tables, validation and checkpoints in `out`; or until a process is told to stop."""
+    recent: list[tuple[float, float]] = []
+    while run.progress < 1 and not run.stopped:
+        recent.append(run.learn(drawer.next()))
+        bar.update()
+        if run.step % LOG_EVERY == 0:
+            shards.refresh()
+            first, second = np.mean(recent, 0)
+            recent.clear()
+            bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
+            run.note_losses(out / "losses.csv", first, second, len(shards.maps))
+        if run.step % run.options.save_every == 0:
+            run.save(out / "checkpoint.pt")
+        if run.step % run.options.validate_every == 0:
+            run.validate(held_out, out / "validation.csv", bar.write)
+    if run.step % run.options.validate_every and not run.stopped:
+        run.validate(held_out, out / "validation.csv", bar.write)
 
 
 class Drawer:
@@ -256,25 +264,6 @@ class Run(Generic[N]):
         self.step, self.samples, self.hours = saved["step"], saved["samples"], saved["hours"]
         self._began = time.monotonic() - 3600 * self.hours
         log.info("resumed at step %d", self.step)
-
-
-class Average:
-    """An exponential moving average of a network's parameters and buffers, with a short memory at first."""
-
-    def __init__(self, network: nn.Module, decay: float):
-        self.decay, self.count = decay, 0
-        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Take in the network as it is now."""
-        self.count += 1
-        decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        for key, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
 
 
 def wait_for_shards(shards: Shards, workers: Sequence[BaseProcess]) -> None:

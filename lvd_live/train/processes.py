@@ -146,7 +146,7 @@ class _Mean(torch.autograd.Function):
 
 
 class SharedBatchNorm(_BatchNorm):
-    """A batch norm over the batches (B, C, ...) of all processes, of equal size; in evaluation mode the one it replaces.
+    """A batch norm over the batches (B, C, ...) of all processes, equally large; in evaluation the one it replaces.
 
     Works on every device, unlike `nn.SyncBatchNorm`. Statistics are float32 at least; squares are taken about the
     running mean, so that no digits are lost.
