@@ -15,7 +15,6 @@ from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from lvd_live.errors import UserError
