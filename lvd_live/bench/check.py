@@ -74,9 +74,9 @@ class Trial:
         return self._base.clone(runtime=build(self.network, device, **options))
 
     def fit(self, options: dict[str, Any], device: str) -> list[Fit | None]:
-        """The people fitted, frame after frame."""
+        """The people fitted, frame after frame, without the outline."""
         tracker = self.tracker(options, device)
-        tracker.change(iterations=ITERATIONS)
+        tracker.change(iterations=ITERATIONS, silhouette_fit=False)  # which may take another vertex for the outline's
         return [tracker.step(frame, person) for frame, person in self.seen]
 
 
