@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lvd_live.cli.parser import make_parser
 from lvd_live.gui.status import left_out_text
 from lvd_live.person.carried import Carrier
 from lvd_live.pipeline.budget import BUDGET_MS, LONGEST_S, ORDER, REGRET_S, UNDER_S, Budget
@@ -70,6 +71,12 @@ def test_what_does_not_fit_is_tried_ever_more_rarely():
     gaps = np.diff(tries)
     assert len(tries) > 3 and gaps[-1] > 2 * gaps[0] and gaps[-1] <= LONGEST_S + REGRET_S
     assert sum(level == 1 for _, level in machine.changes) < 20
+
+
+def test_the_budget_is_an_option():
+    budgets = [make_parser().parse_args(["--camera", "0", *given]).budget for given in ([], ["--budget", "250"])]
+    assert budgets == [BUDGET_MS, 250.0]
+    assert make_parser().parse_args(["--camera", "0", "--budget", "off"]).budget == float("inf")
 
 
 def test_the_status_line_says_what_is_left_out():

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import lvd_live.train.loop
 import lvd_live.train.optimiser
 from lvd_live.lift.network import LANDMARKS
 from lvd_live.lvd.presets import PRESETS
+from lvd_live.synth import dataset
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train.batches import draw_batch
 from lvd_live.train.lift_samples import LiftBatch
@@ -158,6 +160,23 @@ def test_a_share_is_a_part_in_its_place():
     whole = torch.arange(12).view(6, 2)
     parts = [Share(rank, 3).of(whole) for rank in range(3)]
     assert torch.equal(torch.cat(parts), whole) and all(len(part) == 2 for part in parts)
+
+
+def test_workers_of_all_processes_divide_the_shards(tmp_path, monkeypatch):
+    """Whether they write to one folder or each machine's to its own."""
+    made = []
+
+    class Process:
+        def __init__(self, target, args, daemon):
+            made.append(list(args[3]))
+
+        def start(self): ...
+
+    monkeypatch.setattr(dataset.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(dataset.multiprocessing, "get_context", lambda kind: SimpleNamespace(Process=Process))
+    for rank in range(3):
+        dataset.start_workers(tmp_path, tmp_path, 64, 20, 2, part=(rank, 3))
+    assert len(made) == 6 and sorted(sum(made, [])) == list(range(20))
 
 
 def torchrun(folder, *arguments):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 BUDGET_MS = 100.0  # from a picture's capture to its fit
 ORDER = ("uncertainty", "outline", "3D view", "person finder")
 """In the order in which they are left out: of the 3D view most drawings, of the person finder every other frame."""
@@ -39,7 +37,7 @@ class Budget:
         if len(self._recent) < JUDGED:
             self._over_since = self._under_since = now_s
             return
-        typical = median(self._recent)
+        typical = sorted(self._recent)[JUDGED // 2]
         if typical <= self.budget_ms:
             self._over_since = now_s
         if typical > WELL_UNDER * self.budget_ms:
