@@ -6,7 +6,7 @@ BUDGET_MS = 100.0  # from a picture's capture to its fit
 ORDER = ("uncertainty", "outline", "3D view", "person finder")
 """In the order in which they are left out: of the 3D view most drawings, of the person finder every other frame."""
 
-JUDGED = 8  # results whose median counts
+JUDGED = 5  # results whose median counts
 OVER_S, UNDER_S = 0.5, 3.0  # for so long over the budget, or well under it, before anything changes
 WELL_UNDER = 0.7  # of the budget
 REGRET_S = 10.0  # what is left out again so soon should not have been taken back: the next attempt waits twice as long
