@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +11,12 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
 from lvd_live.sources.address import parse_address
 from lvd_live.sources.capture import CameraMode
+from lvd_live.sources.devices import is_name, list_cameras
 from lvd_live.sources.images import SUFFIXES
 from lvd_live.sources.kinds import VIDEO_SUFFIXES
 
 VIDEOS = VIDEO_SUFFIXES
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
-V4L = Path("/sys/class/video4linux")  # where Linux lists its cameras
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Input:
     """What to track.
 
     kind : "camera", "video" or "images".
-    place : a camera's number or device, a stream's address, or a path.
+    place : a camera's number, name or device, a stream's address, or a path.
     mode : what a camera is asked for, None: what it likes.
     """
 
@@ -41,7 +39,7 @@ class Input:
             return Path(self.place).name
         address = parse_address(self.place)
         if not isinstance(address, int):
-            return "camera stream"
+            return self.place if is_name(self.place) else "camera stream"
         start = f"{address}: "
         names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
         return next(names, f"camera {address}")
@@ -56,7 +54,7 @@ class Input:
 def ask_for_camera(parent: QWidget) -> Input | None:
     """Ask with a dialog; None where nothing is chosen, as with the others."""
     names = camera_names()
-    question = "A camera, or the address of a stream:"
+    question = "A camera, its name, or the address of a stream:"
     text, chosen = QInputDialog.getItem(parent, "Camera", question, names or ["0"], 0, True)
     if not chosen or not text.strip():
         return None
@@ -98,27 +96,4 @@ def known_cameras() -> tuple[str, ...]:
 def camera_names() -> list[str]:
     """A text "number: name" for each camera, as far as the system names them."""
     known_cameras.cache_clear()
-    cameras = _linux_cameras() if sys.platform.startswith("linux") else _other_cameras()
-    return [f"{number}: {name}" for number, name in cameras]
-
-
-def _linux_cameras() -> list[tuple[int, str]]:
-    found = []
-    for node in V4L.glob("video*"):
-        with contextlib.suppress(OSError, ValueError):
-            if int((node / "index").read_text()) == 0:  # a camera's other nodes give no pictures
-                found.append((int(node.name.removeprefix("video")), (node / "name").read_text().strip()))
-    return sorted(found)
-
-
-def _other_cameras() -> list[tuple[int, str]]:
-    """Cameras by OpenCV's numbers, which name the system's interface, too: 1400 is Media Foundation's first camera."""
-    import cv2
-
-    try:
-        from cv2_enumerate_cameras import enumerate_cameras
-
-        backend = cv2.CAP_AVFOUNDATION if sys.platform == "darwin" else cv2.CAP_MSMF
-        return [(backend + camera.index, camera.name) for camera in enumerate_cameras(backend)]
-    except Exception:  # a list of names is a convenience; a system's interface may fail in its own ways
-        return []
+    return [f"{number}: {name}" for number, name in list_cameras()]

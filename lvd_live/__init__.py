@@ -13,6 +13,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+# read as OpenCV is imported: a picture of a few bytes may state a size that no memory holds
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read as onnxruntime is imported: it reports nothing, stores no id
 
 __version__ = "0.2.0"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # in the name of a file, they could command a terminal
+
 
 class UserError(Exception):
-    """Something outside the program is wrong: a file, a device, an option. Shown without a traceback.
+    """Something outside the program is wrong: a file, a device, an option. Shown without a traceback, on one line.
 
     exit_code : the process's exit status: 2 for bad input or options, 1 for a run that could not go on.
     """
 
     def __init__(self, message: str, *, exit_code: int = 2):
-        super().__init__(message)
+        super().__init__(_CONTROL.sub(lambda found: repr(found[0])[1:-1], message))
         self.exit_code = exit_code
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import lvd_live  # noqa: F401 - before any test imports OpenCV, whose limits it sets
+
 ROOT = Path(__file__).resolve().parents[1]
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):

@@ -38,3 +38,55 @@ def count_frames(path: Path) -> int:
     arguments = ["-v", "error", "-select_streams", "v:0", "-count_frames", "-show_entries", "stream=nb_read_frames"]
     done = subprocess.run([FFPROBE, *arguments, "-of", "json", path], capture_output=True, text=True, check=True)
     return int(json.loads(done.stdout)["streams"][0]["nb_read_frames"])
+
+
+SOUND_FILMS = {
+    "a.mp4": ("-c:v", "libx264", "-bf", 2, "-pix_fmt", "yuv420p"),
+    "b.mp4": ("-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p"),
+    "c.mp4": ("-c:v", "mpeg4", "-movflags", "frag_keyframe+empty_moov"),
+    "d.mp4": ("-c:v", "libx264", "-vf", "setsar=4/3", "-c:a", "aac", "-pix_fmt", "yuv420p"),
+    "a.mov": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
+    "b.mov": ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le"),
+    "c.mov": (
+        "-c:v",
+        "qtrle",
+    ),
+    "a.mkv": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"),
+    "b.mkv": ("-c:v", "ffv1"),
+    "a.webm": ("-c:v", "libvpx-vp9"),
+    "b.webm": ("-c:v", "libvpx"),
+    "a.avi": ("-c:v", "mpeg4"),
+    "b.avi": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
+    "c.avi": ("-c:v", "rawvideo", "-pix_fmt", "bgr24"),
+    "a.flv": ("-c:v", "flv1"),
+    "a.ts": ("-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    "b.ts": ("-c:v", "mpeg2video"),
+    "a.mpg": ("-c:v", "mpeg1video"),
+    "a.vob": ("-c:v", "mpeg2video"),
+    "a.wmv": ("-c:v", "wmv2"),
+    "a.3gp": ("-c:v", "h263", "-s", "128x96"),
+    "a.ogv": ("-c:v", "libtheora"),
+    "a.gif": (),
+    "a.mxf": ("-c:v", "mpeg2video"),
+    "a.nut": ("-c:v", "ffv1"),
+    "a.h264": ("-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    "a.hevc": ("-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p"),
+    "a.m2v": ("-c:v", "mpeg2video"),
+    "a.mjpeg": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
+    "a.ivf": ("-c:v", "libvpx"),
+    "a.y4m": ("-pix_fmt", "yuv420p"),
+}
+
+
+def sound_films(folder: Path) -> list[Path]:
+    """A tiny film of each container and codec that this ffmpeg can make."""
+    folder.mkdir()
+    made = []
+    for name, options in SOUND_FILMS.items():
+        path = folder / name
+        tone = ["-f", "lavfi", "-i", "sine=duration=0.4"] if "-c:a" in options else []
+        source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=0.4", *tone]
+        command = [FFMPEG, "-v", "error", "-y", *source, *map(str, options), path]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            made.append(path)
+    return made

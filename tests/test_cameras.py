@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from lvd_live.cli import main_job
 from lvd_live.cli.parser import make_parser
 from lvd_live.cli.places import choose_places
 from lvd_live.errors import UserError
 from lvd_live.pipeline.offline import process
 from lvd_live.session.sequence import load_sequence
-from lvd_live.sources import CameraSource, VideoSource, camera
+from lvd_live.sources import CameraSource, VideoSource, camera, devices
 from lvd_live.sources.address import parse_address, public
 from lvd_live.sources.capture import CameraMode, parse_mode, set_mode
 from tests.fakes import FakeFinder, FakeSource, FakeTracker
@@ -40,6 +41,72 @@ def test_a_device_that_is_absent_is_not_called_a_stream(name):
 def test_a_device_is_named_in_the_file():
     arguments = make_parser().parse_args(["--camera", "/dev/video3"])
     assert choose_places(arguments, None).source_name == "camera 3"
+
+
+@pytest.fixture
+def plugged(tmp_path, monkeypatch):
+    """Linux's account of two webcams and of what is in the laptop; the first has a node without pictures."""
+    for number, name, index in (
+        (0, "HD Pro Webcam C920", 0),
+        (1, "HD Pro Webcam C920", 1),
+        (2, "Integrated Camera: Integrated C", 0),
+        (4, "Razer Kiyo Pro", 0),
+    ):
+        node = tmp_path / "v4l" / f"video{number}"
+        node.mkdir(parents=True)
+        (node / "name").write_text(f"{name}\n")
+        (node / "index").write_text(f"{index}\n")
+        (tmp_path / f"video{number}").touch()
+    (tmp_path / "by-id").mkdir()
+    for link, number in (("usb-046d_HD_Pro_Webcam_C920_1A2B-video-index0", 0), ("usb-Razer_Inc-video-index0", 4)):
+        (tmp_path / "by-id" / link).symlink_to(tmp_path / f"video{number}")
+    monkeypatch.setattr(devices, "V4L", tmp_path / "v4l")
+    monkeypatch.setattr(devices, "BY_ID", tmp_path / "by-id")
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("HD Pro Webcam", 0),
+        (" hd pro webcam c920 ", 0),
+        ("Integrated Camera: Integrated C", 2),
+        ("kiyo", 4),
+        ("usb-046d_HD_Pro_Webcam_C920_1A2B-video-index0", 0),
+        ("Razer_Inc", 4),
+        ("3", 3),
+        ("/dev/video7", 7),
+        ("-1", -1),
+        ("rtsp://kiyo/x", "rtsp://kiyo/x"),
+        ("192.168.0.7:8080", "192.168.0.7:8080"),
+        ("host/mjpg", "host/mjpg"),
+    ],
+)
+def test_a_camera_is_found_by_its_name(plugged, text, number):
+    assert devices.find_camera(text) == number
+
+
+def test_a_name_that_no_camera_has_lists_those_there_are(plugged, monkeypatch):
+    with pytest.raises(UserError, match="names these: 0: HD Pro Webcam C920, 2: Integrated Camera.*4: Razer Kiyo Pro"):
+        CameraSource("Elgato Facecam")
+    with pytest.raises(UserError, match="Several cameras.*0: HD Pro Webcam C920, 4: Razer Kiyo Pro.*number"):
+        devices.find_camera("Pro")
+    with pytest.raises(UserError, match="no camera called 'Elgato'"):
+        main_job.main(["--camera", "Elgato", "--headless"])
+    monkeypatch.setattr(devices, "list_cameras", list)
+    with pytest.raises(UserError, match="the system names none"):
+        devices.find_camera("Elgato")
+
+
+def test_the_name_opens_the_number_and_is_in_the_file(plugged, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(camera, "open_capture", lambda address, timeout_ms: opened.append(address))
+    with pytest.raises(UserError, match="No camera 4 could be opened"):
+        CameraSource("Kiyo")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="No camera 4 could be opened"):
+        main_job.main(["--camera", "Kiyo", "--headless"])
+    assert opened == [4, 4]
 
 
 SECRET = [

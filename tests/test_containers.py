@@ -100,6 +100,64 @@ def test_a_clock_that_steps_back(tmp_path, caplog, name, codec):
     assert sequence.timestamps_ns[-1] > 2.9e9 and "restarts" in sequence.meta["notes"][0]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "f.mp4", "a.mov", "a.flv"])
+def test_a_second_film_behind_the_first_is_said(tmp_path, caplog, name):
+    options = ["-movflags", "frag_keyframe+empty_moov"] if name == "f.mp4" else []
+    path = h264(tmp_path / name, *options, seconds=1)
+    assert not read(path)[1].notes
+    path.write_bytes(path.read_bytes() * 2)
+    frames, source = read(path)
+    assert len(frames) == 30 and source.damaged is None
+    assert "holds another film" in source.notes[0] and caplog.text.count("holds another film") == 1
+
+
+def test_ogg_films_that_are_joined(tmp_path):
+    path = film(tmp_path / "a.ogv", "-c:v", "libtheora", seconds=1)
+    path.write_bytes(path.read_bytes() * 2)
+    frames, source = read(path)
+    assert len(frames) == 60 and source.damaged is None and np.allclose(steps_s(frames), 1 / 30, atol=0.002)
+
+
+def later(folder, name, seconds, *options):
+    """Two seconds of film whose second second is later by so many."""
+    move = ("-vf", f"setpts=PTS+gte(N\\,30)*{seconds}/TB", "-fps_mode", "passthrough")
+    return h264(folder / name, *move, *options)
+
+
+@pytest.mark.parametrize(
+    "name, seconds, is_leap",
+    [("a.ts", 4, False), ("a.ts", 5000, True), ("a.mkv", 20, False), ("a.mp4", 20, False), ("a.mkv", 5000, True)],
+)
+def test_a_pause_is_kept_and_a_leap_is_none(tmp_path, caplog, name, seconds, is_leap):
+    frames, source = read(later(tmp_path, name, seconds))
+    assert len(frames) == 60 and source.damaged is None
+    assert steps_s(frames)[29] == pytest.approx(1 / 30 if is_leap else seconds + 1 / 30, abs=0.003)
+    assert np.allclose(np.delete(steps_s(frames), 29), 1 / 30, atol=0.002)
+    assert len(source.notes) == is_leap and caplog.text.count("leaps forward at 1.0 s") == is_leap
+    with VideoSource(source.path) as fresh:
+        wanted = frames[45]
+        found = next(fresh.frames_from(wanted.timestamp_ns))
+        assert found.timestamp_ns == wanted.timestamp_ns and (found.picture == wanted.picture).all()
+
+
+def test_a_step_far_beyond_the_stated_end_is_a_leap():
+    clock = Clock(10.0, end_ns=4_000_000_000)
+    assert [clock.time_ns(pts, Fraction(1, 10)) / 1e8 for pts in (0, 1, 100, 101, 900, 901)] == [
+        0,
+        1,
+        100,
+        101,
+        102,
+        103,
+    ]
+    assert clock.leaps == 1 and clock.restarts == 0
+
+
+def test_one_time_that_is_wrong_costs_a_frame_and_no_time():
+    clock = Clock(10.0, 10_000_000_000)
+    assert [clock.time_ns(pts, Fraction(1, 10)) / 1e8 for pts in (0, 1, 5000, 3, 4)] == [0, 1, 2, 3, 4]
+
+
 def test_seeking_in_a_file_whose_clock_restarts(tmp_path):
     path = h264(tmp_path / "a.ts", seconds=1)
     joined = tmp_path / "joined.ts"
@@ -152,6 +210,24 @@ def test_a_song_with_a_cover_is_no_video(tmp_path):
 def test_pixels_become_square(tmp_path, aspect, shown):
     frames, source = read(h264(tmp_path / "a.mp4", "-vf", f"scale=48:36,setsar={aspect}", seconds=0.2))
     assert source.size == shown and {frame.picture.shape for frame in frames} == {(shown[1], shown[0], 3)}
+
+
+def test_pixels_that_change_their_shape(tmp_path):
+    """As where a broadcast goes from 4:3 to 16:9 and back."""
+    parts = [h264(tmp_path / f"{n}.ts", "-vf", f"setsar={a}", "-bf", 2, seconds=1) for n, a in enumerate(("1", "4/3"))]
+    first, second = (part.read_bytes() for part in parts)
+    (tmp_path / "joined.ts").write_bytes(first + second + first)
+    for _ in range(2):
+        frames, _ = read(tmp_path / "joined.ts")
+        assert [frame.picture.shape[1] for frame in frames] == [64] * 30 + [85] * 30 + [64] * 30
+
+
+def test_no_frame_is_lost_where_a_file_breaks_off(tmp_path):
+    path = h264(tmp_path / "a.ts", "-bf", 3)
+    path.write_bytes(path.read_bytes() + bytes(200_000))
+    frames, source = read(path)
+    assert len(frames) >= 59 and "ends early" not in (source.damaged or "")
+    assert np.allclose(steps_s(frames)[:-1], 1 / 30, atol=0.002)  # FFmpeg leaves a packet out
 
 
 def test_square_pixels_of_a_turned_film(tmp_path):

@@ -39,7 +39,7 @@ from lvd_live.paths import DEMO, MODELS, ROOT
 from lvd_live.session.library import list_sessions
 from lvd_live.session.reader import open_session
 from lvd_live.session.video import VideoWriter
-from lvd_live.sources import VideoSource
+from lvd_live.sources import VideoSource, devices
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 from tests.fakes import FakeFinder, fake_fit
@@ -634,13 +634,14 @@ def test_cameras_are_known_by_name(tmp_path, monkeypatch):
         node.mkdir()
         (node / "name").write_text(f"{name}\n")
         (node / "index").write_text(f"{index}\n")
-    monkeypatch.setattr(lvd_live.gui.inputs, "V4L", tmp_path)
+    monkeypatch.setattr(devices, "V4L", tmp_path)
     assert camera_names() == ["0: Front", "2: Back"]
-    assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there")] == [
+    assert [Input("camera", place).title for place in ("0", "2", "5", "rtsp://me:secret@there", "Back")] == [
         "Front",
         "Back",
         "camera 5",
         "camera stream",
+        "Back",
     ]
     monkeypatch.undo()
     camera_names()  # the next test sees this machine's

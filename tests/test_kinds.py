@@ -18,7 +18,7 @@ from lvd_live.sources.images import read_picture
 from lvd_live.tracking.options import TrackerOptions
 from tests.conftest import ROOT
 from tests.fakes import FakeFinder, FakeTracker
-from tests.films import film, h264, needs_ffmpeg
+from tests.films import ffmpeg, film, h264, needs_ffmpeg
 
 RED = np.full((40, 60, 3), (10, 20, 200), np.uint8)  # BGR
 
@@ -114,6 +114,38 @@ def test_without_its_package_heic_is_named_as_skipped(tmp_path, caplog, monkeypa
     assert "phone.heic" in caplog.text and "lvd-live[heic]" in caplog.text
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_avif_is_upright(tmp_path, orientation, mode):
+    """Judged by Pillow, whose encoder turns EXIF's orientation into the format's own boxes."""
+    image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
+    from PIL import ImageOps, features
+
+    if not features.check("avif"):
+        pytest.skip("this pillow writes no AVIF")
+    picture = cv2.resize(np.random.default_rng(3).integers(0, 255, (3, 4, 3), np.uint8), (64, 48))
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    made = image.fromarray(picture).convert(mode)
+    if mode == "RGBA":
+        made.putalpha(image.fromarray(np.repeat(np.repeat([[0, 255], [128, 255]], 24, 0), 32, 1).astype(np.uint8)))
+    made.save(tmp_path / "a.avif", exif=exif.tobytes(), quality=95)
+    wanted = ImageOps.exif_transpose(image.open(tmp_path / "a.avif")).convert("RGBA")
+    white = image.new("RGBA", wanted.size, "white")
+    white.alpha_composite(wanted)
+    found = read_picture(tmp_path / "a.avif")
+    wanted = np.asarray(white.convert("RGB"))
+    assert found.shape == wanted.shape and np.abs(found.astype(int) - wanted).mean() < 6
+
+
+@needs_ffmpeg
+def test_an_avif_of_ten_bits_is_as_bright_as_it_is(tmp_path):
+    ffmpeg("-f", "lavfi", "-i", "color=c=0xC08040:size=64x48", "-frames:v", 1, "-c:v", "libaom-av1", "-pix_fmt",
+           "yuv420p10le", "-still-picture", 1, "-cpu-used", 8, tmp_path / "a.avif")  # fmt: skip
+    picture = read_picture(tmp_path / "a.avif")
+    assert np.abs(picture[20, 30].astype(int) - [0xC0, 0x80, 0x40]).max() < 12
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_cut_png_is_skipped_quietly(tmp_path, capfd, alpha):
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3 + alpha), np.uint8)
@@ -142,7 +174,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from lvd_live.cli import main_job as program
 from lvd_live.errors import run_cli
 from tests.fakes import FakeFinder, FakeTracker
-program.make_finder, program.make_tracker = lambda *args, **named: FakeFinder(), lambda options: FakeTracker()
+program.make_finder, program.make_tracker = lambda *_, **__: FakeFinder(), lambda options: FakeTracker()
 sys.exit(run_cli(program.main, ["--video", sys.argv[1]]))
 """
     environment = os.environ | {"PYTHONIOENCODING": encoding}

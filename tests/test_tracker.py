@@ -99,10 +99,21 @@ def test_first_frame_is_cold_the_next_warm(tracker):
     )
 
 
+def test_a_person_who_jumps_is_started_anew(tracker):
+    tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
+    assert not tracker.step(frame(1), person_at((205, 240), 120)).jumped
+    there = tracker.step(frame(2), person_at((420, 240), 120))
+    assert there.jumped and there.cold and tracker.runtime.starts[-1] is None
+    after = tracker.step(frame(3), person_at((422, 240), 120))
+    assert not after.jumped and not after.cold
+    later = tracker.step(frame(100), person_at((200, 240), 120))
+    assert not later.jumped and not later.cold
+
+
 def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
     tracker.change(conditioning="maps")  # no landmarks
     first = tracker.step(frame(0), person_at((200, 240), 120, is_new=True))
-    second = tracker.step(frame(1), person_at((420, 250), 170))
+    second = tracker.step(frame(30), person_at((420, 250), 170))
     assert second.crop != first.crop
     np.testing.assert_allclose(
         tracker.runtime.starts[1][0].numpy(), between_crops(first.crop_vertices, first.crop, second.crop), atol=1e-4
@@ -111,7 +122,7 @@ def test_the_last_mesh_is_carried_into_the_new_crop(tracker):
 
 def test_the_last_mesh_goes_along_with_the_landmarks(tracker):
     first = tracker.step(frame(0), person_at((280, 240), 120, is_new=True))
-    second = tracker.step(frame(1), person_at((320, 250), 120))
+    second = tracker.step(frame(30), person_at((320, 250), 120))
     left_behind = between_crops(first.crop_vertices, first.crop, second.crop)
     moved = (tracker.runtime.starts[1][0].numpy() - left_behind) * second.crop.half
     np.testing.assert_allclose(moved, np.broadcast_to([40, -10, 0], moved.shape), atol=0.5)  # pixels, y up

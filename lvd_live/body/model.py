@@ -67,7 +67,12 @@ class BodyModel(nn.Module):
         """
         arrays = read_arrays(path, (*KEYS, "posedirs", "part_labels", "landmarks"))
         check_layout(arrays, path)
-        return cls(arrays)
+        try:
+            return cls(arrays)
+        except (ValueError, IndexError) as error:  # no head, hands or feet where landmarks are looked for
+            raise UserError(
+                f"{path} is not a body in SMPL's layout: its joints and mesh are not a person's."
+            ) from error
 
     def shaped(self, betas: torch.Tensor) -> torch.Tensor:
         """Rest vertices (..., N, 3), metres, for shape coefficients (..., B' <= B)."""
@@ -134,10 +139,14 @@ def check_layout(arrays: dict[str, np.ndarray], path: str | Path) -> None:
     if missing:
         raise UserError(f"{refusal}{', '.join(missing)} missing or misshapen.")
     n, faces = len(arrays["v_template"]), arrays["f"]
-    shapes = {"shapedirs": (n, 3), "J_regressor": (24, n), "weights": (n, 24), "kintree_table": (2, 24)}
-    shapes_agree = all(arrays[name].shape[: len(shape)] == shape for name, shape in shapes.items())
+    shapes: dict[str, tuple[int, ...]] = {"v_template": (n, 3), "shapedirs": (n, 3), "J_regressor": (24, n)}
+    shapes |= {"weights": (n, 24), "kintree_table": (2, 24), "f": (len(faces), 3)}
+    shapes |= {"posedirs": (n, 3, 207), "part_labels": (n,), "landmarks": (33, n)}
+    shapes_agree = all(arrays[k].shape[: len(shape)] == shape for k, shape in shapes.items() if k in arrays)
     if not (shapes_agree and faces.size and 0 <= faces.min() <= faces.max() < n):
         raise UserError(f"{refusal}its arrays disagree about the number of vertices or joints.")
+    if any(array.dtype.kind == "b" for array in arrays.values()):
+        raise UserError(f"{refusal}it holds truth values in place of numbers.")
     parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
     is_tree = ((parents >= 0) & (parents < np.arange(1, 24))).all()
     if not is_tree or weights.min() < -1e-3 or np.abs(weights.sum(1) - 1).max() > 1e-2:

@@ -1,26 +1,21 @@
 """Reading SMPL-family body files, .npz or .pkl, from anyone: no code in them is run.
 
-The published .pkl files hold NumPy arrays, a sparse joint regressor and `chumpy` arrays. Their pickles are read by an
-unpickler that knows only these, as plain containers; a pickle that names anything else is refused. SMPL-H and SMPL-X
-files (52 and 55 joints) are brought to SMPL's 24 by merging fingers and face.
+Pickles: see `pickled`. SMPL-H and SMPL-X files (52 and 55 joints) are brought to SMPL's 24 by merging fingers and face.
 """
 
 from __future__ import annotations
 
-import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import scipy.sparse
 
+from lvd_live.body.pickled import Refused, as_array, read_pickle
 from lvd_live.errors import UserError
 from lvd_live.storage.files import reason
 from lvd_live.storage.safe_npz import SafeNpz
 
-LARGEST = 2 << 30  # bytes, of a file and of an array
+LARGEST = 1 << 30  # bytes, of a file and of the arrays that are taken from it
 N_SHAPE = 300  # shape components at most; SMPL-X keeps expressions behind them
 _HANDS = {52: (22, 37), 55: (25, 40)}  # where the fingers of the left and the right hand begin, for SMPL-H and SMPL-X
 
@@ -38,7 +33,7 @@ def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarra
     except FileNotFoundError:
         advice = "give --body the path of a body .npz, or restore models/ from the repository"
         raise UserError(f"There is no body file {path}; {advice}.") from None
-    except _Refused as error:
+    except Refused as error:
         raise _unreadable(path, f": {error}") from None
     except OSError as error:
         raise _unreadable(path, f": {reason(error)}") from None
@@ -58,10 +53,18 @@ def _unreadable(path: Path, why: str) -> UserError:
 
 
 def _read_any(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not path.is_file():  # a pipe would be waited for
+        path.stat()
+        raise _unreadable(path, ": it is no file")
     if path.stat().st_size > LARGEST:
         raise _unreadable(path, ": it is larger than any body")
-    found = _read_pickle(path) if path.suffix.lower() == ".pkl" else _read_npz(path, names)
-    return {name: _as_array(found[name]) for name in names if name in found}
+    if path.suffix.lower() != ".pkl":
+        return _read_npz(path, names)
+    found = read_pickle(path)
+    arrays = {name: as_array(found[name]) for name in names if name in found}
+    if sum(array.nbytes for array in arrays.values()) > LARGEST:
+        raise _unreadable(path, ": it is larger than any body")
+    return arrays
 
 
 def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -72,11 +75,14 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         why = str(error).removeprefix(f"Cannot use {path}").removeprefix(f"Cannot open {path}").removesuffix(".")
         raise _unreadable(path, why) from error
     with zipfile.ZipFile(path) as archive:
-        for name in set(names) & {member.removesuffix(".npy") for member in archive.namelist()}:
+        there = set(names) & {member.removesuffix(".npy") for member in archive.namelist()}
+        for name in there:
             if not _declares_its_size(archive, f"{name}.npy"):
                 raise _unreadable(path, f": its {name!r} holds Python objects or lies about its size")
+        if sum(archive.getinfo(f"{name}.npy").file_size for name in there) > LARGEST:
+            raise _unreadable(path, ": it is larger than any body")
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in names if name in file}
+        return {name: file[name] for name in names if name in there}
 
 
 def _declares_its_size(archive: zipfile.ZipFile, name: str) -> bool:
@@ -86,105 +92,7 @@ def _declares_its_size(archive: zipfile.ZipFile, name: str) -> bool:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(member, max_header_size=4096)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        return not dtype.hasobject and size <= LARGEST and size == archive.getinfo(name).file_size - member.tell()
-
-
-class _Refused(pickle.UnpicklingError):
-    """The pickle is sound, and no body."""
-
-
-class _Plain:
-    """Stands for an object of a class that is not loaded; keeps its attributes. A chumpy array's numbers are in `x`."""
-
-    x: object
-
-    def __init__(self, *_: object):
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
-class _Sparse(_Plain):
-    """A SciPy sparse matrix. Its shape is in `_shape` or, from old versions of SciPy, in `shape`."""
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    shape: tuple[int, int]
-
-
-class _SparseByColumn(_Sparse):
-    pass
-
-
-class _SparseByRow(_Sparse):
-    pass
-
-
-def _reconstruct(_kind: object, _shape: object, _dtype: object) -> np.ndarray:
-    """NumPy's own function of this name, for plain arrays only."""
-    return np.ndarray.__new__(np.ndarray, (0,), "b")  # its state follows, and NumPy checks it
-
-
-def _reconstructor(kind: Callable[[], object], _base: object, _state: object) -> object:
-    """copyreg's function of this name: `kind` is one of the classes that `_Unpickler.find_class` gives."""
-    return kind()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """codecs' function of this name, for the encoding that pickled arrays use."""
-    if encoding not in ("latin1", "latin-1"):
-        raise _Refused("it encodes text in a way that body files do not")
-    return text.encode("latin1")
-
-
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("copy_reg", "_reconstructor"): _reconstructor,
-    ("copyreg", "_reconstructor"): _reconstructor,
-    ("__builtin__", "object"): _Plain,
-    ("builtins", "object"): _Plain,
-    ("_codecs", "encode"): _encode,
-}
-"""The functions and classes that a body's pickle may name, and what is used in their place."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
-        if module.split(".")[0] == "chumpy":
-            return _Plain
-        if module.startswith("scipy.sparse") and name in ("csc_matrix", "csc_array"):
-            return _SparseByColumn
-        if module.startswith("scipy.sparse") and name in ("csr_matrix", "csr_array"):
-            return _SparseByRow
-        raise _Refused(f"it names {module}.{name}, which no body file needs, so it was not loaded")
-
-
-def _read_pickle(path: Path) -> dict[str, object]:
-    with open(path, "rb") as file:
-        found = _Unpickler(file, encoding="latin1").load()
-    if not isinstance(found, dict):
-        raise _Refused("it holds no table of arrays")
-    return found
-
-
-def _as_array(value: object) -> np.ndarray:
-    """A dense array of what a pickle or archive holds under one name. Any exception means that it is damaged."""
-    if isinstance(value, _Sparse):
-        kind = scipy.sparse.csc_matrix if isinstance(value, _SparseByColumn) else scipy.sparse.csr_matrix
-        shape = getattr(value, "_shape", None) or value.shape
-        if np.prod(shape, dtype=object) * 8 > LARGEST:
-            raise ValueError("too large")
-        matrix = kind((value.data, value.indices, value.indptr), shape)
-        matrix.check_format(full_check=True)
-        return matrix.toarray()
-    return _as_array(value.x) if isinstance(value, _Plain) else np.asarray(value)
+        return not dtype.hasobject and size == archive.getinfo(name).file_size - member.tell()
 
 
 def _with_24_joints(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = TrackerOptions.from_arguments(arguments)
     _set_up(arguments.verbose)
     if arguments.camera is not None and not arguments.camera.strip():
-        raise UserError("--camera needs a number, such as 0, or the address of a stream.")
+        raise UserError("--camera needs a number, such as 0, a camera's name, or the address of a stream.")
+    if arguments.camera is not None:
+        arguments.camera = _known_camera(arguments.camera)
     if arguments.camera_size is not None and arguments.camera is None:
         raise UserError("--camera-size is for a camera: use it with --camera.")
     if _wants_window(arguments):
@@ -61,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = _process(places, arguments, options)
     _report(summary)
     return summary.exit_code
+
+
+def _known_camera(text: str) -> str:
+    """A camera that is called by its name as its number; a number or an address as it is. Raises UserError."""
+    from lvd_live.sources.devices import find_camera, is_name
+
+    return str(find_camera(text)) if is_name(text) else text
 
 
 def make_finder(name: str, quality: str = "auto", *, live: bool = False) -> PersonFinder:

@@ -40,8 +40,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--camera",
-        metavar="N|DEVICE|URL",
-        help="track from a camera (0, /dev/video0) or a stream: in the window, or without a display until Ctrl-C",
+        metavar="N|NAME|DEVICE|URL",
+        help="track from a camera (0, a part of its name, /dev/video0) or a stream: in the window, or without a "
+        "display until Ctrl-C",
     )
     source.add_argument("--video", metavar="FILE", type=Path, help="track a video file")
     source.add_argument("--images", metavar="DIR", type=Path, help="fit every picture in a folder, each on its own")

@@ -21,6 +21,7 @@ EXCHANGED = np.array(COUNTERPART)
 LARGEST_BYTES = 32 << 20
 LEAST_HALF = 1e-3  # a box is never smaller, pixels or crop units
 MOST_NEARNESS = 3.0  # half box sizes: what the finder says of depth is clipped there
+_LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,13 @@ class Lifter:
                 raise ValueError("it is too large")
             with safe_open(path, "pt") as file:
                 shape = file.metadata() or {}
-                network = LiftNetwork(int(shape["width"]), int(shape["blocks"]))
-                network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-            raise UserError(f"{path} does not hold a lifter's weights ({error}).") from error
+                state = {name: file.get_tensor(name).float() for name in file.keys()}
+                with torch.device("meta"):  # takes no memory, whatever size is stated
+                    network = LiftNetwork(int(shape["width"]), min(int(shape["blocks"]), len(state)))
+                network.load_state_dict(state, assign=True)
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            why = "".join(str(error).splitlines()[:1]).removesuffix(":")[:_LONGEST]
+            raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
         return cls(network)
 
     @staticmethod

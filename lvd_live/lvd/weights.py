@@ -14,6 +14,7 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 
+_LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32}  # the body's, not learned
 
 
@@ -53,13 +54,41 @@ def load_network(path: str | Path) -> tuple[LVD, str, dict]:
     preset = PRESETS.get(metadata.get("preset", ""))
     if preset is None:
         raise UserError(f"{path} is not a weight file of this program: it names no preset.")
-    network = LVD(preset, state.get("control"), state.get("columns"), state.get("mix"))
+    try:
+        network = LVD(preset, state.get("control"), state.get("columns"), state.get("mix"))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} holds the weights of another network ({error}).") from None
     load_weights(network, path)
+    _check_rows(network, path)
     try:
         about = json.loads(metadata.get("about", "{}"))
-    except ValueError:
-        raise UserError(f"{path} says nothing readable about itself; restore it from the repository.") from None
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict) or not _is_calibration(about.get("calibration")):
+        raise UserError(f"{path} says nothing readable about itself; restore it from the repository.")
     return network.eval(), hashlib.sha256(path.read_bytes()).hexdigest(), about
+
+
+def _check_rows(network: LVD, path: Path) -> None:
+    """Raises UserError where the body's vertices are mixes of others that there are not, or numbers are not finite."""
+    control, columns, mix = network.control, network.columns, network.mix
+    fits = int(control.min()) >= 0
+    if columns is not None and mix is not None:
+        fits &= columns.ndim == 2 and columns.shape == mix.shape and int(control.max()) < len(columns)
+        fits = fits and 0 <= int(columns.min()) <= int(columns.max()) < len(control)
+    if not fits or not all(bool(torch.isfinite(value).all()) for value in _stored(network).values()):
+        raise UserError(f"{path} holds numbers that weights cannot have; restore it from the repository.")
+
+
+def _is_calibration(value: object) -> bool:
+    """Whether `about` holds what `Tracker.expected_error` can use, or nothing: {"std": [...], "error": [...]}."""
+    if value is None:
+        return True
+    std, error = (value.get("std"), value.get("error")) if isinstance(value, dict) else (None, None)
+    if not isinstance(std, list) or not isinstance(error, list):
+        return False
+    numbers = all(isinstance(x, (int, float)) and abs(x) < 1e9 for x in std + error)
+    return numbers and len(std) == len(error) > 0
 
 
 def _stored(network: LVD) -> dict[str, torch.Tensor]:
@@ -70,6 +99,8 @@ def _stored(network: LVD) -> dict[str, torch.Tensor]:
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors, half precision as float32, and metadata. Raises UserError."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError
         with safe_open(path, "pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}
             metadata = file.metadata() or {}
@@ -77,5 +108,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         how = "train them with `python -m lvd_live train`, or restore models/ from the repository"
         raise UserError(f"There are no weights {path}; {how}.") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as weights ({error}); restore it from the repository.") from None
+        raise UserError(
+            f"{path} cannot be read as weights ({str(error)[:_LONGEST]}); restore it from the repository."
+        ) from None
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}, metadata

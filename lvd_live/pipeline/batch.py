@@ -14,8 +14,11 @@ from tqdm import tqdm
 from lvd_live.errors import Parser, UserError
 from lvd_live.pipeline import jobs as jobs_module
 from lvd_live.pipeline import runners
-from lvd_live.pipeline.jobs import SUFFIXES, Job, Outcome, find_jobs
+from lvd_live.pipeline.jobs import SUFFIXES, Job, Outcome, find_jobs, find_others
+from lvd_live.sources.kinds import PICTURE_SUFFIXES
 from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
+
+_NAMED = 5  # files that are no clips
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot write to {args.out}: {error.strerror or error}.") from error
+    if others := find_others(folder, out):
+        sys.stderr.write(_left_out(others, folder))
     done = {job.clip: jobs_module.finished(job) for job in jobs}
     outcomes = [outcome for outcome in done.values() if outcome is not None]
     left = [job for job in jobs if done[job.clip] is None]
@@ -66,6 +71,15 @@ def table(outcomes: list[Outcome], folder: Path) -> str:
         note = o.problem or ("done before" if o.before else "")
         lines.append(f"| {o.clip.relative_to(folder)} | {o.frames} | {o.tracked} | {o.seconds:.1f} | {rate} | {note} |")
     return "\n".join(lines)
+
+
+def _left_out(others: list[Path], folder: Path) -> str:
+    """A line that names files which are no clips."""
+    named = ", ".join(str(path.relative_to(folder)) for path in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    pictures = any(path.suffix.lower() in PICTURE_SUFFIXES for path in others)
+    hint = " Pictures are tracked by the main job: --images DIR." if pictures else ""
+    return f"No clips, and left out: {named}{more}.{hint}\n"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -71,6 +71,12 @@ def find_jobs(folder: Path, out: Path, options: TrackerOptions, quality: str = "
     return [Job(clip, output, options, quality) for clip, output in zip(clips, outputs, strict=True)]
 
 
+def find_others(folder: Path, out: Path) -> list[Path]:
+    """The files in a folder and the folders in it, but for `out`, that are no clips; hidden ones are left out."""
+    found = (path for path in folder.rglob("*") if out not in path.parents and not is_video(path) and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
 @cache
 def load_engine(options: TrackerOptions, quality: str) -> tuple[PersonFinder, Tracker]:
     """The finder and the tracker of this process."""

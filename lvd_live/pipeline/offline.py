@@ -137,7 +137,7 @@ class _Run:
         self.independent, self.observers = independent, observers
         self.names: list[str] = []
         self.corrupt: list[int] = []  # indices of frames that the decoder calls damaged
-        self.cuts: list[int] = []  # and of those before which a hard cut lies
+        self.cuts: list[int] = []  # and of those before which a cut lies, of the picture or of the person alone
         self._found, self._fitted = _Shape(), _Shape()
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
@@ -168,8 +168,8 @@ class _Run:
         if self.independent:
             self.names.append(frame.name)
         self.corrupt += [frame.index] * frame.corrupt
-        self.cuts += [frame.index] * frame.new_shot
         fit = None if person is None else self.tracker.step(frame, person)
+        self.cuts += [frame.index] * (frame.new_shot or (fit is not None and fit.jumped))
         if fit is not None and not is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)
             fit = None

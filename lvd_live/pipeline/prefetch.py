@@ -7,11 +7,13 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 
+from lvd_live.memory import release
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
 AHEAD = 2  # frames
+_LARGE = 50 << 20  # bytes of a picture: the next one is decoded once a larger one has been taken
 
 Find = Callable[[Frame], Person | None]
 
@@ -19,13 +21,14 @@ Find = Callable[[Frame], Person | None]
 def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None], None, None]:
     """(frame, find(frame)) in order.
 
-    A file is read in a thread of its own, AHEAD frames at most; a live source is asked when the caller is ready. What
-    `source` or `find` raises is raised here, after the frames before it.
+    A file is read in a thread of its own, AHEAD frames at most, fewer of large ones; a live source is asked when the
+    caller is ready. What `source` or `find` raises is raised here, after the frames before it.
     """
     if source.live:
         yield from ((frame, find(frame)) for frame in source)
         return
     limit_threads(network_threads())
+    release()
     ready: queue.Queue[tuple[Frame, Person | None] | BaseException | None] = queue.Queue(AHEAD)
     stopped = threading.Event()
     thread = threading.Thread(target=_read, args=(source, find, ready, stopped), name="prefetch", daemon=True)
@@ -52,6 +55,10 @@ def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Eve
         for frame in source:
             if not put((frame, find(frame))):
                 return
+            if frame.picture.nbytes > _LARGE:
+                release()
+                while not ready.empty() and not stopped.wait(0.005):
+                    pass
         put(None)
     except BaseException as error:  # also Ctrl-C's: the caller handles them all
         put(error)

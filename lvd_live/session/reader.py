@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from lvd_live.sources import Frame, VideoSource
 from lvd_live.storage.files import look_up
 
 MATROSKA = b"\x1aE\xdf\xa3"  # the first bytes of such a file
+_MOST_MISSED = np.iinfo(np.int32).max
 _CACHED = 8  # segments whose meshes stay in memory
 
 
@@ -63,9 +65,12 @@ class Session(Sequence):
 
 def check_is_matroska(video: Path) -> None:
     """Raises UserError where `video` is of another kind: a playlist, for one, may point at other files."""
-    with open(video, "rb") as file:
-        if file.read(len(MATROSKA)) != MATROSKA:
-            raise UserError(f"{video} is no matroska video.")
+    there = look_up(video)
+    if there and stat.S_ISREG(there.st_mode):
+        with open(video, "rb") as file:
+            if file.read(len(MATROSKA)) == MATROSKA:
+                return
+    raise UserError(f"{video} is no matroska video.")
 
 
 def open_session(path: Path) -> Session:
@@ -87,7 +92,8 @@ def open_session(path: Path) -> Session:
     first = 0
     for before, part in itertools.pairwise(parts):
         first += len(before)
-        columns["missed"][first] += part.row - before.row - len(before)  # the rows of a segment that was lost
+        lost = part.row - before.row - len(before)  # the rows of a segment that is not there
+        columns["missed"][first] = min(int(columns["missed"][first]) + lost, _MOST_MISSED)
     vertices, vertex_std = _lazy_meshes(parts)
     video = path / VIDEO
     return Session(

@@ -29,6 +29,7 @@ STEP = 1e-4  # metres: the resolution of meshes, coarser only where one reaches 
 STD_STEP = 5e-4  # metres
 _LARGEST_OFFSET = 32_500.0  # in steps: inside int16
 _MAX_BYTES = 128 << 20  # of one array
+_MAX_ROW, _MAX_NS = 1 << 31, 1 << 62  # a session of two years; 73 years on either side of a clock's zero
 
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
@@ -118,8 +119,9 @@ def read_segment(path: Path) -> Segment:
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)
         sane = (
             len(segment) > 0
-            and segment.row >= 0
+            and 0 <= segment.row < _MAX_ROW
             and file.sizes["K"] == columns["tracked"].sum()
+            and ((columns["timestamps_ns"] > -_MAX_NS) & (columns["timestamps_ns"] < _MAX_NS)).all()
             and (np.diff(columns["timestamps_ns"]) > 0).all()
             and (columns["video_ms"] >= -1).all()
             and all((columns[name] >= 0).all() for name in ("missed", "dropped", "iterations"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from lvd_live.sources.container import LIMITS, prepare
 from lvd_live.storage.files import part_name, sync_folder
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,11 @@ def decode_times(path: Path) -> tuple[np.ndarray, bool]:
     times: list[int] = []
     whole = False
     try:
-        with av.open(str(path), format="matroska") as file:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("no file")
+        with av.open(str(path), format="matroska", options=LIMITS) as file:
             stream = file.streams.video[0]
-            stream.codec_context.thread_type = "AUTO"
+            prepare(stream.codec_context)
             sound = bool(file.duration)
             for packet in _packets(file, stream):
                 if packet is None:

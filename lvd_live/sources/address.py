@@ -13,7 +13,7 @@ def parse_address(text: str) -> int | str:
     text = text.strip()
     if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
-    if text.startswith("/dev/"):
+    if text.startswith("/dev/") and "\0" not in text:
         device = re.fullmatch(r"/dev/video([0-9]+)", str(Path(text).resolve()))
         return int(device[1]) if device else text
     return text

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.sources.address import parse_address, public
+from lvd_live.sources.address import public
 from lvd_live.sources.capture import CameraMode, Capture, open_capture, read_picture, set_mode
+from lvd_live.sources.devices import find_camera
 from lvd_live.sources.frame import Frame
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ STATES = ("running", "frozen", "stalled", "reconnecting", "closed")
 
 
 class CameraSource:
-    """The newest picture of a camera (its number or device), or of a network stream (its address); see `Source`.
+    """The newest picture of a camera (its number, name or device), or of a network stream (its address); see `Source`.
 
     A picture that is not taken before the next one arrives is dropped, so a slow consumer is never behind the camera.
     Frame.timestamp_ns is time.monotonic_ns() when the picture had arrived; Frame.index counts all that arrived, so a
@@ -47,7 +48,7 @@ class CameraSource:
     frame_count: int | None = None
 
     def __init__(self, index_or_url: int | str, *, timeout_ms: int = TIMEOUT_MS, mode: CameraMode | None = None):
-        self._address = parse_address(index_or_url) if isinstance(index_or_url, str) else index_or_url
+        self._address = find_camera(index_or_url) if isinstance(index_or_url, str) else index_or_url
         self._timeout_ms, self._mode = timeout_ms, mode
         capture = self._open()
         picture = read_picture(capture) if capture is not None else None

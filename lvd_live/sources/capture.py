@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 
+from lvd_live.sources.container import LIMITS
 from lvd_live.sources.opencv_log import quiet_opencv
 from lvd_live.sources.picture import View, aspect_of
 
@@ -49,12 +50,13 @@ class StreamCapture:
     """
 
     def __init__(self, address: str, timeout_ms: int):
-        options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
+        options = LIMITS | ({"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {})
         self._container = av.open(address, options=options, timeout=(timeout_ms / 1000, timeout_ms / 1000))
         if not self._container.streams.video:
             self._container.close()
             raise ValueError("no video")
         self._stream = self._container.streams.video[0]
+        self._stream.codec_context.options = LIMITS
         self._frames: Iterator[av.VideoFrame] = self._decode()
 
     def get(self, what: int) -> float:

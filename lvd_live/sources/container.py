@@ -14,7 +14,10 @@ from lvd_live.errors import UserError
 from lvd_live.sources.address import public
 from lvd_live.storage.files import look_up
 
-_DECODER_THREADS = 4  # each holds a few decoded pictures: a bound on memory for 8K video
+_DECODER_THREADS = 4
+_LARGE = 4096 * 2304  # pixels: with larger pictures, threads share one, because each of its own would take memory
+LARGEST = 100_000_000  # pixels of a picture, 12K; a file of some bytes can state more than any memory holds
+LIMITS = {"max_pixels": str(LARGEST)}  # FFmpeg's option, for `av.open` and a decoder alike
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _STILLS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegxl"}  # codecs of thumbnails, though films may have them
 
@@ -23,7 +26,9 @@ def open_video(path: Path) -> tuple[InputContainer, av.VideoStream]:
     """The container of a file, and the stream in it that is the film and can be decoded. Raises UserError."""
     _check_is_file(path)
     try:
-        container = av.open(f"file:{path}")  # a bare name may look like an address: 2024-01-01T12:00:00.mp4
+        container = av.open(
+            f"file:{path}", options=LIMITS
+        )  # a bare name may look like an address: 2024-01-01T12:00:00.mp4
     except PermissionError:
         raise UserError(f"{path} may not be read: check the file's permissions.") from None
     except (av.error.FFmpegError, OSError, ValueError):
@@ -36,9 +41,16 @@ def open_video(path: Path) -> tuple[InputContainer, av.VideoStream]:
     if stream is None:
         container.close()
         raise UserError(f"{path} was made with a codec that this program cannot decode: convert it to H.264.")
-    stream.codec_context.thread_type = "AUTO"
-    stream.codec_context.thread_count = _DECODER_THREADS
+    prepare(stream.codec_context)
     return container, stream
+
+
+def prepare(context: av.VideoCodecContext) -> None:
+    """Bound what a decoder takes, before its first packet."""
+    context.options = LIMITS
+    is_large = context.width * context.height > _LARGE
+    context.thread_type = "SLICE" if is_large else "AUTO"
+    context.thread_count = _DECODER_THREADS
 
 
 def find_films(container: InputContainer) -> list[av.VideoStream]:

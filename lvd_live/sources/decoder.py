@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,8 +21,9 @@ class Decoder:
 
     def __init__(self, container: InputContainer, stream: av.VideoStream):
         self.container, self.stream = container, stream
-        self._closed = False
+        self._closed = self._broke_off = False
         self._in_order = container.format.name == "avi"  # which stores no times of showing, only an order
+        self._is_theora = stream.codec_context.name == "theora"
         self._times: list[int] = []  # a heap: of packets whose frames have not come yet
         self.unreadable = 0
         self.reached_s = self.any_reached_s = float("-inf")
@@ -32,6 +34,8 @@ class Decoder:
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         for packet in self.packets():
+            if self._is_theora and packet.size and bytes(packet)[0] & 0x80:  # a header, again where files were joined
+                continue
             if self._in_order and packet.dts is not None and self.stream.codec_context.has_b_frames:
                 heapq.heappush(self._times, packet.dts)
             try:
@@ -44,14 +48,25 @@ class Decoder:
                     self._times.remove(packet.dts)
                     heapq.heapify(self._times)
                 continue
-            for frame in frames:
-                assert isinstance(frame, av.VideoFrame)
-                if self._times:
-                    frame.pts = heapq.heappop(self._times)
-                self.reached_s = max(self.reached_s, _end_s(frame.pts, frame.duration, frame.time_base))
-                yield frame
-                if self._closed:
-                    return
+            yield from self._shown(frames)
+            if self._closed:
+                return
+        if self._broke_off:  # what the decoder still holds
+            with contextlib.suppress(av.error.FFmpegError):
+                yield from self._shown(self.stream.codec_context.decode(None))
+
+    def _shown(self, frames: list) -> Iterator[av.VideoFrame]:
+        """Frames as they come out, with their times; none is held here once it is handed on."""
+        while frames and not self._closed:
+            yield self._timed(frames.pop(0))
+
+    def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self._times:
+            frame.pts = heapq.heappop(self._times)
+        if frame.time_base is None:  # of what comes out last, PyAV does not know
+            frame.time_base = self.stream.time_base
+        self.reached_s = max(self.reached_s, _end_s(frame.pts, frame.duration, frame.time_base))
+        return frame
 
     def packets(self) -> Iterator[av.Packet]:
         """The stream's packets; the times of the others are noted."""
@@ -63,6 +78,7 @@ class Decoder:
                 return
             except av.error.FFmpegError:
                 self.unreadable += 1
+                self._broke_off = True
                 return
             at = packet.pts if packet.pts is not None else packet.dts
             end_s = _end_s(at, packet.duration, packet.time_base)

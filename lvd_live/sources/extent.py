@@ -19,6 +19,7 @@ _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw video
 _OWN = {"mov", "avi", "mxf"}  # formats whose header states each stream's own length
 _WHOLE = _OWN | {"matroska", "flv", "asf"}  # whose header states a length; others are estimated from their last packets
 _ABSOLUTE = {"matroska", "flv", "asf"}  # whose length is counted from 0, however late the first packet is
+_LEAST_BYTES = 8  # of a frame
 _FRAMES_TOLERATED, _SHARE_TOLERATED = 2, 0.02
 _WHOLE_TOLERATED_S = 0.25  # a whole file's length is often some packets too long
 
@@ -58,7 +59,10 @@ class Extent:
             expected_s = max(known_end_s - start_s, 0.0) if known_end_s is not None else None
         if "avi" in kinds:  # of a file that was cut, the length is a guess from what is left
             expected_s = None
-        return cls(fps, assumed, _expected_frames(stream.frames, expected_s, fps), start_s, end_s, whole_end_s)
+        frames = _expected_frames(stream.frames, expected_s, fps)
+        if frames and container.size and frames > container.size / _LEAST_BYTES:  # as after a clock that leaps
+            frames = None
+        return cls(fps, assumed, frames, start_s, end_s, whole_end_s)
 
     def is_early(self, reached_s: float, any_reached_s: float, longest_s: float) -> bool:
         """Whether the file clearly ended before the end that it states.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 
+import cv2
 import numpy as np
 
 INSTALL = "HEIC pictures need a package: pip install 'lvd-live[heic]'"
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_LARGEST = 1 << 27  # pixels
 _HEAD = 40  # bytes: the first brands that a file says it can be read as
 
 
@@ -29,11 +31,16 @@ def read_heif(data: np.ndarray) -> np.ndarray | None:
         return None
     try:
         picture = reader.open_heif(data.tobytes(), convert_hdr_to_8bit=True)
-        if picture.mode not in ("RGB", "RGBA"):
-            picture = reader.open_heif(data.tobytes(), convert_hdr_to_8bit=True).convert_to("RGB")
-        return np.ascontiguousarray(np.asarray(picture))
-    except (ValueError, OSError, EOFError, RuntimeError, SyntaxError):
+        if picture.size[0] * picture.size[1] > _LARGEST:
+            return None
+        pixels = np.asarray(picture)
+    except Exception:  # a damaged file fails in many ways inside the package
         return None
+    if picture.mode == "L":
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    if picture.mode == "LA":
+        return np.ascontiguousarray(pixels[..., [0, 0, 0, 1]])
+    return np.ascontiguousarray(pixels) if picture.mode in ("RGB", "RGBA") else None
 
 
 def _reader():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
 import struct
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.sources.avif import bits, is_avif, shown
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.heif import INSTALL, can_read_heif, is_heif, read_heif
 from lvd_live.sources.kinds import PICTURE_SUFFIXES, UNREAD_PICTURES, is_apple_double
@@ -23,9 +25,11 @@ from lvd_live.storage.files import look_up, reason
 log = logging.getLogger(__name__)
 
 SUFFIXES = PICTURE_SUFFIXES
-_MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif", ".gif")
+_MAY_HAVE_ALPHA = (".png", ".webp", ".tif", ".tiff", ".gif", ".jp2")
 _ORIENTATION_TAG = 0x0112
 _NS = 1_000_000_000
+LARGEST = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # pixels; set where this package is imported
+_STRIP = 256  # rows
 _NAMED = 5  # files that a warning names
 _HEIC = (".heic", ".heif", ".hif")
 
@@ -104,10 +108,26 @@ def read_picture(path: Path) -> np.ndarray | None:
         return heif if heif is None or heif.shape[2] == 3 else _over_white(heif[:, :, [2, 1, 0, 3]])
     try:
         with quiet_opencv():
+            if is_avif(data):
+                return _read_avif(data)
             upright = _read_transparent(data) if path.suffix.lower() in _MAY_HAVE_ALPHA else None
             return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if upright is None else upright
-    except cv2.error:
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            log.warning("%s has more pixels than are read, %d million.", path, LARGEST // 10**6)
         return None
+
+
+def _read_avif(data: np.ndarray) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB of an AVIF file's bytes, upright and over white."""
+    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if raw is None or raw.dtype not in (np.uint8, np.uint16):
+        return None
+    if raw.dtype == np.uint16:
+        raw = np.minimum(np.right_shift(raw, max(bits(data) - 8, 0)), 255).astype(np.uint8)
+    if raw.ndim == 3 and raw.shape[2] == 4:
+        return shown(_over_white(raw), data)
+    return shown(cv2.cvtColor(raw, cv2.COLOR_GRAY2RGB if raw.ndim == 2 else cv2.COLOR_BGR2RGB), data)
 
 
 def _read_transparent(data: np.ndarray) -> np.ndarray | None:
@@ -120,12 +140,15 @@ def _read_transparent(data: np.ndarray) -> np.ndarray | None:
 
 
 def _over_white(bgra: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 or uint16 BGRA as (H, W, 3) uint8 RGB."""
-    if bgra.dtype == np.uint16:
-        bgra = (bgra >> 8).astype(np.uint8)
-    alpha = bgra[:, :, 3:].astype(np.uint16)
-    blended = (bgra[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
-    return blended.astype(np.uint8)
+    """(H, W, 4) uint8 or uint16 BGRA as (H, W, 3) uint8 RGB; strip by strip, because it may be large."""
+    out = np.empty((*bgra.shape[:2], 3), np.uint8)
+    for first in range(0, len(bgra), _STRIP):
+        strip = bgra[first : first + _STRIP]
+        if strip.dtype == np.uint16:
+            strip = (strip >> 8).astype(np.uint8)
+        alpha = strip[:, :, 3:].astype(np.uint16)
+        out[first : first + _STRIP] = (strip[:, :, 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255
+    return out
 
 
 def _orientation(exif: bytes) -> int:

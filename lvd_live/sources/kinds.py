@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 VIDEO_SUFFIXES = tuple(
-    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .264 .265 .hevc .ivf .m2t .m2ts .m2v .m4v .mjpeg .mjpg "
-    ".mkv .mod .mov .mp4 .mpe .mpeg .mpg .mts .mxf .nut .obu .ogm .ogv .qt .rm .rmvb .tod .ts .vob .webm .wmv "
+    ".3g2 .3gp .apng .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .264 .265 .hevc .ivf .m2t .m2ts .m2v .m4v .mjpeg "
+    ".mjpg .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mts .mxf .nut .obu .ogm .ogv .qt .rm .rmvb .tod .ts .vob .webm .wmv "
     ".wtv .y4m".split()
 )
 PICTURE_SUFFIXES = tuple(

@@ -58,7 +58,11 @@ def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 
 def aspect_of(stream: av.VideoStream) -> Fraction:
     """A pixel's width over its height: 1 where the file does not say, or says nonsense."""
-    aspect = stream.sample_aspect_ratio
+    return believed(stream.sample_aspect_ratio)
+
+
+def believed(aspect: Fraction | None) -> Fraction:
+    """A pixel's aspect as stated, or 1 where it is absent or nonsense."""
     if not aspect or not Fraction(1, _ODDEST) <= aspect <= _ODDEST:
         return Fraction(1)
     return Fraction(aspect)

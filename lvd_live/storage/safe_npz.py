@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -69,7 +70,9 @@ class SafeNpz:
         self.path, self._limit = Path(path), limit
         self.members: dict[str, Member] = {}
         self.sizes: dict[str, int] = {}
-        look_up(self.path)  # refuses names that cannot be
+        there = look_up(self.path)  # refuses names that cannot be
+        if there and stat.S_ISFIFO(there.st_mode):
+            raise UserError(f"Cannot open {self.path}: it is a pipe.")
         try:
             self._file = open(self.path, "rb")
         except OSError as error:

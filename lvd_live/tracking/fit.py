@@ -24,6 +24,7 @@ class Fit:
     milliseconds : time by stage.
     doubtful : not to be believed, see `doubt`; vertex_std is raised then.
     frame_index, timestamp_ns : the frame's own.
+    jumped : the person is further from the last frame than bodies move, so that it was not started from: a cut.
     """
 
     vertices: np.ndarray
@@ -40,3 +41,4 @@ class Fit:
     frame_index: int
     timestamp_ns: int
     doubtful: bool = False
+    jumped: bool = False

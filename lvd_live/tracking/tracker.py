@@ -25,6 +25,7 @@ from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
 from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.jump import JumpFinder
 from lvd_live.tracking.options import DEFAULT_FOV, TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
@@ -48,7 +49,7 @@ class Tracker:
     """Fits the body to frame after frame.
 
     `start` begins anew on a frame, `step` goes on from the last one (and begins anew by itself where there is none, the
-    person is new, or the fit runs away), `reset` forgets.
+    person is new or jumped, or the fit runs away), `reset` forgets.
 
     runtime, body : what descends, and the body that it moves. options : see there; `change` sets them between frames.
     weights : of the network, for `describe`. calibration : {"std", "error"}, see `expected_error`.
@@ -80,6 +81,7 @@ class Tracker:
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
+        self._jumps = JumpFinder()
         self._stature = float(template[:, 1].max() - template[:, 1].min())
         self._template_length = skeleton_length(self._regressor @ template)
         self._to_landmarks = body.landmarks.numpy()
@@ -151,6 +153,10 @@ class Tracker:
 
     def reset(self) -> None:
         """Forget the last fit and crop."""
+        self._forget_fit()
+        self._jumps.reset()
+
+    def _forget_fit(self) -> None:
         self._last: _Last | None = None
         self._spread.reset()
         self._silhouette_fit.reset()
@@ -166,8 +172,9 @@ class Tracker:
         crop : where to look; by default where `choose_crop` says.
         """
         clock = Clock()
-        if person.is_new:
-            self.reset()
+        jumped = self._jumps.is_jump(person.landmarks, frame.timestamp_ns)
+        if jumped or person.is_new:
+            self._forget_fit()
         crop = crop or choose_crop(person, None if self._last is None else self._last.crop)
         lifted = self._lifted(frame, person, crop)
         view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning, lifted)
@@ -186,7 +193,7 @@ class Tracker:
         clock.lap("outline")
         fit = self._place(frame, crop, solution, vertices, spread, clock)
         doubtful = is_doubtful(person, overlap)
-        return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful))
+        return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful), jumped=jumped)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
         """The error to expect where U(v) is `vertex_std`, both metres, same shape, float32: the weights' calibration on
