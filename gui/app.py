@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lvd_live.pipeline.budget import BUDGET_MS
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
@@ -102,6 +104,7 @@ def run(
     on_fit: Sequence[Observer] = (),
     record: str | None = None,
     benchmark: float | None = None,
+    budget_ms: float = BUDGET_MS,
     vmc: tuple[str, int] | None = None,
 ) -> int:
     """Show the window until it is closed, by Ctrl-C, too; returns the exit status.
@@ -112,6 +115,7 @@ def run(
     record : the name of a session to record from the start.
     vmc : the host and port to send the motion to from the start.
     benchmark : close the window after so many seconds of fits, and print what they were like.
+    budget_ms : see `Pipeline`.
     """
     _on_signals(lambda: os._exit(130))  # nothing is begun; an exception would leave Qt's imports half done
     sys.setswitchinterval(SWITCH_S)
@@ -122,7 +126,7 @@ def run(
 
     window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
     window.page.controls.choose(given)
-    window.record_soon = record
+    window.record_soon, window.tracking.budget_ms = record, budget_ms
     if vmc is not None:
         window.send_to(*vmc)
     _on_signals(lambda: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent

@@ -88,6 +88,8 @@ class Benchmark:
             f"time by stage, ms        {stages}",
             "CPU by thread, % of one  " + ", ".join(f"{name} {share:.0f}" for name, share in busiest if share >= 0.5),
         ]
+        if pipeline.budget.level:
+            lines.append(f"left out to keep up      {', '.join(pipeline.budget.left_out)}")
         if self._first_picture_s is not None:
             lines.append(f"first picture            {self._first_picture_s:.1f} s after the program's start")
         if start.memory_mb is not None and (memory_mb := resident_mb()) is not None:

@@ -61,6 +61,7 @@ class Figures:
             table = measurement_table(measurer.latest, page.controls.height_field.confirmed)
             page.controls.measurements.setText(table)
         statistics, latency = pipeline.statistics, page.latency_ms
+        page.spares_space = "3D view" in pipeline.budget.left_out
         fit = None if page.view is None else page.view.of.fit
         steps, dropped = () if fit is None else fit.steps, self._dropped(pipeline.dropped)
         page.plots.refresh(statistics.stages, steps, fits=statistics.fits_per_second, latency=latency, dropped=dropped)

@@ -14,6 +14,7 @@ from lvd_live.gui.inputs import Input
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
 from lvd_live.gui.vmc import VmcLink
+from lvd_live.pipeline.budget import BUDGET_MS
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.measuring import Measurer
 from lvd_live.tracking.options import TrackerOptions
@@ -39,7 +40,7 @@ class LiveTracking(QObject):
     on_fit : called with every result, see `Observer`.
 
     drawn : a new View to be shown.
-    input, pipeline, painter, measurer : of what is tracked, or None.
+    input, pipeline, painter, measurer : of what is tracked, or None. budget_ms : of the next one, see `Pipeline`.
     recording, vmc : where its results go, too.
     """
 
@@ -60,6 +61,7 @@ class LiveTracking(QObject):
         self.make_finder, self._make_tracker = make_finder, make_tracker
         self._options, self._choose, self._on_fit = options, choose, on_fit
         self.input: Input | None = None
+        self.budget_ms = BUDGET_MS
         self.pipeline: Pipeline | None = None
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
@@ -92,6 +94,7 @@ class LiveTracking(QObject):
             live=chosen.kind == "camera",
             stills=chosen.kind == "images",
             on_result=self._on_result,
+            budget_ms=self.budget_ms,
         )
         self.painter = Painter(self.pipeline, look, self._painted.emit)
 

@@ -16,7 +16,7 @@ from lvd_live.gui.space import SpaceView
 from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.pipeline.live import Result
 
-SPACE_S = 1 / 15  # between two drawings of the 3D view
+SPACE_S, SPARING_SPACE_S = 1 / 15, 1 / 3  # between two drawings of the 3D view; where the machine cannot keep up
 
 
 class Page(QWidget):
@@ -38,6 +38,7 @@ class Page(QWidget):
         self.banner.setWordWrap(True)
         self.banner.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.banner.setVisible(False)
+        self.spares_space = False  # whether the 3D view is to be drawn rarely, because the machine cannot keep up
         self.picture, self.space, self.bar = PictureView(), SpaceView(), ColourBar()
         self.bar.hide()  # it explains nothing before something is open
         self.plots, self.controls = Plots(), Controls()
@@ -112,7 +113,8 @@ class Page(QWidget):
         self.view = view
         self.picture.show_picture(view.picture, None if again else view.of.captured_ns)
         now = time.monotonic()
-        if now - self._space_at >= SPACE_S or space_now:
+        every = SPARING_SPACE_S if self.spares_space else SPACE_S
+        if now - self._space_at >= every or space_now:
             self.space.show_view(view)
             self._space_at = now
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lvd_live.gui.shading import View
@@ -53,7 +53,15 @@ def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms:
     if pipeline.statistics.results:
         speed = f"{pipeline.statistics.fits_per_second:.1f} fits/s"
         parts += [speed, f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
+    if pipeline.budget.level:
+        parts.append(left_out_text(pipeline.budget.left_out))
     return parts
+
+
+def left_out_text(names: Sequence[str]) -> str:
+    """What is left out to keep up; names : of `budget.ORDER`."""
+    said = {"3D view": "3D view slower", "person finder": "person looked for in every other frame"}
+    return "to keep up: " + ", ".join(said.get(name, f"no {name}") for name in names)
 
 
 def recording_text(recorder: Recorder | None) -> str:

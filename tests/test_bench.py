@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lvd_live.bench import cli, contenders, measure, roofline, scaling, stages
+from lvd_live.bench import check, cli, contenders, graph_check, measure, roofline, scaling, stages
 from lvd_live.bench.reference import ITERATIONS, Reference
 from lvd_live.bench.variants import PLAIN, build, variants
 from lvd_live.errors import UserError
@@ -171,6 +171,65 @@ def test_mistakes_take_a_sentence(tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA"):
             cli.main(["--device", "cuda"])
+
+
+class NoPaper:
+    """Takes no seconds."""
+
+    def __init__(self, device):
+        self.times, self.change_mm = {PLAIN: [100.0]}, {PLAIN: 0.0}
+
+    def round(self): ...
+
+
+@pytest.fixture
+def small_check(monkeypatch):
+    monkeypatch.setattr(check, "FRAMES", 4)
+    monkeypatch.setattr(check, "Paper", NoPaper)
+    monkeypatch.setattr(check.stages, "live", lambda *_, **__: {"live_fits_per_second": 30.0})
+    monkeypatch.setattr(graph_check, "SIZES", {"cpu": (1, 2)})
+    monkeypatch.setattr(graph_check, "TIMED", 1)
+    named = variants("cpu")
+    monkeypatch.setattr(check, "variants", lambda device: {PLAIN: named[PLAIN], "float32": named["float32"]})
+
+
+@pytest.mark.skipif("float32" not in variants("cpu"), reason="no oneDNN here")
+def test_a_device_is_checked_in_one_command(small_check, tmp_path, capsys):
+    file = tmp_path / "check.json"
+    assert cli.main(["--check", "--device", "cpu", "--json", str(file)]) == 0
+    [found] = json.loads(file.read_text())
+    assert found["passed"] and found["within_five_minutes"] and found["machine"]["torch"] == torch.__version__
+    assert all(row["passed"] and not row["problems"] for row in found["checks"].values())
+    figures = {name: row["figures"] for name, row in found["checks"].items()}
+    assert figures["parity"][PLAIN]["mean_mm"] == 0 <= figures["parity"]["float32"]["mean_mm"] < 0.1
+    for row in figures["graph"].values():
+        assert row["apart_mm"] < 0.1 < 1 < row["pairs_apart_mm"]
+    assert figures["batches"]["float32"].keys() == {"1", "2"}
+    assert figures["end to end"]["finder"] == "cpu" and figures["end to end"]["landmarks_apart_px"] < 1e-3
+    assert "ok   parity" in capsys.readouterr().out
+
+
+@pytest.mark.skipif("float32" not in variants("cpu"), reason="no oneDNN here")
+def test_what_fails_of_a_check_is_told_and_the_rest_goes_on(small_check, tmp_path, capsys, monkeypatch):
+    def off(network, device, **options):
+        runtime = build(network, device, **options)
+        with torch.no_grad():
+            runtime.field.b_head += 0.05 * options.get("pack", True)
+        return runtime
+
+    def fails(*_, **__):
+        raise RuntimeError("the driver is too old\nfor this")
+
+    monkeypatch.setattr(check, "build", off)
+    monkeypatch.setattr(check, "graph", fails)
+    file = tmp_path / "check.json"
+    assert cli.main(["--check", "--device", "cpu", "--json", str(file)]) == 1
+    [found] = json.loads(file.read_text())
+    failed = {name: row["problems"] for name, row in found["checks"].items() if not row["passed"]}
+    assert failed["graph"] == ["RuntimeError: the driver is too old"] and "mm from float32" in failed["parity"][0]
+    assert failed.keys() == {"graph", "parity"} and not found["passed"]
+    out = capsys.readouterr().out
+    assert "FAIL graph" in out and "NOT all is well" in out
 
 
 def test_bfloat16_is_left_out_where_onednn_may_not_use_it(tmp_path):

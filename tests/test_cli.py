@@ -95,6 +95,7 @@ def one_sentence(err):
         (["--camera", "0", "--benchmark", "nan"], "no number of seconds"),
         (["--camera", "0", "--benchmark", "-5"], "(no number of seconds|expected one argument)"),
         (["--video", "a.mp4", "--benchmark", "5"], "measures the window"),
+        (["--camera", "0", "--budget", "0"], "neither off nor a number of milliseconds"),
         (
             ["--camera", "rtsp://me:secret@127.0.0.1:9/x", "--output", "x.npz"],
             "stream rtsp://127.0.0.1:9/x sends no pictures",

@@ -268,6 +268,32 @@ def test_uncertainty_is_estimated_at_once_then_in_turns(body, monkeypatch):
     assert not tracker.step(frame(9), person_at((320, 240), 180)).vertex_std.any()
 
 
+def test_what_is_left_out_comes_back(body, monkeypatch):
+    """As under load, with the options as they are."""
+    monkeypatch.setattr("lvd_live.tracking.doubt.CONTRADICTS", 0.0)
+    asked, outlined = [], []
+
+    class Spreading(KnowingRuntime):
+        def uncertainty(self, prepared, vertices, offsets, targets):
+            asked.append(len(targets))
+            return torch.full((1, len(targets)), 0.01)
+
+    def outline(self, vertices, mask, bounds):
+        outlined.append(self._shifts is None)
+        self._shifts = np.zeros((24, 3))
+        return vertices
+
+    monkeypatch.setattr("lvd_live.tracking.silhouette_fit.SilhouetteFit.__call__", outline)
+    tracker = Tracker(Spreading(body), body, TrackerOptions(uncertainty=4))
+    said = []
+    for i, left_out in enumerate([(), ("uncertainty",), ("uncertainty", "outline"), ("uncertainty",), ()]):
+        tracker.left_out = left_out
+        said.append(bool(tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 0)).vertex_std.any()))
+    assert said == [True, False, False, False, True] and asked == [6890, 6890]  # all at once again
+    assert outlined == [True, False, True, False]  # without what it remembered
+    assert tracker.options == TrackerOptions(uncertainty=4)
+
+
 def test_expected_error_follows_the_calibration(body):
     tracker = Tracker(KnowingRuntime(body), body, calibration={"std": [0.01, 0.03], "error": [0.02, 0.1]})
     np.testing.assert_allclose(

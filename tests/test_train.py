@@ -23,9 +23,10 @@ from lvd_live.lvd.presets import PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, write_shard
 from lvd_live.train import ablations, cli
+from lvd_live.train.average import Average
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.batches import Variation, draw_batch, vary
-from lvd_live.train.loop import Average, Run, train
+from lvd_live.train.loop import Run, train
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.networks import importance_of, read_body
 from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix
@@ -48,14 +49,14 @@ STILL = Variation(
 )
 
 
-def fake_shard(rng, n=12, size=64):
+def fake_shard(rng, n=12, size=64, vertices=K):
     """Grey people: a blob whose place in the picture is where all its vertices are."""
     centre = rng.uniform(-0.4, 0.4, (n, 2))
     at = (2 * np.arange(size) + 1) / size - 1
     distance = (at[None, None] - centre[:, :1, None]) ** 2 + (-at[None, :, None] - centre[:, 1:, None]) ** 2
     blob = (distance < 0.06).astype(np.uint8) * 255
-    middle = np.concatenate([np.repeat(centre[:, None], K, 1), np.zeros((n, K, 1))], 2)
-    vertices = middle + 0.2 * np.random.default_rng(0).normal(size=(K, 3))
+    middle = np.concatenate([np.repeat(centre[:, None], vertices, 1), np.zeros((n, vertices, 1))], 2)
+    mesh = middle + 0.2 * np.random.default_rng(0).normal(size=(vertices, 3))
     fine = np.zeros((n, 48, 32, 32), np.uint8)
     fine[:, 0] = blob[:, 1 :: size // 32, 1 :: size // 32]
     landmarks = np.concatenate([np.repeat(centre[:, None], 33, 1), np.zeros((n, 33, 1)), np.ones((n, 33, 1))], 2)
@@ -69,7 +70,7 @@ def fake_shard(rng, n=12, size=64):
         "coarse": np.zeros((n, 288, 8, 8), np.uint8),
         "region": np.tile(np.float32([[1, 0, 0], [0, -1, 0]]), (n, 1, 1)),
         "observed": np.ones(n, bool),
-        "vertices": vertices.astype(np.float16),
+        "vertices": mesh.astype(np.float16),
         "pose": np.zeros((n, 24, 3), np.float32),
         "betas": np.zeros((n, 20), np.float32),
         "focal": np.full(n, 2.5, np.float32),
@@ -235,7 +236,8 @@ def test_bfloat16_only_where_it_is_fast(data, monkeypatch, fast):
     trial.learn(draw_batch(Shards.open(data), np.random.default_rng(0), 2, 32, STILL))
 
 
-def run(data, out, steps, **changes):
+def tiny_networks():
+    """A network and room for its average, always the same."""
     torch.manual_seed(0)
     preset = replace(PRESETS["live"], vertices=K)
     network, average = LVD(preset), LVD(preset)
@@ -243,7 +245,10 @@ def run(data, out, steps, **changes):
         FPN(4, 2 * len(LANDMARKS) + 48, 288, width=16, whole=8, widths=(8, 8, 16, 16)) for _ in range(2)
     )
     network.field, average.field = (Field(16, 32, K, preset.clip, 8, len(LANDMARKS)) for _ in range(2))
-    shards = Shards.open(data)
+    return network, average
+
+
+def tiny_options(steps, **changes):
     small = LossOptions(uniform=8, near=8, targets=K, own=32)
     options = TrainingOptions(
         steps=steps,
@@ -257,7 +262,11 @@ def run(data, out, steps, **changes):
         loss=small,
         variation=STILL,
     )
-    options = replace(options, **changes)
+    return replace(options, **changes)
+
+
+def run(data, out, steps, **changes):
+    (network, average), shards, options = tiny_networks(), Shards.open(data), tiny_options(steps, **changes)
     train(network, average, shards, shards, torch.ones(K), out, options, task=DESCENT, device=CPU, workers=[])
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 

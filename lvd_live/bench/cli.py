@@ -22,6 +22,8 @@ from lvd_live.paths import DEMO
 from lvd_live.storage.files import check_writable
 from lvd_live.threads import limit_threads
 
+CHECKED = "bench-check.json"
+
 
 def main(argv: list[str] | None = None) -> int:
     """The `bench` tool. Raises UserError."""
@@ -30,7 +32,10 @@ def main(argv: list[str] | None = None) -> int:
     if min(args.frames, args.rounds, args.people, *args.threads) < 1:
         raise UserError("--frames, --rounds, --threads and --people must be at least 1.")
     if args.device and "cuda" in args.device and not torch.cuda.is_available():
-        raise UserError("There is no CUDA device here: leave --device out, or choose cpu.")
+        built = "" if torch.version.cuda else ", and this PyTorch is built without it"
+        raise UserError(f"There is no CUDA device here{built}: leave --device out, or choose cpu.")
+    if args.check and args.json is None:
+        args.json = Path(CHECKED)
     for path in (args.json, args.scaling):
         if path is not None:
             check_writable(path)
@@ -41,19 +46,25 @@ def main(argv: list[str] | None = None) -> int:
         draw_scaling(args.scaling, args.video)
         return 0
     results: Any
-    if args.accuracy:
+    devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    status = 0
+    if args.check:
+        from lvd_live.bench import check
+
+        results = [check.run(device, args.video, args.weights) for device in devices]
+        text, status = check.report(results), 0 if all(result["passed"] for result in results) else 1
+    elif args.accuracy:
         from lvd_live.bench import accuracy
 
         text, results = accuracy.report(args.accuracy, args.weights, args.people)
     else:
         plan = Plan(args.video, args.frames, args.rounds, args.weights, args.plain, args.compiled)
-        devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
         results = [r for device in devices for threads in args.threads for r in measure(device, threads, plan)]
         text = report(results, args.video.name)
     sys.stdout.write(text + "\n")
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))
-    return 0
+    return status
 
 
 def cores() -> int:
@@ -96,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DATA",
         help="instead: the plain formula's meshes and errors beside every variant's, on held-out people (shards, such "
         "as runs/data-held-out)",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="instead, in minutes: whether --device gives the CPU's meshes in every precision, as a CUDA graph and in "
+        f"batches, and the program end to end; the figures go to --json (default: {CHECKED})",
     )
     add("--people", type=int, default=256, help="of --accuracy")
     return parser

@@ -14,12 +14,13 @@ from lvd_live.bench import stages
 from lvd_live.bench.reference import HALF_CROP_MM, ITERATIONS, paper_network, timed
 from lvd_live.bench.variants import PLAIN, build, variants
 from lvd_live.body.fit import BodyFitter
+from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
-from lvd_live.person import BlazePoseFinder
+from lvd_live.person.quality import QUALITIES
 from lvd_live.sources.frame import Frame
 from lvd_live.tracking.tracker import Tracker
 
@@ -46,7 +47,7 @@ class Live:
     """The `live` preset on a clip: one tracker for each variant, one round at a time."""
 
     def __init__(self, device: str, threads: int, plan: Plan, frames: list[Frame]):
-        self.finder = BlazePoseFinder(MODELS / "blazepose", providers=device, threads=threads)
+        self.finder = make_blazepose(QUALITIES["live"], providers=device, threads=threads)
         base = Tracker.load(weights=plan.weights, device=device, engine="float32")
         network, _, _ = load_network(plan.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine

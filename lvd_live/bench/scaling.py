@@ -15,13 +15,14 @@ import torch
 
 from lvd_live.bench.reference import timed
 from lvd_live.errors import UserError
+from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.folded_field import PreparedCrop
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import perturbations
-from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
+from lvd_live.person.quality import QUALITIES
 from lvd_live.pipeline.jobs import Job
 from lvd_live.pipeline.runners import run_processes
 from lvd_live.session.video import VideoWriter
@@ -181,7 +182,7 @@ def draw_scaling(path: Path, video: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    finder, tracker = BlazePoseFinder(MODELS / "blazepose", providers="cpu"), Tracker.load(device="cpu")
+    finder, tracker = make_blazepose(QUALITIES["live"], providers="cpu"), Tracker.load(device="cpu")
     length, memory = over_clip_length(video, finder, tracker)
     panels = [
         ("one iteration", "vertices", "ms", over_vertices(tracker.runtime.engine)),

@@ -145,6 +145,7 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
         given=TrackerOptions.given(arguments),
         record=arguments.record,
         benchmark=arguments.benchmark,
+        budget_ms=arguments.budget,
         vmc=arguments.vmc,
     )
 

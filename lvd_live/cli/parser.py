@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lvd_live import __version__
 from lvd_live.errors import Parser
+from lvd_live.pipeline.budget import BUDGET_MS
 from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
 
 if TYPE_CHECKING:
@@ -87,6 +88,14 @@ def _add_output(out: argparse._ArgumentGroup) -> None:
         help="with --camera: close the window after so long, and print fits a second, latency and drops",
     )
     out.add_argument(
+        "--budget",
+        metavar="MS|off",
+        type=parse_budget,
+        default=BUDGET_MS,
+        help="with --camera: what a fit may take from the capture before uncertainty, outline and more are left out to "
+        f"keep up (default: {BUDGET_MS:g})",
+    )
+    out.add_argument(
         "--vmc",
         metavar="HOST:PORT",
         nargs="?",
@@ -105,6 +114,14 @@ def parse_seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds
+
+
+def parse_budget(text: str) -> float:
+    """Milliseconds, or infinity for "off". Raises argparse.ArgumentTypeError."""
+    try:
+        return math.inf if text == "off" else parse_seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither off nor a number of milliseconds") from None
 
 
 def parse_camera_size(text: str) -> CameraMode:

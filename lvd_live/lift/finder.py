@@ -23,7 +23,10 @@ def make_finder(name: str = "blazepose", quality: str = "auto", *, live: bool = 
     return make_blazepose(QUALITIES[resolve(quality, live=live)])
 
 
-def make_blazepose(quality: Quality, models: Path = MODELS) -> BlazePoseFinder:
-    """A BlazePose finder. models : the folder with the networks of finder and lifter. Raises UserError."""
+def make_blazepose(
+    quality: Quality, models: Path = MODELS, *, providers: str = "auto", threads: int = 1
+) -> BlazePoseFinder:
+    """A BlazePose finder. models : the folder with the networks of finder and lifter. providers, threads : see
+    `BlazePoseFinder`. Raises UserError."""
     lifter = Lifter.shipped() if models == MODELS else Lifter.load(models / "lift" / "lifter.safetensors")
-    return quality.finder(models / "blazepose", opinion_of(lifter.doubts))
+    return quality.finder(models / "blazepose", opinion_of(lifter.doubts), providers=providers, threads=threads)

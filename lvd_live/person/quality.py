@@ -16,9 +16,11 @@ class Quality:
     heavy: bool = False
     mirror: bool = False
 
-    def finder(self, models_dir: Path, opinion: Opinion | None = None) -> BlazePoseFinder:
-        """A BlazePose finder of this quality. opinion : see `exchange.Sides`. UserError as the finder's."""
-        return BlazePoseFinder(models_dir, heavy=self.heavy, mirror=self.mirror, opinion=opinion)
+    def finder(
+        self, models_dir: Path, opinion: Opinion | None = None, *, providers: str = "auto", threads: int = 1
+    ) -> BlazePoseFinder:
+        """A BlazePose finder of this quality. opinion, providers, threads : see there. UserError as the finder's."""
+        return BlazePoseFinder(models_dir, providers, threads, heavy=self.heavy, mirror=self.mirror, opinion=opinion)
 
 
 QUALITIES = {"live": Quality(), "best": Quality(heavy=True, mirror=True)}

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.budget import BUDGET_MS, Budget
+from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
+from lvd_live.pipeline.sparing import SparingFinder
 from lvd_live.pipeline.statistics import Statistics
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
@@ -31,7 +34,6 @@ if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, b
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between attempts to open a camera
-LONGEST_GAP_S = 2.0  # between two frames of a file, however far apart their times are
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,12 @@ class Pipeline:
     open_source, make_finder, make_tracker : called in the pipeline's threads, so that nothing waits for a camera or for
     models. live : the source is a camera. stills : its pictures have nothing to do with each other; cold starts.
     on_result : called in the fit's thread with every Result, in the order of the frames; must be quick.
+    budget_ms : of a camera, what a fit may take from the capture; where it takes longer, something is left out.
 
     newest : the newest Frame captured, before anything else is known of it. source, finder, tracker : once there is
     one. problem : the sentence why nothing comes any more, or "". notice : why the last `use` changed nothing, or "".
-    ended : the source has no more. paused : capture waits; `step` lets one frame pass.
+    budget : says what is left out to keep up. ended : the source has no more. paused : capture waits; `step` lets one
+    frame pass.
     """
 
     def __init__(
@@ -85,10 +89,12 @@ class Pipeline:
         live: bool,
         stills: bool = False,
         on_result: Callable[[Result], object] = lambda _: None,
+        budget_ms: float = BUDGET_MS,
     ):
         self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
         self._on_result = on_result
         self.live, self.stills, self.statistics = live, stills, Statistics()
+        self.budget = Budget(budget_ms)
         self.newest: Frame | None = None
         self.source: Source | None = None
         self.finder: PersonFinder | None = None
@@ -197,7 +203,7 @@ class Pipeline:
     def _capture(self) -> None:
         with self._opened() as source:
             self.source = source
-            frames, pace = iter(source), _Pace()
+            frames, pace = iter(source), Pace()
             while not self._stop.is_set():
                 if not self._go.wait(0.05) and not self._single.is_set():
                     continue
@@ -228,7 +234,8 @@ class Pipeline:
                 self._stop.wait(RETRY_S)
 
     def _find(self) -> None:
-        self.finder = finder = self._make_finder()
+        self.finder = self._make_finder()
+        finder = SparingFinder(self.finder, self.budget)
         shape: tuple[int, ...] | None = None
         while not self._stop.is_set():
             self._found.wait_free()
@@ -264,10 +271,13 @@ class Pipeline:
                 self._forget_mesh.clear()
                 shape = picture.shape
                 tracker.reset()
+            tracker.left_out = self.budget.left_out
             fit = None if item.person is None else tracker.step(item.frame, item.person)
             stages = {"person": item.milliseconds, **(fit.milliseconds if fit is not None else {})}
             result = Result(item.frame, item.person, fit, item.captured_ns, time.monotonic_ns(), stages)
             self.statistics.add(result.captured_ns, result.done_ns, stages)
+            if self.live and fit is not None and not fit.cold:  # a search and a cold start take their time
+                self.budget.note((result.done_ns - result.captured_ns) / 1e6, result.done_ns / 1e9)
             self._on_result(result)
             self._fitted.put(result)
 
@@ -276,20 +286,3 @@ class Pipeline:
             self.tracker = self._make_tracker()
         except UserError as error:
             self.notice = str(error)
-
-
-class _Pace:
-    """When a file's frames are due: as far apart as their times; one that is late makes those behind it later, not
-    faster."""
-
-    def __init__(self) -> None:
-        self._last_ns: int | None = None
-        self._due: float | None = None
-
-    def wait_s(self, timestamp_ns: int) -> float:
-        """Seconds until a frame of this time is due, the frames asked for in turn."""
-        now = time.monotonic()
-        gap = 0.0 if self._last_ns is None else min(max(timestamp_ns - self._last_ns, 0) / 1e9, LONGEST_GAP_S)
-        self._due = now if self._due is None else max(self._due + gap, now)
-        self._last_ns = timestamp_ns
-        return self._due - now

@@ -179,9 +179,11 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def start_workers(
-    out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0
+    out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0, part: tuple[int, int] = (0, 1)
 ) -> list[SpawnProcess]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th.
+
+    part : (k, n), where n programs fill it, each with as many workers: this one is the k-th.
 
     They end with the program that started them. Raises ModuleNotFoundError without moderngl, which they need.
     """
@@ -191,8 +193,10 @@ def start_workers(
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True)
-        for k in range(workers)
+        context.Process(
+            target=_worker, args=(out, models, size, range(first, shards, workers * part[1]), seed), daemon=True
+        )
+        for first in range(workers * part[0], workers * (part[0] + 1))
     ]
     for process in processes:
         process.start()

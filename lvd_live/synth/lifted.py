@@ -19,21 +19,21 @@ def lift_rows(
     lifter: Lifter,
     rows: Sequence[Mapping[str, np.ndarray]],
     landmarks: np.ndarray,
-    rng: np.random.Generator | None = None,
+    rngs: Sequence[np.random.Generator] | None = None,
 ) -> np.ndarray:
     """Lift the landmarks of samples, (B, 33, 4) float32 as of `lift_in_crops`.
 
     rows : of each sample `focal`, `offset` and `picture`, see `dataset`. landmarks : (B, 33, 4): x, y, depth as the
-    finder has it, crop frame; visibility. rng : draws who knows the field of view, and the error; None: nobody, and
-    without an error.
+    finder has it, crop frame; visibility. rngs : a sample's own draws whether its field of view is known, and the
+    error; None: it is not, and without an error.
     """
     count = len(rows)
     focal = np.array([row["focal"] for row in rows], np.float32)
     principal = np.stack([row["offset"] for row in rows]).astype(np.float32)
     known = np.zeros(count, bool)
-    if rng is not None:
-        known = rng.random(count) < KNOWN
-        error = np.where(known, KNOWN_ERROR, UNKNOWN_ERROR) * rng.normal(size=count)
+    if rngs is not None:
+        known = np.array([rng.random() for rng in rngs]) < KNOWN
+        error = np.where(known, KNOWN_ERROR, UNKNOWN_ERROR) * [rng.normal() for rng in rngs]
         focal = focal * np.exp(error).astype(np.float32)
     inside = np.stack([in_picture(row["picture"], points) for row, points in zip(rows, landmarks, strict=True)])
     return lift_in_crops(lifter, landmarks, inside, Cameras(focal, principal, known))

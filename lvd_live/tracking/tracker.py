@@ -55,6 +55,8 @@ class Tracker:
     weights : of the network, for `describe`. calibration : {"std", "error"}, see `expected_error`.
     carry : what takes the mesh to another body's topology, and that body. lifter : says how deep landmarks lie, instead
     of the finder. solver : by default one of its own.
+
+    left_out : what frames go without, to save time, whatever the options say: "uncertainty", "outline".
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Tracker:
         self.shown_body = body if carry is None else carry[1]  # whose topology the fits have
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
+        self.left_out: tuple[str, ...] = ()
         self._solver = solver or Solver(runtime)
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
         template = body.v_template.numpy()
@@ -183,7 +186,7 @@ class Tracker:
             self.reset()
             return None
         self._last = _Last(crop, solution.vertices, view.landmarks)
-        self._spread.update(solution, self.options.uncertainty)
+        self._spread.update(solution, 0 if "uncertainty" in self.left_out else self.options.uncertainty)
         clock.lap("uncertainty")
         vertices, spread = self._dense(solution)
         vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
@@ -248,9 +251,10 @@ class Tracker:
             self._silhouette_fit.reset()
         height, width = picture.shape[:2]
         (left, top), (right, bottom) = crop.to_unit(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
-        if self.options.silhouette_fit:
+        if self.options.silhouette_fit and "outline" not in self.left_out:
             vertices = self._silhouette_fit(vertices, mask, (left, bottom, right, top))
             return vertices, self._silhouette_fit.overlap
+        self._silhouette_fit.reset()  # what it remembers is too old once it comes back
         drawn = drawn_in_crop(vertices, self._faces, len(mask))
         return vertices, agreement(drawn, mask > 127, np.array([left, bottom]), np.array([right, top]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import cv2
@@ -15,6 +15,7 @@ from lvd_live.person.crop import warp_crop
 from lvd_live.person.landmarks import HIPS
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.lifted import lift_rows
+from lvd_live.train.share import ALONE, Share
 
 KEYS = ("picture", "alpha", "mask", "landmarks", "fine", "coarse", "region", "truth", "vertices", "pose", "betas")
 CAMERA_KEYS = ("focal", "offset")  # what the lifter needs besides
@@ -90,18 +91,28 @@ def draw_batch(
     size: int,
     variation: Variation,
     lifter: Lifter | None = None,
+    share: Share = ALONE,
 ) -> Batch:
-    """`count` random samples at `size` pixels, varied. lifter : lifts their landmarks; None: they stay as they are."""
-    rows = shards.draw(rng, count, KEYS if lifter is None else KEYS + CAMERA_KEYS)
-    if lifter is None:
-        samples = [vary(row, size, rng, variation) for row in rows]
-    else:
-        found = np.stack([unlifted(row, rng, variation) for row in rows])
-        lifted = lift_rows(lifter, rows, found, rng)
-        samples = [vary(row, size, rng, variation, points) for row, points in zip(rows, lifted, strict=True)]
+    """`count` random samples at `size` pixels, varied. lifter : lifts their landmarks; None: they stay as they are.
+
+    share : these samples' of a whole batch; what each one is depends on `rng` and its place in the whole alone.
+    """
+    rngs = _spawned(rng, range(share.rank * count, (share.rank + 1) * count))
+    rows = [shards.draw(one, 1, KEYS if lifter is None else KEYS + CAMERA_KEYS)[0] for one in rngs]
+    lifted: Sequence[np.ndarray | None] = [None] * count
+    if lifter is not None:
+        found = np.stack([unlifted(row, one, variation) for row, one in zip(rows, rngs, strict=True)])
+        lifted = list(lift_rows(lifter, rows, found, rngs))
+    samples = [vary(row, size, one, variation, at) for row, one, at in zip(rows, rngs, lifted, strict=True)]
     arrays = [torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)]
     picture, mask, landmarks, vertices, pose, betas, fine, coarse, region = arrays
     return Batch(picture, mask, landmarks, vertices, pose, betas, AlignedFeatures(fine, coarse, region))
+
+
+def _spawned(rng: np.random.Generator, numbers: range) -> list[np.random.Generator]:
+    """A generator for each of some samples, by its number and by the next 128 bits of `rng`."""
+    entropy = rng.integers(1 << 32, size=4).tolist()
+    return [np.random.default_rng((*entropy, number)) for number in numbers]
 
 
 def vary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
@@ -25,6 +26,7 @@ from lvd_live.train.lifter import LifterOptions, train_lifter
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
 from lvd_live.train.options import TrainingOptions
+from lvd_live.train.processes import Processes
 from lvd_live.train.task import DESCENT
 
 HELD_OUT_SHARDS = 4
@@ -40,10 +42,22 @@ def main(argv: list[str] | None = None) -> int:
     sizes, device = _sizes(args), _device(args.device)
     _check(args, sizes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that is taken away saves like Ctrl-C
+    with Processes.joined(device) as processes:
+        if not processes.first:
+            logging.getLogger().setLevel(logging.WARNING)
+        _train(args, sizes, device, processes)
+    return 0
+
+
+def _train(
+    args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device, processes: Processes
+) -> None:
+    """Train what the command line asks for. sizes : see `TrainingOptions.sizes`."""
     if args.lifter:
         lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
-        train_lifter(args.models, args.out or Path("runs") / "lifter", lifter_options, device=device)
-        return 0
+        out = args.out or Path("runs") / "lifter"
+        train_lifter(args.models, out, lifter_options, device=device, processes=processes)
+        return
     options = TrainingOptions(
         steps=args.steps,
         hours=args.hours,
@@ -57,14 +71,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     torch.manual_seed(args.seed)
     if args.baseline:
-        _train_baseline(args, options, device)
+        _train_baseline(args, options, device, processes)
     else:
-        _train_preset(args, options, device)
-    return 0
+        _train_preset(args, options, device, processes)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m lvd_live train", description=__doc__)
+    many = "Over many GPUs or machines: torchrun --nproc-per-node N -m lvd_live train ...; see docs/training.md."
+    parser = Parser(prog="python -m lvd_live train", description=__doc__, epilog=many)
     add = parser.add_argument
     add("--preset", choices=sorted(PRESETS), default="live")
     add(
@@ -85,11 +99,16 @@ def _parser() -> Parser:
     add("--weights", type=Path, help="where the averaged weights are written (default OUT/PRESET.safetensors)")
     add("--start-from", type=Path, help="weights to start from")
     add("--shards", type=int, default=240, help="shards of 256 samples to make; those already made are kept")
-    add("--workers", type=int, default=1, help="processes that make shards; 0 when --data is complete")
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that make shards (of each process under torchrun); 0 when --data is complete",
+    )
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
     add("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
-    add("--batch", type=int, default=TrainingOptions.batch)
+    add("--batch", type=int, default=TrainingOptions.batch, help="samples a step, of each process under torchrun")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
         "--sizes",
@@ -118,6 +137,9 @@ def _sizes(args: argparse.Namespace) -> tuple[tuple[float, int], ...]:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
+        if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun's: each process has a GPU of its own
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise UserError(f"There is no device {name!r} here; leave --device out to use what there is.") from None
@@ -148,22 +170,28 @@ class _People:
     workers: list[SpawnProcess]
 
     @classmethod
-    def make(cls, args: argparse.Namespace, upsample: tuple[np.ndarray, np.ndarray] | None) -> _People:
-        """Make the held-out people, and start the workers. upsample : see `Shards`."""
+    def make(
+        cls, args: argparse.Namespace, upsample: tuple[np.ndarray, np.ndarray] | None, processes: Processes
+    ) -> _People:
+        """Make the held-out people, for the first of `processes`, and start the workers. upsample : see `Shards`."""
         held_out = args.data.with_name(args.data.name + "-held-out")
-        make_shards(held_out, args.models, SIZE, range(HELD_OUT_SHARDS), held_out=True)
+        if processes.first:
+            make_shards(held_out, args.models, SIZE, range(HELD_OUT_SHARDS), held_out=True)
         args.data.mkdir(parents=True, exist_ok=True)
-        workers = start_workers(args.data, args.models, SIZE, args.shards, args.workers, seed=args.seed)
+        part = processes.share.rank, processes.share.count
+        workers = start_workers(args.data, args.models, SIZE, args.shards, args.workers, seed=args.seed, part=part)
         return cls(Shards.open(args.data, upsample), Shards.open(held_out, upsample), workers)
 
 
-def _train_preset(args: argparse.Namespace, options: TrainingOptions, device: torch.device) -> None:
+def _train_preset(
+    args: argparse.Namespace, options: TrainingOptions, device: torch.device, processes: Processes
+) -> None:
     body, preset = read_body(args.models), PRESETS[args.preset]
     network, average = (network_for(preset, body) for _ in range(2))
     if args.start_from:
         load_weights(network, args.start_from)
     out, importance = args.out or Path("runs") / args.preset, importance_of(body, len(network.control))
-    people = _People.make(args, upsampling_for(network, body))
+    people = _People.make(args, upsampling_for(network, body), processes)
     shards, held_out, workers = people.shards, people.held_out, people.workers
     if not args.start_from and preset.clip is not None:
         wait_for_shards(shards, workers)
@@ -180,16 +208,33 @@ def _train_preset(args: argparse.Namespace, options: TrainingOptions, device: to
         device=device,
         workers=workers,
         lifter=Lifter.shipped(),
+        processes=processes,
     )
-    path = args.weights or out / f"{args.preset}.safetensors"
-    save_weights(average, path, {"hours": args.hours, "steps": args.steps})
+    if processes.first:
+        path = args.weights or out / f"{args.preset}.safetensors"
+        save_weights(average, path, {"hours": args.hours, "steps": args.steps})
 
 
-def _train_baseline(args: argparse.Namespace, options: TrainingOptions, device: torch.device) -> None:
+def _train_baseline(
+    args: argparse.Namespace, options: TrainingOptions, device: torch.device, processes: Processes
+) -> None:
     body = read_body(args.models)
     network, average = (new_regressor(args.models) for _ in range(2))
     out, importance = args.out or Path("runs") / "baseline", importance_of(body, len(body["control"]))
-    people = _People.make(args, None)
+    people = _People.make(args, None, processes)
     shards, held_out, workers = people.shards, people.held_out, people.workers
-    train(network, average, shards, held_out, importance, out, options, task=REGRESSION, device=device, workers=workers)
-    save_file(average.state_dict(), args.weights or out / "baseline.safetensors", {"preset": "baseline"})
+    train(
+        network,
+        average,
+        shards,
+        held_out,
+        importance,
+        out,
+        options,
+        task=REGRESSION,
+        device=device,
+        workers=workers,
+        processes=processes,
+    )
+    if processes.first:
+        save_file(average.state_dict(), args.weights or out / "baseline.safetensors", {"preset": "baseline"})

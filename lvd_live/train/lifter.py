@@ -18,11 +18,13 @@ from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.train.lift_noise import Noise, ObservedErrors
 from lvd_live.train.lift_samples import LiftBatch, LiftSamples
+from lvd_live.train.processes import Processes
 from lvd_live.train.tables import append_row
 
 log = logging.getLogger(__name__)
 
 VALIDATION, VALIDATION_SEED = 8_192, 99  # held-out samples, always the same
+APART = 1 << 30  # between the seeds of processes that train together
 CHECKPOINT, TABLE = "checkpoint.pt", "validation.csv"
 
 
@@ -49,17 +51,21 @@ class LifterOptions:
 
 
 class LifterRun:
-    """A run, and where it stands: step, samples, seconds, at this and at earlier sittings."""
+    """A run, and where it stands: step, samples of all processes, seconds, at this and at earlier sittings.
 
-    def __init__(self, options: LifterOptions, device: torch.device):
-        self.options, self.device = options, device
+    stopped : one of the processes was told to stop.
+    """
+
+    def __init__(self, options: LifterOptions, device: torch.device, processes: Processes | None = None):
+        self.options, self.device, self.processes = options, device, processes or Processes()
         torch.manual_seed(options.seed)
         self.network = LiftNetwork(options.width, options.blocks).to(device)
         self.average = LiftNetwork(options.width, options.blocks).to(device).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(self.network.parameters(), options.rate, weight_decay=options.weight_decay)
         self.step = self.samples = 0
-        self.seconds = 0.0
+        self.seconds, self._began = 0.0, time.monotonic()
+        self.stopped = False
 
     @property
     def progress(self) -> float:
@@ -76,13 +82,27 @@ class LifterRun:
         loss = laplace_loss(points, log_scale, batch.truth)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        mean_loss = self._average(loss.detach())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        self.step, self.samples = self.step + 1, self.samples + len(batch.landmarks)
+        self.step += 1
+        self.samples += len(batch.landmarks) * self.processes.share.count
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
-        return float(loss.detach())
+        return mean_loss
+
+    def _average(self, loss: torch.Tensor) -> float:
+        """Average gradients and loss over the processes, and agree with them on the time and on whether to stop."""
+        together, seconds = self.processes, time.monotonic() - self._began
+        if together.alone:
+            self.seconds = seconds
+            return float(loss)
+        said = torch.stack([loss, *loss.new_tensor([seconds * together.first, together.told_to_stop])]).float()
+        together.average_([*(p.grad for p in self.network.parameters() if p.grad is not None), said])
+        mean_loss, seconds, stop = said.tolist()
+        self.seconds, self.stopped = seconds * together.share.count, stop > 0
+        return mean_loss
 
     @torch.no_grad()
     def validate(self, batch: LiftBatch) -> dict[str, float]:
@@ -97,6 +117,8 @@ class LifterRun:
 
     def save(self, path: Path) -> None:
         """Everything that `resume` needs, whole or not at all."""
+        if not self.processes.first:
+            return
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -109,43 +131,51 @@ class LifterRun:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, if there is one."""
-        if path.exists():
-            state = torch.load(path, map_location=self.device, weights_only=True)
+        state = self.processes.load(path, self.device)
+        if state is not None:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.samples, self.seconds = state["stand"]
+            self._began = time.monotonic() - self.seconds
             log.info("going on from step %d, %.1f million samples", self.step, self.samples / 1e6)
 
 
-def train_lifter(models: Path, out: Path, options: LifterOptions, *, device: torch.device) -> Path:
+def train_lifter(
+    models: Path, out: Path, options: LifterOptions, *, device: torch.device, processes: Processes | None = None
+) -> Path:
     """Train into `out`: checkpoint.pt, validation.csv, lifter.safetensors (the averaged weights, float16); its path.
 
-    Resumes from the checkpoint if there is one. Ctrl-C saves and is passed on.
+    Resumes from the checkpoint if there is one. Ctrl-C saves and is passed on. processes : those that train the same
+    network, each on samples of its own; the first one alone validates and writes.
     """
+    processes = processes or Processes()
     out.mkdir(parents=True, exist_ok=True)
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
-    run = LifterRun(options, device)
+    run = LifterRun(options, device, processes)
     run.resume(out / CHECKPOINT)
 
     def make_samples(seed: int, held_out: bool) -> LiftSamples:
         return LiftSamples(models, Noise(observed, seed=seed, device=device), held_out=held_out, seed=seed)
 
-    samples = make_samples(options.seed + run.step, held_out=False)
-    held_out = make_samples(VALIDATION_SEED, held_out=True).draw(VALIDATION)
-    began, before, saved = time.monotonic(), run.seconds, time.monotonic()
-    try:
-        while run.progress < 1:
-            run.learn(samples.draw(options.batch))
-            run.seconds = before + time.monotonic() - began
-            if time.monotonic() - saved > options.save_s or run.progress >= 1:
-                saved = time.monotonic()
-                _report(run, held_out, out / TABLE)
-                run.save(out / CHECKPOINT)
-                write_weights(run.average, out / "lifter.safetensors", run.samples)
-    finally:
-        run.save(out / CHECKPOINT)
-    return write_weights(run.average, out / "lifter.safetensors", run.samples)
+    samples = make_samples(options.seed + run.step + APART * processes.share.rank, held_out=False)
+    held_out = make_samples(VALIDATION_SEED, held_out=True).draw(VALIDATION) if processes.first else None
+    saved, weights = time.monotonic(), out / "lifter.safetensors"
+    with processes.interruptible():
+        try:
+            while run.progress < 1 and not run.stopped:
+                run.learn(samples.draw(options.batch))
+                if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
+                    saved = time.monotonic()
+                    _report(run, held_out, out / TABLE)
+                    run.save(out / CHECKPOINT)
+                    write_weights(run.average, weights, run.samples)
+        finally:
+            run.save(out / CHECKPOINT)
+        processes.wait()  # torchrun ends all as soon as one has ended: not while the first one saves
+    if run.stopped:
+        raise KeyboardInterrupt
+    return write_weights(run.average, weights, run.samples) if processes.first else weights
 
 
 def write_weights(network: LiftNetwork, path: Path, samples: int) -> Path:

@@ -8,14 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from lvd_live.errors import UserError
@@ -23,9 +22,11 @@ from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
+from lvd_live.train.average import Average
 from lvd_live.train.batches import Batch, draw_batch
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.options import TrainingOptions
+from lvd_live.train.processes import Processes
 from lvd_live.train.tables import append_row
 from lvd_live.train.task import N, Task
 
@@ -47,6 +48,7 @@ def train(
     device: torch.device,
     workers: Sequence[BaseProcess],
     lifter: Lifter | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train `network` for `task`. Resumes from the checkpoint if there is one; Ctrl-C saves and is passed on.
 
@@ -54,36 +56,52 @@ def train(
     shards : to learn from. Waits only for the first ones; those that `workers` make later join as they come.
     importance : (K,), what each vertex counts, mean 1. lifter : see `draw_batch`.
     out : a folder for checkpoint.pt (everything, to go on from), options.json, losses.csv and validation.csv.
+    processes : those that train the same network, each with `shards` of its own or the same; the first one's networks
+        count, and it alone validates and writes.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    run = Run(network, average_network, importance, options, device, task)
-    run.resume(out / "checkpoint.pt")
+    processes = processes or Processes()
+    options = replace(options, share=processes.share)
+    run = Run(network, average_network, importance, options, device, task, processes)
+    if processes.first:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "options.json").write_text(json.dumps(asdict(options), indent=1))
     wait_for_shards(shards, workers)
-    drawer, recent = Drawer(run, shards, lifter), []
-    total = options.steps if options.hours is None else None
-    bar = tqdm(initial=run.step, total=total, unit="step", smoothing=0.02, mininterval=5)
-    try:
-        while run.progress < 1:
-            recent.append(run.learn(drawer.next()))
-            bar.update()
-            if run.step % LOG_EVERY == 0:
-                shards.refresh()
-                first, second = np.mean(recent, 0)
-                recent.clear()
-                bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
-                run.note_losses(out / "losses.csv", first, second, len(shards.maps))
-            if run.step % options.validate_every == 0:
-                run.validate(held_out, out / "validation.csv", bar.write)
-            if run.step % options.save_every == 0:
-                run.save(out / "checkpoint.pt")
-        if run.step % options.validate_every:
-            run.validate(held_out, out / "validation.csv", bar.write)
-    finally:
-        run.save(out / "checkpoint.pt")
-        drawer.close()
-        bar.close()
+    run.resume(out / "checkpoint.pt")
+    drawer, total = Drawer(run, shards, lifter), options.steps if options.hours is None else None
+    bar = tqdm(initial=run.step, total=total, unit="step", smoothing=0.02, mininterval=5, disable=not processes.first)
+    with processes.interruptible():
+        try:
+            _learn_until_the_end(run, drawer, shards, held_out, out, bar)
+        finally:
+            run.save(out / "checkpoint.pt")
+            drawer.close()
+            bar.close()
+        processes.wait()  # torchrun ends all as soon as one has ended: not while the first one saves
+    if run.stopped:
+        raise KeyboardInterrupt
     average_network.load_state_dict(run.average.state)
+
+
+def _learn_until_the_end(
+    run: Run[Any], drawer: Drawer, shards: Shards, held_out: Shards, out: Path, bar: tqdm[Any]
+) -> None:
+    """All steps, with tables, validation and checkpoints in `out`; or until a process is told to stop."""
+    recent: list[tuple[float, float]] = []
+    while run.progress < 1 and not run.stopped:
+        recent.append(run.learn(drawer.next()))
+        bar.update()
+        if run.step % LOG_EVERY == 0:
+            shards.refresh()
+            first, second = np.mean(recent, 0)
+            recent.clear()
+            bar.set_postfix_str(f"loss {first:.4f} + {second:.4f}, {len(shards.maps)} shards")
+            run.note_losses(out / "losses.csv", first, second, len(shards.maps))
+        if run.step % run.options.save_every == 0:
+            run.save(out / "checkpoint.pt")
+        if run.step % run.options.validate_every == 0:
+            run.validate(held_out, out / "validation.csv", bar.write)
+    if run.step % run.options.validate_every and not run.stopped:
+        run.validate(held_out, out / "validation.csv", bar.write)
 
 
 class Drawer:
@@ -111,11 +129,15 @@ class Drawer:
     def _draw(self, number: int) -> Future[Batch]:
         options = self._run.options
         rng, size = np.random.default_rng((options.seed, number)), options.size_at(self._run.progress)
-        return self._pool.submit(draw_batch, self._shards, rng, options.batch, size, options.variation, self._lifter)
+        settings = options.batch, size, options.variation, self._lifter, options.share
+        return self._pool.submit(draw_batch, self._shards, rng, *settings)
 
 
 class Run(Generic[N]):
-    """What a run consists of, and where it stands: step, samples, hours."""
+    """What a run consists of, and where it stands: step, samples of all processes, hours at the end of the last step.
+
+    stopped : one of the processes was told to stop.
+    """
 
     def __init__(
         self,
@@ -125,21 +147,19 @@ class Run(Generic[N]):
         options: TrainingOptions,
         device: torch.device,
         task: Task[N],
+        processes: Processes | None = None,
     ):
         self.network, self.average_network, self.task = network, average_network, task
-        self.options, self.device = options, device
+        self.options, self.device, self.processes = options, device, processes or Processes()
+        self.processes.share_batch_norm(network)
         # PyTorch documents memory_format for Module.to, but its type stub leaves it out.
         network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
         self.step = self.samples = 0
-        self._began = time.monotonic()
-
-    @property
-    def hours(self) -> float:
-        """Since the run began, without the time between an interruption and going on."""
-        return (time.monotonic() - self._began) / 3600
+        self.hours, self._began = 0.0, time.monotonic()  # without the time between an interruption and going on
+        self.stopped = False
 
     @property
     def progress(self) -> float:
@@ -157,25 +177,44 @@ class Run(Generic[N]):
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
     def learn(self, batch: Batch) -> tuple[float, float]:
-        """One step on a batch, in bfloat16 where the device multiplies that faster. The two terms of its loss."""
+        """One step on a batch, in bfloat16 where the device multiplies that faster. The two terms of its loss, over the
+        batches of all processes."""
+        torch.manual_seed(1_000_003 * self.options.seed + self.step)  # what the loss draws is alike in all processes
         self.optimiser.set_rate(self.rate)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
             first, second = self.task.loss(self.network, batch.to(self.device), self.importance, self.options)
         self.optimiser.zero_grad()
         (first + second).backward()
+        losses = self._average(first.detach(), second.detach())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.network)
-        self.step, self.samples = self.step + 1, self.samples + len(batch.picture)
-        return float(first.detach()), float(second.detach())
+        self.step, self.samples = self.step + 1, self.samples + len(batch.picture) * self.processes.share.count
+        return losses
+
+    def _average(self, first: torch.Tensor, second: torch.Tensor) -> tuple[float, float]:
+        """Average gradients and losses over the processes, and agree with them on the time and on whether to stop."""
+        hours, together = (time.monotonic() - self._began) / 3600, self.processes
+        if together.alone:
+            self.hours = hours
+            return float(first), float(second)
+        said = torch.stack([first, second, *first.new_tensor([hours * together.first, together.told_to_stop])]).float()
+        together.average_([*(p.grad for p in self.network.parameters() if p.grad is not None), said])
+        first_mean, second_mean, hours, stop = said.tolist()
+        self.hours, self.stopped = hours * together.share.count, stop > 0
+        return first_mean, second_mean
 
     def note_losses(self, table: Path, first: float, second: float, shards: int) -> None:
         """Add a row about the loss's terms to a table."""
+        if not self.processes.first:
+            return
         size = self.options.size_at(self.progress)
         append_row(table, **self.position, first=first, second=second, rate=self.rate, size=size, shards=shards)
 
     def validate(self, held_out: Shards, table: Path, say: Callable[[str], None]) -> None:
         """Measure the averaged network on held-out people: a row of the table, and a line, for each conditioning."""
+        if not self.processes.first:
+            return
         self.average_network.load_state_dict(self.average.state)
         self.average_network.to(self.device).eval()
         size = self.options.size_at(self.progress)
@@ -187,6 +226,8 @@ class Run(Generic[N]):
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""
+        if not self.processes.first:
+            return
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -201,10 +242,15 @@ class Run(Generic[N]):
         part.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint, if there is one; the options are today's. Raises UserError for another network's."""
-        if not path.exists():
+        """Go on from a checkpoint, if there is one; the options are today's. Raises UserError for another network's.
+
+        Of several processes all go on from what the first one has, network or checkpoint.
+        """
+        saved = self.processes.load(path, self.device)
+        if saved is None:
+            self.processes.spread_(self.network.state_dict().values())
+            self.average = Average(self.network, self.options.ema)
             return
-        saved = torch.load(path, map_location=self.device, weights_only=True)
         try:
             self.network.load_state_dict(saved["network"])
             self.optimiser.load_state_dict(saved["optimiser"])
@@ -214,27 +260,9 @@ class Run(Generic[N]):
                 "and take its weights with --start-from."
             ) from None
         self.average.state, self.average.count = saved["average"], saved["average_count"]
-        self.step, self.samples, self._began = saved["step"], saved["samples"], time.monotonic() - 3600 * saved["hours"]
+        self.step, self.samples, self.hours = saved["step"], saved["samples"], saved["hours"]
+        self._began = time.monotonic() - 3600 * self.hours
         log.info("resumed at step %d", self.step)
-
-
-class Average:
-    """An exponential moving average of a network's parameters and buffers, with a short memory at first."""
-
-    def __init__(self, network: nn.Module, decay: float):
-        self.decay, self.count = decay, 0
-        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Take in the network as it is now."""
-        self.count += 1
-        decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        for key, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
 
 
 def wait_for_shards(shards: Shards, workers: Sequence[BaseProcess]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field, soft_clip
+from lvd_live.train.share import ALONE, Share
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def descent_loss(
     importance: torch.Tensor,
     clip: float,
     options: LossOptions,
+    share: Share = ALONE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Two mean absolute errors, crop units.
 
@@ -66,43 +68,53 @@ def descent_loss(
     vertex to itself.
 
     vertices : (B, K, 3), crop frame, the truth. importance : (K,), what each vertex counts, mean 1.
-    clip : crop units, see `clipped_displacement`.
+    clip : crop units, see `clipped_displacement`. share : these samples' of a whole batch.
     """
     K, device = vertices.shape[1], vertices.device
-    points = draw_points(vertices, options)
+    points = draw_points(vertices, options, share)
     targets = torch.randint(K, (options.targets,), device=device)
     wanted = clipped_displacement(field, vertices[:, None, targets], points[:, :, None], clip)
     eq5 = ((field(points, crop, targets) - wanted).abs() * importance[targets][:, None]).mean()
 
     own = torch.randint(K, (options.own,), device=device)
     goal = vertices[:, own]
-    start = draw_starts(field, crop, goal, own, options)
+    start = draw_starts(field, crop, goal, own, options, share)
     error = field.diagonal(start, crop, own) - clipped_displacement(field, goal, start, clip)
     return eq5, (error.abs() * importance[own, None]).mean()
 
 
-def draw_points(vertices: torch.Tensor, options: LossOptions) -> torch.Tensor:
+def draw_points(vertices: torch.Tensor, options: LossOptions, share: Share = ALONE) -> torch.Tensor:
     """Points (B, uniform + near, 3), crop frame: anywhere in the volume, then near the vertices (B, K, 3)."""
     (B, K, _), device = vertices.shape, vertices.device
-    anywhere = torch.empty(B, options.uniform, 3, device=device).uniform_(-1.05, 1.05)
+    whole = B * share.count
+    anywhere = torch.empty(whole, options.uniform, 3, device=device).uniform_(-1.05, 1.05)
     on_surface = vertices[:, torch.randint(K, (options.near,), device=device)]
-    near = on_surface + torch.randn_like(on_surface) * log_uniform((B, options.near, 1), options.spread, device)
-    return torch.cat([anywhere, near], 1)
+    noise = torch.randn(whole, options.near, 3, device=device)
+    noise = noise * log_uniform((whole, options.near, 1), options.spread, device)
+    return torch.cat([share.of(anywhere), on_surface + share.of(noise)], 1)
 
 
 def draw_starts(
-    field: Field, crop: CropFeatures, goal: torch.Tensor, own: torch.Tensor, options: LossOptions
+    field: Field,
+    crop: CropFeatures,
+    goal: torch.Tensor,
+    own: torch.Tensor,
+    options: LossOptions,
+    share: Share = ALONE,
 ) -> torch.Tensor:
     """Where vertices `own` (T,) start, (B, T, 3), crop frame: around their goals (B, T, 3), where they belong.
 
     Some start instead around where one iteration of descent, which is not differentiated, takes them from there.
     """
     (B, T, _), device = goal.shape, goal.device
-    together = torch.randn(B, 1, 3, device=device) * log_uniform((B, 1, 1), options.together, device)
-    start = goal + together + torch.randn_like(goal) * log_uniform((B, T, 1), options.own_spread, device)
+
+    def noise(count: int, bounds: tuple[float, float]) -> torch.Tensor:
+        shape = B * share.count, count
+        return share.of(torch.randn(*shape, 3, device=device) * log_uniform((*shape, 1), bounds, device))
+
+    start = goal + noise(1, options.together) + noise(T, options.own_spread)
     underway = slice(round(options.underway * T))
     with torch.no_grad():
         arrived = start[:, underway] + field.diagonal(start[:, underway], crop, own[underway])
-    noise = torch.randn_like(arrived)
-    start[:, underway] = arrived + noise * log_uniform((B, arrived.shape[1], 1), options.underway_spread, device)
+    start[:, underway] = arrived + noise(arrived.shape[1], options.underway_spread)
     return start

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lvd_live.lvd.presets import CLIP
 from lvd_live.train.batches import Variation
 from lvd_live.train.loss import LossOptions
+from lvd_live.train.share import ALONE, Share
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,15 @@ class TrainingOptions:
 
     steps : how many. hours : if given, the run takes that long instead, on whatever machine, with the whole schedule in
         it.
-    batch : samples a step. rate : the learning rate at its highest. warm_up : steps until then. weight_decay.
+    batch : samples a step, of each process. rate : the learning rate at its highest. warm_up : steps until then.
+    weight_decay.
     ema : decay of the averaged weights.
     sizes : stages (share of the run at which it ends, crop pixels), small first: a small crop costs a fraction and
         teaches most of the pose.
     drawers : threads that draw batches.
     validate_every, save_every : steps.
     clip : crop units, of the displacements that are learned, see `loss.clipped_displacement`.
+    share : of every step's samples, this process's, see `processes`.
     """
 
     steps: int = 12_000
@@ -38,6 +41,7 @@ class TrainingOptions:
     save_every: int = 500
     seed: int = 0
     clip: float = CLIP
+    share: Share = ALONE
     loss: LossOptions = field(default_factory=LossOptions)
     variation: Variation = field(default_factory=Variation)
 

@@ -36,7 +36,9 @@ def learn_to_descend(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The two terms of `descent_loss`, weighted."""
     crop = network.encode(network_input(batch.picture, batch.mask), batch.landmarks, batch.maps)
-    field_loss, own = descent_loss(network.field, crop, batch.vertices, importance, options.clip, options.loss)
+    field_loss, own = descent_loss(
+        network.field, crop, batch.vertices, importance, options.clip, options.loss, options.share
+    )
     return field_loss, options.loss.own_weight * own
 
 

@@ -26,7 +26,7 @@ def available(device: torch.device) -> bool:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if not available(device) or not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return False
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # not where ONEDNN_MAX_CPU_ISA keeps oneDNN from it
