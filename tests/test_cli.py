@@ -100,7 +100,7 @@ def one_sentence(err):
             ["--camera", "rtsp://me:secret@127.0.0.1:9/x", "--output", "x.npz"],
             "stream rtsp://127.0.0.1:9/x sends no pictures",
         ),
-        (["--camera", "²", "--output", "x.npz"], "stream ² sends"),
+        (["--camera", "²", "--output", "x.npz"], "no camera called .².; the system names"),
     ],
 )
 def test_bad_options(run, arguments, words):

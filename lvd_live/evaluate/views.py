@@ -34,6 +34,7 @@ from lvd_live.person.types import Person, PersonFinder
 from lvd_live.render import project
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.camera import Camera, to_metres
+from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.tracker import Tracker
 
 HIPS = (23, 24)
@@ -156,18 +157,24 @@ def follow(
                 if fit is None:
                     tracker.reset()
                     continue
-                regressor = tracker.body.landmarks.numpy()
-                distance = float(np.median(fit.vertices[:, 2])) * camera.focal / fit.intrinsics[0, 0]  # of equal size
-                known = to_metres(fit.crop_vertices, fit.crop, camera, distance)
-                pixels = project(regressor @ fit.vertices, fit.intrinsics)
-                for by, mesh in (("", fit.vertices), (KNOWN, known)):
-                    points = 1000 * (regressor @ mesh).astype(np.float64)
-                    out[name + by][count] = np.column_stack([toward(points, list(HIPS)), pixels])
+                for by, row in zip(("", KNOWN), mesh_rows(tracker, fit, camera), strict=True):
+                    out[name + by][count] = row
             count += 1
             progress()
     if count < frames:
         raise UserError(f"{clip} has {count} frames, and truth.npz has {frames}.")
     return out
+
+
+def mesh_rows(tracker: Tracker, fit: Fit, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh's own landmarks as rows of `follow`, (33, 5): as the tracker has placed it, and as `camera` would."""
+    regressor = tracker.body.landmarks.numpy()
+    distance = float(np.median(fit.vertices[:, 2])) * camera.focal / fit.intrinsics[0, 0]  # of equal size
+    known = to_metres(fit.crop_vertices, fit.crop, camera, distance)
+    pixels = project(regressor @ fit.vertices, fit.intrinsics)
+    points = (1000 * (regressor @ mesh).astype(np.float64) for mesh in (fit.vertices, known))
+    placed, by_camera = (np.column_stack([toward(p, list(HIPS)), pixels]) for p in points)
+    return placed, by_camera
 
 
 def lift(lifter: Lifter, person: Person, size: tuple[int, int]) -> np.ndarray:
