@@ -93,6 +93,14 @@ def test_a_single_slow_frame_changes_nothing():
     assert machine.changes == []
 
 
+def test_a_pause_is_no_time_over_the_budget():
+    machine = Machine()
+    machine.run(0.4, 0.95)
+    machine.now += 60
+    machine.run(0.4, 1.3)
+    assert machine.changes == []
+
+
 def test_an_infinite_budget_leaves_nothing_out():
     machine = Machine(float("inf"))
     machine.run(30, 9.0)

@@ -20,6 +20,7 @@ from torch import nn
 import lvd_live.train.lifter
 import lvd_live.train.loop
 import lvd_live.train.optimiser
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lift.network import LANDMARKS
 from lvd_live.lvd.presets import PRESETS
 from lvd_live.synth import dataset
@@ -219,3 +220,15 @@ def test_torchrun_trains_is_interrupted_and_goes_on(tmp_path):
     saved = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
     assert saved["step"] == step + 2 and saved["samples"] == 2 * saved["step"]
     assert (tmp_path / "out" / "live.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_lifter(tmp_path):
+    run = torchrun(tmp_path, "--lifter", "--samples", "8192")
+    _, errors = run.communicate(timeout=150)
+    assert run.returncode == 0, errors[-2000:]
+    saved = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    assert saved["stand"][:2] == (2, 8192)  # two steps of two batches
+    with (tmp_path / "out" / "validation.csv").open(newline="") as file:
+        assert [row["samples"] for row in csv.DictReader(file)] == ["8192"]
+    assert Lifter.load(tmp_path / "out" / "lifter.safetensors")

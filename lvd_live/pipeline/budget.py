@@ -11,6 +11,7 @@ OVER_S, UNDER_S = 0.5, 3.0  # for so long over the budget, or well under it, bef
 WELL_UNDER = 0.7  # of the budget
 REGRET_S = 10.0  # what is left out again so soon should not have been taken back: the next attempt waits twice as long
 LONGEST_S = 60.0
+GAP_S = 5.0  # without a result, as where it was paused or nobody was there: judged anew
 
 
 class Budget:
@@ -23,7 +24,7 @@ class Budget:
         self.budget_ms, self.level = budget_ms, 0
         self._recent: list[float] = []  # latencies since the last change
         self._waits = UNDER_S
-        self._restored_at = float("-inf")
+        self._restored_at = self._noted_at = float("-inf")
         self._begin(0.0)
 
     @property
@@ -33,6 +34,9 @@ class Budget:
 
     def note(self, latency_ms: float, now_s: float) -> None:
         """A result that took `latency_ms` was done at `now_s`, seconds of a clock that does not go back."""
+        if now_s - self._noted_at > GAP_S:
+            self._begin(now_s)
+        self._noted_at = now_s
         self._recent = [*self._recent[1 - JUDGED :], latency_ms]
         if len(self._recent) < JUDGED:
             self._over_since = self._under_since = now_s
