@@ -28,7 +28,7 @@ from lvd_live.errors import UserError
 from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.exporting import Exporter
-from lvd_live.gui.review import review
+from lvd_live.gui.review import reopen_reviews, review
 from lvd_live.gui.status import DROPPED, time_text
 from lvd_live.session import library
 
@@ -126,7 +126,9 @@ class Browser(QDialog):
             return
         name, agreed = QInputDialog.getText(self, "Rename", "Another name:", text=self.chosen.name)
         if agreed and name.strip():
-            self._try(library.rename, self.chosen.path, name.strip())
+            before = self.chosen.path
+            if (after := self._try(library.rename, before, name.strip())) is not None:
+                reopen_reviews(before, after)
             self.refresh()
 
     def trash_chosen(self) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
-from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table
+from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table, staleness
 from lvd_live.pipeline.live import Pipeline
 
 NOTHING = "Nothing to show. Choose another camera, drop a video, or press Demo."
@@ -49,6 +49,7 @@ class Figures:
 
     def _show_trouble(self, pipeline: Pipeline) -> None:
         self._page.warn(pipeline.problem or TROUBLE.get(pipeline.state, ""))
+        self._page.show_stale(staleness(pipeline, self._page.view))
         if pipeline.notice:
             self._say(pipeline.notice)
             pipeline.notice = ""

@@ -92,12 +92,18 @@ class Page(QWidget):
         self.show_hint(hint)
         self.space.forget()
         self.space.show_view(None)
+        self.show_stale("")
 
     def show_hint(self, hint: str) -> None:
         """A text instead of a picture."""
         self.picture.hint = hint
         self.picture.welcome.hide()
         self.picture.show_picture(None)
+
+    def show_stale(self, text: str) -> None:
+        """Grey picture and mesh, with this over them, because they are not of now; "": they are."""
+        self.picture.show_stale(text)
+        self.space.show_stale("Not live" if text else "")
 
     def show_bare(self, picture: np.ndarray) -> None:
         """A picture (H, W, 3) uint8 RGB, as long as there is no view to show."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QCoreApplication, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
+    QApplication,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -28,6 +30,7 @@ from lvd_live.gui.shading import View
 from lvd_live.gui.space import SpaceView
 from lvd_live.gui.timeline import AXIS, Timeline, gaps
 from lvd_live.gui.views import ColourBar, PictureView
+from lvd_live.session.reader import Session
 from lvd_live.session.sequence import Sequence
 
 CLOCK_MS = 15  # between steps while it plays
@@ -75,6 +78,7 @@ class Review(QMainWindow):
         self._clock, self._started = QTimer(self), 0.0
         self._clock.setInterval(CLOCK_MS)
         self._connect()
+        self._connect_data()
         if video is None:
             self.statusBar().showMessage("The video that belongs to this was not found: the mesh is shown alone.")
         self._show_row(0)
@@ -93,23 +97,17 @@ class Review(QMainWindow):
         scrub.addWidget(self.slider)
         page = QWidget()
         layout = QVBoxLayout(page)
-        layout.addWidget(middle, 1)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.timeline)
+        for widget in (middle, self.bar, self.timeline):
+            layout.addWidget(widget)
+        layout.setStretch(0, 1)
         layout.addLayout(scrub)
         layout.addLayout(controls)
         self.setCentralWidget(page)
 
     def _connect(self) -> None:
         self._clock.timeout.connect(self._advance)
-        self.reader.drawn.connect(self._show)
-        self.reader.summed.connect(self.timeline.show_means)
-        self.reader.failed.connect(self.statusBar().showMessage)
         self.slider.valueChanged.connect(self._show_row)
-        self.timeline.moved.connect(self._go_to)
         self.play.toggled.connect(self._play)
-        if (app := QCoreApplication.instance()) is not None:
-            app.aboutToQuit.connect(self.reader.close)
         slots = {
             "Left": lambda: self.step(-1),
             "Right": lambda: self.step(1),
@@ -121,6 +119,33 @@ class Review(QMainWindow):
             "F1": lambda: show_keys(self, KEYS),
         }
         add_shortcuts(self, slots | dict.fromkeys(("Space", "Return", "Enter"), self.play.toggle))
+
+    def _connect_data(self) -> None:
+        """Connect what belongs to the data, and is made anew by `reopen`."""
+        self.reader.drawn.connect(self._show)
+        self.reader.summed.connect(self.timeline.show_means)
+        self.reader.failed.connect(self.statusBar().showMessage)
+        self.timeline.moved.connect(self._go_to)
+        if (app := QCoreApplication.instance()) is not None:
+            app.aboutToQuit.connect(self.reader.close)
+
+    def reopen(self, path: Path) -> None:
+        """Go on with a session whose folder is now `path`, or whose meshes are others, at the same row."""
+        data, video, title = load(path)
+        self.reader.close()
+        self.data, self.reader = data, Reader(data, video)
+        self.seconds = (data.timestamps_ns - data.timestamps_ns[0]) / 1e9
+        timeline = Timeline(self.seconds, gaps(data, self.seconds), self.what)
+        page, old = self.centralWidget(), self.timeline
+        if (layout := page.layout()) is not None:
+            layout.replaceWidget(old, timeline)
+        old.deleteLater()
+        self.timeline = timeline
+        self.setWindowTitle(f"{title} – review")
+        self.slider.setMaximum(len(data) - 1)
+        self._connect_data()
+        self._show_row(self.slider.value())
+        self.reader.start()
 
     def step(self, rows: int) -> None:
         """Go on, or back, by a number of frames."""
@@ -170,6 +195,14 @@ class Review(QMainWindow):
         self.picture.show_picture(shown.picture)
         self.bar.show_mode("uncertainty", self.reader.calibration.known, shown.top_mm)
         self.space.show_view(shown)
+
+
+def reopen_reviews(old: Path, new: Path) -> None:
+    """Have the windows that show the session in folder `old` go on with `new`."""
+    for window in QApplication.topLevelWidgets():
+        if isinstance(window, Review) and isinstance(window.data, Session) and window.data.path == old:
+            with contextlib.suppress(UserError):  # it shows what it has
+                window.reopen(new)
 
 
 def review(parent: QWidget | None, path: Path, video: Path | None = None) -> Review | None:

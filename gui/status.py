@@ -20,6 +20,16 @@ TROUBLE = {  # by the pipeline's state
 }
 
 
+def staleness(pipeline: Pipeline, view: View[Result] | None) -> str:
+    """What to say over a picture and a mesh that are not of now; "" where they are."""
+    state = pipeline.state
+    if view is None or not pipeline.live or (state not in TROUBLE and state not in ("retrying", "failed")):
+        return ""
+    if state == "frozen":
+        return "Not live: the camera repeats this picture"
+    return f"Not live: {(time.monotonic_ns() - view.of.captured_ns) / 1e9:.0f} s old"
+
+
 class Rate:
     """How fast a count grows."""
 

@@ -71,6 +71,7 @@ class PictureView(Canvas):
             painter.setPen(QColor("#9aa4b2"))
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(24, 24, -24, -24), flags, self.hint)
+        self.draw_stale(painter)
         if self.countdown:
             _draw_countdown(painter, self.rect(), self.countdown)
         if self.clock:

@@ -208,6 +208,21 @@ def test_it_is_recorded_by_key_wherever_the_focus_is(qtbot, window):
     assert recording.recorder is None
 
 
+def test_a_mesh_that_is_not_of_now_looks_it(qtbot, window, camera):
+    picture, space = window.page.picture, window.page.space
+    space.look_from_front()
+    assert not picture.stale and not space.stale
+    lively = pixel(picture, picture.width() // 2, 40)
+    camera.mode = "stall"
+    qtbot.waitUntil(lambda: picture.stale, timeout=SOON_MS)
+    assert space.stale and pixel(picture, picture.width() // 2, 40) != lively
+    camera.mode = "close"
+    qtbot.waitUntil(lambda: window.tracking.pipeline.state == "reconnecting", timeout=SOON_MS)
+    assert picture.stale and "failed" not in window.status.text()
+    camera.mode = "run"
+    qtbot.waitUntil(lambda: not picture.stale and not space.stale, timeout=SOON_MS)
+
+
 def test_a_clock_is_read_at_a_glance():
     assert [clock_text(s) for s in (0, 9.99, 61.26, 3725.5)] == ["0:00.0", "0:09.9", "1:01.2", "62:05.5"]
     assert str(module.Recorded(Path("walk"), 12.41, 372, 0, "")) == "Recorded: 12.4 s, 372 frames"

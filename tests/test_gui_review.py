@@ -296,6 +296,21 @@ def test_the_browser_opens_renames_and_deletes(app, tmp_path, monkeypatch):
     assert [path.name for path in trashed] == [browser.sessions[0].path.name]
 
 
+def test_a_session_renamed_while_it_is_open_keeps_its_pictures(app, tmp_path, monkeypatch):
+    folder = record(tmp_path, count=60).path
+    review, browser = Review(*load(folder)), Browser(tmp_path)
+    wait(app, lambda: review.shown is not None)
+    review.slider.setValue(7)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *a, **k: ("run", True))
+    browser.buttons["rename"].click()
+    assert not folder.exists() and review.windowTitle().startswith("run") and review.slider.value() == 7
+    for row in (50, 3):  # meshes and pictures that were not read before
+        review.slider.setValue(row)
+        wait(app, lambda row=row: review.shown.of == row)
+        assert review.shown.mesh is not None and abs(shade(review.shown.picture) - 16 - 2 * row) < 6
+    review.close()
+
+
 def test_an_empty_folder_of_recordings_says_so(app, tmp_path):
     browser = Browser(tmp_path / "none")
     assert "no recordings" in browser.hint.text() and not browser.buttons["open"].isEnabled()
