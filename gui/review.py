@@ -96,7 +96,7 @@ class Review(QMainWindow):
         scrub.setContentsMargins(AXIS, 0, 0, 0)  # below the plot's own axis
         scrub.addWidget(self.slider)
         page = QWidget()
-        layout = QVBoxLayout(page)
+        self._layout = layout = QVBoxLayout(page)
         for widget in (middle, self.bar, self.timeline):
             layout.addWidget(widget)
         layout.setStretch(0, 1)
@@ -136,10 +136,8 @@ class Review(QMainWindow):
         self.data, self.reader = data, Reader(data, video)
         self.seconds = (data.timestamps_ns - data.timestamps_ns[0]) / 1e9
         timeline = Timeline(self.seconds, gaps(data, self.seconds), self.what)
-        page, old = self.centralWidget(), self.timeline
-        if (layout := page.layout()) is not None:
-            layout.replaceWidget(old, timeline)
-        old.deleteLater()
+        self._layout.replaceWidget(self.timeline, timeline)
+        self.timeline.deleteLater()
         self.timeline = timeline
         self.setWindowTitle(f"{title} – review")
         self.slider.setMaximum(len(data) - 1)

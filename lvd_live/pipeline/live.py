@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
 from lvd_live.pipeline.statistics import Statistics
+from lvd_live.sources.camera import CameraSource
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, b
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between attempts to open a camera
-LONGEST_GAP_S = 2.0  # between two frames of a file, however far apart their times are
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Pipeline:
 
     open_source, make_finder, make_tracker : called in the pipeline's threads, so that nothing waits for a camera or for
     models. live : the source is a camera. stills : its pictures have nothing to do with each other; cold starts.
-    on_result : called in the fit's thread with every Result, in the order of the frames; must be quick.
+    on_result : called in the fit's thread with every Result, in the order of the frames. on_frame : called in the
+    camera's thread with every Frame, those too that nobody has time for, but while it is paused. Both must be quick.
 
     newest : the newest Frame captured, before anything else is known of it. source, finder, tracker : once there is
     one. problem : the sentence why nothing comes any more, or "". notice : why the last `use` changed nothing, or "".
@@ -85,9 +87,10 @@ class Pipeline:
         live: bool,
         stills: bool = False,
         on_result: Callable[[Result], object] = lambda _: None,
+        on_frame: Callable[[Frame], object] = lambda _: None,
     ):
         self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
-        self._on_result = on_result
+        self._on_result, self._on_frame = on_result, on_frame
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.newest: Frame | None = None
         self.source: Source | None = None
@@ -197,7 +200,9 @@ class Pipeline:
     def _capture(self) -> None:
         with self._opened() as source:
             self.source = source
-            frames, pace = iter(source), _Pace()
+            if isinstance(source, CameraSource):
+                source.on_frame = self._see
+            frames, pace = iter(source), Pace()
             while not self._stop.is_set():
                 if not self._go.wait(0.05) and not self._single.is_set():
                     continue
@@ -213,6 +218,11 @@ class Pipeline:
         if not self.live:  # the last frame is still on its way
             self._captured.put(None)
         self._captured.close()
+
+    def _see(self, frame: Frame) -> None:
+        """Called in the camera's thread."""
+        if self._go.is_set() or self._single.is_set():
+            self._on_frame(frame)
 
     def _opened(self) -> Source:
         """The source. A camera that is absent or busy is tried again and again; `problem` says so meanwhile."""
@@ -276,20 +286,3 @@ class Pipeline:
             self.tracker = self._make_tracker()
         except UserError as error:
             self.notice = str(error)
-
-
-class _Pace:
-    """When a file's frames are due: as far apart as their times; one that is late makes those behind it later, not
-    faster."""
-
-    def __init__(self) -> None:
-        self._last_ns: int | None = None
-        self._due: float | None = None
-
-    def wait_s(self, timestamp_ns: int) -> float:
-        """Seconds until a frame of this time is due, the frames asked for in turn."""
-        now = time.monotonic()
-        gap = 0.0 if self._last_ns is None else min(max(timestamp_ns - self._last_ns, 0) / 1e9, LONGEST_GAP_S)
-        self._due = now if self._due is None else max(self._due + gap, now)
-        self._last_ns = timestamp_ns
-        return self._due - now
