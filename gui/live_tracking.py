@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, Signal
 
+from lvd_live.gui.completing import Completer
 from lvd_live.gui.inputs import Input
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
@@ -40,7 +41,7 @@ class LiveTracking(QObject):
 
     drawn : a new View to be shown.
     input, pipeline, painter, measurer : of what is tracked, or None.
-    recording, vmc : where its results go, too.
+    recording, vmc : where its results go, too. completer : fits what a recording had no time for.
     """
 
     drawn = Signal(object)
@@ -64,6 +65,7 @@ class LiveTracking(QObject):
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
         self.recording, self.vmc = Recording(), VmcLink(self)
+        self.completer = Completer(make_finder, make_tracker, options, self)
         self._adjusted: Tracker | None = None  # the tracker that has the options chosen
         self._painted.connect(self._pass_on)
 
@@ -92,6 +94,7 @@ class LiveTracking(QObject):
             live=chosen.kind == "camera",
             stills=chosen.kind == "images",
             on_result=self._on_result,
+            on_frame=self.recording.see,
         )
         self.painter = Painter(self.pipeline, look, self._painted.emit)
 
@@ -106,6 +109,7 @@ class LiveTracking(QObject):
         self.measurer = self.painter = self.pipeline = None
         if wait:
             self.vmc.switch_off()
+            self.completer.close()
             _close(parts)
         else:  # a camera or a model that takes its time must not hold the window
             threading.Thread(target=_close, args=(parts,), name="closer", daemon=True).start()

@@ -46,6 +46,7 @@ class RecordControl(QObject):
         self._clock.timeout.connect(self.refresh)
         tracking.recording.running.connect(self._show_running)
         tracking.recording.ended.connect(self._show_end)
+        tracking.completer.ended.connect(self._show_completed)
 
     @property
     def remaining_s(self) -> float:
@@ -90,6 +91,7 @@ class RecordControl(QObject):
     def _show_running(self, on: bool) -> None:
         self.action.setChecked(on)
         self._page.controls.lock(on)
+        self._tracking.completer.hold(on)
         if on:
             self._page.picture.setFocus()  # not in a box that is locked now
             self._clock.start()
@@ -100,6 +102,15 @@ class RecordControl(QObject):
     def _show_end(self, recorded: Recorded) -> None:
         if self._tracking.recording.recorder is None:  # another one has not begun meanwhile
             self._page.picture.card.show_take(recorded)
+        if recorded.path is not None and recorded.unfitted:
+            self._tracking.completer.start(recorded.path)
+
+    def _show_completed(self, path: Path, text: str) -> None:
+        """The take's other frames are fitted, or not."""
+        from lvd_live.gui.review import reopen_reviews
+
+        self._page.picture.card.show_rest(path, text)
+        reopen_reviews(path, path)
 
 
 def clock_text(seconds: float) -> str:

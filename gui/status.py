@@ -70,7 +70,8 @@ def recording_text(recorder: Recorder | None) -> str:
     """How far a recording is, "" where none runs."""
     if recorder is None:
         return ""
-    return f"● recording {recorder.seconds:.0f} s, {recorder.frames} frames, {recorder.lost} dropped"
+    later = f" ({recorder.unfitted} to be fitted afterwards)" if recorder.unfitted else ""
+    return f"● recording {recorder.seconds:.0f} s, {recorder.frames} frames{later}, {recorder.lost} dropped"
 
 
 def _tracked(result: Result) -> str:

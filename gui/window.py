@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QMainWindow
 from lvd_live.errors import UserError
 from lvd_live.gui.about import show_about
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
+from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
 from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
@@ -83,7 +84,8 @@ class MainWindow(QMainWindow):
         self.figures = Figures(self.page, self.tracking, self.say)
         self.status = self.figures.status
         self.statusBar().addWidget(self.status, 1)
-        self.statusBar().addPermanentWidget(self.record_control.label)  # no message hides it
+        for widget in (CompletionBar(self.tracking.completer), self.record_control.label):
+            self.statusBar().addPermanentWidget(widget)  # no message hides it
         self._ticks, self._attendance = 0, Attendance()
         self._connect()
         self.page.controls.restore(self.settings)
@@ -168,7 +170,7 @@ class MainWindow(QMainWindow):
         from lvd_live.gui.browser import Browser
 
         if self.browser is None:
-            self.browser = Browser(self.recordings, self)
+            self.browser = Browser(self.recordings, self, completer=self.tracking.completer)
         self.browser.refresh()
         self.browser.show()
         self.browser.raise_()
