@@ -25,6 +25,7 @@ from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, se
 from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.painter import Look
+from lvd_live.gui.remote import ADDRESS
 from lvd_live.gui.shading import COLOURS
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
@@ -76,6 +77,8 @@ class Controls(QScrollArea):
         self.plots = check_box("plots")
         self.measure = check_box("measure the person")
         self.measurements = QLabel()
+        self.guidance = check_box("advice in the picture")
+        self.gesture, self.osc = check_box("raised hands record", False), check_box(f"OSC {ADDRESS} records", False)
         self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
         self.essentials = self._lay_out_essentials()
         self._lay_out()
@@ -129,7 +132,8 @@ class Controls(QScrollArea):
 
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
-        return *options, self.space, self.keep_in_view, self.plots, self.measure
+        shown = self.space, self.keep_in_view, self.plots, self.measure
+        return *options, *shown, self.guidance, self.gesture, self.osc
 
     def _connect(self) -> None:
         picked = [box.currentIndexChanged for box in (self.colour, self.smoothing)]
@@ -213,6 +217,9 @@ class Controls(QScrollArea):
             "follow": self.keep_in_view,
             "plots": self.plots,
             "measure": self.measure,
+            "guidance": self.guidance,
+            "gesture": self.gesture,
+            "osc": self.osc,
         }
 
     def restore(self, settings: QSettings) -> None:

@@ -41,6 +41,7 @@ class LiveTracking(QObject):
 
     drawn : a new View to be shown.
     input, pipeline, painter, measurer : of what is tracked, or None.
+    watchers : called with every result in the fit's thread; must be quick.
     recording, vmc : where its results go, too. completer : fits what a recording had no time for.
     """
 
@@ -66,6 +67,7 @@ class LiveTracking(QObject):
         self.measurer: Measurer | None = None
         self.recording, self.vmc = Recording(), VmcLink(self)
         self.completer = Completer(make_finder, make_tracker, options, self)
+        self.watchers: list[Callable[[Result], object]] = []
         self._adjusted: Tracker | None = None  # the tracker that has the options chosen
         self._painted.connect(self._pass_on)
 
@@ -174,6 +176,8 @@ class LiveTracking(QObject):
         """Called in the fit's thread."""
         self.recording.add(result)
         self.vmc.offer(result.fit)
+        for watch in self.watchers:
+            watch(result)
         for observe in self._on_fit:
             observe(result.frame, result.person, result.fit)
         if (measurer := self.measurer) is not None:

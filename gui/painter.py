@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvd_live import render
-from lvd_live.gui.shading import PART_COLOURS, Mesh, View, draw_over, part_index, scaled, shrink, top_for
+from lvd_live.gui.shading import Mesh, View, draw_over, shrink, top_for, vertex_colours
 from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
@@ -111,15 +110,6 @@ class Painter:
         error_mm = 1000 * (fit.vertex_std if expected is None else expected)
         high = float(np.percentile(error_mm, 95))
         self._high_mm = high if self._high_mm == 0.0 else self._high_mm + FOLLOWED * (high - self._high_mm)
-        return Mesh(vertices, tracker.faces, self._colours(look.colour, vertices, error_mm, tracker), fit.intrinsics)
-
-    def _colours(self, mode: str, vertices: np.ndarray, error_mm: np.ndarray, tracker: Tracker) -> np.ndarray:
-        """(N, 3) uint8 RGB."""
-        if mode == "uncertainty":
-            return scaled(error_mm, 0, top_for(self._high_mm))
-        if mode == "depth":
-            nearness = -vertices[:, 2]
-            return scaled(nearness, *np.percentile(nearness, (1, 99)))
-        if mode == "body part":
-            return PART_COLOURS[part_index(tracker.shown_body.part_labels.numpy())]
-        return np.broadcast_to(np.array(render.SKIN, np.uint8), vertices.shape)
+        labels = tracker.shown_body.part_labels.numpy() if look.colour == "body part" else None
+        colours = vertex_colours(look.colour, vertices, error_mm, top_for(self._high_mm), labels)
+        return Mesh(vertices, tracker.faces, colours, fit.intrinsics)

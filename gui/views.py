@@ -28,6 +28,7 @@ class PictureView(Canvas):
     card : what became of the last recording.
     clock : how long the recording that runs is, "": none runs.
     countdown : seconds until one begins, 0: none is about to.
+    advice : what the person before the camera should change, "" for nothing.
     latencies_ms : from the capture of a picture to its drawing, the last ones.
     """
 
@@ -37,7 +38,7 @@ class PictureView(Canvas):
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
-        self.clock, self.countdown = "", 0
+        self.clock, self.countdown, self.advice = "", 0, ""
         self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
         layout.addWidget(self.welcome, 1)
@@ -56,6 +57,12 @@ class PictureView(Canvas):
             self.countdown = seconds
             self.update()
 
+    def show_advice(self, text: str) -> None:
+        """A sentence for the person before the camera, large; "" takes it away."""
+        if text != self.advice:
+            self.advice = text
+            self.update()
+
     def show_picture(self, picture: np.ndarray | None, captured_ns: int | None = None) -> None:
         """Show a picture (H, W, 3) uint8 RGB, or the hint alone; captured_ns : time.monotonic_ns() of its capture."""
         self.picture = None if picture is None else np.ascontiguousarray(picture)
@@ -72,6 +79,8 @@ class PictureView(Canvas):
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(24, 24, -24, -24), flags, self.hint)
         self.draw_stale(painter)
+        if self.advice and self.picture is not None and not self.stale and not self.card.isVisible():
+            _draw_advice(painter, self.rect(), self.advice)
         if self.countdown:
             _draw_countdown(painter, self.rect(), self.countdown)
         if self.clock:
@@ -125,6 +134,21 @@ def _draw_countdown(painter: QPainter, where: QRect, seconds: int) -> None:
     painter.setFont(font)
     painter.setPen(QColor("#ffffff"))
     painter.drawText(where, Qt.AlignmentFlag.AlignCenter, str(seconds))
+
+
+def _draw_advice(painter: QPainter, where: QRect, text: str) -> None:
+    """A strip along the lower edge, with a text that is read from across a room."""
+    font = QFont(painter.font())
+    font.setPixelSize(max(int(0.055 * where.height()), 18))
+    font.setBold(True)
+    painter.setFont(font)
+    flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+    inner = where.adjusted(FRAME, FRAME, -FRAME, -FRAME)
+    height = painter.fontMetrics().boundingRect(inner, int(flags), text).height() + FRAME
+    strip = QRect(where.left(), where.bottom() - height - 2 * FRAME, where.width(), height)
+    painter.fillRect(strip, QColor(0, 0, 0, 170))
+    painter.setPen(QColor("#ebcb8b"))
+    painter.drawText(strip.adjusted(FRAME, 0, -FRAME, 0), flags, text)
 
 
 def _draw_recording(painter: QPainter, where: QRect, clock: str) -> None:

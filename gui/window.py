@@ -22,6 +22,7 @@ from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
 from lvd_live.gui.record_control import RecordControl
+from lvd_live.gui.remotes import Remotes
 from lvd_live.gui.shading import View
 from lvd_live.gui.snapshot import write_snapshot
 from lvd_live.paths import DEMO, RECORDINGS
@@ -79,6 +80,7 @@ class MainWindow(QMainWindow):
         self.actions_by_name = add_commands(self, self._slots())  # before the page: first in the order of Tab
         record = self.actions_by_name["record"]
         self.record_control = RecordControl(self.page, self.tracking, record, self.recordings, self)
+        self.remotes = Remotes(self.page, self.tracking, record, self.say, self)
         self.setCentralWidget(self.page)
         self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.figures = Figures(self.page, self.tracking, self.say)
@@ -276,5 +278,6 @@ class MainWindow(QMainWindow):
         self.settings.setValue("geometry", self.saveGeometry())
         self.settings.setValue("details", self.page.details)
         self._clock.stop()
+        self.remotes.close()
         self.tracking.close()
         super().closeEvent(event)

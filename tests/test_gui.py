@@ -187,7 +187,7 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     assert (
         replay.shown.mesh.vertices.shape == (6890, 3)
         and replay.reader.calibration.known
-        and "expected error" in replay.label.text()
+        and "expected error" in replay.transport.label.text()
     )
     replay.close()
 

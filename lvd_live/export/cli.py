@@ -63,6 +63,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything"
     )
+    parser.add_argument(
+        "--start", metavar="S", type=float, help="leave out what is before, seconds from the first frame"
+    )
+    parser.add_argument("--end", metavar="S", type=float, help="and what is after")
     return parser
 
 

@@ -41,8 +41,9 @@ def complete(
 ) -> Completion:
     """Fit the frames of a finished session that wait for it, from its video, and put them into its motion.
 
-    Fits made during the recording stay as they are. Where it is stopped, the rest still waits, and a further call goes
-    on with it. A frame without a picture in the video is given up: nobody is tracked in it.
+    Fits made during the recording stay as they are, but for those right behind frames that waited: they started from a
+    mesh some frames old, and are made anew. Where it is stopped, the rest still waits, and a further call goes on with
+    it. A frame without a picture in the video is given up: nobody is tracked in it.
 
     progress(done, total) : called after each frame that waited. stop : once set, it ends. go : while not set, it waits.
     Raises UserError where the session cannot be read or written, or was tracked with another body.
@@ -53,6 +54,7 @@ def complete(
     if session.vertices.shape[1] != int(tracker.faces.max()) + 1:
         raise UserError(f"{path} was recorded with another body: name it by --body.", exit_code=1)
     filler, wanted, last = _Filler(session), _rows_to_track(session.fitted), -1
+    behind = _rows_behind(session.fitted)
     try:
         for row, frame in session.frames():
             if not wanted[row]:
@@ -68,7 +70,7 @@ def complete(
             fit = None if person is None else tracker.step(frame, person)
             if fit is None:
                 tracker.reset()
-            if not session.fitted[row]:
+            if not session.fitted[row] or (behind[row] and fit is not None):
                 filler.put(row, (None if person is None else person.landmarks, fit))
                 progress(filler.filled, filler.waiting)
         filler.give_up_rest()
@@ -77,9 +79,16 @@ def complete(
     return Completion(filler.filled, left)
 
 
+def _rows_behind(fitted: np.ndarray) -> np.ndarray:
+    """(F,) bool: the rows that were fitted, with one before them that waits."""
+    behind = np.zeros_like(fitted)
+    behind[1:] = fitted[1:] & ~fitted[:-1]
+    return behind
+
+
 def _rows_to_track(fitted: np.ndarray) -> np.ndarray:
-    """(F,) bool: the rows that wait, and WARM_UP rows before each run of them."""
-    wanted = ~fitted
+    """(F,) bool: the rows that wait, the one behind and WARM_UP rows before each run of them."""
+    wanted = ~fitted | _rows_behind(fitted)
     for distance in range(1, WARM_UP + 1):
         wanted[:-distance] |= ~fitted[distance:]
     return wanted
@@ -101,14 +110,14 @@ class _Filler:
         self.waiting, self.filled, self._noted = len(self._left), 0, 0
 
     def put(self, row: int, found: Found) -> None:
-        """What was found in a row that waits; rows come in order. Raises UserError."""
+        """What was found in a row, one that waits or one behind; rows come in order. Raises UserError."""
         part = int(np.searchsorted(self._ends, row, side="right"))
         if part != self._part:
             self._write()
             self._part = part
         self._found[row - int(self._ends[part]) + len(self._parts[part])] = found
+        self.filled += row in self._left
         self._left.discard(row)
-        self.filled += 1
 
     def give_up_rest(self) -> None:
         """The rows that still wait have no picture: nobody is tracked in them."""

@@ -23,7 +23,7 @@ Found = tuple[np.ndarray | None, Fit | None]
 
 
 def fill_segment(segment: segments.Segment, found: Mapping[int, Found]) -> None:
-    """Write `found`, by the row's place in the segment, into its file; rows that were fitted before stay as they are.
+    """Write `found`, by the row's place in the segment, into its file; the other rows stay as they are.
 
     Meshes are stored anew, each within `segments.STEP` / 2 of what was stored. Raises UserError.
     """
@@ -31,20 +31,16 @@ def fill_segment(segment: segments.Segment, found: Mapping[int, Found]) -> None:
     stored = iter(zip(*segments.read_meshes(segment.path), strict=True))
     vertices, std = [], []
     for row in range(len(segment)):
-        if columns["tracked"][row]:
-            mesh = next(stored)
-        elif row in found and not columns["fitted"][row]:
+        mesh = next(stored) if columns["tracked"][row] else None
+        if row in found:
             landmarks, fit = found[row]
             fit = fit if fit is not None and is_finite(fit) else None
             for name, value in (fitted_columns(landmarks, fit) | {"fitted": True}).items():
                 columns[name][row] = value
-            if fit is None:
-                continue
-            mesh = fit.vertices, fit.vertex_std
-        else:
-            continue
-        vertices.append(mesh[0])
-        std.append(mesh[1])
+            mesh = None if fit is None else (fit.vertices, fit.vertex_std)
+        if mesh is not None:
+            vertices.append(mesh[0])
+            std.append(mesh[1])
     n, faces = segment.vertices, segments.read_faces(segment.path) if segment.has_faces else None
     meshes = np.stack(vertices) if vertices else np.zeros((0, n, 3), np.float32)
     spread = np.stack(std) if std else np.zeros((0, n), np.float32)
