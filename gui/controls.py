@@ -25,6 +25,7 @@ from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, se
 from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.painter import Look
+from lvd_live.gui.people import PersonBox
 from lvd_live.gui.remote import ADDRESS
 from lvd_live.gui.shading import COLOURS
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
@@ -68,6 +69,7 @@ class Controls(QScrollArea):
         self.fov = fov_box()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
+        self.person = PersonBox()
         self.mirror = check_box("mirror", False)
         self.warm = check_box("start from the last mesh")
         self.outline = check_box("limbs onto the outline")
@@ -107,6 +109,7 @@ class Controls(QScrollArea):
 
     def _lay_out(self) -> None:
         form = QFormLayout()
+        form.addRow("person", self.person)
         form.addRow("colours", self.colour)
         form.addRow("opacity", self.opacity)
         form.addRow("network", self.presets)
@@ -141,12 +144,25 @@ class Controls(QScrollArea):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
         ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
-        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked):
+        self.height_m.valueChanged.connect(lambda *_: self._check_person())
+        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked, self.person.picked):
             signal.connect(lambda *_: self.options_changed.emit())
         for box in (self.space, self.keep_in_view, self.plots):
             box.toggled.connect(lambda *_: self.shown_changed.emit())
         self.presets.currentIndexChanged.connect(lambda *_: self.preset_changed.emit())
         self.measure.toggled.connect(self.measurements.setVisible)
+
+    def _check_person(self) -> None:
+        """Another height is another person's."""
+        if (known := self.person.chosen) is not None and abs(known.height - self.height_m.value()) > 1e-6:
+            self.person.choose()
+
+    def doubt_person(self) -> None:
+        """Another person may have come; while a recording runs, its options stay."""
+        self.height_field.doubt("the last person")
+        if self.person.chosen is not None and self.person.isEnabled():
+            self.person.choose()
+            self.options_changed.emit()
 
     @property
     def look(self) -> Look:
@@ -169,6 +185,7 @@ class Controls(QScrollArea):
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
             height=self.height_field.metres,
+            scale=1.0 if self.person.chosen is None else self.person.chosen.scale,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
@@ -176,6 +193,7 @@ class Controls(QScrollArea):
 
     def lock(self, recording: bool) -> None:
         """Take away, while a recording runs, what would end it: a recording has one set of options."""
+        self.person.setEnabled(not recording)
         boxes = self.presets, self.iterations, self.conditioning, self.height_m, self.fov
         for widget in (*boxes, self.warm, self.outline, self.uncertainty):
             widget.setEnabled(not recording)
@@ -228,12 +246,14 @@ class Controls(QScrollArea):
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
                     set_state(widget, value)
+        self.person.restore(settings)
         self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""
         for name, widget in self._remembered().items():
             settings.setValue(name, state(widget))
+        self.person.save(settings)
 
 
 def _level_text(name: str) -> str:

@@ -72,7 +72,8 @@ class RecordControl(QObject):
         tracking = self._tracking
         self._page.picture.card.hide()
         try:
-            tracking.recording.start(self._root, tracking.pipeline, tracking.title, name)
+            about = self._page.controls.person.to_json()
+            tracking.recording.start(self._root, tracking.pipeline, tracking.title, name, about)
         except UserError as error:
             self._show_running(False)
             self._page.picture.card.show_take(Recorded(None, 0.0, 0, 0, str(error)))

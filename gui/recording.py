@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
@@ -61,8 +62,12 @@ class Recording(QObject):
         self.recorder: Recorder | None = None
         self._ending: Recorder | None = None  # takes no more pictures, but fits of those that it has
 
-    def start(self, root: Path, pipeline: Pipeline | None, title: str, name: str = "") -> None:
+    def start(
+        self, root: Path, pipeline: Pipeline | None, title: str, name: str = "", about: Mapping[str, Any] | None = None
+    ) -> None:
         """Record what `pipeline` tracks into a new folder in `root`, called by `name` or the input's title.
+
+        about : what the session is to remember beside finder and tracker, JSON values.
 
         Raises UserError where there is nothing to record, or no place for it.
         """
@@ -73,7 +78,7 @@ class Recording(QObject):
         if pipeline is None or pipeline.tracker is None or pipeline.source is None or pipeline.finder is None:
             raise UserError("There is nothing to record yet: choose a camera or a video first.")
         tracker = pipeline.tracker
-        meta = describe_run(pipeline.finder, tracker) | {"source": title, "version": __version__}
+        meta = describe_run(pipeline.finder, tracker) | {"source": title, "version": __version__} | dict(about or {})
         called, fps = name or Path(title).stem.replace(" ", "-"), pipeline.source.fps or 0.0
         self.recorder = Recorder(
             root, called, faces=tracker.faces, meta=meta, fps=fps, every_frame=isinstance(pipeline.source, CameraSource)

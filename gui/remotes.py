@@ -10,6 +10,7 @@ from PySide6.QtGui import QAction
 from lvd_live.gui.guide import Gesture, Guide
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
+from lvd_live.gui.people import Calibrator, connect_people
 from lvd_live.gui.remote import OscRemote
 from lvd_live.pipeline.live import Result
 
@@ -42,6 +43,10 @@ class Remotes(QObject):
         self.osc.failed.connect(self._refuse)
         page.controls.osc.toggled.connect(lambda on: self.osc.switch_on() if on else self.osc.switch_off())
         tracking.watchers.append(self._watch)
+        self.calibrator, self._instruction = Calibrator(tracking, self), ""
+        connect_people(self.calibrator, page.controls.person, self._set_height, say)
+        page.controls.person.calibrate.connect(self.toggle_calibration)
+        self.calibrator.advised.connect(self._instruct)
         self._clock = QTimer(self)
         self._clock.setInterval(TICK_MS)
         self._clock.timeout.connect(self.refresh)
@@ -57,6 +62,9 @@ class Remotes(QObject):
         """Show what the gesture has come to, or else the advice."""
         controls, pipeline = self._page.controls, self._tracking.pipeline
         live = pipeline is not None and pipeline.live
+        if self._instruction:
+            self._page.picture.show_advice(self._instruction)
+            return
         self.guide.finder = None if pipeline is None else pipeline.finder
         text = self.guide.text if live and controls.guidance.isChecked() else ""
         if live and self.gesture.progress > 0:
@@ -64,6 +72,26 @@ class Remotes(QObject):
             what = "stops" if self._record.isChecked() else "starts"
             text = f"Hands up: recording {what}  {'●' * done}{'○' * (STEPS - done)}"
         self._page.picture.show_advice(text)
+
+    def toggle_calibration(self) -> None:
+        """Ask who is to be calibrated, or give up the calibration that runs."""
+        controls = self._page.controls
+        if self.calibrator.running:
+            self.calibrator.stop()
+        elif self._record.isChecked():
+            self._say("Stop the recording first: it has one scale.")
+        else:
+            self.calibrator.ask(self._page, list(controls.person.known), controls.height_field.metres)
+
+    def _instruct(self, text: str) -> None:
+        self._instruction = text
+        self.refresh()
+
+    def _set_height(self, metres: float) -> None:
+        field = self._page.controls.height_field
+        field.box.setValue(metres)
+        field.confirm()
+        self._page.controls.options_changed.emit()
 
     def _watch(self, result: Result) -> None:
         """Called in the fit's thread."""

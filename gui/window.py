@@ -223,7 +223,7 @@ class MainWindow(QMainWindow):
     def _reset(self) -> None:
         self.tracking.reset()
         self._attendance.forget()
-        self.page.controls.height_field.doubt("the last person")
+        self.page.controls.doubt_person()
         self.page.space.forget()
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
@@ -255,7 +255,7 @@ class MainWindow(QMainWindow):
 
     def _show(self, view: View[Result]) -> None:
         if self._attendance(view.of.fit is not None, view.of.frame.timestamp_ns):
-            self.page.controls.height_field.doubt("the last person")
+            self.page.controls.doubt_person()
         self.page.show_view(view, space_now=self.tracking.pipeline is not None and self.tracking.pipeline.paused)
 
     def _use_look(self) -> None:

@@ -17,6 +17,7 @@ from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.rows import Rows
 from lvd_live.session.sequence import Sequence, load_sequence
+from lvd_live.tracking.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ class FittedTake:
         """(T,) rows of the tracked frames."""
         return np.flatnonzero(self.take.sequence.tracked)
 
+    @property
+    def _calibrated(self) -> np.ndarray | None:
+        """The shape (B,) float32 that the person was calibrated with, None where it is to be read from the meshes."""
+        known = Calibration.from_json(self.take.sequence.meta.get("calibration"))
+        if known is None or self.body_file is not None or len(known.betas) != self.fitter.n_betas:
+            return None
+        return np.array(known.betas, np.float32)
+
     def _fit(self) -> Fitted:
         sequence = self.take.sequence
         vertices = _TrackedRows(sequence.vertices, self._tracked, self.carry, self.progress)
@@ -111,7 +120,7 @@ class FittedTake:
         failure = f"No body can be fitted to the meshes in {self.take.name}: they are not of a person."
         try:
             with np.errstate(all="ignore"):
-                fitted = self.fitter.fit(vertices, std, camera=True)
+                fitted = self.fitter.fit(vertices, std, self._calibrated, camera=True)
         except (np.linalg.LinAlgError, ValueError) as error:  # raised by SciPy and NumPy for numbers that are no mesh
             raise UserError(failure) from error
         if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
