@@ -28,6 +28,8 @@ TIPS = {
     "plots": "Show times, ms, and rates per second (P).",
     "measure": "Lengths and girths of the person, cm.",
     "guidance": "Tell the person before the camera what to change: closer, farther, more light.",
+    "green": "The body without the picture, to be cut out by another program.",
+    "virtual": "Offer what is shown to other programs as a camera (needs pyvirtualcam).",
     "gesture": "Both hands above the head for two seconds start a recording, and stop it.",
     "osc": "Listen on UDP port 9000, for other computers too: /record starts and stops; /record 1, /record 0.",
     "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",

@@ -47,6 +47,7 @@ COMMANDS = (
     Command("details", "Details", "more switches, measurements and plots", "E", toggles=True),
     Command("step", "Step", "one frame", "N", MORE),
     Command("fullscreen", "Full screen", "full screen", "F11", MORE),
+    Command("clean", "Picture alone", "the picture alone, full screen, for window capture; Esc ends it", "F12", MORE),
     Command("help", "Keys", "this sheet", "F1", MORE),
     Command("about", "About", "versions, licences and weights", menu=MORE),
     Command("open", "", "open a video, a picture or a result", "O"),

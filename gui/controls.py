@@ -80,6 +80,7 @@ class Controls(QScrollArea):
         self.measure = check_box("measure the person")
         self.measurements = QLabel()
         self.guidance = check_box("advice in the picture")
+        self.green, self.virtual = check_box("body alone on green", False), check_box("virtual camera", False)
         self.gesture, self.osc = check_box("raised hands record", False), check_box(f"OSC {ADDRESS} records", False)
         self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
         self.essentials = self._lay_out_essentials()
@@ -136,11 +137,11 @@ class Controls(QScrollArea):
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
         shown = self.space, self.keep_in_view, self.plots, self.measure
-        return *options, *shown, self.guidance, self.gesture, self.osc
+        return *options, self.green, self.virtual, *shown, self.guidance, self.gesture, self.osc
 
     def _connect(self) -> None:
         picked = [box.currentIndexChanged for box in (self.colour, self.smoothing)]
-        for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled):
+        for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled, self.green.toggled):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
         ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
@@ -168,7 +169,8 @@ class Controls(QScrollArea):
     def look(self) -> Look:
         """How the mesh is to be drawn."""
         opacity = self.opacity.value() / 100
-        return Look(self.colour.currentText(), opacity, self.mirror.isChecked(), self.smoothing.currentData())
+        mirror, green = self.mirror.isChecked(), self.green.isChecked()
+        return Look(self.colour.currentText(), opacity, mirror, self.smoothing.currentData(), green)
 
     @property
     def preset(self) -> str:

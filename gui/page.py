@@ -26,12 +26,13 @@ class Page(QWidget):
     displayed : results shown since `clear`.
     in_order : whether they came in the order of their frames.
     details : whether the panel of switches and the plots may be seen.
+    clean : whether nothing but the picture is seen.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.view: View[Result] | None = None
-        self.displayed, self.in_order, self.details = 0, True, False
+        self.displayed, self.in_order, self.details, self.clean = 0, True, False, False
         self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -63,7 +64,7 @@ class Page(QWidget):
         middle.addWidget(self.controls)
         middle.setStretchFactor(0, 1)
         middle.setSizes([980, 280])
-        layout = QVBoxLayout(self)
+        self._layout = layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 0)
         layout.addWidget(self.banner)
         layout.addWidget(middle, 1)
@@ -127,11 +128,21 @@ class Page(QWidget):
         self.details = on
         self.show_parts()
 
+    def show_clean(self, on: bool) -> None:
+        """Nothing but the picture, or all again."""
+        self.clean = on
+        self.show_parts()
+
     def show_parts(self) -> None:
         """Show and hide what the controls say."""
-        self.space.setVisible(self.controls.space.isChecked())
-        self.controls.setVisible(self.details)
-        self.plots.setVisible(self.details and self.controls.plots.isChecked())
+        all_of_it = not self.clean
+        self.space.setVisible(all_of_it and self.controls.space.isChecked())
+        self.controls.setVisible(all_of_it and self.details)
+        self.plots.setVisible(all_of_it and self.details and self.controls.plots.isChecked())
+        self.controls.essentials.setVisible(all_of_it)
+        self.bar.setVisible(all_of_it and self.view is not None)
+        margin = 6 if all_of_it else 0
+        self._layout.setContentsMargins(margin, margin, margin, 0)
         self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()
 
     def name_colours(self, calibrated: bool) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.tracker import Tracker
 
+GREEN = (0, 177, 64)  # RGB, as chroma keys expect it
 FOLLOWED = 0.05  # how much of a change of the errors the colours' range takes on with each picture
 
 
@@ -30,12 +31,14 @@ class Look:
     opacity : 0..1.
     mirror : show the picture mirrored.
     smoothing : one of `smoothing.LEVELS`.
+    green : the body alone, on green, for programs that cut it out.
     """
 
     colour: str = "uncertainty"
     opacity: float = 0.65
     mirror: bool = False
     smoothing: str = "off"
+    green: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,12 @@ class Painter:
     def _paint(self, result: Result, tracker: Tracker) -> View[Result]:
         look = self.look
         picture, scale = shrink(result.frame.picture)
-        mesh = None
+        mesh, opacity = None, look.opacity
+        if look.green:
+            picture, opacity = np.full_like(picture, GREEN), 1.0
         if result.fit is not None:
             mesh = self._mesh(result, result.fit, tracker, look)
-            picture = draw_over(picture, scale, mesh, look.opacity)
+            picture = draw_over(picture, scale, mesh, opacity)
         else:
             self._smoother.reset()
         self._last = _Painted(result, look, None if mesh is None else mesh.vertices)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QToolBar
 
 from lvd_live.errors import UserError
 from lvd_live.gui.about import show_about
@@ -23,6 +23,7 @@ from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
 from lvd_live.gui.record_control import RecordControl
 from lvd_live.gui.remotes import Remotes
+from lvd_live.gui.sending import Sending
 from lvd_live.gui.shading import View
 from lvd_live.gui.snapshot import write_snapshot
 from lvd_live.paths import DEMO, RECORDINGS
@@ -81,6 +82,7 @@ class MainWindow(QMainWindow):
         record = self.actions_by_name["record"]
         self.record_control = RecordControl(self.page, self.tracking, record, self.recordings, self)
         self.remotes = Remotes(self.page, self.tracking, record, self.say, self)
+        self.sending = Sending(self.page.controls, self.tracking, self.say, self)
         self.setCentralWidget(self.page)
         self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.figures = Figures(self.page, self.tracking, self.say)
@@ -127,7 +129,8 @@ class MainWindow(QMainWindow):
             "front": self.page.space.look_from_front,
             "fullscreen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
             "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.key), MOUSE]),
-            "dismiss": self.page.picture.card.hide,
+            "clean": lambda: self.show_clean(not self.page.clean),
+            "dismiss": self._dismiss,
             "quit": self.close,
         }
 
@@ -137,8 +140,6 @@ class MainWindow(QMainWindow):
         controls.options_changed.connect(tracking.use_options)
         controls.preset_changed.connect(tracking.use_preset)
         tracking.drawn.connect(self._show)
-        controls.vmc.toggled.connect(self._switch_vmc)
-        tracking.vmc.failed.connect(self._refuse_vmc)
         self.record_control.refused.connect(self.say)
         self.page.picture.card.opened.connect(self.show_take)
         welcome = self.page.picture.welcome
@@ -203,22 +204,22 @@ class MainWindow(QMainWindow):
             self.actions_by_name["pause"].setChecked(True)
             self.tracking.pipeline.step()
 
-    def _switch_vmc(self, on: bool) -> None:
-        address = self.page.controls.vmc_address
-        address.setEnabled(not on)
-        if on:
-            self.tracking.vmc.switch_on(address.text())
-        else:
-            self.tracking.vmc.switch_off()
+    def show_clean(self, on: bool) -> None:
+        """The picture alone, full screen, or the window as before."""
+        self.page.show_clean(on)
+        for widget in (self.findChild(QToolBar), self.statusBar()):
+            widget.setVisible(not on)
+        (self.showFullScreen if on else self.showNormal)()
 
-    def _refuse_vmc(self, why: str) -> None:
-        self.page.controls.vmc.setChecked(False)
-        self.say(why)
+    def _dismiss(self) -> None:
+        if self.page.picture.card.isVisible() or not self.page.clean:
+            self.page.picture.card.hide()
+        else:
+            self.show_clean(False)
 
     def send_to(self, host: str, port: int) -> None:
         """Send the motion by VMC, as the switch does."""
-        self.page.controls.vmc_address.setText(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        self.page.controls.vmc.setChecked(True)
+        self.sending.send_to(host, port)
 
     def _reset(self) -> None:
         self.tracking.reset()
@@ -248,7 +249,7 @@ class MainWindow(QMainWindow):
         """Bring status, trouble and figures up to date."""
         self.tracking.look_after(self.page.controls.measure.isChecked())
         self.figures.refresh()
-        self.page.controls.vmc_state.setText(self.tracking.vmc.state())
+        self.sending.refresh()
         if self.record_soon is not None and self.page.view is not None:
             self.record_control.start(self.record_soon)
             self.record_soon = None
@@ -279,5 +280,6 @@ class MainWindow(QMainWindow):
         self.settings.setValue("details", self.page.details)
         self._clock.stop()
         self.remotes.close()
+        self.sending.close()
         self.tracking.close()
         super().closeEvent(event)

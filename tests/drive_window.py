@@ -7,6 +7,7 @@ FOLDER gets the recordings, and a picture of every step.
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,9 @@ def main(folder: Path) -> None:
     camera = Camera(pictures, fps=FPS)
     app = application()
     settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
-    window = MainWindow(make_finder, Tracker.load, settings=settings, recordings=folder / "recordings")
+    window = MainWindow(
+        partial(make_finder, live=True), Tracker.load, settings=settings, recordings=folder / "recordings"
+    )
     window.move(0, 0)
     window.resize(app.primaryScreen().availableSize())
     window.show()

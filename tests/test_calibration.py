@@ -96,7 +96,7 @@ def test_the_person_is_as_tall_as_they_are_afterwards(body, height):
 
 def test_a_mesh_of_somebody_elses_height_is_refused(body):
     with pytest.raises(UserError, match="nobody who is 2.40 m tall"):
-        calibrate(fits(mesh_of(body, np.zeros(10))), body, 2.4, TrackerOptions(height=1.6))
+        calibrate(fits(mesh_of(body, np.zeros(10))), body, 2.4, TrackerOptions(height=2.4))
 
 
 def test_the_tracker_makes_the_mesh_larger(body):

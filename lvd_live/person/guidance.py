@@ -36,10 +36,10 @@ def advise(picture: np.ndarray, person: Person | None, people: int = 1) -> str:
     if people > 1:
         return TWO if people == 2 else MANY.format(people)
     inside, height = _inside(person.landmarks, picture.shape), picture.shape[0]
+    if person.landmarks[_NOSE, 1] < 0:
+        return NO_HEAD
     if inside[_TORSO].sum() < 3:
         return TO_THE_MIDDLE
-    if not inside[_NOSE] and person.landmarks[_NOSE, 1] < 0:
-        return NO_HEAD
     if not inside[_FEET].any():
         return NO_FEET
     y = person.landmarks[inside, 1]
