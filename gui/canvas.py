@@ -50,6 +50,12 @@ class Canvas(QWidget):
         painter.drawText(self.rect().adjusted(24, 24, -24, -24), flags, self._stale)
 
 
+def resize_on_screen(window: QWidget, width: int, height: int) -> None:
+    """Make a window this large, pixels, or as large as its screen."""
+    screen = window.screen().availableSize()
+    window.resize(min(width, screen.width()), min(height, screen.height()))
+
+
 def draw_picture(painter: QPainter, where: QRectF, picture: np.ndarray) -> None:
     """Draw a picture (H, W, 3) uint8 RGB, contiguous, scaled to a rectangle."""
     height, width = picture.shape[:2]

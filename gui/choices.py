@@ -28,6 +28,7 @@ TIPS = {
     "plots": "Show times, ms, and rates per second (P).",
     "measure": "Lengths and girths of the person, cm.",
     "guidance": "Tell the person before the camera what to change: closer, farther, more light.",
+    "theme": "Dark, light or high contrast; picture, 3D view and plots stay dark.",
     "green": "The body without the picture, to be cut out by another program.",
     "virtual": "Offer what is shown to other programs as a camera (needs pyvirtualcam).",
     "gesture": "Both hands above the head for two seconds start a recording, and stop it.",

@@ -9,6 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import (
+    QApplication,
     QCheckBox,
     QFormLayout,
     QHBoxLayout,
@@ -28,6 +29,7 @@ from lvd_live.gui.painter import Look
 from lvd_live.gui.people import PersonBox
 from lvd_live.gui.remote import ADDRESS
 from lvd_live.gui.shading import COLOURS
+from lvd_live.gui.themes import THEMES, use_theme
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.tracking.options import FOV_RANGE, MOST_ITERATIONS, TrackerOptions
@@ -69,7 +71,7 @@ class Controls(QScrollArea):
         self.fov = fov_box()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
-        self.person = PersonBox()
+        self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
         self.mirror = check_box("mirror", False)
         self.warm = check_box("start from the last mesh")
         self.outline = check_box("limbs onto the outline")
@@ -117,6 +119,7 @@ class Controls(QScrollArea):
         form.addRow("iterations", self.iterations)
         form.addRow("network sees", self.conditioning)
         form.addRow("field of view", self.fov)
+        form.addRow("theme", self.theme)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -150,6 +153,7 @@ class Controls(QScrollArea):
             signal.connect(lambda *_: self.options_changed.emit())
         for box in (self.space, self.keep_in_view, self.plots):
             box.toggled.connect(lambda *_: self.shown_changed.emit())
+        self.theme.currentIndexChanged.connect(lambda *_: self._use_theme())
         self.presets.currentIndexChanged.connect(lambda *_: self.preset_changed.emit())
         self.measure.toggled.connect(self.measurements.setVisible)
 
@@ -157,6 +161,10 @@ class Controls(QScrollArea):
         """Another height is another person's."""
         if (known := self.person.chosen) is not None and abs(known.height - self.height_m.value()) > 1e-6:
             self.person.choose()
+
+    def _use_theme(self) -> None:
+        if isinstance(app := QApplication.instance(), QApplication):
+            use_theme(app, self.theme.currentData())
 
     def doubt_person(self) -> None:
         """Another person may have come; while a recording runs, its options stay."""
@@ -237,6 +245,7 @@ class Controls(QScrollArea):
             "follow": self.keep_in_view,
             "plots": self.plots,
             "measure": self.measure,
+            "theme": self.theme,
             "guidance": self.guidance,
             "gesture": self.gesture,
             "osc": self.osc,

@@ -27,12 +27,13 @@ class Page(QWidget):
     in_order : whether they came in the order of their frames.
     details : whether the panel of switches and the plots may be seen.
     clean : whether nothing but the picture is seen.
+    started : whether something was opened; before that the first screen has the 3D view's place, too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.view: View[Result] | None = None
-        self.displayed, self.in_order, self.details, self.clean = 0, True, False, False
+        self.displayed, self.in_order, self.details, self.clean, self.started = 0, True, False, False, False
         self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -89,7 +90,8 @@ class Page(QWidget):
         """Show nothing but the hint; what comes next is of another input."""
         self.view, self.displayed, self.in_order = None, 0, True
         self.picture.latencies_ms.clear()
-        self.bar.show()
+        self.started = True
+        self.show_parts()
         self.show_hint(hint)
         self.space.forget()
         self.space.show_view(None)
@@ -136,11 +138,11 @@ class Page(QWidget):
     def show_parts(self) -> None:
         """Show and hide what the controls say."""
         all_of_it = not self.clean
-        self.space.setVisible(all_of_it and self.controls.space.isChecked())
+        self.space.setVisible(all_of_it and self.started and self.controls.space.isChecked())
         self.controls.setVisible(all_of_it and self.details)
         self.plots.setVisible(all_of_it and self.details and self.controls.plots.isChecked())
         self.controls.essentials.setVisible(all_of_it)
-        self.bar.setVisible(all_of_it and self.view is not None)
+        self.bar.setVisible(all_of_it and self.started)
         margin = 6 if all_of_it else 0
         self._layout.setContentsMargins(margin, margin, margin, 0)
         self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()

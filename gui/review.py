@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.errors import UserError
+from lvd_live.gui.canvas import resize_on_screen
 from lvd_live.gui.choices import combo_box
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.export_dialog import ExportDialog
@@ -66,7 +67,7 @@ class Review(QMainWindow):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"{title} – review")
-        self.resize(1180, 760)
+        resize_on_screen(self, 1180, 760)
         self.data, self.path = data, data.path if isinstance(data, Session) else path
         self.shown: View[int] | None = None
         self.reader = Reader(data, video)
@@ -79,6 +80,7 @@ class Review(QMainWindow):
         self.slider.setMaximum(len(data) - 1)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.colour, self.export_button = combo_box({name: name for name in COLOURS}), QPushButton("Export …")
+        self.colour.setMinimumContentsLength(10)
         self.partial = QLabel()
         self.partial.setObjectName("banner")
         self.partial.setWordWrap(True)

@@ -44,6 +44,7 @@ class SpaceView(Canvas):
 
     def __init__(self) -> None:
         super().__init__(240, 200)
+        self.setAccessibleName("the mesh in space")
         self.keeps_person_in_view = True
         self.view: View[object] | None = None
         self._floor: float | None = None  # y

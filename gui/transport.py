@@ -34,6 +34,7 @@ class Transport(QWidget):
         self.in_button, self.out_button, self.all_button = QPushButton("In"), QPushButton("Out"), QPushButton("All")
         self.label = QLabel()
         self.play.setCheckable(True)
+        self.speed.setMinimumContentsLength(5)
         self.speed.setCurrentIndex(SPEEDS.index(1.0))
         self._clock, self._started = QTimer(self), 0.0
         self._clock.setInterval(CLOCK_MS)

@@ -39,6 +39,7 @@ class PictureView(Canvas):
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
         self.clock, self.countdown, self.advice = "", 0, ""
+        self.setAccessibleName("picture with the mesh")
         self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
         layout.addWidget(self.welcome, 1)
@@ -71,7 +72,7 @@ class PictureView(Canvas):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor("#14161a"))
+        painter.fillRect(self.rect(), self.palette().window() if self.welcome.isVisible() else QColor("#14161a"))
         if self.picture is not None:
             self._draw_picture(painter, self.picture)
         elif self.hint:
@@ -102,6 +103,7 @@ class ColourBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(44)
+        self.setAccessibleName("what the colours mean")
         self.shown = ("uncertainty", False, 0)
 
     def show_mode(self, mode: str, calibrated: bool, top_mm: int) -> None:
@@ -112,7 +114,7 @@ class ColourBar(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setPen(QColor("#c8ced8"))
+        painter.setPen(self.palette().windowText().color())
         bar = self.rect().adjusted(10, 4, -10, -26)
         below = self.rect().adjusted(10, 20, -10, 0)
         mode, calibrated, top = self.shown

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QToolBar
 
 from lvd_live.errors import UserError
 from lvd_live.gui.about import show_about
+from lvd_live.gui.canvas import resize_on_screen
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
 from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
@@ -63,7 +64,7 @@ class MainWindow(QMainWindow):
     ):
         super().__init__()
         self.setWindowTitle("LVD Live")
-        self.resize(1280, 760)
+        resize_on_screen(self, 1280, 760)
         self.setAcceptDrops(True)
         self.settings = settings or QSettings("LVD Live", "LVD Live")
         self.recordings = recordings or RECORDINGS
@@ -143,7 +144,7 @@ class MainWindow(QMainWindow):
         self.record_control.refused.connect(self.say)
         self.page.picture.card.opened.connect(self.show_take)
         welcome = self.page.picture.welcome
-        welcome.recordings = self.recordings
+        welcome.recordings, welcome.last = self.recordings, str(self.settings.value("camera") or "")
         welcome.chosen.connect(self.open)
         welcome.opened.connect(self.show_take)
         welcome.asked.connect(lambda name: self.actions_by_name[name].trigger())
@@ -158,6 +159,8 @@ class MainWindow(QMainWindow):
         if self.tracking.pipeline is not None:
             self.page.controls.height_field.doubt("the last input")
         self.actions_by_name["pause"].setChecked(False)
+        if chosen.listed:
+            self.settings.setValue("camera", chosen.listed)
         self.tracking.open(chosen, self.page.controls.look)
 
     def process(self, video: Path) -> None:

@@ -99,7 +99,7 @@ class Story:
         driver = self.driver
         review = driver.window(Review)
         driver.wait(lambda: review.shown is not None, "a picture of the take")
-        driver.key("Home", *["shift+Right"] * 2, "i", "End", *["shift+Left"] * 2, "o")
+        driver.key("Home", "shift+Right", "i", "End", "shift+Left", "o")
         driver.wait(lambda: review.transport.is_part, "a part of the take")
         self.keep_picture("part")
         driver.key("x")
