@@ -29,6 +29,7 @@ from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.completing import Completer
 from lvd_live.gui.exporting import Exporter
+from lvd_live.gui.language import tr
 from lvd_live.gui.review import reopen_reviews, review
 from lvd_live.gui.status import DROPPED, time_text
 from lvd_live.session import library
@@ -54,7 +55,7 @@ class Browser(QDialog):
         completer: Completer | None = None,
     ):
         super().__init__(parent)
-        self.setWindowTitle("Recordings")
+        self.setWindowTitle(tr("Recordings"))
         self.resize(900, 560)
         self.root, self._show_take, self._completer = Path(root), show_take, completer
         if completer is not None:
@@ -79,7 +80,7 @@ class Browser(QDialog):
         for button in self.buttons.values():
             row.addWidget(button)
         row.insertStretch(5)
-        self.buttons["complete"].setToolTip("Fit the frames that there was no time for while it was recorded.")
+        self.buttons["complete"].setToolTip(tr("Fit the frames that there was no time for while it was recorded."))
         layout = QVBoxLayout(self)
         layout.addWidget(self.table)
         layout.addWidget(self.hint)
@@ -91,7 +92,7 @@ class Browser(QDialog):
 
     @staticmethod
     def _button(text: str, act: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
+        button = QPushButton(tr(text))
         button.clicked.connect(lambda *_: act())
         return button
 
@@ -170,7 +171,7 @@ class Browser(QDialog):
 
     def _show_completing(self, path: Path, done: int, total: int) -> None:
         if self.chosen is not None and self.chosen.path == path:
-            self.hint.setText(f"Fitting frame {done} of {total} that there was no time for.")
+            self.hint.setText(tr("Fitting frame {} of {} that there was no time for.").format(done, total))
 
     def _end_completing(self, path: Path, text: str) -> None:
         if self.isVisible():
@@ -199,7 +200,7 @@ class Browser(QDialog):
         waits = info is not None and info.whole and info.unfitted > 0 and self._completer is not None
         self.buttons["complete"].setEnabled(waits and not in_hand)
         if not self.sessions:
-            about = f"There are no recordings in {self.root} yet: press Record while somebody is tracked."
+            about = tr("There are no recordings in {} yet: press Record while somebody is tracked.").format(self.root)
         elif info is None:
             about = ""
         elif not info.whole:
@@ -221,9 +222,9 @@ def _make_table() -> QTableWidget:
     table = QTableWidget(0, len(COLUMNS))
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
-    table.setHorizontalHeaderLabels(COLUMNS)
+    table.setHorizontalHeaderLabels([tr(name) for name in COLUMNS])
     if (dropped := table.horizontalHeaderItem(COLUMNS.index("dropped"))) is not None:
-        dropped.setToolTip(DROPPED)
+        dropped.setToolTip(tr(DROPPED))
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -236,8 +237,8 @@ def _make_table() -> QTableWidget:
 
 def _cells(info: library.SessionInfo) -> tuple[str, ...]:
     """A session's row, but for the thumbnail."""
-    started, state = f"{info.started:%Y-%m-%d %H:%M}", f"{info.unfitted} to fit" if info.unfitted else ""
-    state = state if info.whole else "unfinished"
+    started, state = f"{info.started:%Y-%m-%d %H:%M}", tr("{} to fit").format(info.unfitted) if info.unfitted else ""
+    state = state if info.whole else tr("unfinished")
     return info.name, started, time_text(info.seconds), str(info.frames), str(info.lost), state
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider
 
+from lvd_live.gui.language import tr
 from lvd_live.tracking.options import FOV_RANGE
 
 TIPS = {
@@ -28,6 +29,7 @@ TIPS = {
     "plots": "Show times, ms, and rates per second (P).",
     "measure": "Lengths and girths of the person, cm.",
     "guidance": "Tell the person before the camera what to change: closer, farther, more light.",
+    "language": "Which language the window speaks, from its next start on.",
     "theme": "Dark, light or high contrast; picture, 3D view and plots stay dark.",
     "green": "The body without the picture, to be cut out by another program.",
     "virtual": "Offer what is shown to other programs as a camera (needs pyvirtualcam).",
@@ -47,13 +49,13 @@ def combo_box(texts: Mapping[Any, str]) -> QComboBox:
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for data, text in texts.items():
-        box.addItem(text, data)
+        box.addItem(tr(text), data)
     return box
 
 
 def check_box(text: str, checked: bool = True) -> QCheckBox:
     """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
-    box = QCheckBox(text)
+    box = QCheckBox(tr(text))
     box.setChecked(checked)
     box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return box
@@ -83,6 +85,6 @@ def fov_box() -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setRange(FOV_RANGE[0] - 1, FOV_RANGE[1])
     box.setSuffix("°")
-    box.setSpecialValueText("as started")
+    box.setSpecialValueText(tr("as started"))
     box.setKeyboardTracking(False)
     return box

@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 
 if TYPE_CHECKING:
     from lvd_live.person.types import PersonFinder
@@ -121,8 +122,8 @@ class Completer(QObject):
 
 def _sentence(done: Completion) -> str:
     if done.left:
-        return f"{done.filled} frames fitted; {done.left} still wait: Recordings goes on with them."
-    return f"{done.filled} frames fitted; the take has all of the camera's frames."
+        return tr("{} frames fitted; {} still wait: Recordings goes on with them.").format(done.filled, done.left)
+    return tr("{} frames fitted; the take has all of the camera's frames.").format(done.filled)
 
 
 class CompletionBar(QWidget):
@@ -130,10 +131,10 @@ class CompletionBar(QWidget):
 
     def __init__(self, completer: Completer):
         super().__init__()
-        self.label, self.bar, self.stop_button = QLabel(), QProgressBar(), QPushButton("Stop")
+        self.label, self.bar, self.stop_button = QLabel(), QProgressBar(), QPushButton(tr("Stop"))
         self.bar.setFixedWidth(120)
         self.bar.setTextVisible(False)
-        self.stop_button.setToolTip("Stop fitting the take's other frames; Recordings can go on with them later.")
+        self.stop_button.setToolTip(tr("Stop fitting the take's other frames; Recordings can go on with them later."))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.label, self.bar, self.stop_button):
@@ -144,7 +145,7 @@ class CompletionBar(QWidget):
         self.stop_button.clicked.connect(lambda *_: completer.cancel())
 
     def _show(self, path: Path, done: int, total: int) -> None:
-        self.label.setText(f"Fitting frame {done} of {total}")
+        self.label.setText(tr("Fitting frame {} of {}").format(done, total))
         self.label.setToolTip(f"Frames of {path.name} that there was no time for while it was recorded.")
         self.bar.setMaximum(total)
         self.bar.setValue(done)

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, set_state, state
 from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.height import HeightField
+from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
 from lvd_live.gui.people import PersonBox
 from lvd_live.gui.remote import ADDRESS
@@ -72,6 +73,8 @@ class Controls(QScrollArea):
         self.height_field = HeightField()
         self.height_m = self.height_field.box
         self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
+        self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()})
+        self.language.setCurrentIndex(self.language.findData(used()))
         self.mirror = check_box("mirror", False)
         self.warm = check_box("start from the last mesh")
         self.outline = check_box("limbs onto the outline")
@@ -102,7 +105,7 @@ class Controls(QScrollArea):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(4, 0, 4, 0)
         for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
-            layout.addWidget(QLabel(name))
+            layout.addWidget(QLabel(tr(name)))
             layout.addWidget(widget)
             layout.addSpacing(8)
         layout.addWidget(self.vmc)
@@ -112,14 +115,15 @@ class Controls(QScrollArea):
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        form.addRow("person", self.person)
-        form.addRow("colours", self.colour)
-        form.addRow("opacity", self.opacity)
-        form.addRow("network", self.presets)
-        form.addRow("iterations", self.iterations)
-        form.addRow("network sees", self.conditioning)
-        form.addRow("field of view", self.fov)
-        form.addRow("theme", self.theme)
+        form.addRow(tr("person"), self.person)
+        form.addRow(tr("colours"), self.colour)
+        form.addRow(tr("opacity"), self.opacity)
+        form.addRow(tr("network"), self.presets)
+        form.addRow(tr("iterations"), self.iterations)
+        form.addRow(tr("network sees"), self.conditioning)
+        form.addRow(tr("field of view"), self.fov)
+        form.addRow(tr("theme"), self.theme)
+        form.addRow(tr("language"), self.language)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -134,8 +138,8 @@ class Controls(QScrollArea):
 
     def _explain(self) -> None:
         for name, tip in TIPS.items():
-            getattr(self, name).setToolTip(tip)
-            getattr(self, name).setAccessibleName(name.replace("_", " "))
+            getattr(self, name).setToolTip(tr(tip))
+            getattr(self, name).setAccessibleName(tr(name.replace("_", " ")))
 
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
@@ -178,7 +182,7 @@ class Controls(QScrollArea):
         """How the mesh is to be drawn."""
         opacity = self.opacity.value() / 100
         mirror, green = self.mirror.isChecked(), self.green.isChecked()
-        return Look(self.colour.currentText(), opacity, mirror, self.smoothing.currentData(), green)
+        return Look(self.colour.currentData(), opacity, mirror, self.smoothing.currentData(), green)
 
     @property
     def preset(self) -> str:
@@ -265,8 +269,11 @@ class Controls(QScrollArea):
         for name, widget in self._remembered().items():
             settings.setValue(name, state(widget))
         self.person.save(settings)
+        settings.setValue("language", self.language.currentData())
 
 
 def _level_text(name: str) -> str:
     level = LEVELS[name]
-    return name if level is None else f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)"
+    if level is None:
+        return tr(name)
+    return tr("{} (at most {:.0f} ms late, more in depth)").format(tr(name), level.lag_ms)

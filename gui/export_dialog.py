@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from lvd_live.export import FORMATS
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.exporting import Exporter
+from lvd_live.gui.language import tr
 
 SMOOTHING = {0.0: "none", 0.03: "light (0.03 s)", 0.07: "medium (0.07 s)", 0.15: "strong (0.15 s)"}
 UNITS = {"m": "metres", "cm": "centimetres"}
@@ -39,7 +40,7 @@ class ExportDialog(QDialog):
 
     def __init__(self, source: Path, folder: Path, part: tuple[float, float] | None, parent: QWidget | None = None):
         super().__init__(parent)
-        self.setWindowTitle(f"Export {source.stem}")
+        self.setWindowTitle(tr("Export {}").format(source.stem))
         self.setMinimumWidth(520)
         self.source, self.part, self.running = source, part, False
         self._written: Path | None = None
@@ -55,23 +56,23 @@ class ExportDialog(QDialog):
         self.rate, self.smooth = QDoubleSpinBox(), combo_box(SMOOTHING)
         self.rate.setRange(0, 240)
         self.rate.setDecimals(2)
-        self.rate.setSuffix(" frames/s")
-        self.rate.setSpecialValueText("the take's own")
+        self.rate.setSuffix(tr(" frames/s"))
+        self.rate.setSpecialValueText(tr("the take's own"))
         self.foot_lock = check_box("hold planted feet in place", False)
         self.unit, self.up = combo_box(UNITS), combo_box(UPS)
         self.place, self.browse = QLineEdit(str(folder / self.source.stem)), QPushButton("…")
         self.range_label, self.bar, self.result = QLabel(), QProgressBar(), QLabel()
         self.bar.hide()
         self.result.setWordWrap(True)
-        self.export_button, self.cancel_button = QPushButton("Export"), QPushButton("Close")
-        self.folder_button = QPushButton("Open folder")
+        self.export_button, self.cancel_button = QPushButton(tr("Export")), QPushButton(tr("Close"))
+        self.folder_button = QPushButton(tr("Open folder"))
         self.folder_button.hide()
         self.export_button.setDefault(True)
         self.format.setCurrentIndex(self.format.findData(FORMAT_FIRST))
         if self.part is None:
-            self.range_label.setText("all of the take")
+            self.range_label.setText(tr("all of the take"))
         else:
-            self.range_label.setText(f"{self.part[0]:.2f} s to {self.part[1]:.2f} s")
+            self.range_label.setText(tr("{:.2f} s to {:.2f} s").format(*self.part))
 
     def _lay_out(self) -> None:
         where, buttons, form = QHBoxLayout(), QHBoxLayout(), QFormLayout()
@@ -86,12 +87,12 @@ class ExportDialog(QDialog):
             ("Unit", self.unit, "Of lengths in the file, where the format leaves the choice."),
             ("Up axis", self.up, "Which axis points up, where the format leaves the choice."),
         ):
-            widget.setToolTip(tip)
-            widget.setAccessibleName(name)
-            form.addRow(name, widget)
-        form.addRow("Into", where)
-        self.place.setToolTip("The file, or the folder for formats of one file per frame.")
-        self.browse.setToolTip("Choose another place")
+            widget.setToolTip(tr(tip))
+            widget.setAccessibleName(tr(name))
+            form.addRow(tr(name), widget)
+        form.addRow(tr("Into"), where)
+        self.place.setToolTip(tr("The file, or the folder for formats of one file per frame."))
+        self.browse.setToolTip(tr("Choose another place"))
         buttons.addWidget(self.folder_button)
         buttons.addStretch(1)
         buttons.addWidget(self.export_button)
@@ -139,14 +140,14 @@ class ExportDialog(QDialog):
         if 0 < self.rate.value() < 1:
             self.rate.setValue(1)
         self.running = True
-        self._show_running("Reading the take …")
+        self._show_running(tr("Reading the take …"))
         self.bar.setMaximum(0)
         self._exporter.start(self.source, self.target, self.format.currentData(), **self.options)
 
     def reject(self) -> None:
         """Cancel what runs; close otherwise."""
         if self.running:
-            self.result.setText("Stopping …")
+            self.result.setText(tr("Stopping …"))
             self._exporter.cancel()
         else:
             super().reject()
@@ -166,13 +167,13 @@ class ExportDialog(QDialog):
     def _show_running(self, text: str) -> None:
         self.bar.setVisible(self.running)
         self.export_button.setEnabled(not self.running)
-        self.cancel_button.setText("Cancel" if self.running else "Close")
+        self.cancel_button.setText(tr("Cancel" if self.running else "Close"))
         self.result.setText(text)
 
     def _show_progress(self, done: int, total: int) -> None:
         self.bar.setMaximum(total)
         self.bar.setValue(done)
-        self.result.setText(f"Frame {done} of {total}")
+        self.result.setText(tr("Frame {} of {}").format(done, total))
 
     def _note_written(self, path: Path) -> None:
         self._written = path

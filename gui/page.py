@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
 
 from lvd_live.gui.controls import Controls
+from lvd_live.gui.language import tr
 from lvd_live.gui.plots import Plots
 from lvd_live.gui.shading import View
 from lvd_live.gui.space import SpaceView
@@ -106,7 +107,7 @@ class Page(QWidget):
     def show_stale(self, text: str) -> None:
         """Grey picture and mesh, with this over them, because they are not of now; "": they are."""
         self.picture.show_stale(text)
-        self.space.show_stale("Not live" if text else "")
+        self.space.show_stale(tr("Not live") if text else "")
 
     def show_bare(self, picture: np.ndarray) -> None:
         """A picture (H, W, 3) uint8 RGB, as long as there is no view to show."""

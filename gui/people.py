@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QPushButton, QWidget
 
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 
 if TYPE_CHECKING:
     from lvd_live.gui.live_tracking import LiveTracking
@@ -36,11 +37,11 @@ class PersonBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[str, Calibration] = {}
-        self.box, self.button = QComboBox(), QPushButton("Calibrate …")
-        self.box.addItem(NOBODY)
-        self.box.setToolTip("Who stands before the camera: sets height, scale and shape as they were calibrated.")
-        self.box.setAccessibleName("person")
-        self.button.setToolTip("Stand straight for two seconds: with the height typed, this gives scale and shape.")
+        self.box, self.button = QComboBox(), QPushButton(tr("Calibrate …"))
+        self.box.addItem(tr(NOBODY))
+        self.box.setToolTip(tr("Who stands before the camera: sets height, scale and shape as they were calibrated."))
+        self.box.setAccessibleName(tr("person"))
+        self.button.setToolTip(tr("Stand straight for two seconds: with the height typed, this gives scale and shape."))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.box, 1)
@@ -138,6 +139,8 @@ class Calibrator(QObject):
 
     def _watch(self, result: Result) -> None:
         """Called in the fit's thread."""
+        from lvd_live.tracking.calibration import STAND_STILL
+
         standing, tracker = self._standing, self._tracking.tracker
         if standing is None or tracker is None:
             return
@@ -148,7 +151,7 @@ class Calibrator(QObject):
                 self.failed.emit("The calibration was given up: nobody stood straight for two seconds.")
                 return
             dots = round(10 * standing.progress)
-            self.advised.emit(standing.advice or f"Stand still  {'●' * dots}{'○' * (10 - dots)}")
+            self.advised.emit(standing.advice or f"{tr(STAND_STILL)}  {'●' * dots}{'○' * (10 - dots)}")
             return
         self._standing = None
         work = partial(self._fit, list(standing.fits), self._name, self._height)

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.sources import CameraSource, Frame
 
@@ -41,9 +42,9 @@ class Recorded:
 
     def __str__(self) -> str:
         if self.path is None:
-            return "Nothing was recorded."
-        dropped = f", {self.lost} dropped" if self.lost else ""
-        return f"Recorded: {self.seconds:.1f} s, {self.frames} frames{dropped}"
+            return tr("Nothing was recorded.")
+        dropped = tr(", {} dropped").format(self.lost) if self.lost else ""
+        return tr("Recorded: {:.1f} s, {} frames").format(self.seconds, self.frames) + dropped
 
 
 class Recording(QObject):

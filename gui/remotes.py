@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QAction
 
 from lvd_live.gui.guide import Gesture, Guide
+from lvd_live.gui.language import tr
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
 from lvd_live.gui.people import Calibrator, connect_people
@@ -66,11 +67,11 @@ class Remotes(QObject):
             self._page.picture.show_advice(self._instruction)
             return
         self.guide.finder = None if pipeline is None else pipeline.finder
-        text = self.guide.text if live and controls.guidance.isChecked() else ""
+        text = tr(self.guide.text) if live and controls.guidance.isChecked() else ""
         if live and self.gesture.progress > 0:
             done = round(STEPS * self.gesture.progress)
-            what = "stops" if self._record.isChecked() else "starts"
-            text = f"Hands up: recording {what}  {'●' * done}{'○' * (STEPS - done)}"
+            what = "Hands up: recording stops" if self._record.isChecked() else "Hands up: recording starts"
+            text = f"{tr(what)}  {'●' * done}{'○' * (STEPS - done)}"
         self._page.picture.show_advice(text)
 
     def toggle_calibration(self) -> None:
@@ -84,7 +85,7 @@ class Remotes(QObject):
             self.calibrator.ask(self._page, list(controls.person.known), controls.height_field.metres)
 
     def _instruct(self, text: str) -> None:
-        self._instruction = text
+        self._instruction = tr(text)
         self.refresh()
 
     def _set_height(self, metres: float) -> None:

@@ -26,6 +26,7 @@ from lvd_live.gui.canvas import resize_on_screen
 from lvd_live.gui.choices import combo_box
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.export_dialog import ExportDialog
+from lvd_live.gui.language import tr
 from lvd_live.gui.loading import load
 from lvd_live.gui.reader import Reader
 from lvd_live.gui.shading import COLOURS, View
@@ -66,7 +67,7 @@ class Review(QMainWindow):
     ):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(f"{title} – review")
+        self.setWindowTitle(tr("{} – review").format(title))
         resize_on_screen(self, 1180, 760)
         self.data, self.path = data, data.path if isinstance(data, Session) else path
         self.shown: View[int] | None = None
@@ -79,7 +80,7 @@ class Review(QMainWindow):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setMaximum(len(data) - 1)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.colour, self.export_button = combo_box({name: name for name in COLOURS}), QPushButton("Export …")
+        self.colour, self.export_button = combo_box({name: name for name in COLOURS}), QPushButton(tr("Export …"))
         self.colour.setMinimumContentsLength(10)
         self.partial = QLabel()
         self.partial.setObjectName("banner")
@@ -88,7 +89,7 @@ class Review(QMainWindow):
         self._connect()
         self._connect_data()
         if video is None:
-            self.statusBar().showMessage("The video that belongs to this was not found: the mesh is shown alone.")
+            self.statusBar().showMessage(tr("The video that belongs to this was not found: the mesh is shown alone."))
         self._show_data()
         self.reader.start()
 
@@ -108,8 +109,8 @@ class Review(QMainWindow):
             (self.colour, "What the mesh's colours mean (C)"),
             (self.export_button, "Write it for other programs: all of it, or from In to Out (X)"),
         ):
-            widget.setToolTip(tip)
-            widget.setAccessibleName(tip)
+            widget.setToolTip(tr(tip))
+            widget.setAccessibleName(tr(tip))
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.transport.space_presses)
             controls.addWidget(widget)
@@ -169,7 +170,7 @@ class Review(QMainWindow):
         self._layout.replaceWidget(self.timeline, timeline)
         self.timeline.deleteLater()
         self.timeline = timeline
-        self.setWindowTitle(f"{title} – review")
+        self.setWindowTitle(tr("{} – review").format(title))
         self.slider.setMaximum(len(data) - 1)
         self._connect_data()
         self.transport.set_data(data.seconds)
@@ -223,18 +224,20 @@ class Review(QMainWindow):
 
     def _show_place(self, row: int) -> None:
         seconds, transport = self.data.seconds, self.transport
-        place = f"{seconds[row]:.2f} of {seconds[-1]:.2f} s  ·  frame {row + 1} of {len(self.data)}"
+        place = tr("{:.2f} of {:.2f} s  ·  frame {} of {}").format(seconds[row], seconds[-1], row + 1, len(self.data))
         if transport.is_part:
-            place += f"  ·  part {seconds[transport.first]:.2f} to {seconds[transport.last]:.2f} s"
+            part = tr("part {:.2f} to {:.2f} s").format(seconds[transport.first], seconds[transport.last])
+            place += f"  ·  {part}"
         transport.label.setText(f"{place}  ·  {self._state(row)}")
 
     def _state(self, row: int) -> str:
         if isinstance(self.data, Session) and not self.data.fitted[row]:
-            return "not fitted yet"
+            return tr("not fitted yet")
         if not self.data.tracked[row]:
-            return "nobody tracked"
+            return tr("nobody tracked")
         mean_mm = float(np.mean(self.reader.calibration.error_mm(self.data.vertex_std[row])))
-        return f"{self.what} {mean_mm:.0f} mm on average, {self.data.iterations[row]} iterations"
+        said = tr("{} {:.0f} mm on average, {} iterations")
+        return said.format(tr(self.what), mean_mm, self.data.iterations[row])
 
     def _show(self, shown: View[int]) -> None:
         self.shown = shown
@@ -247,13 +250,13 @@ def partial_text(data: Sequence) -> str:
     """A sentence where a take is not whole, else ""."""
     if isinstance(data, Session):
         waiting = int((~data.fitted).sum())
-        rest = "Recordings, Fit the rest goes on with them"
-        return f"Partial: {waiting} of {len(data)} frames are not fitted yet; {rest}." if waiting else ""
+        said = tr("Partial: {} of {} frames are not fitted yet; Recordings, Fit the rest goes on with them.")
+        return said.format(waiting, len(data)) if waiting else ""
     ending = data.meta.get("ending", "complete")
     if ending == "complete":
         return ""
-    why = "it was stopped" if ending == "interrupted" else str(ending).rstrip(".")
-    return f"Partial: the video goes on after these {len(data)} frames ({why})."
+    why = tr("it was stopped") if ending == "interrupted" else str(ending).rstrip(".")
+    return tr("Partial: the video goes on after these {} frames ({}).").format(len(data), why)
 
 
 def reopen_reviews(old: Path, new: Path) -> None:

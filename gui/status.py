@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lvd_live.gui.language import tr
 from lvd_live.gui.shading import View
 from lvd_live.pipeline.live import Pipeline, Result
 
@@ -26,8 +27,8 @@ def staleness(pipeline: Pipeline, view: View[Result] | None) -> str:
     if view is None or not pipeline.live or (state not in TROUBLE and state not in ("retrying", "failed")):
         return ""
     if state == "frozen":
-        return "Not live: the camera repeats this picture"
-    return f"Not live: {(time.monotonic_ns() - view.of.captured_ns) / 1e9:.0f} s old"
+        return tr("Not live: the camera repeats this picture")
+    return tr("Not live: {:.0f} s old").format((time.monotonic_ns() - view.of.captured_ns) / 1e9)
 
 
 class Rate:
@@ -70,8 +71,9 @@ def recording_text(recorder: Recorder | None) -> str:
     """How far a recording is, "" where none runs."""
     if recorder is None:
         return ""
-    later = f" ({recorder.unfitted} to be fitted afterwards)" if recorder.unfitted else ""
-    return f"● recording {recorder.seconds:.0f} s, {recorder.frames} frames{later}, {recorder.lost} dropped"
+    later = tr(" ({} to be fitted afterwards)").format(recorder.unfitted) if recorder.unfitted else ""
+    begin = tr("● recording {:.0f} s, {} frames").format(recorder.seconds, recorder.frames)
+    return begin + later + tr(", {} dropped").format(recorder.lost)
 
 
 def _tracked(result: Result) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from lvd_live.gui.language import tr
 from lvd_live.gui.recording import Recorded
 
 
@@ -28,9 +29,9 @@ class TakeCard(QFrame):
             label.setObjectName(name)
             label.setWordWrap(True)
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.open_button, self.dismiss_button = QPushButton("Open"), QPushButton("Dismiss")
-        self.open_button.setToolTip("Look at the take: its pictures, the mesh and the uncertainty along the time.")
-        self.dismiss_button.setToolTip("Hide this card; the take stays in Recordings.")
+        self.open_button, self.dismiss_button = QPushButton(tr("Open")), QPushButton(tr("Dismiss"))
+        self.open_button.setToolTip(tr("Look at the take: its pictures, the mesh and the uncertainty along the time."))
+        self.dismiss_button.setToolTip(tr("Hide this card; the take stays in Recordings."))
         buttons = QHBoxLayout()
         buttons.addStretch(1)
         for button in (self.open_button, self.dismiss_button):
@@ -59,9 +60,10 @@ class TakeCard(QFrame):
         """Say what was recorded, and why it ended where that was not the user's wish."""
         self.taken = taken
         self.headline.setText(str(taken))
-        self.why.setText(taken.why)
+        self.why.setText(tr(taken.why))
         self.why.setVisible(bool(taken.why))
-        rest = f"{taken.unfitted} of the frames are fitted now, in the background." if taken.unfitted else ""
+        later = tr("{} of the frames are fitted now, in the background.")
+        rest = later.format(taken.unfitted) if taken.unfitted else ""
         self.rest.setText(rest)
         self.rest.setVisible(bool(rest))
         self.place.setText("" if taken.path is None else f"{taken.path.parent.name}/{taken.path.name}")

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidg
 
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.language import tr
 
 CLOCK_MS = 15  # between steps while it plays
 SPEEDS = (0.25, 0.5, 1.0, 2.0)
@@ -29,9 +30,10 @@ class Transport(QWidget):
         super().__init__()
         self.seconds, self.row = seconds, 0
         self.first, self.last = 0, len(seconds) - 1
-        self.play, self.speed = QPushButton("Play"), combo_box({speed: f"{speed:g}×" for speed in SPEEDS})
+        self.play, self.speed = QPushButton(tr("Play")), combo_box({speed: f"{speed:g}×" for speed in SPEEDS})
         self.loop: QCheckBox = check_box("Loop", False)
-        self.in_button, self.out_button, self.all_button = QPushButton("In"), QPushButton("Out"), QPushButton("All")
+        self.in_button, self.out_button = QPushButton(tr("In")), QPushButton(tr("Out"))
+        self.all_button = QPushButton(tr("All"))
         self.label = QLabel()
         self.play.setCheckable(True)
         self.speed.setMinimumContentsLength(5)
@@ -53,8 +55,8 @@ class Transport(QWidget):
             (self.out_button, "End here: what is after is neither played nor exported (O)"),
             (self.all_button, "Play and export all of it again"),
         ):
-            widget.setToolTip(tip)
-            widget.setAccessibleName(tip.partition(" (")[0])
+            widget.setToolTip(tr(tip))
+            widget.setAccessibleName(tr(tip).partition(" (")[0])
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.space_presses)
             layout.addWidget(widget)
@@ -114,7 +116,7 @@ class Transport(QWidget):
         self._clock.stop()
 
     def _play(self, on: bool) -> None:
-        self.play.setText("Pause" if on else "Play")
+        self.play.setText(tr("Pause" if on else "Play"))
         if not on:
             self._clock.stop()
             return

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.gui.canvas import Canvas, draw_picture
+from lvd_live.gui.language import tr
 from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
 from lvd_live.gui.take_card import TakeCard
 from lvd_live.gui.welcome import Welcome
@@ -121,9 +122,9 @@ class ColourBar(QWidget):
         if mode == "body part":
             _draw_parts(painter, bar, below)
         elif mode == "depth":
-            _draw_scale(painter, bar, below, ("far", "", "near"))
+            _draw_scale(painter, bar, below, (tr("far"), "", tr("near")))
         elif mode == "uncertainty":
-            middle = "expected error" if calibrated else "spread, standard deviation"
+            middle = tr("expected error" if calibrated else "spread, standard deviation")
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))
 
 
@@ -177,7 +178,7 @@ def _draw_parts(painter: QPainter, bar: QRect, below: QRect) -> None:
     for i, name in enumerate(BODY_PARTS):
         box = QRectF(bar.left() + i * width, bar.top(), width - 2, bar.height())
         painter.fillRect(box, QColor(*map(int, PART_COLOURS[i])))
-        painter.drawText(QRectF(box.left(), below.top(), width, below.height()), centred, name)
+        painter.drawText(QRectF(box.left(), below.top(), width, below.height()), centred, tr(name))
 
 
 def _draw_scale(painter: QPainter, bar: QRect, below: QRect, texts: tuple[str, str, str]) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 
 from lvd_live.errors import UserError
 from lvd_live.gui.inputs import Input, camera_names
+from lvd_live.gui.language import tr
 from lvd_live.gui.preview import CameraButton
 from lvd_live.gui.status import time_text
 from lvd_live.session import library
@@ -45,7 +46,7 @@ class Welcome(QWidget):
             "open": _button("Open", "Track a video, fit pictures, or look at a result.", large=True),
             "demo": _button("Demo", "Play the bundled clip: it shows what this is about.", large=True),
         }
-        self.hint = QLabel("No camera is plugged in: plug one in, or drop a video here.")
+        self.hint = QLabel(tr("No camera is plugged in: plug one in, or drop a video here."))
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setWordWrap(True)
         self._names: list[str] | None = None
@@ -61,7 +62,7 @@ class Welcome(QWidget):
         for button in self.buttons.values():
             row.addWidget(button)
         self._camera_list, self._take_list = QVBoxLayout(), QVBoxLayout()
-        self._takes_title = QLabel("Last takes")
+        self._takes_title = QLabel(tr("Last takes"))
         self._takes_title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._takes_title.hide()
         layout = QVBoxLayout(self)
@@ -123,12 +124,12 @@ class Welcome(QWidget):
         buttons: list[QPushButton] = []
         for name in names:
             number, _, text = name.partition(": ")
-            text = (text or name) + (" (last time)" if name == self.last and len(names) > 1 else "")
+            text = (text or name) + (tr(" (last time)") if name == self.last and len(names) > 1 else "")
             buttons.append(_prepare(CameraButton(text, int(number)) if number.isdigit() else QPushButton(text)))
         _refill(self._camera_list, self.cameras, buttons)
         self.cameras = buttons
         for button, name in zip(self.cameras, names, strict=True):
-            button.setToolTip(f"Track from camera {name}; point at it to see what it sees")
+            button.setToolTip(tr("Track from camera {}; point at it to see what it sees").format(name))
             button.clicked.connect(lambda *_, name=name: self.chosen.emit(_input(name)))
 
     def _show_takes(self, found: list[library.SessionInfo]) -> None:
@@ -141,7 +142,7 @@ class Welcome(QWidget):
         _refill(self._take_list, self.takes, takes)
         self.takes = takes
         for button, info in zip(self.takes, found, strict=True):
-            button.setToolTip(f"Look at {info.path}")
+            button.setToolTip(tr("Look at {}").format(info.path))
             button.clicked.connect(lambda *_, path=info.path: self.opened.emit(path))
 
 
@@ -151,13 +152,13 @@ def _input(name: str) -> Input:
 
 def _prepare(button: QPushButton, tip: str = "", large: bool = False) -> QPushButton:
     button.setObjectName("large" if large else "small")
-    button.setToolTip(tip)
+    button.setToolTip(tr(tip))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
 
 
 def _button(text: str, tip: str, large: bool) -> QPushButton:
-    return _prepare(QPushButton(text), tip, large)
+    return _prepare(QPushButton(tr(text)), tip, large)
 
 
 def _refill(layout: QVBoxLayout, old: list[QPushButton], buttons: list[QPushButton]) -> None:

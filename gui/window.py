@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtCore import QLocale, QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QToolBar
 
@@ -19,6 +19,7 @@ from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
 from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
+from lvd_live.gui.language import use_language
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         resize_on_screen(self, 1280, 760)
         self.setAcceptDrops(True)
         self.settings = settings or QSettings("LVD Live", "LVD Live")
+        use_language(str(self.settings.value("language") or QLocale.system().name()[:2]))
         self.recordings = recordings or RECORDINGS
         self.record_soon: str | None = None
         self.browser: Browser | None = None  # once it was asked for
