@@ -61,9 +61,9 @@ class ExportDialog(QDialog):
         self.foot_lock = check_box("hold planted feet in place", False)
         self.unit, self.up = combo_box(UNITS), combo_box(UPS)
         self.place, self.browse = QLineEdit(str(folder / self.source.stem)), QPushButton("…")
-        self.range_label, self.bar, self.result = QLabel(), QProgressBar(), QLabel()
+        self.range_label, self.bar, self.outcome = QLabel(), QProgressBar(), QLabel()
         self.bar.hide()
-        self.result.setWordWrap(True)
+        self.outcome.setWordWrap(True)
         self.export_button, self.cancel_button = QPushButton(tr("Export")), QPushButton(tr("Close"))
         self.folder_button = QPushButton(tr("Open folder"))
         self.folder_button.hide()
@@ -100,7 +100,7 @@ class ExportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.bar)
-        layout.addWidget(self.result)
+        layout.addWidget(self.outcome)
         layout.addLayout(buttons)
 
     def _connect(self) -> None:
@@ -147,7 +147,7 @@ class ExportDialog(QDialog):
     def reject(self) -> None:
         """Cancel what runs; close otherwise."""
         if self.running:
-            self.result.setText(tr("Stopping …"))
+            self.outcome.setText(tr("Stopping …"))
             self._exporter.cancel()
         else:
             super().reject()
@@ -168,12 +168,12 @@ class ExportDialog(QDialog):
         self.bar.setVisible(self.running)
         self.export_button.setEnabled(not self.running)
         self.cancel_button.setText(tr("Cancel" if self.running else "Close"))
-        self.result.setText(text)
+        self.outcome.setText(text)
 
     def _show_progress(self, done: int, total: int) -> None:
         self.bar.setMaximum(total)
         self.bar.setValue(done)
-        self.result.setText(tr("Frame {} of {}").format(done, total))
+        self.outcome.setText(tr("Frame {} of {}").format(done, total))
 
     def _note_written(self, path: Path) -> None:
         self._written = path

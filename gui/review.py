@@ -119,8 +119,8 @@ class Review(QMainWindow):
         scrub.addWidget(self.slider)
         page = QWidget()
         self._layout = layout = QVBoxLayout(page)
-        for widget in (self.partial, middle, self.bar, self.timeline):
-            layout.addWidget(widget)
+        for part in (self.partial, middle, self.bar, self.timeline):
+            layout.addWidget(part)
         layout.setStretch(1, 1)
         layout.addLayout(scrub)
         layout.addLayout(controls)

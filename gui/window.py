@@ -95,15 +95,19 @@ class MainWindow(QMainWindow):
             self.statusBar().addPermanentWidget(widget)  # no message hides it
         self._ticks, self._attendance = 0, Attendance()
         self._connect()
+        self._restore()
+        self._clock = QTimer(self)
+        self._clock.setInterval(TICK_MS)
+        self._clock.timeout.connect(self._tick)
+        self._clock.start()
+
+    def _restore(self) -> None:
+        """As the last run left it."""
         self.page.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
             self.restoreGeometry(geometry)
         self.actions_by_name["details"].setChecked(self.settings.value("details") in (True, "true"))
         self.page.show_details(self.actions_by_name["details"].isChecked())
-        self._clock = QTimer(self)
-        self._clock.setInterval(TICK_MS)
-        self._clock.timeout.connect(self._tick)
-        self._clock.start()
 
     def _slots(self) -> dict[str, Callable[..., object]]:
         """What the commands do, by name."""
@@ -212,8 +216,9 @@ class MainWindow(QMainWindow):
     def show_clean(self, on: bool) -> None:
         """The picture alone, full screen, or the window as before."""
         self.page.show_clean(on)
-        for widget in (self.findChild(QToolBar), self.statusBar()):
-            widget.setVisible(not on)
+        self.statusBar().setVisible(not on)
+        for bar in self.findChildren(QToolBar):
+            bar.setVisible(not on)
         (self.showFullScreen if on else self.showNormal)()
 
     def _dismiss(self) -> None:

@@ -106,7 +106,7 @@ class Story:
         dialog = driver.window(ExportDialog)
         self.keep_picture("export")
         driver.key("Return")
-        driver.wait(lambda: dialog.result.text().startswith("Exported"), "the export", 60.0)
+        driver.wait(lambda: dialog.outcome.text().startswith("Exported"), "the export", 60.0)
         self.keep_picture("exported")
         driver.key("Escape")
         driver.focus(review)

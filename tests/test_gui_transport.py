@@ -145,7 +145,7 @@ def test_the_dialog_exports_with_what_is_chosen(qtbot, body_take, tmp_path, monk
     assert dialog.cancel_button.text() == "Cancel" and not dialog.export_button.isEnabled()
     qtbot.waitUntil(lambda: not dialog.running, timeout=4 * SOON_MS)
     text = (tmp_path / "moved.bvh").read_text()
-    assert "Frames: 31" in text and "Frame Time: 0.01666667" in text and dialog.result.text().startswith("Exported 31")
+    assert "Frames: 31" in text and "Frame Time: 0.01666667" in text and dialog.outcome.text().startswith("Exported 31")
     height = [float(line.split()[2]) for line in text.splitlines() if line.strip().startswith("OFFSET")]
     assert max(map(abs, height)) > 5  # centimetres
     QTest.mouseClick(dialog.folder_button, Qt.MouseButton.LeftButton)
@@ -167,7 +167,7 @@ def test_an_export_can_be_cancelled_and_leaves_nothing(qtbot, body_take, tmp_pat
     qtbot.waitUntil(lambda: dialog.bar.value() > 3, timeout=SOON_MS)
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not dialog.running, timeout=SOON_MS)
-    assert dialog.result.text() == "Cancelled: nothing was written." and dialog.folder_button.isHidden()
+    assert dialog.outcome.text() == "Cancelled: nothing was written." and dialog.folder_button.isHidden()
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
 

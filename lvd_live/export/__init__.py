@@ -61,8 +61,7 @@ def export(
     Raises UserError.
     """
     target = Path(target)
-    name = choose_format(format, target)
-    kind = FORMATS[name]
+    kind = FORMATS[name := choose_format(format, target)]
     options = ExportOptions(
         rate=rate,
         up=up or kind.ups[0],
