@@ -8,7 +8,6 @@ import threading
 
 from PySide6.QtCore import QObject, Signal
 
-from lvd_live.export import osc
 from lvd_live.storage.files import reason
 
 PORT = 9000  # where many OSC programs send to
@@ -55,6 +54,8 @@ class OscRemote(QObject):
             listener.close()
 
     def _listen(self, listener: socket.socket) -> None:
+        from lvd_live.export import osc  # its room imports torch: not before the window is there
+
         while self._socket is listener:
             try:
                 data = listener.recv(LARGEST)

@@ -7,7 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from lvd_live.errors import UserError
+from lvd_live.cli import tools
+from lvd_live.errors import UserError, run_cli
+from lvd_live.pipeline import completion
 from lvd_live.pipeline.completion import complete
 from lvd_live.pipeline.live import Pipeline
 from lvd_live.session import segments
@@ -188,3 +190,12 @@ def test_another_body_is_refused(tmp_path):
 
     with pytest.raises(UserError, match="another body"):
         complete(record_every_frame(tmp_path).path, FakeFinder(), Other())
+
+
+def test_the_tool_completes_a_session(tmp_path, monkeypatch, capsys):
+    path = record_every_frame(tmp_path).path
+    monkeypatch.setattr(completion, "as_recorded", lambda session, body: (FakeFinder(), FakeTracker()))
+    assert run_cli(tools.main, ["complete", str(path)]) == 0
+    assert "40 frames fitted, 0 still wait." in capsys.readouterr().out and open_session(path).fitted.all()
+    assert run_cli(tools.main, ["complete", str(path)]) == 0 and "Nothing waits" in capsys.readouterr().out
+    assert run_cli(tools.main, ["complete", str(tmp_path / "none")]) == 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from lvd_live.errors import UserError
+from lvd_live.errors import Parser, UserError
 from lvd_live.person.types import PersonFinder
+from lvd_live.pipeline.replay import as_recorded
 from lvd_live.session.layout import list_segments
 from lvd_live.session.reader import Session, open_session
 from lvd_live.session.refill import Found, fill_segment, note_filled
@@ -77,6 +80,32 @@ def complete(
     finally:
         left = filler.close()
     return Completion(filler.filled, left)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The tool: 0, or 1 where frames still wait. Raises UserError. Ctrl-C keeps what is done."""
+    parser = Parser(
+        prog="python -m lvd_live complete",
+        description="Fit the frames of a session that there was no time for while it was recorded. "
+        "Ctrl-C keeps what is done; a further run goes on.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the session's folder")
+    parser.add_argument("--body", type=Path, metavar="FILE", help="the body file, where it was recorded with another")
+    options = parser.parse_args(argv)
+    session = open_session(options.folder)
+    if session.fitted.all():
+        sys.stdout.write("Nothing waits: every frame is fitted.\n")
+        return 0
+    finder, tracker = as_recorded(session, options.body)
+    with tqdm(unit="frame", file=sys.stderr, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        done = complete(options.folder, finder, tracker, progress=progress)
+    sys.stdout.write(f"{done.filled} frames fitted, {done.left} still wait.\n")
+    return 1 if done.left else 0
 
 
 def _rows_behind(fitted: np.ndarray) -> np.ndarray:
