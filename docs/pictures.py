@@ -17,7 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 SIZES = ("1024x600", "1280x720", "1920x1080", "2560x1440@2")
-WIDTH, COLOURS = 800, 48  # of the pictures that are kept
+WIDTH, COLOURS = 800, 96  # of the pictures that are kept
+MAIN = "1280x720"  # all states are kept of this size, FEW of the others
+FEW = ("first-screen", "live", "recording", "details", "review")
 SOON_S = 120.0
 
 
@@ -37,7 +39,7 @@ class States:
         from tests.mjpeg import Camera
 
         with VideoSource(DEMO) as source:
-            pictures = [np.ascontiguousarray(frame.picture[200:920:2, ::2]) for frame in source]
+            pictures = [np.ascontiguousarray(frame.picture[::2, ::2]) for frame in source]
         self.app, self.size, self.folder = application(), size, folder
         self.camera = Camera(pictures, fps=10)
         settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
@@ -173,6 +175,8 @@ def make_size(size: str) -> None:
         subprocess.run([sys.executable, __file__, "--here", size, scratch], check=True, env=environment, cwd=ROOT)
         FOLDER.mkdir(exist_ok=True)
         for path in sorted(Path(scratch).glob("*.png")):
+            if size != MAIN and path.name.removesuffix(f"-{size}.png") not in FEW:
+                continue
             reduce(path)
             (FOLDER / path.name).write_bytes(path.read_bytes())
 

@@ -52,13 +52,14 @@ class Completer(QObject):
         self._waiting: list[Path] = []
         self._stop, self._go = threading.Event(), threading.Event()
         self._go.set()
+        self._closed = False
         self._lock = threading.Lock()  # guards path and _waiting
         self._thread: threading.Thread | None = None
 
     def start(self, path: Path) -> None:
         """Complete the session in folder `path`, once those before it are done."""
         with self._lock:
-            if path == self.path or path in self._waiting:
+            if self._closed or path == self.path or path in self._waiting:
                 return
             self._waiting.append(path)
             if self.path is None:
@@ -78,7 +79,8 @@ class Completer(QObject):
         self._stop.set()
 
     def close(self) -> None:
-        """Cancel, and wait a little for the files to be whole."""
+        """Cancel, and wait a little for the files to be whole; nothing is started any more."""
+        self._closed = True
         self.cancel()
         if self._thread is not None:
             self._thread.join(PATIENCE_S)

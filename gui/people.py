@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QPushButton,
 
 from lvd_live.errors import UserError
 from lvd_live.gui.language import tr
+from lvd_live.tracking.calibration import Calibration
 
 if TYPE_CHECKING:
     from lvd_live.gui.live_tracking import LiveTracking
     from lvd_live.pipeline.live import Result
-    from lvd_live.tracking.calibration import Calibration, Standing
+    from lvd_live.tracking.standing import Standing
 
 NOBODY = "anybody"
 PATIENCE_S = 60.0  # until somebody stands straight
@@ -81,8 +82,6 @@ class PersonBox(QWidget):
         """Know who was known; anybody is chosen."""
         if not (text := settings.value("people")):
             return
-        from lvd_live.tracking.calibration import Calibration  # imports torch: not before the window is there
-
         try:
             people = json.loads(str(text)).items()
         except (ValueError, AttributeError, RecursionError):  # a settings file that somebody edited
@@ -127,7 +126,7 @@ class Calibrator(QObject):
 
     def start(self, name: str, height: float) -> None:
         """Wait for somebody of this height, metres, who stands straight."""
-        from lvd_live.tracking.calibration import Standing
+        from lvd_live.tracking.standing import Standing
 
         self._name, self._height, self._standing = name, height, Standing()
         self._due_ns = time.monotonic_ns() + int(PATIENCE_S * 1e9)
@@ -139,7 +138,7 @@ class Calibrator(QObject):
 
     def _watch(self, result: Result) -> None:
         """Called in the fit's thread."""
-        from lvd_live.tracking.calibration import STAND_STILL
+        from lvd_live.tracking.standing import STAND_STILL
 
         standing, tracker = self._standing, self._tracking.tracker
         if standing is None or tracker is None:
@@ -158,7 +157,7 @@ class Calibrator(QObject):
         threading.Thread(target=work, name="calibrator", daemon=True).start()
 
     def _fit(self, fits: list, name: str, height: float) -> None:
-        from lvd_live.tracking.calibration import calibrate
+        from lvd_live.tracking.standing import calibrate
 
         tracker = self._tracking.tracker
         try:

@@ -116,6 +116,8 @@ class Recording(QObject):
         path = recorder.stop(PATIENCE_S if recorder is self._ending else 0.0)
         with contextlib.suppress(UserError):  # the session is whole without
             keep_measurements(path, found)
+        if self._ending is recorder:
+            self._ending = None
         kept = path if recorder.frames else None
         recorded = Recorded(
             kept, recorder.seconds, recorder.frames, recorder.lost, recorder.problem or why, recorder.unfitted

@@ -23,8 +23,9 @@ from lvd_live.person import guidance
 from lvd_live.session.reader import open_session
 from lvd_live.session.sequence import SequenceWriter, load_sequence
 from lvd_live.sources.frame import Frame
-from lvd_live.tracking.calibration import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Calibration, Standing, calibrate
+from lvd_live.tracking.calibration import Calibration
 from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.standing import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Standing, calibrate
 from tests.fakes import FakeFinder, FakeTracker, fake_fit
 from tests.mjpeg import Camera
 from tests.test_gui_remote import raised, standing

@@ -18,7 +18,7 @@ from lvd_live.gui.review import Review
 from lvd_live.gui.status import DROPPED, TROUBLE
 from lvd_live.gui.window import MainWindow
 from lvd_live.person import guidance
-from lvd_live.tracking import calibration
+from lvd_live.tracking import standing
 from tests.fakes import FakeFinder, FakeTracker
 from tests.recording import record
 
@@ -63,9 +63,9 @@ def test_no_text_of_the_window_is_left_out(qtbot, tmp_path, code):
     qtbot.wait(300)
     said = [v for name, v in vars(guidance).items() if name.isupper() and isinstance(v, str)]
     said += [
-        calibration.STAND_STRAIGHT,
-        calibration.STAND_STILL,
-        calibration.ARMS_DOWN,
+        standing.STAND_STRAIGHT,
+        standing.STAND_STILL,
+        standing.ARMS_DOWN,
         NOTHING,
         DROPPED,
         *TROUBLE.values(),

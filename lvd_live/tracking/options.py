@@ -40,7 +40,7 @@ class TrackerOptions:
     Fitting; these may be changed between frames (`Tracker.change`):
         fov_degrees : the camera's field of view across the picture's longer side.
         height : the person's, metres, or None: the body's own; a picture alone does not tell it.
-        scale : what the size by height is multiplied by, because a person has proportions of their own (`calibration`).
+        scale : what the size by height is multiplied by, because a person has proportions of their own (`standing`).
         conditioning : what the network is given of the person finder's opinion, one of `presets.CONDITIONING`.
         iterations : of descent in each frame, or None: as many as it takes.
         warm : start from the previous frame's mesh.
