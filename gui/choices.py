@@ -33,6 +33,7 @@ TIPS = {
     "theme": "Dark, light or high contrast; picture, 3D view and plots stay dark.",
     "green": "The body without the picture, to be cut out by another program.",
     "virtual": "Offer what is shown to other programs as a camera (needs pyvirtualcam).",
+    "sound": "A beep for each second of the countdown, and where a recording begins and ends.",
     "gesture": "Both hands above the head for two seconds start a recording, and stop it.",
     "osc": "Listen on UDP port 9000, for other computers too: /record starts and stops; /record 1, /record 0.",
     "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",
@@ -44,12 +45,12 @@ TIPS = {
 Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
 
-def combo_box(texts: Mapping[Any, str]) -> QComboBox:
-    """texts : by the data that they stand for."""
+def combo_box(texts: Mapping[Any, str], *, ready: bool = False) -> QComboBox:
+    """texts : by the data that they stand for. ready : they are in the language used already."""
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for data, text in texts.items():
-        box.addItem(tr(text), data)
+        box.addItem(text if ready else tr(text), data)
     return box
 
 

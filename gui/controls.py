@@ -61,7 +61,7 @@ class Controls(QScrollArea):
         numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
         self.colour = combo_box({name: name for name in COLOURS})
-        self.smoothing = combo_box(levels)
+        self.smoothing = combo_box(levels, ready=True)
         self.countdown = combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
         self.presets = combo_box({name: name for name in networks})
         self.iterations = combo_box(numbers)
@@ -73,7 +73,7 @@ class Controls(QScrollArea):
         self.height_field = HeightField()
         self.height_m = self.height_field.box
         self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
-        self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()})
+        self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()}, ready=True)
         self.language.setCurrentIndex(self.language.findData(used()))
         self.mirror = check_box("mirror", False)
         self.warm = check_box("start from the last mesh")
@@ -85,6 +85,7 @@ class Controls(QScrollArea):
         self.measure = check_box("measure the person")
         self.measurements = QLabel()
         self.guidance = check_box("advice in the picture")
+        self.sound = check_box("sound", False)
         self.green, self.virtual = check_box("body alone on green", False), check_box("virtual camera", False)
         self.gesture, self.osc = check_box("raised hands record", False), check_box(f"OSC {ADDRESS} records", False)
         self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
@@ -144,7 +145,7 @@ class Controls(QScrollArea):
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
         shown = self.space, self.keep_in_view, self.plots, self.measure
-        return *options, self.green, self.virtual, *shown, self.guidance, self.gesture, self.osc
+        return *options, self.green, self.virtual, *shown, self.guidance, self.sound, self.gesture, self.osc
 
     def _connect(self) -> None:
         picked = [box.currentIndexChanged for box in (self.colour, self.smoothing)]
@@ -251,6 +252,7 @@ class Controls(QScrollArea):
             "measure": self.measure,
             "theme": self.theme,
             "guidance": self.guidance,
+            "sound": self.sound,
             "gesture": self.gesture,
             "osc": self.osc,
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel
 
 from lvd_live.errors import UserError
 from lvd_live.gui.page import Page
@@ -83,7 +83,10 @@ class RecordControl(QObject):
         """Bring countdown, clock and label up to date."""
         if self._due is not None and self.remaining_s <= 0:
             self.start()
-        self._page.picture.show_countdown(math.ceil(self.remaining_s))
+        seconds = math.ceil(self.remaining_s)
+        if 0 < seconds != self._page.picture.countdown:
+            self._beep()
+        self._page.picture.show_countdown(seconds)
         recorder = self._tracking.recording.recorder
         self._page.picture.show_clock("" if recorder is None else clock_text(recorder.seconds))
         self.label.setText(recording_text(recorder))
@@ -91,6 +94,8 @@ class RecordControl(QObject):
 
     def _show_running(self, on: bool) -> None:
         self.action.setChecked(on)
+        if on and self._tracking.recording.recorder is not None:
+            self._beep()
         self._page.controls.lock(on)
         self._tracking.completer.hold(on)
         if on:
@@ -103,8 +108,13 @@ class RecordControl(QObject):
     def _show_end(self, recorded: Recorded) -> None:
         if self._tracking.recording.recorder is None:  # another one has not begun meanwhile
             self._page.picture.card.show_take(recorded)
+            self._beep()
         if recorded.path is not None and recorded.unfitted:
             self._tracking.completer.start(recorded.path)
+
+    def _beep(self) -> None:
+        if self._page.controls.sound.isChecked():
+            QApplication.beep()
 
     def _show_completed(self, path: Path, text: str) -> None:
         """The take's other frames are fitted, or not."""

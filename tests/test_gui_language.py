@@ -84,7 +84,7 @@ def test_german_is_what_is_read(qtbot, tmp_path):
     window = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
     qtbot.addWidget(window)
     texts = {w.text() for kind in (QLabel, QPushButton, QToolButton, QCheckBox) for w in window.findChildren(kind)}
-    assert {"Kamera", "Öffnen", "Größe", "Glättung", "Vorlauf", "Aufnehmen", "Aufnahmen …", "Spiegel"} <= texts
+    assert {"Kamera", "Öffnen", "Größe", "Glättung", "Vorlauf", "Aufnehmen", "Mehr", "Spiegel"} <= texts
     assert not {"Camera", "Height", "Record", "Open", "mirror"} & texts
     window.page.controls.language.setCurrentIndex(0)
     window.close()

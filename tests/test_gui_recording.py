@@ -189,6 +189,23 @@ def test_a_countdown_comes_first_and_can_be_called_off(qtbot, window):
     action.trigger()
 
 
+def test_it_beeps_where_that_is_wanted(qtbot, window, monkeypatch):
+    beeps = []
+    monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
+    record(qtbot, window)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.page.picture.card.isVisible(), timeout=SOON_MS)
+    assert not beeps
+    window.page.controls.sound.setChecked(True)
+    window.page.controls.countdown.setCurrentIndex(1)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.tracking.recording.recorder is not None, timeout=SOON_MS)
+    assert len(beeps) == 4  # 3, 2, 1, begun
+    qtbot.wait(300)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: len(beeps) == 5, timeout=SOON_MS)
+
+
 def test_it_is_recorded_by_key_wherever_the_focus_is(qtbot, window):
     controls, recording = window.page.controls, window.tracking.recording
     for widget in (controls.height_m, controls.colour, controls.opacity, window.page.picture):
