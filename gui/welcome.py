@@ -18,6 +18,7 @@ from lvd_live.gui.status import time_text
 from lvd_live.session import library
 
 LOOK_MS = 2000  # between two looks for cameras
+WIDEST = 320  # pixels, of a large button
 TAKES = 4  # the last ones shown
 
 
@@ -59,8 +60,11 @@ class Welcome(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
+        row.addStretch(1)
         for button in self.buttons.values():
-            row.addWidget(button)
+            button.setMaximumWidth(WIDEST)
+            row.addWidget(button, 4)
+        row.addStretch(1)
         self._camera_list, self._take_list = QVBoxLayout(), QVBoxLayout()
         self._takes_title = QLabel(tr("Last takes"))
         self._takes_title.setAlignment(Qt.AlignmentFlag.AlignCenter)
