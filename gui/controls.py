@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, Signal
@@ -135,6 +136,10 @@ class Controls(QScrollArea):
         layout.addWidget(self.measurements)
         layout.addStretch(1)
         self.setWidget(inner)
+        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning, self.fov
+        order = [self.person.box, self.person.button, *boxes, self.theme, self.language, *self._check_boxes()]
+        for before, after in pairwise(order):  # Tab goes as the eye does
+            QWidget.setTabOrder(before, after)
         self.setMinimumWidth(270)
 
     def _explain(self) -> None:

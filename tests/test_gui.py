@@ -611,9 +611,16 @@ def test_the_toolbar_is_in_the_order_of_tab_before_the_controls(active):
     controls = active.page.controls
     welcome = list(active.page.picture.welcome.buttons.values())
     essentials = [controls.height_m, controls.smoothing, controls.countdown, controls.vmc, controls.vmc_address]
-    details = [controls.colour, controls.opacity, controls.presets]
-    wanted = [*welcome, *essentials, *details, controls.measure]
-    assert [widget for widget in passed if widget in wanted] == wanted and passed[-1] is controls.measure
+    details = [
+        controls.person.box,
+        controls.colour,
+        controls.opacity,
+        controls.presets,
+        controls.theme,
+        controls.mirror,
+    ]
+    wanted = [*welcome, *essentials, *details, controls.measure, controls.osc]
+    assert [widget for widget in passed if widget in wanted] == wanted and passed[-1] is controls.osc
 
 
 def test_every_key_is_on_the_sheet(window, monkeypatch):
@@ -623,7 +630,7 @@ def test_every_key_is_on_the_sheet(window, monkeypatch):
     keys = [action.shortcut().toString() for action in window.actions_by_name.values()]
     assert (
         len(shown) == 1
-        and len([key for key in keys if key]) == 18
+        and len([key for key in keys if key]) == 19
         and all(f"<b>{key}</b>" in shown[0] for key in keys if key)
     )
 
