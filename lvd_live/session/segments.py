@@ -123,13 +123,13 @@ def read_segment(path: Path) -> Segment:
         columns = {name: file.read(name) for name in COLUMNS if name in file.members}
         for name, value in _LATER.items():
             columns.setdefault(name, np.full(file.sizes["T"], value))
+        columns["fitted"] = columns["fitted"] | columns["tracked"]
         text = bytes(file.read("session")).decode("ascii", "replace")
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)
         sane = (
             len(segment) > 0
             and segment.row >= 0
             and file.sizes["K"] == columns["tracked"].sum()
-            and (columns["fitted"] | ~columns["tracked"]).all()
             and (np.diff(columns["timestamps_ns"]) > 0).all()
             and (columns["video_ms"] >= -1).all()
             and all((columns[name] >= 0).all() for name in ("missed", "dropped", "iterations"))
