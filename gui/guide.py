@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ class Guide(QObject):
         self.text = ""
         self._newest: tuple[Frame, Person | None] | None = None
         self._news = threading.Event()
-        self._stop = False
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def offer(self, result: Result) -> None:
@@ -55,16 +54,18 @@ class Guide(QObject):
 
     def close(self) -> None:
         """End the thread."""
-        self._stop = True
+        self._stop.set()
         self._news.set()
+        if self._thread is not None:
+            self._thread.join(0.5)
 
     def _run(self) -> None:
-        while self._news.wait() and not self._stop:
+        while self._news.wait() and not self._stop.is_set():
             self._news.clear()
             if (newest := self._newest) is not None:
                 frame, person = newest
                 self._say(advise(frame.picture, person, self._count(frame, person)))
-            time.sleep(LOOK_S)
+            self._stop.wait(LOOK_S)
 
     def _count(self, frame: Frame, person: Person | None) -> int:
         """How many people are seen; 1 where the finder does not tell."""
@@ -74,7 +75,7 @@ class Guide(QObject):
         return len(detect(frame.picture, roi_of_picture(*frame.picture.shape[:2])))
 
     def _say(self, text: str) -> None:
-        if text != self.text and not self._stop:
+        if text != self.text and not self._stop.is_set():
             self.text = text
             self.advised.emit(text)
 
