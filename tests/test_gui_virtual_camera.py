@@ -70,7 +70,7 @@ def test_what_is_shown_is_a_camera_of_other_programs(qtbot, window, pyvirtualcam
     controls = window.page.controls
     assert not controls.virtual.isChecked()
     controls.virtual.setChecked(True)
-    qtbot.waitUntil(lambda: Device.made and len(Device.made[0].pictures) > 3, timeout=SOON_MS)
+    qtbot.waitUntil(lambda: bool(Device.made) and len(Device.made[0].pictures) > 3, timeout=SOON_MS)
     (device,) = Device.made
     assert device.size == (160, 120)
     qtbot.waitUntil(lambda: "LVD test camera" in controls.virtual.text(), timeout=SOON_MS)
@@ -102,7 +102,8 @@ def test_the_picture_alone_and_back(qtbot, window):
     QTest.keyClick(window, Qt.Key.Key_F12)
     others = (bar, window.statusBar(), page.controls.essentials, page.space, page.bar)
     qtbot.waitUntil(lambda: not any(widget.isVisible() for widget in others), timeout=SOON_MS)
-    assert window.isFullScreen() and page.picture.size() == window.size()
+    qtbot.waitUntil(lambda: page.picture.size() == window.size(), timeout=SOON_MS)
+    assert window.isFullScreen()
     QTest.keyClick(window, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: all(widget.isVisible() for widget in others), timeout=SOON_MS)
     assert not window.isFullScreen()
