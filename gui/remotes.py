@@ -37,6 +37,7 @@ class Remotes(QObject):
     ):
         super().__init__(parent)
         self._page, self._tracking, self._record, self._say = page, tracking, record, say
+        self._guided = self._gestures = False  # the switches, as other threads may read them
         self.guide, self.osc = Guide(self), OscRemote(self)
         self.gesture = Gesture(self._raised.emit)
         self._raised.connect(record.trigger)
@@ -48,6 +49,7 @@ class Remotes(QObject):
         connect_people(self.calibrator, page.controls.person, self._set_height, say)
         page.controls.person.calibrate.connect(self.toggle_calibration)
         self.calibrator.advised.connect(self._instruct)
+        tracking.recording.running.connect(lambda on: self.calibrator.stop() if on else None)  # it has one scale
         self._clock = QTimer(self)
         self._clock.setInterval(TICK_MS)
         self._clock.timeout.connect(self.refresh)
@@ -63,11 +65,12 @@ class Remotes(QObject):
         """Show what the gesture has come to, or else the advice."""
         controls, pipeline = self._page.controls, self._tracking.pipeline
         live = pipeline is not None and pipeline.live
+        self._guided, self._gestures = controls.guidance.isChecked(), controls.gesture.isChecked()
         if self._instruction:
             self._page.picture.show_advice(self._instruction)
             return
         self.guide.finder = None if pipeline is None else pipeline.finder
-        text = tr(self.guide.text) if live and controls.guidance.isChecked() else ""
+        text = tr(self.guide.text) if live and self._guided else ""
         if live and self.gesture.progress > 0:
             done = round(STEPS * self.gesture.progress)
             what = "Hands up: recording stops" if self._record.isChecked() else "Hands up: recording starts"
@@ -96,12 +99,12 @@ class Remotes(QObject):
 
     def _watch(self, result: Result) -> None:
         """Called in the fit's thread."""
-        pipeline, controls = self._tracking.pipeline, self._page.controls
+        pipeline = self._tracking.pipeline
         if pipeline is None or not pipeline.live:
             return
-        if controls.guidance.isChecked():
+        if self._guided:
             self.guide.offer(result)
-        if controls.gesture.isChecked():
+        if self._gestures:
             self.gesture(result.person, result.frame.timestamp_ns)
         else:
             self.gesture.forget()
