@@ -140,7 +140,8 @@ class Controls(QScrollArea):
         order = [self.person.box, self.person.button, *boxes, self.theme, self.language, *self._check_boxes()]
         for before, after in pairwise(order):  # Tab goes as the eye does
             QWidget.setTabOrder(before, after)
-        self.setMinimumWidth(270)
+        bar = self.verticalScrollBar().sizeHint().width()
+        self.setMinimumWidth(max(270, inner.minimumSizeHint().width() + bar))  # some languages are long
 
     def _explain(self) -> None:
         for name, tip in TIPS.items():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject
 
 from lvd_live.gui.controls import Controls
+from lvd_live.gui.language import tr
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.virtual_camera import VirtualCamera
 
@@ -37,7 +38,7 @@ class Sending(QObject):
         """Say what is sent."""
         self._controls.vmc_state.setText(self._vmc.state())
         name = self.camera.state()
-        self._controls.virtual.setText(f"virtual camera: {name}" if name else "virtual camera")
+        self._controls.virtual.setText(tr("virtual camera") + (f": {name}" if name else ""))
 
     def close(self) -> None:
         """Take the virtual camera away."""

@@ -53,7 +53,7 @@ DROPPED = "Dropped are the frames that the camera gave and that were not fitted;
 
 def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms: float) -> list[str]:
     """The parts of the status line; title : the input's."""
-    parts = [title, pipeline.state]
+    parts = [title, tr(pipeline.state)]
     if pipeline.newest is not None:
         height, width = pipeline.newest.picture.shape[:2]
         parts.append(f"{width}×{height}")
@@ -62,8 +62,8 @@ def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms:
     if view is not None:
         parts.append(_tracked(view.of))
     if pipeline.statistics.results:
-        speed = f"{pipeline.statistics.fits_per_second:.1f} fits/s"
-        parts += [speed, f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
+        speed = tr("{:.1f} fits/s").format(pipeline.statistics.fits_per_second)
+        parts += [speed, f"{latency_ms:.0f} ms", tr("{} dropped").format(pipeline.dropped)]
     return parts
 
 
@@ -78,9 +78,10 @@ def recording_text(recorder: Recorder | None) -> str:
 
 def _tracked(result: Result) -> str:
     if result.fit is not None:
-        doubtful = "doubtful, " if result.fit.doubtful else ""
-        return f"{doubtful}tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
-    return "lost: nobody found" if result.person is None else "lost: the mesh does not settle"
+        doubtful = tr("doubtful, ") if result.fit.doubtful else ""
+        tracked = tr("tracked, {} iteration" if result.fit.iterations == 1 else "tracked, {} iterations")
+        return doubtful + tracked.format(result.fit.iterations)
+    return tr("lost: nobody found" if result.person is None else "lost: the mesh does not settle")
 
 
 def measurement_table(found: Mapping[str, Measurement], height_is_known: bool) -> str:
@@ -88,10 +89,12 @@ def measurement_table(found: Mapping[str, Measurement], height_is_known: bool) -
     if not found:
         return ""
     rows = "".join(
-        f"<tr><td>{name.replace('_', ' ')}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
+        f"<tr><td>{tr(name.replace('_', ' '))}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
         for name, m in found.items()
     )
-    return f"<table>{rows}</table>" + ("" if height_is_known else "<br><i>the scale is a guess: set the height</i>")
+    return f"<table>{rows}</table>" + (
+        "" if height_is_known else f"<br><i>{tr('the scale is a guess: set the height')}</i>"
+    )
 
 
 def time_text(seconds: float) -> str:

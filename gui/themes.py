@@ -73,10 +73,12 @@ QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
 QScrollArea { border: 0; }
 """)
 _CONTRAST_STYLE = """
-QPushButton, QComboBox, QLineEdit, QDoubleSpinBox { border: 2px solid #ffffff; padding: 3px; background: #000; }
-QPushButton:focus, QComboBox:focus, QLineEdit:focus, QDoubleSpinBox:focus, QCheckBox:focus {
-    border: 2px solid #ffd800;
-}
+QPushButton, QComboBox, QLineEdit { border: 2px solid #ffffff; padding: 3px; background: #000; }
+QPushButton:focus, QComboBox:focus, QLineEdit:focus, QCheckBox:focus { border: 2px solid #ffd800; }
+QCheckBox::indicator { border: 2px solid #ffffff; width: 12px; height: 12px; background: #000; }
+QCheckBox::indicator:checked { background: #ffd800; }
+QSlider::groove:horizontal { height: 4px; background: #ffffff; }
+QSlider::handle:horizontal { width: 12px; margin: -6px 0; background: #ffd800; border: 2px solid #ffffff; }
 QPushButton:disabled, QComboBox:disabled { border: 2px solid #808080; }
 """
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
 
+from lvd_live.gui.language import tr
 from lvd_live.session.reader import Session
 from lvd_live.session.sequence import Sequence
 
@@ -73,7 +74,8 @@ class Timeline(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.showGrid(y=True, alpha=0.15)
         self.setLabel("left", "mm")
-        self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames dropped")
+        said = tr("seconds  ·  the mesh's mean: {}  ·  shaded: nobody tracked, or frames dropped")
+        self.setLabel("bottom", said.format(tr(what)))
         self.getAxis("left").setWidth(AXIS)
 
     def show_part(self, start: float, end: float) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 from lvd_live.pipeline.slot import Slot
 from lvd_live.render import fit_into
 
@@ -54,7 +55,7 @@ class VirtualCamera(QObject):
 
     def state(self) -> str:
         """For people, "" while it is off."""
-        return "" if self._slot is None else self.device or "waiting for a picture"
+        return "" if self._slot is None else self.device or tr("waiting for a picture")
 
     def _run(self, slot: Slot[np.ndarray]) -> None:
         camera, size = None, (0, 0)
