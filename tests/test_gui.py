@@ -181,6 +181,7 @@ def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     sessions = tmp_path / "recordings"
     qtbot.waitUntil(lambda: [s.whole for s in list_sessions(sessions)] == [True], timeout=SOON_MS)
     assert list_sessions(sessions)[0].frames > 8
+    qtbot.waitUntil(lambda: list_sessions(sessions)[0].unfitted == 0, timeout=FIRST_MESH_MS)  # in the background
     replay = Review(*load(list_sessions(sessions)[0].path))
     replay.show()
     qtbot.waitUntil(lambda: replay.shown is not None, timeout=SOON_MS)
