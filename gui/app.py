@@ -20,46 +20,6 @@ if TYPE_CHECKING:
     from lvd_live.tracking.tracker import Tracker
 
 SWITCH_S = 0.001  # Python's switch interval: with its own 5 ms, finder and tracker wait for each other
-DARK = {
-    "Window": "#1f2329",
-    "WindowText": "#d8dee9",
-    "Base": "#2b303a",
-    "AlternateBase": "#262b33",
-    "Text": "#d8dee9",
-    "Button": "#2b303a",
-    "ButtonText": "#d8dee9",
-    "ToolTipBase": "#2b303a",
-    "ToolTipText": "#d8dee9",
-    "BrightText": "#bf616a",
-    "Highlight": "#5e81ac",
-    "HighlightedText": "#ffffff",
-    "Link": "#88c0d0",
-    "PlaceholderText": "#7a8494",
-    "Light": "#3b4252",
-    "Midlight": "#343a46",
-    "Mid": "#2b303a",
-    "Dark": "#14161a",
-    "Shadow": "#0b0c0e",
-}
-STYLE = """
-QToolBar { border: 0; spacing: 4px; padding: 4px; }
-QToolButton { padding: 4px 9px; border-radius: 4px; }
-QToolButton:hover, QToolButton:focus, QToolButton:checked { background: #3b4252; }
-QToolButton:checked { color: #ff8a94; }
-QToolButton::menu-indicator { width: 0; }
-QToolButton#qt_toolbar_ext_button { background: #5e81ac; color: #fff; font-weight: bold; padding: 0; }
-QPushButton#large { font-size: 22px; padding: 18px 10px; }
-QPushButton#small { font-size: 15px; padding: 5px 16px; }
-QToolTip { background: #2b303a; color: #d8dee9; border: 1px solid #4c566a; }
-QLabel#banner { background: #8f5f2a; color: #fff; padding: 6px; border-radius: 4px; }
-QLabel#recording { background: #d3222f; color: #fff; font-weight: bold; padding: 2px 10px; border-radius: 4px; }
-QLabel#doubt { color: #ebcb8b; }
-QFrame#card { background: rgba(20, 22, 26, 235); border: 1px solid #4c566a; border-radius: 10px; }
-QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
-QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
-QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
-QScrollArea { border: 0; }
-"""
 
 
 def has_display() -> bool:
@@ -72,24 +32,21 @@ def has_display() -> bool:
 
 
 def application() -> QApplication:
-    """The QApplication, dark."""
+    """The QApplication, dark at first."""
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV sets them for its own Qt
         os.environ.pop(name, None)
     import pyqtgraph as pg
-    from PySide6.QtGui import QColor, QPalette
     from PySide6.QtWidgets import QApplication
+
+    from lvd_live.gui.icon import make_icon
+    from lvd_live.gui.themes import use_theme
 
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         app = QApplication([])
     app.setStyle("Fusion")
-    palette = QPalette()
-    for role, colour in DARK.items():
-        palette.setColor(QPalette.ColorRole[role], QColor(colour))
-    for role in ("WindowText", "Text", "ButtonText"):
-        palette.setColor(QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], QColor("#6b7484"))
-    app.setPalette(palette)
-    app.setStyleSheet(STYLE)
+    app.setWindowIcon(make_icon())
+    use_theme(app, "dark")
     pg.setConfigOptions(background="#1a1d22", foreground="#9aa4b2", antialias=True)
     return app
 

@@ -27,8 +27,10 @@ from PySide6.QtWidgets import (
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
+from lvd_live.gui.completing import Completer
 from lvd_live.gui.exporting import Exporter
-from lvd_live.gui.review import review
+from lvd_live.gui.language import tr
+from lvd_live.gui.review import reopen_reviews, review
 from lvd_live.gui.status import DROPPED, time_text
 from lvd_live.session import library
 
@@ -42,7 +44,7 @@ R = TypeVar("R")
 class Browser(QDialog):
     """The sessions in `root`, the newest first.
 
-    show_take : called with the parent and a path, opens a session or a sequence.
+    show_take : called with the parent and a path, opens a session or a sequence. completer : fits what is not fitted.
     """
 
     def __init__(
@@ -50,11 +52,15 @@ class Browser(QDialog):
         root: Path,
         parent: QWidget | None = None,
         show_take: Callable[[QWidget | None, Path], object] = review,
+        completer: Completer | None = None,
     ):
         super().__init__(parent)
-        self.setWindowTitle("Recordings")
+        self.setWindowTitle(tr("Recordings"))
         self.resize(900, 560)
-        self.root, self._show_take = Path(root), show_take
+        self.root, self._show_take, self._completer = Path(root), show_take, completer
+        if completer is not None:
+            completer.progressed.connect(self._show_completing)
+            completer.ended.connect(self._end_completing)
         self.sessions: list[library.SessionInfo] = []
         self._exporter, self._exporting = Exporter(self), False
         self._exporter.progressed.connect(self._show_progress)
@@ -66,13 +72,15 @@ class Browser(QDialog):
             "rename": self._button("Rename …", self.rename_chosen),
             "trash": self._button("Move to trash", self.trash_chosen),
             "export": self._button("Export …", self.export_chosen),
+            "complete": self._button("Fit the rest", self.complete_chosen),
             "file": self._button("Open a result …", self.open_file),
         }
         self.buttons["open"].setDefault(True)  # pressed by Enter in the list
         row = QHBoxLayout()
         for button in self.buttons.values():
             row.addWidget(button)
-        row.insertStretch(4)
+        row.insertStretch(5)
+        self.buttons["complete"].setToolTip(tr("Fit the frames that there was no time for while it was recorded."))
         layout = QVBoxLayout(self)
         layout.addWidget(self.table)
         layout.addWidget(self.hint)
@@ -84,7 +92,7 @@ class Browser(QDialog):
 
     @staticmethod
     def _button(text: str, act: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
+        button = QPushButton(tr(text))
         button.clicked.connect(lambda *_: act())
         return button
 
@@ -126,7 +134,9 @@ class Browser(QDialog):
             return
         name, agreed = QInputDialog.getText(self, "Rename", "Another name:", text=self.chosen.name)
         if agreed and name.strip():
-            self._try(library.rename, self.chosen.path, name.strip())
+            before = self.chosen.path
+            if (after := self._try(library.rename, before, name.strip())) is not None:
+                reopen_reviews(before, after)
             self.refresh()
 
     def trash_chosen(self) -> None:
@@ -153,6 +163,23 @@ class Browser(QDialog):
             self._offer()
             self._exporter.start(info.path, path, names[title])
 
+    def complete_chosen(self) -> None:
+        """Fit the frames of the session chosen that wait for it, in the background."""
+        if self.chosen is not None and self._completer is not None:
+            self._completer.start(self.chosen.path)
+            self._offer()
+
+    def _show_completing(self, path: Path, done: int, total: int) -> None:
+        if self.chosen is not None and self.chosen.path == path:
+            self.hint.setText(tr("Fitting frame {} of {} that there was no time for.").format(done, total))
+
+    def _end_completing(self, path: Path, text: str) -> None:
+        if self.isVisible():
+            row = self.table.currentRow()
+            self.refresh()
+            self.table.selectRow(row)
+        self.hint.setText(text)
+
     def _show_progress(self, text: str) -> None:
         self._offer()
         self.hint.setText(text)
@@ -167,8 +194,13 @@ class Browser(QDialog):
         info = self.chosen
         for name in ("open", "rename", "trash", "export"):
             self.buttons[name].setEnabled(info is not None and not (self._exporting and name != "open"))
+        in_hand = info is not None and self._completer is not None and self._completer.path == info.path
+        for name in ("rename", "trash"):  # while its files are being written
+            self.buttons[name].setEnabled(self.buttons[name].isEnabled() and not in_hand)
+        waits = info is not None and info.whole and info.unfitted > 0 and self._completer is not None
+        self.buttons["complete"].setEnabled(waits and not in_hand)
         if not self.sessions:
-            about = f"There are no recordings in {self.root} yet: press Record while somebody is tracked."
+            about = tr("There are no recordings in {} yet: press Record while somebody is tracked.").format(self.root)
         elif info is None:
             about = ""
         elif not info.whole:
@@ -190,9 +222,9 @@ def _make_table() -> QTableWidget:
     table = QTableWidget(0, len(COLUMNS))
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
-    table.setHorizontalHeaderLabels(COLUMNS)
+    table.setHorizontalHeaderLabels([tr(name) for name in COLUMNS])
     if (dropped := table.horizontalHeaderItem(COLUMNS.index("dropped"))) is not None:
-        dropped.setToolTip(DROPPED)
+        dropped.setToolTip(tr(DROPPED))
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -205,7 +237,8 @@ def _make_table() -> QTableWidget:
 
 def _cells(info: library.SessionInfo) -> tuple[str, ...]:
     """A session's row, but for the thumbnail."""
-    started, state = f"{info.started:%Y-%m-%d %H:%M}", "" if info.whole else "unfinished"
+    started, state = f"{info.started:%Y-%m-%d %H:%M}", tr("{} to fit").format(info.unfitted) if info.unfitted else ""
+    state = state if info.whole else tr("unfinished")
     return info.name, started, time_text(info.seconds), str(info.frames), str(info.lost), state
 
 

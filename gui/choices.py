@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider
 
+from lvd_live.gui.language import tr
 from lvd_live.tracking.options import FOV_RANGE
 
 TIPS = {
@@ -27,6 +28,14 @@ TIPS = {
     "keep_in_view": "The 3D view moves with the person (F).",
     "plots": "Show times, ms, and rates per second (P).",
     "measure": "Lengths and girths of the person, cm.",
+    "guidance": "Tell the person before the camera what to change: closer, farther, more light.",
+    "language": "Which language the window speaks, from its next start on.",
+    "theme": "Dark, light or high contrast; picture, 3D view and plots stay dark.",
+    "green": "The body without the picture, to be cut out by another program.",
+    "virtual": "Offer what is shown to other programs as a camera (needs pyvirtualcam).",
+    "sound": "A beep for each second of the countdown, and where a recording begins and ends.",
+    "gesture": "Both hands above the head for two seconds start a recording, and stop it.",
+    "osc": "Listen on UDP port 9000, for other computers too: /record starts and stops; /record 1, /record 0.",
     "measurements": "From the shape of the last meshes, cm; true to scale only where the height is known.",
     "vmc": "Send the motion to another program by the Virtual Motion Capture protocol, over UDP.",
     "vmc_address": "The receiver's computer and port, such as 127.0.0.1:39539.",
@@ -36,18 +45,18 @@ TIPS = {
 Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
 
-def combo_box(texts: Mapping[Any, str]) -> QComboBox:
-    """texts : by the data that they stand for."""
+def combo_box(texts: Mapping[Any, str], *, ready: bool = False) -> QComboBox:
+    """texts : by the data that they stand for. ready : they are in the language used already."""
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for data, text in texts.items():
-        box.addItem(text, data)
+        box.addItem(text if ready else tr(text), data)
     return box
 
 
 def check_box(text: str, checked: bool = True) -> QCheckBox:
     """Not focused by a click, so that the space bar keeps its meaning for those who use the mouse."""
-    box = QCheckBox(text)
+    box = QCheckBox(tr(text))
     box.setChecked(checked)
     box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return box
@@ -77,6 +86,6 @@ def fov_box() -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setRange(FOV_RANGE[0] - 1, FOV_RANGE[1])
     box.setSuffix("°")
-    box.setSpecialValueText("as started")
+    box.setSpecialValueText(tr("as started"))
     box.setKeyboardTracking(False)
     return box

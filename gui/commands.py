@@ -9,6 +9,8 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QToolBar, QToolButton, QWidget
 
+from lvd_live.gui.language import tr
+
 
 @dataclass(frozen=True)
 class Command:
@@ -47,6 +49,7 @@ COMMANDS = (
     Command("details", "Details", "more switches, measurements and plots", "E", toggles=True),
     Command("step", "Step", "one frame", "N", MORE),
     Command("fullscreen", "Full screen", "full screen", "F11", MORE),
+    Command("clean", "Picture alone", "the picture alone, full screen, for window capture; Esc ends it", "F12", MORE),
     Command("help", "Keys", "this sheet", "F1", MORE),
     Command("about", "About", "versions, licences and weights", menu=MORE),
     Command("open", "", "open a video, a picture or a result", "O"),
@@ -81,9 +84,10 @@ def add_commands(window: QMainWindow, slots: Mapping[str, Callable[..., object]]
 
 
 def _make_action(window: QMainWindow, command: Command) -> QAction:
-    action = QAction(command.text, window)
+    action = QAction(tr(command.text), window)
     action.setCheckable(command.toggles)
-    about = command.about[0].upper() + command.about[1:]
+    about = tr(command.about)
+    about = about[0].upper() + about[1:]
     action.setToolTip(f"{about} ({command.key})" if command.key else about)
     if command.key:
         action.setShortcut(QKeySequence(command.key))
@@ -108,7 +112,7 @@ class ToolBar(QToolBar):
         more = self.findChild(QToolButton, "qt_toolbar_ext_button")
         if more is not None:
             more.setText("»")  # instead of Qt's arrow, which is black on black
-            more.setToolTip("More buttons, which do not fit into the window")
+            more.setToolTip(tr("More buttons, which do not fit into the window"))
 
     def add(self, action: QAction, menu: str = "") -> None:
         """Add a button; menu : the title of the menu that it goes to instead, which is added with its first action."""
@@ -116,8 +120,9 @@ class ToolBar(QToolBar):
             self._menus[menu].addAction(action)
         elif menu:
             button = QToolButton()
-            button.setText(menu)
-            button.setToolTip("Videos, pictures and results" if menu == OPEN else "Step, full screen, keys, about")
+            button.setText(tr(menu))
+            tip = "Videos, pictures and results" if menu == OPEN else "Step, full screen, keys, about"
+            button.setToolTip(tr(tip))
             button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
             self._menus[menu] = QMenu(menu, self)
             self._menus[menu].setToolTipsVisible(True)
@@ -151,8 +156,8 @@ def add_shortcuts(widget: QWidget, slots: Mapping[str, Callable[[], object]]) ->
 
 def show_keys(parent: QWidget, keys: Iterable[tuple[str, str]]) -> None:
     """A sheet of keys and what they do."""
-    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{about}</td></tr>" for key, about in keys)
-    QMessageBox.information(parent, "Keys", f"<table style='white-space: nowrap'>{rows}</table>")
+    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{tr(about)}</td></tr>" for key, about in keys)
+    QMessageBox.information(parent, tr("Keys"), f"<table style='white-space: nowrap'>{rows}</table>")
 
 
 class SpacePresses(QObject):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import (
+    QApplication,
     QCheckBox,
     QFormLayout,
     QHBoxLayout,
@@ -24,8 +26,12 @@ from PySide6.QtWidgets import (
 from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, set_state, state
 from lvd_live.gui.commands import SpacePresses
 from lvd_live.gui.height import HeightField
+from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
+from lvd_live.gui.people import PersonBox
+from lvd_live.gui.remote import ADDRESS
 from lvd_live.gui.shading import COLOURS
+from lvd_live.gui.themes import THEMES, use_theme
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.paths import MODELS
 from lvd_live.tracking.options import FOV_RANGE, MOST_ITERATIONS, TrackerOptions
@@ -56,7 +62,7 @@ class Controls(QScrollArea):
         numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
         self.colour = combo_box({name: name for name in COLOURS})
-        self.smoothing = combo_box(levels)
+        self.smoothing = combo_box(levels, ready=True)
         self.countdown = combo_box({seconds: f"{seconds} s" if seconds else "none" for seconds in COUNTDOWNS})
         self.presets = combo_box({name: name for name in networks})
         self.iterations = combo_box(numbers)
@@ -67,6 +73,9 @@ class Controls(QScrollArea):
         self.fov = fov_box()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
+        self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
+        self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()}, ready=True)
+        self.language.setCurrentIndex(self.language.findData(used()))
         self.mirror = check_box("mirror", False)
         self.warm = check_box("start from the last mesh")
         self.outline = check_box("limbs onto the outline")
@@ -76,6 +85,10 @@ class Controls(QScrollArea):
         self.plots = check_box("plots")
         self.measure = check_box("measure the person")
         self.measurements = QLabel()
+        self.guidance = check_box("advice in the picture")
+        self.sound = check_box("sound", False)
+        self.green, self.virtual = check_box("body alone on green", False), check_box("virtual camera", False)
+        self.gesture, self.osc = check_box("raised hands record", False), check_box(f"OSC {ADDRESS} records", False)
         self.vmc, self.vmc_address, self.vmc_state = check_box("VMC", False), QLineEdit(), QLabel()
         self.essentials = self._lay_out_essentials()
         self._lay_out()
@@ -94,7 +107,7 @@ class Controls(QScrollArea):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(4, 0, 4, 0)
         for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
-            layout.addWidget(QLabel(name))
+            layout.addWidget(QLabel(tr(name)))
             layout.addWidget(widget)
             layout.addSpacing(8)
         layout.addWidget(self.vmc)
@@ -104,12 +117,15 @@ class Controls(QScrollArea):
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        form.addRow("colours", self.colour)
-        form.addRow("opacity", self.opacity)
-        form.addRow("network", self.presets)
-        form.addRow("iterations", self.iterations)
-        form.addRow("network sees", self.conditioning)
-        form.addRow("field of view", self.fov)
+        form.addRow(tr("person"), self.person)
+        form.addRow(tr("colours"), self.colour)
+        form.addRow(tr("opacity"), self.opacity)
+        form.addRow(tr("network"), self.presets)
+        form.addRow(tr("iterations"), self.iterations)
+        form.addRow(tr("network sees"), self.conditioning)
+        form.addRow(tr("field of view"), self.fov)
+        form.addRow(tr("theme"), self.theme)
+        form.addRow(tr("language"), self.language)
         space_presses = SpacePresses(self)
         for box in self._check_boxes():
             box.installEventFilter(space_presses)
@@ -120,35 +136,60 @@ class Controls(QScrollArea):
         layout.addWidget(self.measurements)
         layout.addStretch(1)
         self.setWidget(inner)
-        self.setMinimumWidth(270)
+        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning, self.fov
+        order = [self.person.box, self.person.button, *boxes, self.theme, self.language, *self._check_boxes()]
+        for before, after in pairwise(order):  # Tab goes as the eye does
+            QWidget.setTabOrder(before, after)
+        bar = self.verticalScrollBar().sizeHint().width()
+        self.setMinimumWidth(max(270, inner.minimumSizeHint().width() + bar))  # some languages are long
 
     def _explain(self) -> None:
         for name, tip in TIPS.items():
-            getattr(self, name).setToolTip(tip)
-            getattr(self, name).setAccessibleName(name.replace("_", " "))
+            getattr(self, name).setToolTip(tr(tip))
+            getattr(self, name).setAccessibleName(tr(name.replace("_", " ")))
 
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
         options = self.mirror, self.warm, self.outline, self.uncertainty
-        return *options, self.space, self.keep_in_view, self.plots, self.measure
+        shown = self.space, self.keep_in_view, self.plots, self.measure
+        return *options, self.green, self.virtual, *shown, self.guidance, self.sound, self.gesture, self.osc
 
     def _connect(self) -> None:
         picked = [box.currentIndexChanged for box in (self.colour, self.smoothing)]
-        for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled):
+        for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled, self.green.toggled):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
         ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
-        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked):
+        self.height_m.valueChanged.connect(lambda *_: self._check_person())
+        for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked, self.person.picked):
             signal.connect(lambda *_: self.options_changed.emit())
         for box in (self.space, self.keep_in_view, self.plots):
             box.toggled.connect(lambda *_: self.shown_changed.emit())
+        self.theme.currentIndexChanged.connect(lambda *_: self._use_theme())
         self.presets.currentIndexChanged.connect(lambda *_: self.preset_changed.emit())
         self.measure.toggled.connect(self.measurements.setVisible)
+
+    def _check_person(self) -> None:
+        """Another height is another person's."""
+        if (known := self.person.chosen) is not None and abs(known.height - self.height_m.value()) > 1e-6:
+            self.person.choose()
+
+    def _use_theme(self) -> None:
+        if isinstance(app := QApplication.instance(), QApplication):
+            use_theme(app, self.theme.currentData())
+
+    def doubt_person(self) -> None:
+        """Another person may have come; while a recording runs, its options stay."""
+        self.height_field.doubt("the last person")
+        if self.person.chosen is not None and self.person.isEnabled():
+            self.person.choose()
+            self.options_changed.emit()
 
     @property
     def look(self) -> Look:
         """How the mesh is to be drawn."""
         opacity = self.opacity.value() / 100
-        return Look(self.colour.currentText(), opacity, self.mirror.isChecked(), self.smoothing.currentData())
+        mirror, green = self.mirror.isChecked(), self.green.isChecked()
+        return Look(self.colour.currentData(), opacity, mirror, self.smoothing.currentData(), green)
 
     @property
     def preset(self) -> str:
@@ -165,6 +206,7 @@ class Controls(QScrollArea):
             iterations=self.iterations.currentData(),
             conditioning=self.conditioning.currentData(),
             height=self.height_field.metres,
+            scale=1.0 if self.person.chosen is None else self.person.chosen.scale,
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
@@ -172,6 +214,7 @@ class Controls(QScrollArea):
 
     def lock(self, recording: bool) -> None:
         """Take away, while a recording runs, what would end it: a recording has one set of options."""
+        self.person.setEnabled(not recording)
         boxes = self.presets, self.iterations, self.conditioning, self.height_m, self.fov
         for widget in (*boxes, self.warm, self.outline, self.uncertainty):
             widget.setEnabled(not recording)
@@ -213,6 +256,11 @@ class Controls(QScrollArea):
             "follow": self.keep_in_view,
             "plots": self.plots,
             "measure": self.measure,
+            "theme": self.theme,
+            "guidance": self.guidance,
+            "sound": self.sound,
+            "gesture": self.gesture,
+            "osc": self.osc,
         }
 
     def restore(self, settings: QSettings) -> None:
@@ -221,14 +269,19 @@ class Controls(QScrollArea):
             if (value := settings.value(name)) is not None:
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
                     set_state(widget, value)
+        self.person.restore(settings)
         self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
         """Keep everything for the next run."""
         for name, widget in self._remembered().items():
             settings.setValue(name, state(widget))
+        self.person.save(settings)
+        settings.setValue("language", self.language.currentData())
 
 
 def _level_text(name: str) -> str:
     level = LEVELS[name]
-    return name if level is None else f"{name} (at most {level.lag_ms:.0f} ms late, more in depth)"
+    if level is None:
+        return tr(name)
+    return tr("{} (at most {:.0f} ms late, more in depth)").format(tr(name), level.lag_ms)

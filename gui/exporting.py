@@ -1,9 +1,10 @@
-"""An export of a session in a thread of its own."""
+"""An export of a take in a thread of its own."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
@@ -14,21 +15,36 @@ from lvd_live.export import export
 class Exporter(QObject):
     """Writes one take after another to other formats.
 
-    progressed : a sentence about the export that runs.
-    ended : a sentence of what became of it.
+    progressed : a sentence about the export that runs. advanced : frames done, frames in all.
+    ended : a sentence of what became of it. written : before that, the file or folder, if there is one.
     """
 
     progressed = Signal(str)
+    advanced = Signal(int, int)
     ended = Signal(str)
+    written = Signal(Path)
 
-    def start(self, source: Path, target: Path, name: str) -> None:
-        """Export the session in folder `source` to `target`; name : of the format in `FORMATS`."""
-        threading.Thread(target=self._run, args=(source, target, name), name="export", daemon=True).start()
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._stop = threading.Event()
 
-    def _run(self, source: Path, target: Path, name: str) -> None:
+    def start(self, source: Path, target: Path, name: str, **options: Any) -> None:
+        """Export the sequence or session at `source` to `target`.
+
+        name : of the format in `FORMATS`. options : of `export`.
+        """
+        self._stop.clear()
+        threading.Thread(target=self._run, args=(source, target, name, options), name="export", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Stop after the frame in hand; nothing is written then."""
+        self._stop.set()
+
+    def _run(self, source: Path, target: Path, name: str, options: dict[str, Any]) -> None:
         try:
-            done = export(source, target, format=name, progress=self._progress)
+            done = export(source, target, format=name, progress=self._progress, **options)
             text = " ".join((f"Exported {done.frames} frames to {done.path}.", *done.notes))
+            self.written.emit(done.path)
         except UserError as error:
             text = str(error)
         except Exception as error:  # a thread's mistake must be seen, too
@@ -36,4 +52,7 @@ class Exporter(QObject):
         self.ended.emit(text)
 
     def _progress(self, frame: int, total: int) -> None:
+        if self._stop.is_set():
+            raise UserError("Cancelled: nothing was written.")
+        self.advanced.emit(frame + 1, total)
         self.progressed.emit(f"Exporting: frame {frame + 1} of {total}")

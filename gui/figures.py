@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
+from lvd_live.gui.language import tr
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.page import Page
-from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table
+from lvd_live.gui.status import DROPPED, TROUBLE, Rate, facts, measurement_table, staleness
 from lvd_live.pipeline.live import Pipeline
 
 NOTHING = "Nothing to show. Choose another camera, drop a video, or press Demo."
@@ -25,7 +26,7 @@ class Figures:
         self._page, self._tracking, self._say = page, tracking, say
         self._dropped = Rate()
         self.status = QLabel()
-        self.status.setToolTip(DROPPED)
+        self.status.setToolTip(tr(DROPPED))
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # cut off where too long
 
     def forget(self) -> None:
@@ -36,7 +37,7 @@ class Figures:
         """Bring all up to date."""
         pipeline = self._tracking.pipeline
         if pipeline is None:
-            self.status.setText("Nothing is open.")
+            self.status.setText(tr("Nothing is open."))
             return
         self._show_trouble(pipeline)
         self.name_colours()
@@ -48,12 +49,13 @@ class Figures:
         self._page.name_colours(tracker is not None and bool(tracker.calibration))
 
     def _show_trouble(self, pipeline: Pipeline) -> None:
-        self._page.warn(pipeline.problem or TROUBLE.get(pipeline.state, ""))
+        self._page.warn(pipeline.problem or tr(TROUBLE.get(pipeline.state, "")))
+        self._page.show_stale(staleness(pipeline, self._page.view))
         if pipeline.notice:
             self._say(pipeline.notice)
             pipeline.notice = ""
         if pipeline.problem and self._page.view is None:
-            self._page.show_hint(NOTHING)
+            self._page.show_hint(tr(NOTHING))
 
     def _show_figures(self, pipeline: Pipeline) -> None:
         page, measurer = self._page, self._tracking.measurer

@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
 from lvd_live.body.height import HIGHEST, LOWEST
+from lvd_live.gui.language import tr
 
 ANOTHER_S = 5.0  # without a person, after which the next one may be another
 GUESS = "the scale is a guess"
@@ -25,12 +26,12 @@ class HeightField(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.box, self.note = _height_box(), QLabel(GUESS)
+        self.box, self.note = _height_box(), QLabel(tr(GUESS))
         self.note.setObjectName("doubt")
         self.note.setWordWrap(True)
         self.note.setMinimumWidth(110)
         self.note.setToolTip(
-            "Set the height of the person before the camera, or press Enter in the box if it is right."
+            tr("Set the height of the person before the camera, or press Enter in the box if it is right.")
         )
         self.confirmed = False
         layout = QHBoxLayout(self)
@@ -50,12 +51,12 @@ class HeightField(QWidget):
 
     def confirm(self) -> None:
         """It is this person's height, if one is set."""
-        self._note(self.metres is not None, "" if self.metres is not None else GUESS)
+        self._note(self.metres is not None, "" if self.metres is not None else tr(GUESS))
 
     def doubt(self, origin: str) -> None:
         """The height may be another person's; origin : where it is from, such as "last time"."""
         if self.metres is not None:
-            self._note(False, f"from {origin}: {GUESS}")
+            self._note(False, tr("from {}: {}").format(tr(origin), tr(GUESS)))
 
     def _note(self, confirmed: bool, text: str) -> None:
         self.confirmed = confirmed
@@ -102,7 +103,10 @@ def _height_box() -> QDoubleSpinBox:
     box.setRange(LOWEST - 0.01, HIGHEST)
     box.setSingleStep(0.01)
     box.setSuffix(" m")
-    box.setSpecialValueText("not known")
+    box.setSpecialValueText(tr("not known"))
+    box.setAccessibleName(tr("Height"))
     box.setKeyboardTracking(False)  # 1.8 on the way to 1.83 is nobody's height
-    box.setToolTip("The person's height, metres: it sets the scale of everything that is measured, recorded or sent.")
+    box.setToolTip(
+        tr("The person's height, metres: it sets the scale of everything that is measured, recorded or sent.")
+    )
     return box

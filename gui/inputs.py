@@ -44,6 +44,13 @@ class Input:
         names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
         return next(names, f"camera {address}")
 
+    @property
+    def listed(self) -> str:
+        """A plugged-in camera as `camera_names` lists it; "" for anything else."""
+        number = parse_address(self.place) if self.kind == "camera" else None
+        names = known_cameras() if isinstance(number, int) else ()
+        return next((name for name in names if name.startswith(f"{number}: ")), "")
+
     def open(self) -> Source:
         """The source. Raises UserError where there is none."""
         if self.kind == "camera":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, Signal
 
+from lvd_live.gui.completing import Completer
 from lvd_live.gui.inputs import Input
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
@@ -41,7 +42,8 @@ class LiveTracking(QObject):
 
     drawn : a new View to be shown.
     input, pipeline, painter, measurer : of what is tracked, or None. budget_ms : of the next one, see `Pipeline`.
-    recording, vmc : where its results go, too.
+    watchers : called with every result in the fit's thread; must be quick.
+    recording, vmc : where its results go, too. completer : fits what a recording had no time for.
     """
 
     drawn = Signal(object)
@@ -66,6 +68,8 @@ class LiveTracking(QObject):
         self.painter: Painter | None = None
         self.measurer: Measurer | None = None
         self.recording, self.vmc = Recording(), VmcLink(self)
+        self.completer = Completer(make_finder, make_tracker, options, self)
+        self.watchers: list[Callable[[Result], object]] = []
         self._adjusted: Tracker | None = None  # the tracker that has the options chosen
         self._painted.connect(self._pass_on)
 
@@ -95,6 +99,7 @@ class LiveTracking(QObject):
             stills=chosen.kind == "images",
             on_result=self._on_result,
             budget_ms=self.budget_ms,
+            on_frame=self.recording.see,
         )
         self.painter = Painter(self.pipeline, look, self._painted.emit)
 
@@ -109,6 +114,7 @@ class LiveTracking(QObject):
         self.measurer = self.painter = self.pipeline = None
         if wait:
             self.vmc.switch_off()
+            self.completer.close()
             _close(parts)
         else:  # a camera or a model that takes its time must not hold the window
             threading.Thread(target=_close, args=(parts,), name="closer", daemon=True).start()
@@ -173,6 +179,8 @@ class LiveTracking(QObject):
         """Called in the fit's thread."""
         self.recording.add(result)
         self.vmc.offer(result.fit)
+        for watch in self.watchers:
+            watch(result)
         for observe in self._on_fit:
             observe(result.frame, result.person, result.fit)
         if (measurer := self.measurer) is not None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
 
 from lvd_live.gui.controls import Controls
+from lvd_live.gui.language import tr
 from lvd_live.gui.plots import Plots
 from lvd_live.gui.shading import View
 from lvd_live.gui.space import SpaceView
@@ -26,12 +27,14 @@ class Page(QWidget):
     displayed : results shown since `clear`.
     in_order : whether they came in the order of their frames.
     details : whether the panel of switches and the plots may be seen.
+    clean : whether nothing but the picture is seen.
+    started : whether something was opened; before that the first screen has the 3D view's place, too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.view: View[Result] | None = None
-        self.displayed, self.in_order, self.details = 0, True, False
+        self.displayed, self.in_order, self.details, self.clean, self.started = 0, True, False, False, False
         self._space_at = 0.0  # when the 3D view was drawn last, seconds
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -64,7 +67,7 @@ class Page(QWidget):
         middle.addWidget(self.controls)
         middle.setStretchFactor(0, 1)
         middle.setSizes([980, 280])
-        layout = QVBoxLayout(self)
+        self._layout = layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 0)
         layout.addWidget(self.banner)
         layout.addWidget(middle, 1)
@@ -89,16 +92,23 @@ class Page(QWidget):
         """Show nothing but the hint; what comes next is of another input."""
         self.view, self.displayed, self.in_order = None, 0, True
         self.picture.latencies_ms.clear()
-        self.bar.show()
+        self.started = True
+        self.show_parts()
         self.show_hint(hint)
         self.space.forget()
         self.space.show_view(None)
+        self.show_stale("")
 
     def show_hint(self, hint: str) -> None:
         """A text instead of a picture."""
         self.picture.hint = hint
         self.picture.welcome.hide()
         self.picture.show_picture(None)
+
+    def show_stale(self, text: str) -> None:
+        """Grey picture and mesh, with this over them, because they are not of now; "": they are."""
+        self.picture.show_stale(text)
+        self.space.show_stale(tr("Not live") if text else "")
 
     def show_bare(self, picture: np.ndarray) -> None:
         """A picture (H, W, 3) uint8 RGB, as long as there is no view to show."""
@@ -123,11 +133,21 @@ class Page(QWidget):
         self.details = on
         self.show_parts()
 
+    def show_clean(self, on: bool) -> None:
+        """Nothing but the picture, or all again."""
+        self.clean = on
+        self.show_parts()
+
     def show_parts(self) -> None:
         """Show and hide what the controls say."""
-        self.space.setVisible(self.controls.space.isChecked())
-        self.controls.setVisible(self.details)
-        self.plots.setVisible(self.details and self.controls.plots.isChecked())
+        all_of_it = not self.clean
+        self.space.setVisible(all_of_it and self.started and self.controls.space.isChecked())
+        self.controls.setVisible(all_of_it and self.details)
+        self.plots.setVisible(all_of_it and self.details and self.controls.plots.isChecked())
+        self.controls.essentials.setVisible(all_of_it)
+        self.bar.setVisible(all_of_it and self.started)
+        margin = 6 if all_of_it else 0
+        self._layout.setContentsMargins(margin, margin, margin, 0)
         self.space.keeps_person_in_view = self.controls.keep_in_view.isChecked()
 
     def name_colours(self, calibrated: bool) -> None:

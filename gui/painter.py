@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvd_live import render
-from lvd_live.gui.shading import PART_COLOURS, Mesh, View, draw_over, part_index, scaled, shrink, top_for
+from lvd_live.gui.shading import Mesh, View, draw_over, shrink, top_for, vertex_colours
 from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.tracker import Tracker
 
+GREEN = (0, 177, 64)  # RGB, as chroma keys expect it
 FOLLOWED = 0.05  # how much of a change of the errors the colours' range takes on with each picture
 
 
@@ -31,12 +31,14 @@ class Look:
     opacity : 0..1.
     mirror : show the picture mirrored.
     smoothing : one of `smoothing.LEVELS`.
+    green : the body alone, on green, for programs that cut it out.
     """
 
     colour: str = "uncertainty"
     opacity: float = 0.65
     mirror: bool = False
     smoothing: str = "off"
+    green: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ class Painter:
     def _paint(self, result: Result, tracker: Tracker) -> View[Result]:
         look = self.look
         picture, scale = shrink(result.frame.picture)
-        mesh = None
+        mesh, opacity = None, look.opacity
+        if look.green:
+            picture, opacity = np.full_like(picture, GREEN), 1.0
         if result.fit is not None:
             mesh = self._mesh(result, result.fit, tracker, look)
-            picture = draw_over(picture, scale, mesh, look.opacity)
+            picture = draw_over(picture, scale, mesh, opacity)
         else:
             self._smoother.reset()
         self._last = _Painted(result, look, None if mesh is None else mesh.vertices)
@@ -111,15 +115,6 @@ class Painter:
         error_mm = 1000 * (fit.vertex_std if expected is None else expected)
         high = float(np.percentile(error_mm, 95))
         self._high_mm = high if self._high_mm == 0.0 else self._high_mm + FOLLOWED * (high - self._high_mm)
-        return Mesh(vertices, tracker.faces, self._colours(look.colour, vertices, error_mm, tracker), fit.intrinsics)
-
-    def _colours(self, mode: str, vertices: np.ndarray, error_mm: np.ndarray, tracker: Tracker) -> np.ndarray:
-        """(N, 3) uint8 RGB."""
-        if mode == "uncertainty":
-            return scaled(error_mm, 0, top_for(self._high_mm))
-        if mode == "depth":
-            nearness = -vertices[:, 2]
-            return scaled(nearness, *np.percentile(nearness, (1, 99)))
-        if mode == "body part":
-            return PART_COLOURS[part_index(tracker.shown_body.part_labels.numpy())]
-        return np.broadcast_to(np.array(render.SKIN, np.uint8), vertices.shape)
+        labels = tracker.shown_body.part_labels.numpy() if look.colour == "body part" else None
+        colours = vertex_colours(look.colour, vertices, error_mm, top_for(self._high_mm), labels)
+        return Mesh(vertices, tracker.faces, colours, fit.intrinsics)

@@ -9,6 +9,8 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from lvd_live.gui.language import tr
+
 STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
 SERIES = {
     "fits": ("fits a second", "#a3be8c"),
@@ -109,7 +111,7 @@ class Plots(QWidget):
 
 
 def _plot(title: str) -> pg.PlotWidget:
-    plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{title}</span>")
+    plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{tr(title)}</span>")
     plot.setMinimumSize(60, 60)
     plot.setMouseEnabled(False, False)
     plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)

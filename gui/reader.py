@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from lvd_live.errors import UserError
 from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.loading import Pictures
-from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, scaled, shrink, top_for
+from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, shrink, top_for, vertex_colours
 from lvd_live.session.sequence import Sequence
 
 NO_PICTURE = (26, 29, 34)  # RGB, where the video has none
@@ -27,6 +27,8 @@ class Reader(QObject):
     summed : (F,) float64, the mean error to expect, mm, or the mean U(v) without a calibration; NaN where not tracked
         or not known yet.
     failed : a sentence.
+
+    colour : how the mesh is coloured, one of `shading.COLOURS`; `want` a row to see it.
     """
 
     drawn = Signal(object)
@@ -36,6 +38,8 @@ class Reader(QObject):
     def __init__(self, data: Sequence, video: Path | None):
         super().__init__()
         self.data, self._video, self.calibration = data, video, Calibration(data.meta)
+        self.colour = "uncertainty"
+        self._labels: np.ndarray | None = None  # (N,) int, see `shading.vertex_colours`; once they were asked for
         self._wanted: int | None = None
         self._news = threading.Condition()
         self._stop = False
@@ -113,8 +117,12 @@ class Reader(QObject):
         return View(row, picture, mesh, (width, height), top_mm)
 
     def _mesh(self, row: int, top_mm: int) -> Mesh:
-        colours = scaled(self.calibration.error_mm(self.data.vertex_std[row]), 0, top_mm)
-        return Mesh(np.array(self.data.vertices[row]), self.data.faces, colours, self.data.intrinsics[row])
+        vertices = np.array(self.data.vertices[row])
+        error_mm = self.calibration.error_mm(self.data.vertex_std[row])
+        if self.colour == "body part" and self._labels is None:
+            self._labels = body_part_labels(self.data.faces)
+        colours = vertex_colours(self.colour, vertices, error_mm, top_mm, self._labels)
+        return Mesh(vertices, self.data.faces, colours, self.data.intrinsics[row])
 
     def _sum_up(self) -> None:
         means = np.full(len(self.data), np.nan)
@@ -125,6 +133,15 @@ class Reader(QObject):
             if self._stop:
                 return
             self.summed.emit(means.copy())
+
+
+def body_part_labels(faces: np.ndarray) -> np.ndarray | None:
+    """(N,) int, the joint that moves each vertex of the bundled body most; None for faces that are another's."""
+    from lvd_live.body.model import BodyModel  # imports torch, which most reviews do without
+    from lvd_live.paths import MODELS
+
+    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    return body.part_labels.numpy() if np.array_equal(body.faces.numpy(), faces) else None
 
 
 def colour_top(data: Sequence, calibration: Calibration) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel
 
 from lvd_live.errors import UserError
 from lvd_live.gui.page import Page
@@ -46,6 +46,7 @@ class RecordControl(QObject):
         self._clock.timeout.connect(self.refresh)
         tracking.recording.running.connect(self._show_running)
         tracking.recording.ended.connect(self._show_end)
+        tracking.completer.ended.connect(self._show_completed)
 
     @property
     def remaining_s(self) -> float:
@@ -71,7 +72,8 @@ class RecordControl(QObject):
         tracking = self._tracking
         self._page.picture.card.hide()
         try:
-            tracking.recording.start(self._root, tracking.pipeline, tracking.title, name)
+            about = self._page.controls.person.to_json()
+            tracking.recording.start(self._root, tracking.pipeline, tracking.title, name, about)
         except UserError as error:
             self._show_running(False)
             self._page.picture.card.show_take(Recorded(None, 0.0, 0, 0, str(error)))
@@ -81,7 +83,10 @@ class RecordControl(QObject):
         """Bring countdown, clock and label up to date."""
         if self._due is not None and self.remaining_s <= 0:
             self.start()
-        self._page.picture.show_countdown(math.ceil(self.remaining_s))
+        seconds = math.ceil(self.remaining_s)
+        if 0 < seconds != self._page.picture.countdown:
+            self._beep()
+        self._page.picture.show_countdown(seconds)
         recorder = self._tracking.recording.recorder
         self._page.picture.show_clock("" if recorder is None else clock_text(recorder.seconds))
         self.label.setText(recording_text(recorder))
@@ -89,7 +94,10 @@ class RecordControl(QObject):
 
     def _show_running(self, on: bool) -> None:
         self.action.setChecked(on)
+        if on and self._tracking.recording.recorder is not None:
+            self._beep()
         self._page.controls.lock(on)
+        self._tracking.completer.hold(on)
         if on:
             self._page.picture.setFocus()  # not in a box that is locked now
             self._clock.start()
@@ -100,6 +108,20 @@ class RecordControl(QObject):
     def _show_end(self, recorded: Recorded) -> None:
         if self._tracking.recording.recorder is None:  # another one has not begun meanwhile
             self._page.picture.card.show_take(recorded)
+            self._beep()
+        if recorded.path is not None and recorded.unfitted:
+            self._tracking.completer.start(recorded.path)
+
+    def _beep(self) -> None:
+        if self._page.controls.sound.isChecked():
+            QApplication.beep()
+
+    def _show_completed(self, path: Path, text: str) -> None:
+        """The take's other frames are fitted, or not."""
+        from lvd_live.gui.review import reopen_reviews
+
+        self._page.picture.card.show_rest(path, text)
+        reopen_reviews(path, path)
 
 
 def clock_text(seconds: float) -> str:

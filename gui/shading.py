@@ -81,6 +81,24 @@ def part_index(labels: np.ndarray) -> np.ndarray:
     return of_joint[labels]
 
 
+def vertex_colours(
+    mode: str, vertices: np.ndarray, error_mm: np.ndarray, top_mm: int, labels: np.ndarray | None
+) -> np.ndarray:
+    """(N, 3) uint8 RGB of vertices (N, 3), metres, camera frame.
+
+    mode : one of COLOURS. error_mm : (N,). top_mm : where the uncertainty's colours end. labels : (N,) int, the joint
+    that moves each vertex most; None: not known, and without them body parts are plain.
+    """
+    if mode == "uncertainty":
+        return scaled(error_mm, 0, top_mm)
+    if mode == "depth":
+        nearness = -vertices[:, 2]
+        return scaled(nearness, *np.percentile(nearness, (1, 99)))
+    if mode == "body part" and labels is not None:
+        return PART_COLOURS[part_index(labels)]
+    return np.broadcast_to(np.array(render.SKIN, np.uint8), vertices.shape)
+
+
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Colours (N, 3) uint8 of values (N,) between low and high; those beyond get the colour of the end."""
     return COLOUR_MAP[np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)]

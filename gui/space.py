@@ -44,6 +44,7 @@ class SpaceView(Canvas):
 
     def __init__(self) -> None:
         super().__init__(240, 200)
+        self.setAccessibleName("the mesh in space")
         self.keeps_person_in_view = True
         self.view: View[object] | None = None
         self._floor: float | None = None  # y
@@ -75,7 +76,9 @@ class SpaceView(Canvas):
     def paintEvent(self, event: QPaintEvent) -> None:
         scale = min(1.0, MAX_SIDE / max(self.width(), self.height()))
         picture = self.render_view(max(int(self.width() * scale), 1), max(int(self.height() * scale), 1))
-        draw_picture(QPainter(self), QRectF(self.rect()), picture)
+        painter = QPainter(self)
+        draw_picture(painter, QRectF(self.rect()), picture)
+        self.draw_stale(painter)
 
     def render_view(self, width: int, height: int) -> np.ndarray:
         """What is seen: (height, width, 3) uint8 RGB."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lvd_live.gui.language import tr
 from lvd_live.gui.shading import View
 from lvd_live.pipeline.live import Pipeline, Result
 
@@ -18,6 +19,16 @@ TROUBLE = {  # by the pipeline's state
     "frozen": "The camera repeats one picture: it may have been unplugged.",
     "reconnecting": "The camera is gone; trying to reach it again.",
 }
+
+
+def staleness(pipeline: Pipeline, view: View[Result] | None) -> str:
+    """What to say over a picture and a mesh that are not of now; "" where they are."""
+    state = pipeline.state
+    if view is None or not pipeline.live or (state not in TROUBLE and state not in ("retrying", "failed")):
+        return ""
+    if state == "frozen":
+        return tr("Not live: the camera repeats this picture")
+    return tr("Not live: {:.0f} s old").format((time.monotonic_ns() - view.of.captured_ns) / 1e9)
 
 
 class Rate:
@@ -42,7 +53,7 @@ DROPPED = "Dropped are the frames that the camera gave and that were not fitted;
 
 def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms: float) -> list[str]:
     """The parts of the status line; title : the input's."""
-    parts = [title, pipeline.state]
+    parts = [title, tr(pipeline.state)]
     if pipeline.newest is not None:
         height, width = pipeline.newest.picture.shape[:2]
         parts.append(f"{width}×{height}")
@@ -51,8 +62,8 @@ def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms:
     if view is not None:
         parts.append(_tracked(view.of))
     if pipeline.statistics.results:
-        speed = f"{pipeline.statistics.fits_per_second:.1f} fits/s"
-        parts += [speed, f"{latency_ms:.0f} ms", f"{pipeline.dropped} dropped"]
+        speed = tr("{:.1f} fits/s").format(pipeline.statistics.fits_per_second)
+        parts += [speed, f"{latency_ms:.0f} ms", tr("{} dropped").format(pipeline.dropped)]
     if pipeline.budget.level:
         parts.append(left_out_text(pipeline.budget.left_out))
     return parts
@@ -60,22 +71,30 @@ def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms:
 
 def left_out_text(names: Sequence[str]) -> str:
     """What is left out to keep up; names : of `budget.ORDER`."""
-    said = {"3D view": "3D view slower", "person finder": "person looked for in every other frame"}
-    return "to keep up: " + ", ".join(said.get(name, f"no {name}") for name in names)
+    said = {
+        "uncertainty": tr("no uncertainty"),
+        "outline": tr("no outline"),
+        "3D view": tr("3D view slower"),
+        "person finder": tr("person looked for in every other frame"),
+    }
+    return tr("to keep up: {}").format(", ".join(said[name] for name in names))
 
 
 def recording_text(recorder: Recorder | None) -> str:
     """How far a recording is, "" where none runs."""
     if recorder is None:
         return ""
-    return f"● recording {recorder.seconds:.0f} s, {recorder.frames} frames, {recorder.lost} dropped"
+    later = tr(" ({} to be fitted afterwards)").format(recorder.unfitted) if recorder.unfitted else ""
+    begin = tr("● recording {:.0f} s, {} frames").format(recorder.seconds, recorder.frames)
+    return begin + later + tr(", {} dropped").format(recorder.lost)
 
 
 def _tracked(result: Result) -> str:
     if result.fit is not None:
-        doubtful = "doubtful, " if result.fit.doubtful else ""
-        return f"{doubtful}tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
-    return "lost: nobody found" if result.person is None else "lost: the mesh does not settle"
+        doubtful = tr("doubtful, ") if result.fit.doubtful else ""
+        tracked = tr("tracked, {} iteration" if result.fit.iterations == 1 else "tracked, {} iterations")
+        return doubtful + tracked.format(result.fit.iterations)
+    return tr("lost: nobody found" if result.person is None else "lost: the mesh does not settle")
 
 
 def measurement_table(found: Mapping[str, Measurement], height_is_known: bool) -> str:
@@ -83,10 +102,12 @@ def measurement_table(found: Mapping[str, Measurement], height_is_known: bool) -
     if not found:
         return ""
     rows = "".join(
-        f"<tr><td>{name.replace('_', ' ')}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
+        f"<tr><td>{tr(name.replace('_', ' '))}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
         for name, m in found.items()
     )
-    return f"<table>{rows}</table>" + ("" if height_is_known else "<br><i>the scale is a guess: set the height</i>")
+    return f"<table>{rows}</table>" + (
+        "" if height_is_known else f"<br><i>{tr('the scale is a guess: set the height')}</i>"
+    )
 
 
 def time_text(seconds: float) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal
 
+from lvd_live.gui.language import tr
 from lvd_live.session.reader import Session
 from lvd_live.session.sequence import Sequence
 
@@ -54,6 +55,12 @@ class Timeline(pg.PlotWidget):
         self.cursor = pg.InfiniteLine(0, movable=True, pen=yellow, bounds=bounds)
         self.addItem(self.cursor)
         self.setXRange(seconds[0], max(seconds[-1], 1e-3), padding=0)
+        self._outside = [
+            pg.LinearRegionItem((0, 0), movable=False, brush=(20, 22, 26, 170), pen=None) for _ in range(2)
+        ]
+        for region in self._outside:
+            region.hide()
+            self.addItem(region)
         self.cursor.sigDragged.connect(lambda line: self.moved.emit(line.value()))
         view_box = self.getPlotItem().vb
         self.scene().sigMouseClicked.connect(
@@ -67,8 +74,16 @@ class Timeline(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.showGrid(y=True, alpha=0.15)
         self.setLabel("left", "mm")
-        self.setLabel("bottom", f"seconds  ·  the mesh's mean {what}  ·  shaded: nobody tracked, or frames dropped")
+        said = tr("seconds  ·  the mesh's mean: {}  ·  shaded: nobody tracked, or frames dropped")
+        self.setLabel("bottom", said.format(tr(what)))
         self.getAxis("left").setWidth(AXIS)
+
+    def show_part(self, start: float, end: float) -> None:
+        """Darken what is before `start` and after `end`, seconds."""
+        first, last = float(self._seconds[0]), float(self._seconds[-1])
+        for region, span in zip(self._outside, ((first, start), (end, last)), strict=True):
+            region.setRegion(span)
+            region.setVisible(span[1] > span[0])
 
     def show_means(self, means: np.ndarray) -> None:
         """means : (F,) mm, NaN where there is none."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.gui.canvas import Canvas, draw_picture
+from lvd_live.gui.language import tr
 from lvd_live.gui.shading import COLOUR_MAP, PART_COLOURS
 from lvd_live.gui.take_card import TakeCard
 from lvd_live.gui.welcome import Welcome
@@ -28,6 +29,7 @@ class PictureView(Canvas):
     card : what became of the last recording.
     clock : how long the recording that runs is, "": none runs.
     countdown : seconds until one begins, 0: none is about to.
+    advice : what the person before the camera should change, "" for nothing.
     latencies_ms : from the capture of a picture to its drawing, the last ones.
     """
 
@@ -37,7 +39,8 @@ class PictureView(Canvas):
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
-        self.clock, self.countdown = "", 0
+        self.clock, self.countdown, self.advice = "", 0, ""
+        self.setAccessibleName("picture with the mesh")
         self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
         layout.addWidget(self.welcome, 1)
@@ -56,6 +59,12 @@ class PictureView(Canvas):
             self.countdown = seconds
             self.update()
 
+    def show_advice(self, text: str) -> None:
+        """A sentence for the person before the camera, large; "" takes it away."""
+        if text != self.advice:
+            self.advice = text
+            self.update()
+
     def show_picture(self, picture: np.ndarray | None, captured_ns: int | None = None) -> None:
         """Show a picture (H, W, 3) uint8 RGB, or the hint alone; captured_ns : time.monotonic_ns() of its capture."""
         self.picture = None if picture is None else np.ascontiguousarray(picture)
@@ -64,13 +73,16 @@ class PictureView(Canvas):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor("#14161a"))
+        painter.fillRect(self.rect(), self.palette().window() if self.welcome.isVisible() else QColor("#14161a"))
         if self.picture is not None:
             self._draw_picture(painter, self.picture)
         elif self.hint:
             painter.setPen(QColor("#9aa4b2"))
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.rect().adjusted(24, 24, -24, -24), flags, self.hint)
+        self.draw_stale(painter)
+        if self.advice and self.picture is not None and not self.stale and not self.card.isVisible():
+            _draw_advice(painter, self.rect(), self.advice)
         if self.countdown:
             _draw_countdown(painter, self.rect(), self.countdown)
         if self.clock:
@@ -92,6 +104,7 @@ class ColourBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(44)
+        self.setAccessibleName("what the colours mean")
         self.shown = ("uncertainty", False, 0)
 
     def show_mode(self, mode: str, calibrated: bool, top_mm: int) -> None:
@@ -102,16 +115,16 @@ class ColourBar(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setPen(QColor("#c8ced8"))
+        painter.setPen(self.palette().windowText().color())
         bar = self.rect().adjusted(10, 4, -10, -26)
         below = self.rect().adjusted(10, 20, -10, 0)
         mode, calibrated, top = self.shown
         if mode == "body part":
             _draw_parts(painter, bar, below)
         elif mode == "depth":
-            _draw_scale(painter, bar, below, ("far", "", "near"))
+            _draw_scale(painter, bar, below, (tr("far"), "", tr("near")))
         elif mode == "uncertainty":
-            middle = "expected error" if calibrated else "spread, standard deviation"
+            middle = tr("expected error" if calibrated else "spread, standard deviation")
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))
 
 
@@ -124,6 +137,21 @@ def _draw_countdown(painter: QPainter, where: QRect, seconds: int) -> None:
     painter.setFont(font)
     painter.setPen(QColor("#ffffff"))
     painter.drawText(where, Qt.AlignmentFlag.AlignCenter, str(seconds))
+
+
+def _draw_advice(painter: QPainter, where: QRect, text: str) -> None:
+    """A strip along the lower edge, with a text that is read from across a room."""
+    font = QFont(painter.font())
+    font.setPixelSize(max(int(0.055 * where.height()), 18))
+    font.setBold(True)
+    painter.setFont(font)
+    flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+    inner = where.adjusted(FRAME, FRAME, -FRAME, -FRAME)
+    height = painter.fontMetrics().boundingRect(inner, int(flags), text).height() + FRAME
+    strip = QRect(where.left(), where.bottom() - height - 2 * FRAME, where.width(), height)
+    painter.fillRect(strip, QColor(0, 0, 0, 170))
+    painter.setPen(QColor("#ebcb8b"))
+    painter.drawText(strip.adjusted(FRAME, 0, -FRAME, 0), flags, text)
 
 
 def _draw_recording(painter: QPainter, where: QRect, clock: str) -> None:
@@ -150,7 +178,7 @@ def _draw_parts(painter: QPainter, bar: QRect, below: QRect) -> None:
     for i, name in enumerate(BODY_PARTS):
         box = QRectF(bar.left() + i * width, bar.top(), width - 2, bar.height())
         painter.fillRect(box, QColor(*map(int, PART_COLOURS[i])))
-        painter.drawText(QRectF(box.left(), below.top(), width, below.height()), centred, name)
+        painter.drawText(QRectF(box.left(), below.top(), width, below.height()), centred, tr(name))
 
 
 def _draw_scale(painter: QPainter, bar: QRect, below: QRect, texts: tuple[str, str, str]) -> None:

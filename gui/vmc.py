@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 from lvd_live.gui.status import Rate
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ class VmcLink(QObject):
         if self.wanted is None:
             return ""
         if self.stream is None:
-            return "waiting for a person to track" if self._body is None else "starting …"
+            return tr("waiting for a person to track" if self._body is None else "starting …")
         if (now := time.monotonic()) - self._counted_at >= COUNT_S:
             self._counted_at, self._per_second = now, self._rate(self.stream.sent)
-        return f"sending {self._per_second:.0f} packets/s"
+        return tr("sending {:.0f} packets/s").format(self._per_second)
 
     def _start(self, address: str, body: BodyModel) -> None:
         from lvd_live.export.vmc import VmcSender, parse_address

@@ -12,17 +12,20 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 
 from lvd_live.errors import UserError
 from lvd_live.gui.inputs import Input, camera_names
+from lvd_live.gui.language import tr
+from lvd_live.gui.preview import CameraButton
 from lvd_live.gui.status import time_text
 from lvd_live.session import library
 
 LOOK_MS = 2000  # between two looks for cameras
+WIDEST = 320  # pixels, of a large button
 TAKES = 4  # the last ones shown
 
 
 class Welcome(QWidget):
     """Lists cameras and takes as long as it is visible.
 
-    recordings : the folder of the takes.
+    recordings : the folder of the takes. last : the camera that was tracked last, as it is listed, or "".
     cameras, takes : the buttons of each list.
 
     chosen : an Input to track. asked : the name of the command to do, "camera", "open" or "demo". opened : a take.
@@ -34,14 +37,17 @@ class Welcome(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.recordings: Path | None = None
+        self.last = ""
         self.cameras: list[QPushButton] = []
         self.takes: list[QPushButton] = []
         self.buttons = {
-            "camera": _button("Camera", "Track the first camera; without one, ask for a stream's address.", large=True),
+            "camera": _button(
+                "Camera", "Track the last camera, or the first; without any, ask for an address.", large=True
+            ),
             "open": _button("Open", "Track a video, fit pictures, or look at a result.", large=True),
             "demo": _button("Demo", "Play the bundled clip: it shows what this is about.", large=True),
         }
-        self.hint = QLabel("No camera is plugged in: plug one in, or drop a video here.")
+        self.hint = QLabel(tr("No camera is plugged in: plug one in, or drop a video here."))
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setWordWrap(True)
         self._names: list[str] | None = None
@@ -54,10 +60,13 @@ class Welcome(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
+        row.addStretch(1)
         for button in self.buttons.values():
-            row.addWidget(button)
+            button.setMaximumWidth(WIDEST)
+            row.addWidget(button, 4)
+        row.addStretch(1)
         self._camera_list, self._take_list = QVBoxLayout(), QVBoxLayout()
-        self._takes_title = QLabel("Last takes")
+        self._takes_title = QLabel(tr("Last takes"))
         self._takes_title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._takes_title.hide()
         layout = QVBoxLayout(self)
@@ -107,7 +116,7 @@ class Welcome(QWidget):
 
     def _choose_first(self) -> None:
         if self._names:
-            self.chosen.emit(_input(self._names[0]))
+            self.chosen.emit(_input(self.last if self.last in self._names else self._names[0]))
         else:
             self.asked.emit("camera")
 
@@ -116,9 +125,15 @@ class Welcome(QWidget):
             return
         self._names = names
         self.hint.setVisible(not names)
-        self.cameras = _refill(self._camera_list, self.cameras, [name.partition(": ")[2] or name for name in names])
+        buttons: list[QPushButton] = []
+        for name in names:
+            number, _, text = name.partition(": ")
+            text = (text or name) + (tr(" (last time)") if name == self.last and len(names) > 1 else "")
+            buttons.append(_prepare(CameraButton(text, int(number)) if number.isdigit() else QPushButton(text)))
+        _refill(self._camera_list, self.cameras, buttons)
+        self.cameras = buttons
         for button, name in zip(self.cameras, names, strict=True):
-            button.setToolTip(f"Track from camera {name}")
+            button.setToolTip(tr("Track from camera {}; point at it to see what it sees").format(name))
             button.clicked.connect(lambda *_, name=name: self.chosen.emit(_input(name)))
 
     def _show_takes(self, found: list[library.SessionInfo]) -> None:
@@ -127,9 +142,11 @@ class Welcome(QWidget):
         self._sessions = found
         self._takes_title.setVisible(bool(found))
         texts = [f"{info.name}  ·  {info.started:%d %b, %H:%M}  ·  {time_text(info.seconds)} min" for info in found]
-        self.takes = _refill(self._take_list, self.takes, texts)
+        takes = [_prepare(QPushButton(text)) for text in texts]
+        _refill(self._take_list, self.takes, takes)
+        self.takes = takes
         for button, info in zip(self.takes, found, strict=True):
-            button.setToolTip(f"Look at {info.path}")
+            button.setToolTip(tr("Look at {}").format(info.path))
             button.clicked.connect(lambda *_, path=info.path: self.opened.emit(path))
 
 
@@ -137,20 +154,21 @@ def _input(name: str) -> Input:
     return Input("camera", name.partition(":")[0].strip())
 
 
-def _button(text: str, tip: str = "", large: bool = False) -> QPushButton:
-    button = QPushButton(text)
+def _prepare(button: QPushButton, tip: str = "", large: bool = False) -> QPushButton:
     button.setObjectName("large" if large else "small")
-    button.setToolTip(tip)
+    button.setToolTip(tr(tip))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
 
 
-def _refill(layout: QVBoxLayout, old: list[QPushButton], texts: list[str]) -> list[QPushButton]:
-    """Put buttons of these texts in the place of the old ones."""
+def _button(text: str, tip: str, large: bool) -> QPushButton:
+    return _prepare(QPushButton(tr(text)), tip, large)
+
+
+def _refill(layout: QVBoxLayout, old: list[QPushButton], buttons: list[QPushButton]) -> None:
+    """Put buttons in the place of the old ones."""
     for button in old:
         layout.removeWidget(button)
         button.deleteLater()
-    buttons = [_button(text) for text in texts]
     for button in buttons:
         layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
-    return buttons

@@ -7,20 +7,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtCore import QLocale, QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QToolBar
 
 from lvd_live.errors import UserError
 from lvd_live.gui.about import show_about
+from lvd_live.gui.canvas import resize_on_screen
 from lvd_live.gui.commands import COMMANDS, MOUSE, add_commands, show_keys
+from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
 from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
+from lvd_live.gui.language import use_language
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
 from lvd_live.gui.record_control import RecordControl
+from lvd_live.gui.remotes import Remotes
+from lvd_live.gui.sending import Sending
 from lvd_live.gui.shading import View
 from lvd_live.gui.snapshot import write_snapshot
 from lvd_live.paths import DEMO, RECORDINGS
@@ -60,9 +65,10 @@ class MainWindow(QMainWindow):
     ):
         super().__init__()
         self.setWindowTitle("LVD Live")
-        self.resize(1280, 760)
+        resize_on_screen(self, 1280, 760)
         self.setAcceptDrops(True)
         self.settings = settings or QSettings("LVD Live", "LVD Live")
+        use_language(str(self.settings.value("language") or QLocale.system().name()[:2]))
         self.recordings = recordings or RECORDINGS
         self.record_soon: str | None = None
         self.browser: Browser | None = None  # once it was asked for
@@ -78,23 +84,30 @@ class MainWindow(QMainWindow):
         self.actions_by_name = add_commands(self, self._slots())  # before the page: first in the order of Tab
         record = self.actions_by_name["record"]
         self.record_control = RecordControl(self.page, self.tracking, record, self.recordings, self)
+        self.remotes = Remotes(self.page, self.tracking, record, self.say, self)
+        self.sending = Sending(self.page.controls, self.tracking, self.say, self)
         self.setCentralWidget(self.page)
         self.page.picture.setFocus()  # not a button: the space bar is to pause
         self.figures = Figures(self.page, self.tracking, self.say)
         self.status = self.figures.status
         self.statusBar().addWidget(self.status, 1)
-        self.statusBar().addPermanentWidget(self.record_control.label)  # no message hides it
+        for widget in (CompletionBar(self.tracking.completer), self.record_control.label):
+            self.statusBar().addPermanentWidget(widget)  # no message hides it
         self._ticks, self._attendance = 0, Attendance()
         self._connect()
+        self._restore()
+        self._clock = QTimer(self)
+        self._clock.setInterval(TICK_MS)
+        self._clock.timeout.connect(self._tick)
+        self._clock.start()
+
+    def _restore(self) -> None:
+        """As the last run left it."""
         self.page.controls.restore(self.settings)
         if (geometry := self.settings.value("geometry")) is not None:
             self.restoreGeometry(geometry)
         self.actions_by_name["details"].setChecked(self.settings.value("details") in (True, "true"))
         self.page.show_details(self.actions_by_name["details"].isChecked())
-        self._clock = QTimer(self)
-        self._clock.setInterval(TICK_MS)
-        self._clock.timeout.connect(self._tick)
-        self._clock.start()
 
     def _slots(self) -> dict[str, Callable[..., object]]:
         """What the commands do, by name."""
@@ -123,7 +136,8 @@ class MainWindow(QMainWindow):
             "front": self.page.space.look_from_front,
             "fullscreen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
             "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.key), MOUSE]),
-            "dismiss": self.page.picture.card.hide,
+            "clean": lambda: self.show_clean(not self.page.clean),
+            "dismiss": self._dismiss,
             "quit": self.close,
         }
 
@@ -133,12 +147,10 @@ class MainWindow(QMainWindow):
         controls.options_changed.connect(tracking.use_options)
         controls.preset_changed.connect(tracking.use_preset)
         tracking.drawn.connect(self._show)
-        controls.vmc.toggled.connect(self._switch_vmc)
-        tracking.vmc.failed.connect(self._refuse_vmc)
         self.record_control.refused.connect(self.say)
         self.page.picture.card.opened.connect(self.show_take)
         welcome = self.page.picture.welcome
-        welcome.recordings = self.recordings
+        welcome.recordings, welcome.last = self.recordings, str(self.settings.value("camera") or "")
         welcome.chosen.connect(self.open)
         welcome.opened.connect(self.show_take)
         welcome.asked.connect(lambda name: self.actions_by_name[name].trigger())
@@ -153,6 +165,8 @@ class MainWindow(QMainWindow):
         if self.tracking.pipeline is not None:
             self.page.controls.height_field.doubt("the last input")
         self.actions_by_name["pause"].setChecked(False)
+        if chosen.listed:
+            self.settings.setValue("camera", chosen.listed)
         self.tracking.open(chosen, self.page.controls.look)
 
     def process(self, video: Path) -> None:
@@ -168,7 +182,7 @@ class MainWindow(QMainWindow):
         from lvd_live.gui.browser import Browser
 
         if self.browser is None:
-            self.browser = Browser(self.recordings, self)
+            self.browser = Browser(self.recordings, self, completer=self.tracking.completer)
         self.browser.refresh()
         self.browser.show()
         self.browser.raise_()
@@ -199,27 +213,28 @@ class MainWindow(QMainWindow):
             self.actions_by_name["pause"].setChecked(True)
             self.tracking.pipeline.step()
 
-    def _switch_vmc(self, on: bool) -> None:
-        address = self.page.controls.vmc_address
-        address.setEnabled(not on)
-        if on:
-            self.tracking.vmc.switch_on(address.text())
-        else:
-            self.tracking.vmc.switch_off()
+    def show_clean(self, on: bool) -> None:
+        """The picture alone, full screen, or the window as before."""
+        self.page.show_clean(on)
+        self.statusBar().setVisible(not on)
+        for bar in self.findChildren(QToolBar):
+            bar.setVisible(not on)
+        (self.showFullScreen if on else self.showNormal)()
 
-    def _refuse_vmc(self, why: str) -> None:
-        self.page.controls.vmc.setChecked(False)
-        self.say(why)
+    def _dismiss(self) -> None:
+        if self.page.picture.card.isVisible() or not self.page.clean:
+            self.page.picture.card.hide()
+        else:
+            self.show_clean(False)
 
     def send_to(self, host: str, port: int) -> None:
         """Send the motion by VMC, as the switch does."""
-        self.page.controls.vmc_address.setText(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        self.page.controls.vmc.setChecked(True)
+        self.sending.send_to(host, port)
 
     def _reset(self) -> None:
         self.tracking.reset()
         self._attendance.forget()
-        self.page.controls.height_field.doubt("the last person")
+        self.page.controls.doubt_person()
         self.page.space.forget()
 
     def snapshot(self, folder: Path | None = None) -> Path | None:
@@ -244,14 +259,14 @@ class MainWindow(QMainWindow):
         """Bring status, trouble and figures up to date."""
         self.tracking.look_after(self.page.controls.measure.isChecked())
         self.figures.refresh()
-        self.page.controls.vmc_state.setText(self.tracking.vmc.state())
+        self.sending.refresh()
         if self.record_soon is not None and self.page.view is not None:
             self.record_control.start(self.record_soon)
             self.record_soon = None
 
     def _show(self, view: View[Result]) -> None:
         if self._attendance(view.of.fit is not None, view.of.frame.timestamp_ns):
-            self.page.controls.height_field.doubt("the last person")
+            self.page.controls.doubt_person()
         self.page.show_view(view, space_now=self.tracking.pipeline is not None and self.tracking.pipeline.paused)
 
     def _use_look(self) -> None:
@@ -274,5 +289,7 @@ class MainWindow(QMainWindow):
         self.settings.setValue("geometry", self.saveGeometry())
         self.settings.setValue("details", self.page.details)
         self._clock.stop()
+        self.remotes.close()
+        self.sending.close()
         self.tracking.close()
         super().closeEvent(event)

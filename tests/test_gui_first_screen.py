@@ -4,16 +4,28 @@ import socket
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QPointF, QSettings, Qt
+from PySide6.QtGui import QAccessible, QEnterEvent, QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QMessageBox, QToolBar, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QAbstractSpinBox,
+    QComboBox,
+    QMessageBox,
+    QToolBar,
+    QToolButton,
+    QWidget,
+)
 
 from lvd_live import __version__
 from lvd_live.body.model import BodyModel
+from lvd_live.gui import inputs, preview
 from lvd_live.gui import welcome as module
 from lvd_live.gui.about import about_text
 from lvd_live.gui.app import application
 from lvd_live.gui.inputs import Input
+from lvd_live.gui.themes import use_theme
 from lvd_live.gui.vmc import VmcLink
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import MODELS
@@ -179,3 +191,96 @@ def test_the_command_lines_address_is_the_switchs(make_window):
     window.page.controls.vmc.setChecked(False)
     window.refresh()
     assert window.page.controls.vmc_state.text() == ""
+
+
+def contrast(first, second):
+    """Of two colours, as WCAG 2 defines it: 1 to 21."""
+
+    def luminance(colour):
+        parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour.getRgbF()[:3]]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(("theme", "least"), [("dark", 4.5), ("light", 4.5), ("high contrast", 15.0)])
+def test_texts_are_legible_in_every_theme(app, theme, least):
+    use_theme(app, theme)
+    palette = app.palette()
+    try:
+        for behind, text in (("Window", "WindowText"), ("Base", "Text"), ("Button", "ButtonText")):
+            colours = [palette.color(QPalette.ColorRole[role]) for role in (behind, text)]
+            assert contrast(*colours) >= least, (theme, behind)
+        assert contrast(palette.highlight().color(), palette.highlightedText().color()) >= 3.5
+    finally:
+        use_theme(app, "dark")
+
+
+def test_the_theme_is_chosen_and_remembered(app, make_window):
+    window = make_window()
+    try:
+        window.page.controls.theme.setCurrentIndex(1)
+        assert app.palette().window().color().lightness() > 200
+        window.close()
+        use_theme(app, "dark")
+        assert make_window().page.controls.theme.currentData() == "light"
+        assert app.palette().window().color().lightness() > 200
+    finally:
+        use_theme(app, "dark")
+
+
+def test_the_program_has_an_icon(app):
+    for size in (16, 64, 256):
+        picture = app.windowIcon().pixmap(size, size).toImage()
+        assert len({picture.pixel(x, y) for x in range(0, size, 2) for y in range(0, size, 2)}) > 2
+
+
+def test_a_screen_reader_has_a_name_for_everything(make_window):
+    window = make_window()
+    window.page.show_details(True)
+    for widget in window.page.findChildren(QWidget):
+        inner = widget.objectName().startswith("qt_") or not isinstance(widget.parent(), QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not inner and widget.isVisible():
+            if isinstance(widget.parent(), (QAbstractSpinBox, QComboBox)) or isinstance(widget, QAbstractScrollArea):
+                continue  # part of another widget
+            interface = QAccessible.queryAccessibleInterface(widget)
+            assert interface.text(QAccessible.Text.Name), (type(widget), widget.toolTip())
+
+
+def test_the_last_camera_is_the_first_choice(qtbot, make_window, settings, monkeypatch):
+    monkeypatch.setattr(inputs, "known_cameras", lambda: ("0: Front", "2: Back"))
+    first = make_window()
+    monkeypatch.setattr(first.tracking, "open", lambda *given: None)
+    first.open(Input("camera", "2"))
+    assert settings.value("camera") == "2: Back"
+    first.open(Input("camera", "http://me:secret@there/1"))
+    assert settings.value("camera") == "2: Back"  # an address may hold a password
+    opened, welcome = [], make_window().page.picture.welcome
+    qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
+    assert [button.text() for button in welcome.cameras] == ["Front", "Back (last time)"]
+    welcome.chosen.disconnect()
+    welcome.chosen.connect(opened.append)
+    QTest.mouseClick(welcome.buttons["camera"], Qt.MouseButton.LeftButton)
+    assert opened == [Input("camera", "2")]
+
+
+def test_a_camera_is_looked_through_where_the_mouse_is_over_its_name(qtbot, make_window, monkeypatch):
+    asked, released = [], []
+
+    class Capture:
+        def release(self):
+            released.append(1)
+
+    monkeypatch.setattr(preview, "open_capture", lambda number, timeout: asked.append(number) or Capture())
+    monkeypatch.setattr(preview, "read_picture", lambda capture: np.full((48, 64, 3), 200, np.uint8))
+    welcome = make_window().page.picture.welcome
+    qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
+    assert not asked  # no camera's light goes on by itself
+    button = welcome.cameras[1]
+    for _ in range(2):
+        button.enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
+    qtbot.waitUntil(lambda: not button.icon().isNull(), timeout=SOON_MS)
+    assert asked == [2] and released == [1]
+    picture = button.icon().pixmap(160, 120).toImage()
+    assert picture.pixelColor(picture.width() // 2, picture.height() // 2).value() == 200

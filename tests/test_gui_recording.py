@@ -189,6 +189,23 @@ def test_a_countdown_comes_first_and_can_be_called_off(qtbot, window):
     action.trigger()
 
 
+def test_it_beeps_where_that_is_wanted(qtbot, window, monkeypatch):
+    beeps = []
+    monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
+    record(qtbot, window)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.page.picture.card.isVisible(), timeout=SOON_MS)
+    assert not beeps
+    window.page.controls.sound.setChecked(True)
+    window.page.controls.countdown.setCurrentIndex(1)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: window.tracking.recording.recorder is not None, timeout=SOON_MS)
+    assert len(beeps) == 4  # 3, 2, 1, begun
+    qtbot.wait(300)
+    window.actions_by_name["record"].trigger()
+    qtbot.waitUntil(lambda: len(beeps) == 5, timeout=SOON_MS)
+
+
 def test_it_is_recorded_by_key_wherever_the_focus_is(qtbot, window):
     controls, recording = window.page.controls, window.tracking.recording
     for widget in (controls.height_m, controls.colour, controls.opacity, window.page.picture):
@@ -206,6 +223,21 @@ def test_it_is_recorded_by_key_wherever_the_focus_is(qtbot, window):
     assert recording.recorder is not None and not field.text()
     QTest.keyClick(field, Qt.Key.Key_F9)
     assert recording.recorder is None
+
+
+def test_a_mesh_that_is_not_of_now_looks_it(qtbot, window, camera):
+    picture, space = window.page.picture, window.page.space
+    space.look_from_front()
+    assert not picture.stale and not space.stale
+    lively = pixel(picture, picture.width() // 2, 40)
+    camera.mode = "stall"
+    qtbot.waitUntil(lambda: picture.stale, timeout=SOON_MS)
+    assert space.stale and pixel(picture, picture.width() // 2, 40) != lively
+    camera.mode = "close"
+    qtbot.waitUntil(lambda: window.tracking.pipeline.state == "reconnecting", timeout=SOON_MS)
+    assert picture.stale and "failed" not in window.status.text()
+    camera.mode = "run"
+    qtbot.waitUntil(lambda: not picture.stale and not space.stale, timeout=SOON_MS)
 
 
 def test_a_clock_is_read_at_a_glance():

@@ -129,8 +129,8 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
         if row != 12:
             assert np.array_equal(review.shown.mesh.vertices, review.data.vertices[row])
             assert np.abs(review.shown.picture.astype(int) - (20 + 5 * row)).max() > 20  # the mesh
-    assert "nobody" in review.label.text()
-    np.testing.assert_allclose(gaps(review.data, review.seconds), [[0.4, 0.6]])
+    assert "nobody" in review.transport.label.text()
+    np.testing.assert_allclose(gaps(review.data, review.data.seconds), [[0.4, 0.6]])
 
     wait(app, lambda: review.timeline.curve.yData is not None)
     assert np.isnan(review.timeline.curve.yData[12]) and review.timeline.curve.yData[20] == pytest.approx(10.0)
@@ -138,7 +138,9 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
     QTest.qWaitForWindowActive(review)
     for key, row in ((Qt.Key.Key_Right, 13), (Qt.Key.Key_Left, 12), (Qt.Key.Key_End, COUNT - 1), (Qt.Key.Key_Home, 0)):
         QTest.keyClick(review, key)
-        assert review.slider.value() == row and review.timeline.cursor.value() == pytest.approx(review.seconds[row])
+        assert review.slider.value() == row and review.timeline.cursor.value() == pytest.approx(
+            review.data.seconds[row]
+        )
     review.timeline.moved.emit(0.81)
     assert review.slider.value() == 20
     review.slider.setValue(30)
@@ -229,7 +231,7 @@ def test_the_timeline_shades_what_was_lost_where_most_frames_were(app, tmp_path)
     absent = [index for index in range(23) if index not in kept]
     data, video, title = load(record(tmp_path, count=23, absent=absent).path)
     review = Review(data, video, title)
-    shaded = gaps(data, review.seconds)
+    shaded = gaps(data, review.data.seconds)
     expected = [(a + 1, b) for a, b in itertools.pairwise(kept) if b > a + 1]
     np.testing.assert_allclose(shaded, np.array(expected) / 30, atol=2e-3)
     bars = review.timeline.gaps.opts
@@ -294,6 +296,21 @@ def test_the_browser_opens_renames_and_deletes(app, tmp_path, monkeypatch):
     monkeypatch.setattr(QMessageBox, "question", lambda *a: QMessageBox.StandardButton.Yes)
     browser.buttons["trash"].click()
     assert [path.name for path in trashed] == [browser.sessions[0].path.name]
+
+
+def test_a_session_renamed_while_it_is_open_keeps_its_pictures(app, tmp_path, monkeypatch):
+    folder = record(tmp_path, count=60).path
+    review, browser = Review(*load(folder)), Browser(tmp_path)
+    wait(app, lambda: review.shown is not None)
+    review.slider.setValue(7)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *a, **k: ("run", True))
+    browser.buttons["rename"].click()
+    assert not folder.exists() and review.windowTitle().startswith("run") and review.slider.value() == 7
+    for row in (50, 3):  # meshes and pictures that were not read before
+        review.slider.setValue(row)
+        wait(app, lambda row=row: review.shown.of == row)
+        assert review.shown.mesh is not None and abs(shade(review.shown.picture) - 16 - 2 * row) < 6
+    review.close()
 
 
 def test_an_empty_folder_of_recordings_says_so(app, tmp_path):

@@ -174,15 +174,22 @@ def _recording(
     from lvd_live.session.measured import measure_session
     from lvd_live.session.recorder import Recorder
     from lvd_live.session.sequence import describe_run
+    from lvd_live.sources import CameraSource
 
-    described = describe_run(finder, tracker) | meta
-    recorder = Recorder(RECORDINGS, name, faces=tracker.faces, meta=described, fps=source.fps or 0.0)
+    described, every = describe_run(finder, tracker) | meta, isinstance(source, CameraSource)
+    fps = source.fps or 0.0
+    recorder = Recorder(RECORDINGS, name, faces=tracker.faces, meta=described, fps=fps, every_frame=every)
+    if isinstance(source, CameraSource):
+        source.on_frame = recorder.see
     try:
         yield recorder
     finally:
         path = recorder.stop()
         if recorder.frames:
             sys.stdout.write(f"{'session:':<15}{path} ({recorder.frames} frames, {recorder.lost} dropped)\n")
+            if recorder.unfitted:
+                how = f"python -m lvd_live complete {path}"
+                sys.stdout.write(f"{recorder.unfitted} of them are not fitted yet: {how}\n")
             with contextlib.suppress(UserError):  # the session is whole without
                 measure_session(path, tracker.shown_body, tracker.options.height)
         if recorder.problem:

@@ -20,6 +20,7 @@ TOOLS = {
         "take a sequence or a session to Blender, Unity, Python: npz, GLB, BVH, USD, OBJ, PLY, CSV",
     ),
     "recover": ("lvd_live.session.recover", "repair a recorded session after a crash"),
+    "complete": ("lvd_live.pipeline.completion", "fit the frames of a session that there was no time for"),
     "replay": ("lvd_live.pipeline.replay", "track a session's video again and compare"),
     "bake": ("lvd_live.synth.bake", "make the body, poses and wardrobe that the models folder holds"),
     "synth": ("lvd_live.synth.cli", "make synthetic people: shards, or a sheet of samples to look at"),

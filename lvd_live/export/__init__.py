@@ -47,19 +47,21 @@ def export(
     origin: str = "floor",
     body: str | Path | None = None,
     height: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Write a sequence file or a session's folder to `target`.
 
     format : one of FORMATS; None: by the ending of `target`. up, unit, mesh : None: the format's first. The others are
-    those of `ExportOptions`. progress(done, all) : called for each mesh; it may raise to stop.
+    those of `ExportOptions`. start, end : seconds from the first frame; None: all of it.
+    progress(done, all) : called as the body is fitted, then for each mesh; it may raise to stop.
 
     Nothing is left at `target` unless it is whole; an older file there is replaced, a folder that holds files is not.
     Raises UserError.
     """
     target = Path(target)
-    name = choose_format(format, target)
-    kind = FORMATS[name]
+    kind = FORMATS[name := choose_format(format, target)]
     options = ExportOptions(
         rate=rate,
         up=up or kind.ups[0],
@@ -78,7 +80,7 @@ def export(
     if not isinstance(source, Take) and _is_inside(target, Path(source)):
         raise UserError(f"Cannot write {target}: it lies in the recording {source}, which is left as it is.")
     take = source if isinstance(source, Take) else Take.open(source)
-    motion = BodyMotion(take, options, progress)
+    motion = BodyMotion(take.between(start, end), options, progress)
     _write(name, motion, target)
     return Exported(target, len(motion), _notes(name, motion))
 

@@ -30,12 +30,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame"
     )
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
-    parser.add_argument(
-        "--rate",
-        metavar="FPS",
-        type=float,
-        help="frames a second (default: the take's own, 30 for no ordinary video)",
-    )
+    rate = "frames a second (default: the take's own, 30 for no ordinary video)"
+    parser.add_argument("--rate", metavar="FPS", type=float, help=rate)
     parser.add_argument("--up", choices=UP, help="the axis that points up (default: z for npz, else y)")
     parser.add_argument("--unit", choices=UNITS, help="default: m; npz and glb know no other")
     parser.add_argument(
@@ -63,6 +59,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything"
     )
+    parser.add_argument(
+        "--start", metavar="S", type=float, help="leave out what is before, seconds from the first frame"
+    )
+    parser.add_argument("--end", metavar="S", type=float, help="and what is after")
     return parser
 
 

@@ -36,7 +36,7 @@ class _Placed:
 class BodyMotion:
     """A body in F frames, in the frame and unit that `options` name. Everything is computed as it is asked for.
 
-    progress(done, all) : called for each mesh that is made; it may raise to stop.
+    progress(done, all) : called as the body is fitted to the take, then for each mesh that is made; may raise to stop.
     """
 
     take: Take
@@ -54,7 +54,7 @@ class BodyMotion:
     @cached_property
     def fitted_take(self) -> FittedTake:
         """The take and its body, in the camera frame."""
-        return FittedTake(self.take, self.options.body)
+        return FittedTake(self.take, self.options.body, self.progress)
 
     @property
     def fitter(self) -> BodyFitter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.rows import Rows
 from lvd_live.session.sequence import Sequence, load_sequence
+from lvd_live.tracking.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,26 @@ class Take:
             raise UserError(f"Nobody is tracked in {path}: there is nothing to export.")
         return cls(sequence, path.name if path.is_dir() else path.stem)
 
+    def between(self, start: float | None, end: float | None) -> Take:
+        """The part from `start` to `end`, seconds from its first frame. Raises UserError where nobody is tracked."""
+        if start is None and end is None:
+            return self
+        part = self.sequence.between(start, end)
+        if not part.tracked.any():
+            raise UserError(f"Nobody is tracked in that part of {self.name}: there is nothing to export.")
+        return Take(part, self.name)
+
 
 @dataclass(frozen=True)
 class FittedTake:
     """A take and a body fitted to its tracked frames, which are counted by themselves here, 0 … T - 1.
 
-    body_file : None: the bundled body.
+    body_file : None: the bundled body. progress(done, all) : called for frames that are fitted; it may raise to stop.
     """
 
     take: Take
     body_file: Path | None
+    progress: Callable[[int, int], None] | None = field(default=None, compare=False)
 
     @cached_property
     def fitter(self) -> BodyFitter:
@@ -93,14 +105,22 @@ class FittedTake:
         """(T,) rows of the tracked frames."""
         return np.flatnonzero(self.take.sequence.tracked)
 
+    @property
+    def _calibrated(self) -> np.ndarray | None:
+        """The shape (B,) float32 that the person was calibrated with, None where it is to be read from the meshes."""
+        known = Calibration.from_json(self.take.sequence.meta.get("calibration"))
+        if known is None or self.body_file is not None or len(known.betas) != self.fitter.n_betas:
+            return None
+        return np.array(known.betas, np.float32)
+
     def _fit(self) -> Fitted:
         sequence = self.take.sequence
-        vertices = _TrackedRows(sequence.vertices, self._tracked, self.carry)
+        vertices = _TrackedRows(sequence.vertices, self._tracked, self.carry, self.progress)
         std = _TrackedRows(sequence.vertex_std, self._tracked, self.carry)
         failure = f"No body can be fitted to the meshes in {self.take.name}: they are not of a person."
         try:
             with np.errstate(all="ignore"):
-                fitted = self.fitter.fit(vertices, std, camera=True)
+                fitted = self.fitter.fit(vertices, std, self._calibrated, camera=True)
         except (np.linalg.LinAlgError, ValueError) as error:  # raised by SciPy and NumPy for numbers that are no mesh
             raise UserError(failure) from error
         if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
@@ -111,13 +131,21 @@ class FittedTake:
 class _TrackedRows:
     """The tracked rows of an array that stays on disk, carried to another mesh where need be."""
 
-    def __init__(self, rows: np.ndarray | Rows, tracked: np.ndarray, carry: Correspondence | None):
-        self._rows, self._index, self._carry = rows, tracked, carry
+    def __init__(
+        self,
+        rows: np.ndarray | Rows,
+        tracked: np.ndarray,
+        carry: Correspondence | None,
+        on_read: Callable[[int, int], None] | None = None,
+    ):
+        self._rows, self._index, self._carry, self._on_read = rows, tracked, carry, on_read
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        if self._on_read is not None and isinstance(key, slice):
+            self._on_read(key.start or 0, len(self))
         rows = np.asarray(self._rows[self._index[key]], np.float32)
         if self._carry is None:
             return rows

@@ -24,6 +24,7 @@ from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
 from lvd_live.pipeline.sparing import SparingFinder
 from lvd_live.pipeline.statistics import Statistics
+from lvd_live.sources.camera import CameraSource
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.threads import limit_threads, network_threads
 
@@ -71,7 +72,8 @@ class Pipeline:
 
     open_source, make_finder, make_tracker : called in the pipeline's threads, so that nothing waits for a camera or for
     models. live : the source is a camera. stills : its pictures have nothing to do with each other; cold starts.
-    on_result : called in the fit's thread with every Result, in the order of the frames; must be quick.
+    on_result : called in the fit's thread with every Result, in the order of the frames. on_frame : called in the
+    camera's thread with every Frame, those too that nobody has time for, but while it is paused. Both must be quick.
     budget_ms : of a camera, what a fit may take from the capture; where it takes longer, something is left out.
 
     newest : the newest Frame captured, before anything else is known of it. source, finder, tracker : once there is
@@ -90,9 +92,10 @@ class Pipeline:
         stills: bool = False,
         on_result: Callable[[Result], object] = lambda _: None,
         budget_ms: float = BUDGET_MS,
+        on_frame: Callable[[Frame], object] = lambda _: None,
     ):
         self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
-        self._on_result = on_result
+        self._on_result, self._on_frame = on_result, on_frame
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.budget = Budget(budget_ms)
         self.newest: Frame | None = None
@@ -203,6 +206,8 @@ class Pipeline:
     def _capture(self) -> None:
         with self._opened() as source:
             self.source = source
+            if isinstance(source, CameraSource):
+                source.on_frame = self._see
             frames, pace = iter(source), Pace()
             while not self._stop.is_set():
                 if not self._go.wait(0.05) and not self._single.is_set():
@@ -219,6 +224,11 @@ class Pipeline:
         if not self.live:  # the last frame is still on its way
             self._captured.put(None)
         self._captured.close()
+
+    def _see(self, frame: Frame) -> None:
+        """Called in the camera's thread."""
+        if self._go.is_set() or self._single.is_set():
+            self._on_frame(frame)
 
     def _opened(self) -> Source:
         """The source. A camera that is absent or busy is tried again and again; `problem` says so meanwhile."""

@@ -161,21 +161,28 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     Raises UserError where the session does not say how it was tracked.
     """
     recorded, person = (_part(session.meta, name) for name in ("tracker", "person"))
-    former = {"silhouette_fit": False}  # sessions from before there was one do not name it
-    here = {"weights": None, "body": None, "device": AUTO, "engine": AUTO}
-    try:
-        options = TrackerOptions.from_json({**former, **recorded, **here}, required=REMEMBERED)
-    except ValueError as error:
-        raise UserError(
-            f"{session.path} does not say how it was tracked ({error}), so it cannot be tracked again in the same way."
-        ) from error
-    tracker = Tracker.load(options, body=body)
+    tracker = Tracker.load(recorded_options(session), body=body)
     if tracker.describe()["weights"] != recorded.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
     if person.get("finder") == "MediaPipeFinder":
         return make_finder("mediapipe"), tracker
     recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
     return make_blazepose(recorded_with), tracker
+
+
+def recorded_options(session: Session) -> TrackerOptions:
+    """The tracker's options that the session remembers, but for weights, body, device and engine.
+
+    Raises UserError where it does not say how it was tracked.
+    """
+    former = {"silhouette_fit": False}  # sessions from before there was one do not name it
+    here = {"weights": None, "body": None, "device": AUTO, "engine": AUTO}
+    try:
+        return TrackerOptions.from_json({**former, **_part(session.meta, "tracker"), **here}, required=REMEMBERED)
+    except ValueError as error:
+        raise UserError(
+            f"{session.path} does not say how it was tracked ({error}), so it cannot be tracked again in the same way."
+        ) from error
 
 
 def _part(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:

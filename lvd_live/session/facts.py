@@ -17,7 +17,7 @@ SCHEMA = 1
 FINISHED = ("complete", "stopped", "repaired")  # the states of a session whose files are whole
 _MAX_BYTES = 1 << 20
 _REQUIRED: dict[str, type | tuple[type, ...]] = {"name": str, "started": str, "fps": (int, float), "meta": dict}
-_COUNTS = ("frames", "dropped", "missed", "seconds", "video_frames")
+_COUNTS = ("frames", "dropped", "missed", "seconds", "video_frames", "unfitted", "fitted_after")
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -21,8 +21,9 @@ from lvd_live.storage.files import look_up, reason
 class SessionInfo:
     """What a list shows of a session.
 
-    dropped : frames that the recorder could not take. missed : frames that were never fitted. whole : finished;
-    otherwise it is being recorded, or `recover` should repair it. measurements : of the person, name to (cm, spread in
+    unfitted : frames that wait to be fitted (`refill`). dropped : frames that the recorder could not take. missed :
+    frames that never came to it. whole : finished; otherwise it is being recorded, or `recover` should repair it.
+    measurements : of the person, name to (cm, spread in
     cm); empty where they were not taken.
     """
 
@@ -31,6 +32,7 @@ class SessionInfo:
     started: datetime.datetime
     seconds: float
     frames: int
+    unfitted: int
     dropped: int
     missed: int
     thumbnail: Path | None
@@ -103,6 +105,7 @@ def _info(folder: Path) -> SessionInfo:
         started=_moment(facts["started"], folder),
         seconds=float(facts.get("seconds", 0)),
         frames=int(facts.get("frames", 0)),
+        unfitted=int(facts.get("unfitted", 0)),
         dropped=int(facts.get("dropped", 0)),
         missed=int(facts.get("missed", 0)),
         thumbnail=thumbnail if look_up(thumbnail) else None,

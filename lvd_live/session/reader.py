@@ -30,11 +30,13 @@ _CACHED = 8  # segments whose meshes stay in memory
 class Session(Sequence):
     """A recorded session of F frames; vertices (F, N, 3) and vertex_std (F, N) are `Rows`. See `Sequence` for the rest.
 
+    fitted : (F,) bool; false where the tracker had no time for a frame, which waits to be fitted (`refill`).
     missed : (F,) int32; frames lost before each one on their way to the recorder; dropped : (F,) int32; in it.
     video_ms : (F,) int64; each frame's time in the video, -1 where it is not in it. video : its file, or None.
     path : the session's folder.
     """
 
+    fitted: np.ndarray
     missed: np.ndarray
     dropped: np.ndarray
     video_ms: np.ndarray
@@ -115,7 +117,7 @@ def _lazy_meshes(parts: list[segments.Segment]) -> tuple[Rows, Rows]:
 
     @functools.lru_cache(_CACHED)
     def meshes(number: int) -> tuple[np.ndarray, np.ndarray]:
-        return segments.read_meshes(parts[number].path)
+        return segments.read_meshes(parts[number].path, parts[number].columns["tracked"])
 
     def reader(which: int, shape: tuple[int, ...]) -> Callable[[int], np.ndarray]:
         def read(row: int) -> np.ndarray:

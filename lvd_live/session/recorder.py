@@ -9,7 +9,9 @@ import logging
 import queue
 import shutil
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ RETRY_S = 1.0  # between attempts to write what did not go to a full disk
 MIN_FREE = 64 << 20  # bytes left on the disk at which recording stops
 QUEUE_BYTES = 128 << 20  # of pictures that wait
 
-_Item = tuple[np.ndarray, np.ndarray | None, Fit | None, dict[str, int]]  # the arguments of SessionWriter.take
+_Item = Callable[[], None]  # a method of the SessionWriter with its arguments
 
 
 class Recorder:
@@ -39,6 +41,8 @@ class Recorder:
 
     faces : (M, 3) int. meta : JSON values, kept for replay. fps : nominal, 0 when unknown. min_free : bytes left on the
     disk at which recording stops. Mesh and picture share the clock of Frame.timestamp_ns.
+    every_frame : pictures come by `see`, as the camera gives them, and what was fitted to some of them by `add`; else
+    both come by `add`.
 
     path : the session's folder. frames : rows taken. dropped : frames that came while the queue was full. problem : "",
     or the sentence why it stopped. People are told of `lost`, which they know as frames dropped.
@@ -55,7 +59,9 @@ class Recorder:
         meta: Mapping[str, Any],
         fps: float = 0.0,
         min_free: int = MIN_FREE,
+        every_frame: bool = False,
     ):
+        self.every_frame = every_frame
         self.faces = np.ascontiguousarray(faces, np.int32)
         self.vertices = int(self.faces.max()) + 1  # a closed mesh uses every vertex
         self.frames, self.dropped, self.problem = 0, 0, ""
@@ -74,6 +80,8 @@ class Recorder:
         self._marks = _Marks()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._limit = 0  # items in the queue; set by the first picture
+        self._seen = self._settled = -1  # index of the last frame that `see` and `add` were given
+        self._closed = False  # no more pictures
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -89,6 +97,11 @@ class Recorder:
         return self.dropped + self._marks.missed_in_all
 
     @property
+    def unfitted(self) -> int:
+        """Rows so far that the tracker had no time for."""
+        return self._writer.unfitted
+
+    @property
     def waiting(self) -> int:
         """Frames that were taken and wait to be written."""
         return self._queue.qsize()
@@ -100,29 +113,49 @@ class Recorder:
         """
         if fit is not None and fit.vertices.shape != (self.vertices, 3):
             raise ValueError(f"the mesh has {self.vertices} vertices, not {fit.vertices.shape}")
+        landmarks = None if person is None else person.landmarks
         with self._lock:
-            if self.problem or self._stop.is_set():
-                return
-            self._marks.note_index(frame.index)
-            self._limit = self._limit or int(max(4, min(self._fps or 30, QUEUE_BYTES / frame.picture.nbytes)))
-            if self._queue.qsize() >= self._limit:
-                self.dropped += 1
-                self._marks.dropped += 1
-                return
-            landmarks = None if person is None else person.landmarks
-            self._queue.put((frame.picture, landmarks, fit, self._marks.of_row(frame)))
-            self.frames += 1
+            if self.every_frame and not self._stop.is_set():
+                self._settled = frame.index
+                self._queue.put(partial(self._writer.settle, frame.index, landmarks, fit))
+            elif self._has_room(frame):
+                self._queue.put(partial(self._writer.take, frame.picture, landmarks, fit, self._marks.of_row(frame)))
+
+    def see(self, frame: Frame) -> None:
+        """Take a picture, in the order of Frame.index; what was fitted to it comes by `add`. Never waits, see there."""
+        with self._lock:
+            if not self._closed and self._has_room(frame):
+                self._seen = frame.index
+                self._queue.put(partial(self._writer.take_picture, frame.picture, self._marks.of_row(frame)))
+
+    def _has_room(self, frame: Frame) -> bool:
+        """Whether the frame can be taken; it is counted, as a row or as dropped."""
+        if self.problem or self._stop.is_set():
+            return False
+        self._marks.note_index(frame.index)
+        pictures = max(4, min(self._fps or 30, QUEUE_BYTES / frame.picture.nbytes))
+        self._limit = self._limit or int(pictures * (1 + self.every_frame))  # a fit is an item of its own then
+        if self._queue.qsize() >= self._limit:
+            self.dropped += 1
+            self._marks.dropped += 1
+            return False
+        self.frames += 1
+        return True
 
     def missed(self, count: int) -> None:
         """Mark `count` frames that never came here and leave no gap in Frame.index; gaps are marked by themselves."""
         with self._lock:
             self._marks.note_missed(count)
 
-    def stop(self) -> Path:
+    def stop(self, patience_s: float = 0.0) -> Path:
         """Write what is in memory, close the files, return the session's folder, which is gone without a single frame.
 
-        `problem` says whether something was lost.
+        `problem` says whether something was lost. patience_s : seconds to wait for fits of pictures that were taken.
         """
+        self._closed = True
+        end = time.monotonic() + patience_s
+        while self._settled < self._seen and time.monotonic() < end and not self.problem:
+            time.sleep(0.005)
         with self._lock:  # nothing is put behind the end
             self._stop.set()
             self._queue.put(None)
@@ -154,7 +187,7 @@ class Recorder:
             if item is None:
                 self._writer.flush()
                 return
-            self._writer.take(*item)
+            item()
 
     def _abandon_queue(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -139,10 +139,11 @@ def _put_in_order(folder: Path, facts: dict[str, Any], parts: list[segments.Segm
     report.lost += _differences(pictures, video_ms, since)
     report.kept = f"{frames} frames of motion and {len(pictures)} pictures over {seconds:.2f} s are whole."
     counts = {"frames": frames, "seconds": seconds, "video_frames": len(pictures)}
+    counts["unfitted"] = int(sum((~part.columns["fitted"]).sum() for part in parts))
     for name in ("dropped", "missed"):
         in_motion = int(sum(part.columns[name].sum() for part in parts))
         counts[name] = max(int(facts.get(name, 0)), in_motion)
-    if report.done or any(facts.get(name) != value for name, value in counts.items()):
+    if report.done or any(facts.get(name, 0) != value for name, value in counts.items()):
         report.code = REPAIRED
         write_facts(folder, facts | counts | {"state": "repaired", "problem": " ".join(report.lost)})
 

@@ -44,5 +44,9 @@ class Rows:
         rows = rows.reshape(*chosen.shape, *self.shape[1:])
         return rows[(slice(None),) * chosen.ndim + rest] if rest else rows
 
+    def part(self, first: int, end: int) -> Rows:
+        """The rows first … end - 1, still on disk."""
+        return Rows((end - first, *self.shape[1:]), lambda row: self._read(first + row))
+
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)

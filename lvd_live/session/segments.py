@@ -34,6 +34,10 @@ _MAX_ROW, _MAX_NS = 1 << 31, 1 << 62  # a session of two years; 73 years on eith
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
     "doubtful": ((), np.bool_),  # the mesh is not to be believed; segments from before it have none
+    "fitted": (
+        (),
+        np.bool_,
+    ),  # the tracker had it; false: it had no time, and the frame waits (`refill`); not in old ones
     "timestamps_ns": ((), np.int64),  # rising, as the source states them
     "frame_index": ((), np.int64),
     "video_ms": ((), np.int64),  # the picture's time in the video; -1: not in it
@@ -44,12 +48,16 @@ COLUMNS = {  # name: (shape of one row, dtype)
     "image_size": ((2,), np.int32),  # width, height
     "landmarks": ((33, 3), np.float32),  # x, y in picture pixels, visibility
 }
+_LATER = {
+    "doubtful": False,
+    "fitted": True,
+}  # columns that segments from before have not, and what they stand for there
 _SPECS = {
     "lvd_segment": Spec("i4", ((),)),
     "session": Spec("S", ((),)),
     "row": Spec("i8", ((),)),
     **{
-        name: Spec(np.dtype(dtype).str[1:], (("T", *shape),), required=name != "doubtful")
+        name: Spec(np.dtype(dtype).str[1:], (("T", *shape),), required=name not in _LATER)
         for name, (shape, dtype) in COLUMNS.items()
     },
     "centre": Spec("f8", (("K", 3),)),
@@ -114,7 +122,9 @@ def read_segment(path: Path) -> Segment:
     """A segment without its meshes. Raises UserError where it is damaged or no segment."""
     with _open(path) as file:
         columns = {name: file.read(name) for name in COLUMNS if name in file.members}
-        columns.setdefault("doubtful", np.zeros(file.sizes["T"], bool))
+        for name, value in _LATER.items():
+            columns.setdefault(name, np.full(file.sizes["T"], value))
+        columns["fitted"] = columns["fitted"] | columns["tracked"]
         text = bytes(file.read("session")).decode("ascii", "replace")
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)
         sane = (
@@ -132,15 +142,24 @@ def read_segment(path: Path) -> Segment:
         return segment
 
 
-def read_meshes(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The meshes of a segment's tracked rows: (K, N, 3) and (K, N) float32, metres. Raises UserError."""
+def read_meshes(path: Path, wanted: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The meshes of a segment's tracked rows: (K, N, 3) and (K, N) float32, metres. Raises UserError.
+
+    wanted : (T,) bool; of the tracked rows, those to be returned: some may have been fitted since a session was opened.
+    """
     with _open(path) as file:
         centre, step = file.read("centre"), file.read("step")
         if not ((step > 0) & (step < 1e6)).all() or not (np.abs(centre) < 1e9).all():
             raise UserError(f"Cannot use {path}: its meshes are of no size that a body has.")
         offsets, levels = _from_planes(file.read("offsets")), _from_planes(file.read("std")).view(np.uint16)
         vertices = (centre[:, None] + step[:, None, None] * offsets).astype(np.float32)
-        return vertices, levels * np.float32(STD_STEP)
+        std = levels * np.float32(STD_STEP)
+        if wanted is None or len(vertices) == wanted.sum():
+            return vertices, std
+        tracked = file.read("tracked")
+        if len(tracked) != len(wanted) or (wanted & ~tracked).any():
+            raise UserError(f"Cannot use {path}: it was changed since it was opened.")
+        return vertices[wanted[tracked]], std[wanted[tracked]]
 
 
 def read_faces(path: Path) -> np.ndarray:

@@ -25,9 +25,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -199,6 +199,31 @@ class Sequence:
 
     def __len__(self) -> int:
         return len(self.tracked)
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """(F,) float64, the rows' times from the first."""
+        return (self.timestamps_ns - self.timestamps_ns[0]) / 1e9
+
+    def between(self, start: float | None, end: float | None) -> Self:
+        """The rows from `start` to `end`, seconds from the first row, both of them included; None: from or to its own.
+
+        Raises UserError where there are none.
+        """
+        seconds = self.seconds
+        begin, stop = 0.0 if start is None else start, float(seconds[-1]) if end is None else end
+        rows = np.flatnonzero((seconds >= begin - 1e-6) & (seconds <= stop + 1e-6))
+        if not len(rows):
+            raise UserError(f"There is no frame from {begin:g} s to {stop:g} s: it is {seconds[-1]:.2f} s long.")
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        parts: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Rows):
+                parts[field.name] = value.part(first, last)
+            elif isinstance(value, np.ndarray) and field.name != "faces":
+                parts[field.name] = value[first:last]
+        return replace(self, **parts)
 
 
 def load_sequence(path: str | os.PathLike) -> Sequence:

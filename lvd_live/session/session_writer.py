@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lvd_live.storage.files import is_disk_full, write_whole
 from lvd_live.tracking.fit import Fit
 
 SEGMENT_S = 0.5  # of motion in a segment
+LONGEST_OPEN_S = 2.0  # that a row waits for its fit: a crash would cost it
 THUMBNAIL_SIDE = 320  # pixels
 
 
@@ -30,19 +32,22 @@ class SessionWriter:
     """Writes a session into an empty folder; used by one thread.
 
     start : the part of session.json that is known at the start. faces : (M, 3) int32. min_free : bytes left on the disk
-    at which recording stops. row : rows written; those in memory come on top.
+    at which recording stops. row : rows written; those in memory come on top. unfitted : rows that the tracker had no
+    time for.
 
     Raises UserError, in the methods too, where recording must stop; rows in memory stay there for another `flush`.
     """
 
     def __init__(self, folder: Path, start: dict[str, Any], faces: np.ndarray, min_free: int):
-        self.folder, self.row = folder, 0
+        self.folder, self.row, self.unfitted = folder, 0, 0
         self._start, self._start_text = start, json.dumps(start)
         self._faces, self._min_free = faces, min_free
         self._number = 0  # of the next segment
         self._first_ns = self._last_ns = 0
-        self._thumbnail_shows = ""  # "first" frame, or the first that was "tracked"
+        self._thumbnail_shows = ""  # "first" frame, or one after somebody was "tracked"
+        self._tracked = False  # somebody was, so far
         self._video: LiveVideo | None = None
+        self._open: deque[dict[str, Any]] = deque()  # rows whose picture is written and whose fit is not known yet
         self._clear()
         (folder / layout.MOTION).mkdir()
         self._reserve = Reserve(folder / layout.LOCK)
@@ -60,29 +65,55 @@ class SessionWriter:
 
         landmarks : (33, 3) float32 or None. marks : the columns timestamps_ns, frame_index, missed, dropped.
         """
-        if fit is not None and not is_finite(fit):
-            fit = None
+        self._tracked |= fit is not None and is_finite(fit)
+        self.take_picture(picture, marks)
+        self._close_row(landmarks, fit, fitted=True)
+
+    def take_picture(self, picture: np.ndarray, marks: Mapping[str, int]) -> None:
+        """Put a picture into the video, and leave its row open until `settle` says what was fitted to it."""
         self._last_ns = marks["timestamps_ns"]
-        if not self.row and not self._waiting:
-            self._first_ns = self._last_ns
+        size = (picture.shape[1], picture.shape[0])
         if self._video is None:
-            size = (picture.shape[1], picture.shape[0])
+            self._first_ns = self._last_ns
             self._video = LiveVideo(self.folder / layout.VIDEO, size, self._start["fps"], self._reserve)
         video_ms = self._video.write(picture, self._last_ns - self._first_ns)
-        row = {**_columns(picture, landmarks, fit), **marks, "video_ms": video_ms}
+        self._open.append({**marks, "video_ms": video_ms, "image_size": size})
+        if self._thumbnail_shows != "tracked" and (self._tracked or not self._thumbnail_shows):
+            self._write_thumbnail(picture)
+            self._thumbnail_shows = "tracked" if self._tracked else "first"
+        while self._last_ns - self._open[0]["timestamps_ns"] > LONGEST_OPEN_S * 1e9:
+            self._close_row(None, None, fitted=False)
+
+    def settle(self, index: int, landmarks: np.ndarray | None, fit: Fit | None) -> None:
+        """Complete the row of frame `index`; the tracker had no time for those before it that are still open."""
+        while self._open and self._open[0]["frame_index"] < index:
+            self._close_row(None, None, fitted=False)
+        if self._open and self._open[0]["frame_index"] == index:
+            self._close_row(landmarks, fit, fitted=True)
+
+    def _close_row(self, landmarks: np.ndarray | None, fit: Fit | None, *, fitted: bool) -> None:
+        """Complete the first of the open rows; every half a second write a segment."""
+        if fit is not None and not is_finite(fit):
+            fit = None
+        opened = self._open.popleft()
+        row = opened | {"fitted": fitted} | fitted_columns(landmarks, fit)
         for name, column in self._columns.items():
             column.append(row[name])
+        self.unfitted += not fitted
+        self._tracked |= fit is not None
         if fit is not None:
             self._vertices.append(fit.vertices)
             self._std.append(fit.vertex_std)
-        if self._thumbnail_shows != "tracked" and (fit is not None or not self._thumbnail_shows):
-            self._write_thumbnail(picture)
-            self._thumbnail_shows = "first" if fit is None else "tracked"
-        if self._last_ns - self._columns["timestamps_ns"][0] >= SEGMENT_S * 1e9:
+        if opened["timestamps_ns"] - self._columns["timestamps_ns"][0] >= SEGMENT_S * 1e9:
             self.flush()
 
     def flush(self, last: bool = False) -> None:
-        """Write the rows in memory as a segment; then check that there is space for more, unless it is the last."""
+        """Write the rows in memory as a segment; then check that there is space for more, unless it is the last.
+
+        With the last, rows that are open are closed: the tracker had no time for them.
+        """
+        while last and self._open:
+            self._close_row(None, None, fitted=False)
         if self._waiting:
             count, n = len(self._vertices), int(self._faces.max()) + 1
             vertices = np.stack(self._vertices) if count else np.zeros((0, n, 3), np.float32)
@@ -157,13 +188,14 @@ class SessionWriter:
             "seconds": (self._last_ns - self._first_ns) / 1e9,
             "dropped": dropped,
             "missed": missed,
+            "unfitted": self.unfitted,
             "video_frames": self._video.frames if self._video else 0,
         }
         write_facts(self.folder, self._start | {"state": state, "problem": problem} | counts)
 
 
-def _columns(picture: np.ndarray, landmarks: np.ndarray | None, fit: Fit | None) -> dict[str, Any]:
-    """A row's columns that frame, person and fit state by themselves."""
+def fitted_columns(landmarks: np.ndarray | None, fit: Fit | None) -> dict[str, Any]:
+    """A row's columns that person and fit state; landmarks : (33, 3) or None. fit : finite."""
     if landmarks is None or not np.isfinite(landmarks).all():
         landmarks = np.zeros((LANDMARKS, 3), np.float32)
     return {
@@ -171,6 +203,5 @@ def _columns(picture: np.ndarray, landmarks: np.ndarray | None, fit: Fit | None)
         "doubtful": fit is not None and fit.doubtful,
         "iterations": 0 if fit is None else fit.iterations,
         "intrinsics": np.zeros((3, 3)) if fit is None else fit.intrinsics,
-        "image_size": (picture.shape[1], picture.shape[0]),
         "landmarks": landmarks,
     }

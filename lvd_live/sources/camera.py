@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ class CameraSource:
     size : (width, height) of the newest picture, pixels; it may change, as when a phone is turned.
     mode : what the camera is asked for; by default what it likes. A stream sends what it sends.
     fps : frames per second as the camera states them; None where it says nothing sensible.
+    on_frame : called in the camera's thread with every picture, those too that nobody takes in time; must be quick.
     Raises UserError when the camera cannot be opened at first; later losses are waited out and shown by `state`.
     """
 
@@ -61,6 +62,7 @@ class CameraSource:
         if mode is not None and self.size != (mode.width, mode.height):
             log.warning("Camera %s has no %s: it sends %d x %d.", public(self._address), mode, *self.size)
         self.dropped = 0
+        self.on_frame: Callable[[Frame], object] = lambda _: None
         self._connection = "running"
         self._count = 0
         self._slot: Frame | None = None
@@ -149,9 +151,10 @@ class CameraSource:
         self.size = size
         with self._news:
             self.dropped += self._slot is not None
-            self._slot = Frame(picture, self._count, now, str(public(self._address)))
+            self._slot = frame = Frame(picture, self._count, now, str(public(self._address)))
             self._count += 1
             self._news.notify_all()
+        self.on_frame(frame)
 
 
 def _release(capture: Capture | None) -> None:

@@ -14,6 +14,7 @@ from lvd_live.lvd.presets import CONDITIONING, ENGINES, PRESETS
 
 DEFAULT_FOV = 50.0  # degrees across the longer side: portrait lenses have 25, webcams 70
 FOV_RANGE = (5.0, 150.0)  # degrees
+SCALES = (0.8, 1.25)
 MOST_ITERATIONS = 8
 MOST_PERTURBATIONS = 64
 AUTO = "auto"
@@ -39,6 +40,7 @@ class TrackerOptions:
     Fitting; these may be changed between frames (`Tracker.change`):
         fov_degrees : the camera's field of view across the picture's longer side.
         height : the person's, metres, or None: the body's own; a picture alone does not tell it.
+        scale : what the size by height is multiplied by, because a person has proportions of their own (`standing`).
         conditioning : what the network is given of the person finder's opinion, one of `presets.CONDITIONING`.
         iterations : of descent in each frame, or None: as many as it takes.
         warm : start from the previous frame's mesh.
@@ -55,6 +57,7 @@ class TrackerOptions:
     engine: str = AUTO
     fov_degrees: float = DEFAULT_FOV
     height: float | None = None
+    scale: float = 1.0
     conditioning: str = "all"
     iterations: int | None = None
     warm: bool = True
@@ -68,6 +71,7 @@ class TrackerOptions:
             ("conditioning", self.conditioning in CONDITIONING),
             ("fov_degrees", _is_number(self.fov_degrees) and FOV_RANGE[0] <= self.fov_degrees <= FOV_RANGE[1]),
             ("height", self.height is None or (_is_number(self.height) and LOWEST <= self.height <= HIGHEST)),
+            ("scale", _is_number(self.scale) and SCALES[0] <= self.scale <= SCALES[1]),
             ("iterations", self.iterations is None or _is_count(self.iterations, 1, MOST_ITERATIONS)),
             ("uncertainty", _is_count(self.uncertainty, 0, MOST_PERTURBATIONS)),
             ("warm", isinstance(self.warm, bool)),

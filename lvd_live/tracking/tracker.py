@@ -271,6 +271,7 @@ class Tracker:
         camera, _ = self._camera(frame)
         unit = to_metres(vertices, crop, camera)
         taller = 1.0 if self.options.height is None else self.options.height / self._stature
+        taller *= self.options.scale
         distance = self._template_length * taller / max(skeleton_length(self._regressor @ unit), 1e-6)
         metres = unit * np.float32(distance)
         landmarks = self._to_landmarks @ metres

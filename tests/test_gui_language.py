@@ -1,0 +1,98 @@
+"""The window in another language: no text is left out, and none breaks."""
+
+import re
+import string
+
+import pytest
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QToolButton
+
+from lvd_live.body.skeleton import BODY_PARTS
+from lvd_live.gui import browser, language, review
+from lvd_live.gui.app import application
+from lvd_live.gui.browser import Browser
+from lvd_live.gui.commands import COMMANDS
+from lvd_live.gui.figures import NOTHING
+from lvd_live.gui.loading import load
+from lvd_live.gui.review import Review
+from lvd_live.gui.status import DROPPED, TROUBLE
+from lvd_live.gui.window import MainWindow
+from lvd_live.person import guidance
+from lvd_live.tracking import standing
+from tests.fakes import FakeFinder, FakeTracker
+from tests.recording import record
+
+OTHERS = [code for code in language.languages() if code != language.ENGLISH]
+
+
+@pytest.fixture(autouse=True)
+def app():
+    yield application()
+    language.use_language(language.ENGLISH)
+
+
+def fields(text):
+    return [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None]
+
+
+def test_there_is_one_at_least():
+    assert "de" in OTHERS
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_is_filled_in_stays_what_it_is(code):
+    for english, other in language.read_language(code).items():
+        assert sorted(fields(english)) == sorted(fields(other)) and other.strip(), english
+        assert english.startswith(" ") == other.startswith(" "), english
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_no_text_of_the_window_is_left_out(qtbot, tmp_path, code):
+    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    settings.setValue("language", code)
+    window = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
+    qtbot.addWidget(window)
+    assert language.used() == code and window.page.controls.language.currentData() == code
+    window.show()
+    window.refresh()
+    take = Review(*load(record(tmp_path, count=40).path))
+    take.show()
+    take.export()
+    listed = Browser(tmp_path)
+    listed.show()
+    qtbot.wait(300)
+    said = [v for name, v in vars(guidance).items() if name.isupper() and isinstance(v, str)]
+    said += [
+        standing.STAND_STRAIGHT,
+        standing.STAND_STILL,
+        standing.ARMS_DOWN,
+        NOTHING,
+        DROPPED,
+        *TROUBLE.values(),
+    ]
+    said += [about for _, about in (*review.KEYS, *browser.KEYS)] + [c.about for c in COMMANDS] + list(BODY_PARTS)
+    for text in said:
+        language.tr(text)
+    assert not {text for text in language.missing if not re.search(r"\d", text)}
+    take.close()
+    listed.close()
+
+
+def test_german_is_what_is_read(qtbot, tmp_path):
+    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    settings.setValue("language", "de")
+    window = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
+    qtbot.addWidget(window)
+    texts = {w.text() for kind in (QLabel, QPushButton, QToolButton, QCheckBox) for w in window.findChildren(kind)}
+    assert {"Kamera", "Öffnen", "Größe", "Glättung", "Vorlauf", "Aufnehmen", "Mehr", "Spiegel"} <= texts
+    assert not {"Camera", "Height", "Record", "Open", "mirror"} & texts
+    window.page.controls.language.setCurrentIndex(0)
+    window.close()
+    again = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
+    qtbot.addWidget(again)
+    assert language.used() == "en" and "Camera" in {b.text() for b in again.findChildren(QPushButton)}
+
+
+def test_a_language_that_is_not_there_is_english():
+    language.use_language("xx")
+    assert language.used() == "en" and language.tr("Camera") == "Camera"
