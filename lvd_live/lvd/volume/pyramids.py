@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -61,7 +59,7 @@ class ScanPyramid(Pyramid):
         self,
         stem: int = 16,
         widths: tuple[int, ...] = (48, 96, 160),
-        blocks: tuple[int, ...] = (2, 2, 2),
+        blocks: tuple[int, ...] = (1, 2, 2),
         width: int = 48,
         whole: int = 128,
     ):
@@ -133,5 +131,5 @@ class PaperPyramid(Pyramid):
         return VolumeFeatures(tuple(levels))
 
 
-PYRAMIDS: dict[str, Callable[[], Pyramid]] = {"scan": ScanPyramid, "paper": PaperPyramid}
+PYRAMIDS: dict[str, type[ScanPyramid] | type[PaperPyramid]] = {"scan": ScanPyramid, "paper": PaperPyramid}
 """Backbones by the name that presets use."""
