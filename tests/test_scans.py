@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from lvd_live.evaluate import cli as evaluate_cli
 from lvd_live.evaluate.scans import HeldOutScans, errors_of, forward_pass, tables, turned_copies, validate_scans
 from lvd_live.lvd.presets import SCAN_PRESETS
 from lvd_live.lvd.volume.network import VolumeLVD
-from lvd_live.lvd.volume.pyramids import ScanPyramid
+from lvd_live.lvd.volume.pyramids import PYRAMIDS, Conv, ScanPyramid
 from lvd_live.lvd.weights import load_volume_network
 from lvd_live.paths import MODELS
 from lvd_live.scan.network import ScanNetwork
@@ -26,6 +27,7 @@ from lvd_live.synth.scans.scanner import CLEAN, Scanner, occluder, scan, seen, v
 from lvd_live.synth.scans.surfaces import SurfaceMaker, make_surfaces
 from lvd_live.train import cli
 from lvd_live.train.optimiser import MuonAdamW, orthogonal
+from lvd_live.train.options import TrainingOptions
 
 SHIPPED = MODELS / "weights" / "scan.safetensors"
 
@@ -157,6 +159,19 @@ def test_wide_kernels_are_made_orthogonal_as_others(monkeypatch):
     torch.testing.assert_close(ours.T, orthogonal(wide.T), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_kernels_learn_rightly_on_the_smallest_volumes(side):
+    """oneDNN's bfloat16 does not, on volumes smaller than the kernel."""
+    torch.manual_seed(0)
+    layer = Conv(160, 160).to(memory_format=torch.channels_last_3d)
+    x = torch.randn(16, 160, side, side, side).to(memory_format=torch.channels_last_3d)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    y.float().square().sum().backward()
+    expected = torch.nn.grad.conv3d_weight(x, layer.weight.shape, 2 * y.detach().float(), padding=1)
+    assert (layer.weight.grad - expected).norm() < 0.02 * expected.norm()
+
+
 def test_the_optimiser_takes_kernels_of_volumes():
     network = ScanPyramid(stem=8, widths=(8, 16), blocks=(1, 1), width=8, whole=8)
     with pytest.raises(ValueError, match="channels last"):
@@ -164,38 +179,41 @@ def test_the_optimiser_takes_kernels_of_volumes():
     MuonAdamW(network.to(memory_format=torch.channels_last_3d), 1e-3, 0.0)
 
 
+class Tiny(ScanPyramid):
+    """A step takes milliseconds."""
+
+    def __init__(self):
+        super().__init__(8, (16, 32, 32), (1, 1, 1), 16, 32)
+
+
 @pytest.fixture
 def small(monkeypatch):
-    """The preset `scan` with a network of which a step takes milliseconds."""
+    """The preset `scan` with a small network."""
     preset = replace(SCAN_PRESETS["scan"], size=32, hidden=(64, 64))
     monkeypatch.setitem(SCAN_PRESETS, "scan", preset)
-    tiny = type(
-        "Tiny",
-        (ScanPyramid,),
-        {"__init__": lambda self: ScanPyramid.__init__(self, 8, (16, 32, 32), (1, 1, 1), 16, 32)},
-    )
-    monkeypatch.setitem(__import__("lvd_live.lvd.volume.pyramids", fromlist=["PYRAMIDS"]).PYRAMIDS, "scan", tiny)
+    monkeypatch.setitem(PYRAMIDS, "scan", Tiny)
+    monkeypatch.setattr("lvd_live.train.scans.TrainingOptions", partial(TrainingOptions, warm_up=5, ema=0.8))
     monkeypatch.setattr("lvd_live.evaluate.scans.HELD_OUT_SHARDS", 0)
-    monkeypatch.setattr("lvd_live.evaluate.scans.COUNT", 8)
     return preset
 
 
 def _train(data, out, steps, *more):
     cli.main(["--preset", "scan", "--data", str(data), "--out", str(out), "--workers", "0", "--steps", str(steps),
-              "--batch", "4", "--sizes", "1:32", "--validate-every", "20", "--rate", "4e-3", "--device", "cpu", *more])  # fmt: skip
+              "--batch", "4", "--sizes", "1:32", "--validate-every", "60" if steps > 60 else "20", "--rate", "4e-3", "--device", "cpu", *more])  # fmt: skip
 
 
-def test_a_run_on_scans_learns_stops_and_goes_on(small, folder, tmp_path):
+def test_a_run_on_scans_learns_stops_and_goes_on(small, folder, tmp_path, monkeypatch):
     held_out = folder.with_name(folder.name + "-held-out")
     if not held_out.exists():
         held_out.symlink_to(folder)
+    monkeypatch.setattr(validate_scans, "__defaults__", (8,))
     _train(folder, tmp_path, 20)
-    _train(folder, tmp_path, 60)
+    _train(folder, tmp_path, 120)
     rows = list(csv.DictReader((tmp_path / "validation.csv").open()))
-    assert [int(row["step"]) for row in rows if row["conditioning"] == "full"] == [20, 40, 60]
+    assert [int(row["step"]) for row in rows if row["conditioning"] == "full"] == [20, 60, 120]
     assert {row["conditioning"] for row in rows} == {"full", "one-sided"}
     error = [float(row["v2v_8"]) for row in rows if row["conditioning"] == "full"]
-    assert error[-1] < 0.8 * error[0]
+    assert error[-1] < 0.7 * error[0]
     network, _, about = load_volume_network(tmp_path / "scan.safetensors")
     assert about["size"] == 32
     scan_network = ScanNetwork(network)

@@ -54,7 +54,7 @@ def scan(points: np.ndarray, joint: np.ndarray, scanner: Scanner, rng: np.random
         fingers = np.isin(joint, HANDS)
         points[fingers] += rng.normal(0, rng.uniform(0.004, 0.012), (fingers.sum(), 3))
     extra = _objects(points, scanner, rng)
-    cloud = np.concatenate([points[~lost], *extra]).astype(np.float32)
+    cloud: np.ndarray = np.concatenate([points[~lost], *extra])
     cloud = seen(cloud, scanner, rng)
     cloud = cloud + rng.normal(0, rng.uniform(0, scanner.noise), cloud.shape)
     cloud = _with_strays(_with_holes(cloud, scanner, rng), scanner, rng)
