@@ -126,7 +126,7 @@ def _add_subjects(parser: Parser) -> None:
         "--uncertainty",
         type=Path,
         metavar="FILE.png",
-        help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot into FILE",
+        help="does the uncertainty tell the error on held-out synthetic people? A table, and a plot into FILE",
     )
     parser.add_argument(
         "--calibrate",
