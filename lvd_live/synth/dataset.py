@@ -23,7 +23,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -179,22 +179,31 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def start_workers(
-    out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0, part: tuple[int, int] = (0, 1)
+    out: Path,
+    models: Path,
+    size: int,
+    shards: int,
+    workers: int,
+    *,
+    seed: int = 0,
+    part: tuple[int, int] = (0, 1),
+    make: Callable[..., None] = make_shards,
 ) -> list[SpawnProcess]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th.
 
     part : (k, n), where n programs fill it, each with as many workers: this one is the k-th.
+    make : a function of a module, called like `make_shards`.
 
-    They end with the program that started them. Raises ModuleNotFoundError without moderngl, which they need.
+    They end with the program that started them. Raises ModuleNotFoundError without moderngl, which pictures need.
     """
-    if workers and importlib.util.find_spec("moderngl") is None:
+    if workers and make is make_shards and importlib.util.find_spec("moderngl") is None:
         raise ModuleNotFoundError("synthetic people are drawn with moderngl", name="moderngl")
     for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(
-            target=_worker, args=(out, models, size, range(first, shards, workers * part[1]), seed), daemon=True
+            target=_worker, args=(make, out, models, size, range(first, shards, workers * part[1]), seed), daemon=True
         )
         for first in range(workers * part[0], workers * (part[0] + 1))
     ]
@@ -203,11 +212,11 @@ def start_workers(
     return processes
 
 
-def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
+def _worker(make: Callable[..., None], out: Path, models: Path, size: int, indices: range, seed: int) -> None:
     os.nice(5)
     limit_threads(1)
     try:
-        make_shards(out, models, size, indices, seed=seed)
+        make(out, models, size, indices, seed=seed)
     except UserError as error:
         log.error("A worker that makes synthetic people stopped: %s", error)
         sys.exit(1)

@@ -23,7 +23,7 @@ from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.average import Average
-from lvd_live.train.batches import Batch, draw_batch
+from lvd_live.train.batches import draw_batch
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.options import TrainingOptions
 from lvd_live.train.processes import Processes
@@ -116,7 +116,7 @@ class Drawer:
         self._pool, self._ahead = ThreadPoolExecutor(drawers), 2 * drawers
         self._coming = deque(self._draw(run.step + i) for i in range(self._ahead))
 
-    def next(self) -> Batch:
+    def next(self) -> Any:
         """The batch of the run's step, once it is drawn."""
         batch = self._coming.popleft().result()
         self._coming.append(self._draw(self._run.step + self._ahead))
@@ -126,9 +126,12 @@ class Drawer:
         """Forget what has not been drawn yet."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _draw(self, number: int) -> Future[Batch]:
-        options = self._run.options
+    def _draw(self, number: int) -> Future[Any]:
+        options, draw = self._run.options, self._run.task.draw
         rng, size = np.random.default_rng((options.seed, number)), options.size_at(self._run.progress)
+        if draw is not None:
+            own = np.random.default_rng((options.seed, number, options.share.rank))
+            return self._pool.submit(draw, self._shards, own, options.batch, size)
         settings = options.batch, size, options.variation, self._lifter, options.share
         return self._pool.submit(draw_batch, self._shards, rng, *settings)
 
@@ -152,8 +155,9 @@ class Run(Generic[N]):
         self.network, self.average_network, self.task = network, average_network, task
         self.options, self.device, self.processes = options, device, processes or Processes()
         self.processes.share_batch_norm(network)
+        layout = getattr(network, "memory_format", torch.channels_last)
         # PyTorch documents memory_format for Module.to, but its type stub leaves it out.
-        network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        network.to(device, memory_format=layout).train()  # type: ignore[call-overload]
         self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
@@ -176,7 +180,7 @@ class Run(Generic[N]):
         """Where the run stands, for a table."""
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
-    def learn(self, batch: Batch) -> tuple[float, float]:
+    def learn(self, batch: Any) -> tuple[float, float]:
         """One step on a batch, in bfloat16 where the device multiplies that faster. The two terms of its loss, over the
         batches of all processes."""
         torch.manual_seed(1_000_003 * self.options.seed + self.step)  # what the loss draws is alike in all processes
@@ -186,10 +190,12 @@ class Run(Generic[N]):
         self.optimiser.zero_grad()
         (first + second).backward()
         losses = self._average(first.detach(), second.detach())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.average.update(self.network)
-        self.step, self.samples = self.step + 1, self.samples + len(batch.picture) * self.processes.share.count
+        if torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0).isfinite():
+            self.optimiser.step()
+            self.average.update(self.network)
+        else:
+            log.warning("step %d had a gradient that is not finite and was left out", self.step)
+        self.step, self.samples = self.step + 1, self.samples + len(batch) * self.processes.share.count
         return losses
 
     def _average(self, first: torch.Tensor, second: torch.Tensor) -> tuple[float, float]:
@@ -222,7 +228,7 @@ class Run(Generic[N]):
             columns = {f"v2v_{i}": round(v, 2) for i, v in enumerate(v2v, 1)}
             append_row(table, **self.position, conditioning=conditioning, **columns)
             errors = " ".join(f"{v:.1f}" for v in v2v)
-            say(f"step {self.step}, {self.samples} samples, told {conditioning}: V2V mm per iteration {errors}")
+            say(f"step {self.step}, {self.samples} samples, {conditioning}: V2V mm per iteration {errors}")
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""

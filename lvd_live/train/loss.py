@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.features import Features
 from lvd_live.lvd.field import Field, soft_clip
 from lvd_live.train.share import ALONE, Share
 
@@ -54,7 +54,7 @@ def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor
 
 def descent_loss(
     field: Field,
-    crop: CropFeatures,
+    crop: Features,
     vertices: torch.Tensor,
     importance: torch.Tensor,
     clip: float,
@@ -96,7 +96,7 @@ def draw_points(vertices: torch.Tensor, options: LossOptions, share: Share = ALO
 
 def draw_starts(
     field: Field,
-    crop: CropFeatures,
+    crop: Features,
     goal: torch.Tensor,
     own: torch.Tensor,
     options: LossOptions,
