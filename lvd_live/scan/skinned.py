@@ -109,19 +109,22 @@ class SkinnedBody:
         vertices = np.float32(np.exp(p.size)) * moved + p.place.astype(np.float32)
         return Posed(p, vertices, rest, rest_joints, j, G)
 
-    def jacobian(self, posed: Posed) -> np.ndarray:
-        """∂v/∂(turns of the joints in the world, betas, place, size): (N, 3, 3 K + B + 4) float32."""
-        K, B, count = self.n_joints, self.n_betas, len(self.template)
+    def jacobian(self, posed: Posed, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """∂v/∂(turns of the joints in the world, betas, place, size): (n, 3, 3 K + B + 4) float32.
+
+        rows : the n vertices asked for.
+        """
+        K, B, count = self.n_joints, self.n_betas, len(posed.vertices[rows])
         scale = np.float32(np.exp(posed.parameters.size))
         J = np.empty((count, 3, self.n_unknowns), np.float32)
-        arms = scale * self._arms(posed)
+        arms = scale * self._arms(posed, rows)
         turning = np.zeros((count, 3, K, 3), np.float32)
         for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
             turning[:, a, :, b], turning[:, b, :, a] = arms[..., c], -arms[..., c]
         J[..., : 3 * K] = turning.reshape(count, 3, -1)
-        J[..., 3 * K : 3 * K + B] = scale * self._by_shape(posed)
+        J[..., 3 * K : 3 * K + B] = scale * self._by_shape(posed, rows)
         J[..., 3 * K + B : -1] = np.eye(3, dtype=np.float32)
-        J[..., -1] = posed.vertices - posed.parameters.place.astype(np.float32)
+        J[..., -1] = posed.vertices[rows] - posed.parameters.place.astype(np.float32)
         return J
 
     def pose_frame(self, posed: Posed) -> np.ndarray:
@@ -156,25 +159,25 @@ class SkinnedBody:
         blend = self.weights @ T
         return np.einsum("nab,nb->na", blend[:, :9].reshape(-1, 3, 3), rest) + blend[:, 9:]
 
-    def _arms(self, posed: Posed) -> np.ndarray:
-        """c (N, K, 3) float32 before the size."""
+    def _arms(self, posed: Posed, rows: np.ndarray | slice) -> np.ndarray:
+        """c (n, K, 3) float32 before the size."""
         G, count = posed.turns, self.n_joints
         t = posed.joints - np.einsum("kab,kb->ka", G, posed.rest_joints)
-        by_bone = posed.rest @ G.reshape(-1, 3).T.astype(np.float32) + t.reshape(-1).astype(np.float32)
-        by_bone = by_bone.reshape(-1, count, 3) * self.weights[..., None]
+        by_bone = posed.rest[rows] @ G.reshape(-1, 3).T.astype(np.float32) + t.reshape(-1).astype(np.float32)
+        by_bone = by_bone.reshape(-1, count, 3) * self.weights[rows][..., None]
         total = by_bone.swapaxes(1, 2) @ self._below.T.astype(np.float32)
-        return total.swapaxes(1, 2) - self._share[..., None] * posed.joints.astype(np.float32)
+        return total.swapaxes(1, 2) - self._share[rows][..., None] * posed.joints.astype(np.float32)
 
-    def _by_shape(self, posed: Posed) -> np.ndarray:
-        """∂v/∂betas (N, 3, B) float32 before the size."""
-        G, dJ = posed.turns, self._joint_dirs
+    def _by_shape(self, posed: Posed, rows: np.ndarray | slice) -> np.ndarray:
+        """∂v/∂betas (n, 3, B) float32 before the size."""
+        G, dJ, weights = posed.turns, self._joint_dirs, self.weights[rows]
         moved = dJ.copy()
         for k in range(1, self.n_joints):
             parent = self.parents[k]
             moved[k] = moved[parent] + G[parent] @ (dJ[k] - dJ[parent])
-        blend = (self.weights @ G.reshape(-1, 9).astype(np.float32)).reshape(-1, 3, 3)
-        offset = self.weights @ (moved - G @ dJ).reshape(self.n_joints, -1).astype(np.float32)
-        return blend @ self.dirs + offset.reshape(len(blend), 3, -1)
+        blend = (weights @ G.reshape(-1, 9).astype(np.float32)).reshape(-1, 3, 3)
+        offset = weights @ (moved - G @ dJ).reshape(self.n_joints, -1).astype(np.float32)
+        return blend @ self.dirs[rows] + offset.reshape(len(blend), 3, -1)
 
 
 def _subtrees(parents: list[int]) -> np.ndarray:
