@@ -1,1 +1,3 @@
-"""Scans in, bodies out: reading, cleaning, descent on voxels, and registration of a body to points."""
+"""Scans: point clouds and meshes of a person, and the body in them."""
+
+from __future__ import annotations
