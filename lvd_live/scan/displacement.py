@@ -1,7 +1,7 @@
 """SMPL+D: a displacement of each vertex beyond the skinned body, so that the mesh lies on the scan.
 
-Non-rigid ICP (Amberg et al. 2007) with a Laplacian that gets softer. For displacements d of the vertices v, scan points s
-at mixes B_s of the vertices, and targets p_i, each vertex's projection onto the scan's nearest tangent plane,
+Non-rigid ICP (Amberg et al. 2007) with a Laplacian that gets softer. For displacements d of the vertices v, scan points
+s at mixes B_s of the vertices, and targets p_i, each vertex's projection onto the scan's nearest tangent plane,
 
     min over d of  Σ_s ω_s |B_s (v + d) − s|² + Σ_i ω_i |v_i + d_i − p_i|² + λ Σ_edges κ |d_i − d_j|² + ε |d|².
 
@@ -72,9 +72,7 @@ class Displacer:
             facing = np.einsum("pk,pkc->pc", found.mix, outward[found.corners])
             trust = trust * ((facing * cloud.normals).sum(1) > OPPOSED)
         rows = np.repeat(np.arange(len(trust)), 3)
-        mixes = scipy.sparse.csr_matrix(
-            (found.mix.ravel(), (rows, found.corners.ravel())), (len(trust), count)
-        )
+        mixes = scipy.sparse.csr_matrix((found.mix.ravel(), (rows, found.corners.ravel())), (len(trust), count))
         own = to_scan(cloud, now, outward, self._body.area, partial=partial)
         near = own.weight * own.agree / (1 + (own.offset**2).sum(1) / reach**2) ** 2 * TO_SCAN
         normal = cloud.normals[self._nearest_rows(cloud, now, outward)] if known else outward
@@ -84,9 +82,7 @@ class Displacer:
         share = 1 / count
         system = weighted.T @ mixes + scipy.sparse.diags(near + PULL * share) + stiffness * share * self._laplacian
         right = weighted.T @ (cloud.points - mixes @ start) + near[:, None] * (target - start)
-        solved = scipy.sparse.linalg.splu(
-            system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
-        )
+        solved = scipy.sparse.linalg.splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         return solved.solve(right)
 
     def _nearest_rows(self, cloud: Cloud, vertices: np.ndarray, outward: np.ndarray) -> np.ndarray:

@@ -67,9 +67,7 @@ class MeshSearch:
         return triangles[best], mix[best], np.sqrt(squared[best])
 
 
-def closest(
-    points: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def closest(points: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of triangles with the corners a, b, c (R, 3) the points closest to points (R, 3): barycentric (R, 3), and the
     squared distances (R,). As `surface.closest_on_triangles`, coordinate by coordinate."""
     ab, ac, ap = (b - a).T, (c - a).T, (points - a).T

@@ -42,6 +42,11 @@ class PosePrior:
         """Of −log p, (3 (K − 1),), at a pose (K, 3)."""
         return self.precision @ (pose[1:].ravel() - self.mean)
 
+    def distance(self, pose: np.ndarray) -> float:
+        """Mahalanobis's distance of a pose (K, 3) from the mean, squared: 3 (K − 1) for the usual pose."""
+        off = pose[1:].ravel() - self.mean
+        return float(off @ self.precision @ off)
+
 
 def pose_prior(poses: np.ndarray, noise: float) -> dict[str, np.ndarray]:
     """The arrays of the prior's file from poses (P, 24, 3) axis-angle.

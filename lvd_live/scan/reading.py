@@ -118,7 +118,7 @@ _Parts = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 def _read_mesh(path: Path) -> _Parts:
-    trimesh = _trimesh()
+    trimesh = load_trimesh()
     loaded = trimesh.load(path, process=False, maintain_order=True)
     if isinstance(loaded, trimesh.Scene):
         return _of_scene(loaded, trimesh)
@@ -204,12 +204,13 @@ def _read_cloud(path: Path) -> _Parts:
     return points, None, normals
 
 
-def _trimesh() -> Any:
+def load_trimesh() -> Any:
+    """The module trimesh. Raises UserError where it is not installed."""
     try:
         import trimesh
     except ModuleNotFoundError:
         raise UserError(
-            "Reading this scan needs the package trimesh, which is not installed: pip install 'lvd-live[scan]' "
+            "Scans of this format need the package trimesh, which is not installed: pip install 'lvd-live[scan]' "
             "(in a checkout: pip install -e '.[scan]')."
         ) from None
     return trimesh

@@ -1,4 +1,4 @@
-"""Registering a body to a scan: cleaning, descent, SMPL's parameters, displacements, and whether it explains the scan."""
+"""Registering a body to a scan: cleaning, descent, parameters, displacements, and whether it explains the scan."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
+from lvd_live.render import vertex_normals
 from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
@@ -21,11 +22,10 @@ from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
 from lvd_live.scan.solver import FINE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
-from lvd_live.render import vertex_normals
 
 MODELS = ("smpl", "smpl+d")
 SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
-STARTS = 3  # that are fitted roughly
+STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
 FAR = 0.06  # metres: what lies farther is not explained
 UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
 ONE_SIDED = 0.25  # share of the body without a scan near it from which the scan counts as one-sided
@@ -141,29 +141,27 @@ class Registrar:
         few = evenly(kept, ROUGH_POINTS, rng)
         return Cloud.of(kept, turned), Cloud.of(kept[few], turned[few])
 
-    def _fitted(
-        self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None
-    ) -> _Fit:
-        """The best of several starts."""
+    def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
+        """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
         partial, solver = bool(told.partial), self._solver
-        schedule = Schedule(ROUGH, partial=partial)
-        begun = [
-            (solver.from_mesh(s.mesh, s.std, free_size=placed.free_size), s.std) for s in placed.starts[:STARTS]
-        ]
-        tried = []
-        for p, std in begun:
-            p = solver.fit(rough, p, schedule, free_size=placed.free_size, betas=betas)
-            tried.append((solver.residual(rough, p, partial=partial), p, std))
-        if self._is_person and told.yaw is None:
-            _, p, std = min(tried, key=lambda t: t[0])
-            p = solver.fit(rough, turned_about(p), schedule, free_size=placed.free_size, betas=betas)
-            tried.append((solver.residual(rough, p, partial=partial), p, std))
-        _, p, std = min(tried, key=lambda t: t[0])
+
+        def fitted(p: Parameters, of: Cloud, widths: Sequence[float]) -> Parameters:
+            schedule = Schedule(widths, partial=partial)
+            return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
+
+        begun = [(solver.from_mesh(s.mesh, s.std, free_size=placed.free_size), s.std) for s in placed.starts[:STARTS]]
+        tried = [(fitted(p, rough, ROUGH), std) for p, std in begun]
+        tried.sort(key=lambda t: solver.score(rough, t[0], partial=partial))
+        tried = tried[:FURTHER]
+        if self._is_person and told.yaw is None:  # network and distances may take a back for a front
+            tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
+        tried = [(fitted(p, rough, FINE), std) for p, std in tried]
+        p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
         notes = []
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
-        p = solver.fit(cloud, p, Schedule(FINE, partial=partial), free_size=placed.free_size, betas=betas)
+        p = fitted(p, cloud, FINE)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
@@ -188,7 +186,9 @@ class Registrar:
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
         cloud, rough = self._clouds(points, normals, placed, rng)
         shape = before.parameters.betas if betas is None else betas
-        p = replace(before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before))
+        p = replace(
+            before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
+        )
         p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial), betas=shape)
         p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial), betas=betas)
         residual = self._solver.residual(cloud, p, partial=before.partial)

@@ -1,7 +1,7 @@
 """A skinned body of any number of joints, its vertices and their derivatives by pose, shape, place and size.
 
-With T_m(r) = G_m (r − J_m) + j_m the motion of bone m, r_i the rest vertices with shape and pose correctives, w the skin
-weights, s the logarithm of the size and t the place,
+With T_m(r) = G_m (r − J_m) + j_m the motion of bone m, r_i the rest vertices with shape and pose correctives, w the
+skin weights, s the logarithm of the size and t the place,
 
     v_i = e^s Σ_m w_im T_m(r_i) + t.
 

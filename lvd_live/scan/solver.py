@@ -15,12 +15,16 @@ from lvd_live.scan.evidence import FARTHEST, Cloud, Pairs, gathered, pairs, robu
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.skinned import Parameters, SkinnedBody
 
-MEASUREMENTS, ERROR = 400, 0.01  # independent measurements that a scan counts as beside the priors, metres of error each
+MEASUREMENTS, ERROR = (
+    400,
+    0.01,
+)  # independent measurements that a scan counts as beside the priors, metres of error each
 DAMPING = 1e-3  # Levenberg's, of the diagonal
 TURN = 0.6  # radians: no joint turns by more in one step
 SIZE = 0.15  # standard deviation of the logarithm of the size, where it is free
 CLOTHED = {"hands": 1.0, "head": 0.5}  # weight of a point outside the body, by part; CLOTHES elsewhere
 CLOTHES = 0.25
+UNLIKELY = 1e-3  # metres of residual that a pose of the usual distance from the mean counts
 MESH_STEPS = 8  # from rest to a mesh
 MESH_EVERY = 4  # of the mesh's vertices: enough, they do not err independently
 ROUGH = (0.15, 0.12, 0.09, 0.07)  # metres, the width of the robust loss, step by step
@@ -104,6 +108,11 @@ class ScanSolver:
         both = pairs(cloud, posed.vertices, self.body.faces, self.body.area, partial=False)
         total = [self._mean_distance(pair) for pair in (both[:1] if partial else both)]
         return float(np.mean(total))
+
+    def score(self, cloud: Cloud, p: Parameters, *, partial: bool = False) -> float:
+        """Metres: the residual, and a little for a pose that people do not take: what starts are compared by."""
+        unlikely = self.prior.distance(p.pose) / len(self.prior.mean)
+        return self.residual(cloud, p, partial=partial) + UNLIKELY * unlikely
 
     def _mean_distance(self, pair: Pairs) -> float:
         distance = np.minimum(np.linalg.norm(pair.offset, axis=1), FARTHEST)

@@ -74,7 +74,7 @@ def place(
     meshes, std = descent([upright @ turn.T for turn in turns], certain=True)
     meshes = np.stack([mesh @ turn for mesh, turn in zip(meshes, turns, strict=True)])
     residuals = [two_way(upright, mesh, partial=bool(told.partial)) for mesh in meshes]
-    order = np.argsort(residuals)
+    order = np.argsort(residuals).tolist()
     if told.yaw is not None:
         order = sorted(order, key=lambda i: _off(meshes[i], body, R, told))
     ratio = float(np.median([bones_ratio(body, meshes[i]) for i in order[:2]]))
@@ -98,8 +98,8 @@ def _oriented(
         names, ways = list(UPS), [up_rotation(UPS[name]) for name in UPS]
         if cleaned.floors:
             names, ways = [*names, "the floor's normal"], [*ways, up_rotation(cleaned.floors[0])]
-    trials = []
-    for mask in cleaned.candidates:
+    trials: list[tuple[float, int, int]] = []
+    for number, mask in enumerate(cleaned.candidates):
         cloud = points[mask]
         thin = cloud[evenly(cloud, POINTS, rng)]
         thin = thin - np.median(thin, axis=0)
@@ -108,15 +108,14 @@ def _oriented(
             return mask, ways[0], names[0], notes
         meshes, _ = descent(turned)
         scores = [two_way(c, m, partial=bool(told.partial)) for c, m in zip(turned, meshes, strict=True)]
-        trials += [(score, mask, way) for way, score in enumerate(scores)]
-    scores = sorted(trials, key=lambda trial: trial[0])
-    score, mask, way = scores[0]
+        trials += [(score, number, way) for way, score in enumerate(scores)]
+    score, number, way = min(trials)
     if len(cleaned.candidates) > 1:
         notes.append(f"The person: the likeliest of {len(cleaned.candidates)} large objects.")
     if told.up is None:
-        second = min((s for s, m, w in scores if m is mask and w != way), default=np.inf)
+        second = min((s for s, n, w in trials if n == number and w != way), default=np.inf)
         notes.append(f"Up: {names[way]} (a mesh lies {score:.1%} of the size from the scan; next best {second:.1%}).")
-    return mask, ways[way], names[way], notes
+    return cleaned.candidates[number], ways[way], names[way], notes
 
 
 def bones_ratio(body: SkinnedBody, mesh: np.ndarray) -> float:
