@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -29,9 +27,25 @@ class Pyramid(nn.Module):
         raise NotImplementedError
 
 
+class Conv(nn.Conv3d):
+    """A 3×3×3 convolution, in float32 on volumes that are smaller than its kernel.
+
+    There oneDNN's bfloat16 gives a wrong gradient of the kernel: 160 channels on 2³ voxels, PyTorch 2.13.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1):
+        super().__init__(c_in, c_out, 3, stride, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] >= 3:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     """3×3×3 convolution and group norm."""
-    layer = nn.Conv3d(c_in, c_out, 3, stride, padding=1, bias=False)
+    layer = Conv(c_in, c_out, stride)
     return nn.Sequential(layer, nn.GroupNorm(max(1, c_out // GROUP // 2), c_out))
 
 
@@ -61,7 +75,7 @@ class ScanPyramid(Pyramid):
         self,
         stem: int = 16,
         widths: tuple[int, ...] = (48, 96, 160),
-        blocks: tuple[int, ...] = (2, 2, 2),
+        blocks: tuple[int, ...] = (1, 2, 2),
         width: int = 48,
         whole: int = 128,
     ):
@@ -133,5 +147,5 @@ class PaperPyramid(Pyramid):
         return VolumeFeatures(tuple(levels))
 
 
-PYRAMIDS: dict[str, Callable[[], Pyramid]] = {"scan": ScanPyramid, "paper": PaperPyramid}
+PYRAMIDS: dict[str, type[ScanPyramid] | type[PaperPyramid]] = {"scan": ScanPyramid, "paper": PaperPyramid}
 """Backbones by the name that presets use."""
