@@ -13,7 +13,7 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.errors import Parser, UserError
-from lvd_live.evaluate import real, synthetic, uncertainty, webcam
+from lvd_live.evaluate import real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
@@ -27,9 +27,11 @@ from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
+from lvd_live.scan.load import load_registrar
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
+from lvd_live.synth.scans.samples import KINDS
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
@@ -110,6 +112,9 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", "synthetic scans of held-out people; the people are made in DIR if they are not there", SCANS)
+    parser.add_argument(
+        "--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan"
+    )
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
@@ -195,6 +200,11 @@ def _scans(args: argparse.Namespace) -> list[str]:
     lines = ["## Held-out synthetic scans, cm"]
     for header, rows in scan_tables(methods, HeldOutScans(args.models, args.scans), args.count).values():
         lines += ["", *markdown(header, rows)]
+    if args.register:
+        registrar = load_registrar(None, args.weights)
+        held_out = HeldOutScans(args.models, args.scans)
+        some = {kind: held_out.of(kind, args.count) for kind in KINDS}
+        lines += ["", *markdown(*scan_registration.table(registrar, some))]
     return [*lines, ""]
 
 
