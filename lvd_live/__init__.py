@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from lvd_live.tracking.options import TrackerOptions
     from lvd_live.tracking.tracker import Tracker
 
-__all__ = ["Fit", "Frame", "PictureTracker", "Registration", "Tracker", "TrackerOptions", "UserError", "load", "register", "track"]
+__all__ = [
+    "Fit",
+    "Frame",
+    "PictureTracker",
+    "Registration",
+    "Tracker",
+    "TrackerOptions",
+    "UserError",
+    "load",
+    "register",
+    "track",
+]
 
 _HOMES = {
     "Fit": "tracking.fit",
