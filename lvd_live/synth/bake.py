@@ -70,7 +70,7 @@ def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 
 
 
 def scan_prior(synth: Path, seed: int = 0) -> dict[str, np.ndarray]:
-    """The Gaussian of poses that registration to scans leans on; see `scan.prior`. synth : the folder with poses.npz."""
+    """The Gaussian of poses that registration leans on, see `scan.prior`. synth : the folder with poses.npz."""
     motion, rng = PoseBank.load(synth / "poses.npz", held_out=False), np.random.default_rng(seed)
     return pose_prior(np.stack([motion.sample(rng) for _ in range(PRIOR_POSES)]), PRIOR_NOISE)
 
