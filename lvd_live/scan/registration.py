@@ -17,15 +17,17 @@ from lvd_live.scan.displacement import Displacer
 from lvd_live.scan.evidence import Cloud, to_scan
 from lvd_live.scan.frame import Frame
 from lvd_live.scan.nearest import MeshSearch
+from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
 from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
-from lvd_live.scan.solver import FINE, ROUGH, ScanSolver, Schedule
+from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
 
 MODELS = ("smpl", "smpl+d")
 SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
+PART_STARTS = 4  # of an upper body
 FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
 UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
 ONE_SIDED = 0.22  # share of the body without a scan near it from which the scan counts as one-sided
@@ -120,6 +122,10 @@ class Registrar:
         placed = place(points, cleaned, self._descent, self.body, told, rng)
         cloud, rough = self._clouds(points, normals, placed, rng)
         fit = self._fitted(placed, cloud, rough, told, betas)
+        if self._is_person and not self._explains(cloud, fit):
+            part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
+            if part is not None:
+                placed, fit, cloud = part
         return self._finished(placed, fit, cloud, points, dropped, model)
 
     @property
@@ -155,7 +161,7 @@ class Registrar:
         tried = tried[:FURTHER]
         if self._is_person and told.yaw is None:  # network and distances may take a back for a front
             tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
-        tried = [(fitted(p, rough, FINE), std) for p, std in tried]
+        tried = [(fitted(p, rough, MIDDLE), std) for p, std in tried]
         p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
         notes = []
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
@@ -196,6 +202,46 @@ class Registrar:
             return None
         return placed, _Fit(p, None, residual, before.partial), cloud
 
+    def _upper_body(
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None,
+        placed: Placed,
+        candidates: list[np.ndarray],
+        told: Told,
+        betas: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> tuple[Placed, _Fit, Cloud] | None:
+        """The fit that takes one of the clusters for an upper body; None where that does not explain it either."""
+        best: tuple[float, Placed, Cloud, Parameters] | None = None
+        schedule = Schedule((*ROUGH, *MIDDLE), partial=True)
+        notes = [n for n in placed.notes if not n.startswith(("Up", "Unit"))]
+        starts = [
+            (start, keep)
+            for keep in candidates
+            for start in part_starts(points[keep], self.body, self._solver.prior, told, PART_STARTS)
+        ]
+        for start, keep in starts:
+            here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
+            cloud, rough = self._clouds(points, normals, here, rng)
+            p = self._solver.fit(rough, start.p, schedule, betas=betas)
+            score = self._solver.score(rough, p, partial=True)
+            if best is None or score < best[0]:
+                best = score, here, cloud, p
+        if best is None:
+            return None
+        _, here, cloud, p = best
+        p = self._solver.fit(cloud, p, Schedule(FINE, partial=True), betas=betas)
+        fit = _Fit(p, None, self._solver.residual(cloud, p, partial=True), True)
+        said = f"Only an upper body is shown: up is {here.up}, the unit {here.unit}; the rest is guessed."
+        return (replace(here, notes=[*notes, said]), fit, cloud) if self._explains(cloud, fit) else None
+
+    def _explains(self, cloud: Cloud, fit: _Fit) -> bool:
+        """Whether the skinned body lies near enough to the cloud, and, of a whole scan, the cloud to the body."""
+        vertices = self.body.posed(fit.p).vertices.astype(float)
+        far = (MeshSearch(vertices, self.body.faces).nearest(cloud.points).distance > FAR).mean()
+        return bool(far < UNEXPLAINED and (fit.partial or self._bare(cloud, fit.p) < BARE))
+
     def _middle(self, before: Registration) -> np.ndarray:
         return np.median(before.frame.into(before.points), axis=0)
 
@@ -204,10 +250,6 @@ class Registrar:
     ) -> Registration:
         posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
         skinned = posed.vertices.astype(float)
-        search = MeshSearch(skinned, faces)
-        far = float((search.nearest(cloud.points).distance > FAR).mean())
-        bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
-        explained = far < UNEXPLAINED and bare < BARE
         d = np.zeros_like(skinned)
         if model == "smpl+d":
             d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
@@ -230,7 +272,7 @@ class Registrar:
             from_scan=MeshSearch(total, faces).nearest(metres).distance,
             points=kept,
             notes=[*notes, *placed.notes, *fit.notes],
-            explained=explained,
+            explained=self._explains(cloud, fit),
             unit=placed.unit,
             up=placed.up,
             residual=fit.residual,
