@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
@@ -15,7 +14,7 @@ from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
 from lvd_live.scan.evidence import Cloud, to_scan
-from lvd_live.scan.frame import Frame
+from lvd_live.scan.frame import Frame, in_file
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
@@ -25,7 +24,7 @@ from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
 
 MODELS = ("smpl", "smpl+d")
-SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
+SAMPLE, DENSE_POINTS, FINE_POINTS, ROUGH_POINTS = 30_000, 20_000, 10_000, 3_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
 PART_STARTS = 4  # of an upper body
 FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
@@ -117,35 +116,37 @@ class Registrar:
         if before is not None:
             warm = self._warm(points, normals, cleaned, before, betas, rng)
             if warm is not None:
-                placed, fit, cloud = warm
-                return self._finished(placed, fit, cloud, points, dropped, model)
+                placed, fit, _ = warm
+                dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
+                return self._finished(placed, fit, dense, points, dropped, model)
         placed = place(points, cleaned, self._descent, self.body, told, rng)
-        cloud, rough = self._clouds(points, normals, placed, rng)
+        cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
+        rough = _thinned(cloud, rng)
         fit = self._fitted(placed, cloud, rough, told, betas)
         if self._is_person and not self._explains(cloud, fit):
             part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
             if part is not None:
-                placed, fit, cloud = part
-        return self._finished(placed, fit, cloud, points, dropped, model)
+                placed, fit, _ = part
+        dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
+        return self._finished(placed, fit, dense, points, dropped, model)
 
     @property
     def _is_person(self) -> bool:
         return self.body.n_joints == len(JOINT_NAMES)
 
-    def _clouds(
-        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, rng: np.random.Generator
-    ) -> tuple[Cloud, Cloud]:
-        """The person's points in metres: many, and few."""
+    def _cloud(
+        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, rng: np.random.Generator, count: int
+    ) -> Cloud:
+        """At most `count` of the person's points, in metres."""
         kept = placed.frame.into(points[placed.keep])
-        turned = None if normals is None else normals[placed.keep] @ placed.frame.R.T
-        some = evenly(kept, FINE_POINTS, rng)
-        kept, turned = kept[some], None if turned is None else turned[some]
-        if turned is None:
-            turned = estimated_normals(kept)
-        elif (turned * (kept - kept.mean(0))).sum(1).mean() < 0:
+        some = evenly(kept, count, rng)
+        kept = kept[some]
+        if normals is None:
+            return Cloud.of(kept, estimated_normals(kept), sure=False)
+        turned = normals[placed.keep][some] @ placed.frame.R.T
+        if (turned * (kept - kept.mean(0))).sum(1).mean() < 0:
             turned = -turned  # the triangles run the other way round
-        few = evenly(kept, ROUGH_POINTS, rng)
-        return Cloud.of(kept, turned), Cloud.of(kept[few], turned[few])
+        return Cloud.of(kept, turned)
 
     def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
@@ -167,6 +168,7 @@ class Registrar:
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
+        cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
         p = fitted(p, cloud, FINE, partial)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
@@ -190,7 +192,8 @@ class Registrar:
         """The fit that starts where the last scan's ended; None where it leads nowhere."""
         notes = [*cleaned.notes, "Started from the scan before."]
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
-        cloud, rough = self._clouds(points, normals, placed, rng)
+        cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
+        rough = _thinned(cloud, rng)
         shape = before.parameters.betas if betas is None else betas
         p = replace(
             before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
@@ -223,7 +226,8 @@ class Registrar:
         ]
         for start, keep in starts:
             here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
-            cloud, rough = self._clouds(points, normals, here, rng)
+            cloud = self._cloud(points, normals, here, rng, FINE_POINTS)
+            rough = _thinned(cloud, rng)
             p = self._solver.fit(rough, start.p, schedule, betas=betas)
             score = self._solver.score(rough, p, partial=True)
             if best is None or score < best[0]:
@@ -250,13 +254,13 @@ class Registrar:
     ) -> Registration:
         posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
         skinned = posed.vertices.astype(float)
-        d = np.zeros_like(skinned)
+        cloud, d = cloud.turned_with(posed.vertices, faces), np.zeros_like(skinned)
         if model == "smpl+d":
             d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
         kept = points[placed.keep]
         metres = frame.into(kept)
         total = skinned + d
-        pose, trans, scale = _in_file(frame, fit.p, posed.rest_joints[0])
+        pose, trans, scale = in_file(frame, fit.p, posed.rest_joints[0])
         return Registration(
             vertices=frame.out_of(total),
             faces=faces,
@@ -268,7 +272,7 @@ class Registrar:
             joints=frame.out_of(posed.joints_placed()),
             skinned=frame.out_of(skinned),
             std=np.zeros(len(total)) if fit.std is None else fit.std,
-            to_scan=cloud.tree.query(total)[0] if not cloud.has_normals else Cloud.of(metres).tree.query(total)[0],
+            to_scan=Cloud.of(metres).tree.query(total)[0],
             from_scan=MeshSearch(total, faces).nearest(metres).distance,
             points=kept,
             notes=[*notes, *placed.notes, *fit.notes],
@@ -282,13 +286,7 @@ class Registrar:
         )
 
 
-def _in_file(frame: Frame, p: Parameters, pelvis: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """pose, trans and scale of the body in the file's unit and axes; pelvis : (3,) at rest, which the pose turns about.
-
-    The body b(pose) turns about the rest pelvis J: e^s b + t = metre R (x − o), so x = scale (R^T-turned b + trans).
-    """
-    pose = p.pose.copy()
-    pose[0] = (Rotation.from_matrix(frame.R.T) * Rotation.from_rotvec(p.pose[0])).as_rotvec()
-    scale = float(np.exp(p.size)) / frame.metre
-    at = frame.out_of(np.exp(p.size) * pelvis + p.place)
-    return pose, at / scale - pelvis, scale
+def _thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
+    """ROUGH_POINTS of a cloud."""
+    few = evenly(cloud.points, ROUGH_POINTS, rng)
+    return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)
