@@ -14,7 +14,7 @@ from lvd_live.scan.intersections import added, self_intersections
 from lvd_live.scan.nearest import MeshSearch, closest
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.reading import make_scan
-from lvd_live.scan.sampling import estimated_normals, evenly, sample
+from lvd_live.scan.sampling import estimated_normals, evenly, sample, seen_from
 from lvd_live.scan.skinned import Parameters
 from lvd_live.scan.solver import FINE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import facing, turned_about
@@ -211,3 +211,36 @@ def test_turning_about_keeps_the_silhouette():
     assert abs(abs(facing(skinned(), turned.vertices) - facing(skinned(), posed.vertices)) - 180) < 15
     R = Rotation.from_rotvec([0, 0.5, 0]).as_matrix()
     assert facing(skinned(), posed.vertices @ R.T) - facing(skinned(), posed.vertices) == pytest.approx(28.6, abs=0.1)
+
+
+def test_a_cloud_seen_from_one_side_says_from_where(rng):
+    points, normals = surface_points(person()[1].vertices, skinned().faces, 80_000, rng)
+    assert seen_from(points) is None
+    bust = (points[:, 1] > points[:, 1].max() - 0.4) & (np.abs(points[:, 0]) < 0.25)
+    points, normals = points[bust], normals[bust]
+    cell = np.floor(points[:, :2] / 0.01).astype(int) + 200
+    key = cell[:, 0] * 1000 + cell[:, 1]
+    front = np.full(key.max() + 1, -np.inf)
+    np.maximum.at(front, key, points[:, 2])
+    shown = points[(points[:, 2] > front[key] - 0.01) & (normals[:, 2] > 0)]
+    eye = seen_from(shown)
+    assert eye is not None and eye[2] > 0.8
+    assert (estimated_normals(shown)[:, 2] > 0).mean() > 0.95
+
+
+def test_a_person_in_pieces_is_a_candidate(rng):
+    points, _ = surface_points(person()[1].vertices, skinned().faces, 8000, rng)
+    middle = np.abs(points[:, 1] + 0.05) < 0.2  # behind a table's edge
+    pieces = points[~middle]
+    masks = clean(pieces, None, rng).candidates
+    assert len(masks) > 1 and masks[-1].mean() > 0.97
+
+
+def test_normals_that_are_not_sure_take_the_body_s_side(rng):
+    _, posed = person()
+    points, normals = surface_points(posed.vertices, skinned().faces, 2000, rng)
+    some = np.where(rng.random((2000, 1)) < 0.3, -normals, normals)
+    turned = Cloud.of(points, some, sure=False).turned_with(posed.vertices, skinned().faces)
+    assert ((turned.normals * normals).sum(1) > 0).mean() > 0.98
+    sure = Cloud.of(points, some)
+    assert sure.turned_with(posed.vertices, skinned().faces) is sure

@@ -9,7 +9,7 @@ from lvd_live.scan.reading import Scan
 
 NEIGHBOURS = 16  # that a normal is estimated from
 SPARSE, AROUND = 2000, 48  # of so many points the nearest, whose centre lies on a surface's inner side
-VIEWS, BEHIND, LAYERED = 100, 0.05, 0.08  # directions; of the size, so far behind is behind; share of such points
+VIEWS, BEHIND, LAYERED = 100, 0.05, 0.15  # directions; of the size, so far behind is behind; share of such points
 ROUNDS, PERSUASION = 30, 3.0  # in which neighbours agree on the side; of their belief beside a point's own
 
 

@@ -78,7 +78,7 @@ def place(
     residuals = [two_way(upright, mesh, partial=bool(told.partial)) for mesh in meshes]
     order = np.argsort(residuals).tolist()
     if told.yaw is not None:
-        order = sorted(order, key=lambda i: _off(meshes[i], body, R, told))
+        order = sorted(order, key=lambda i: _off(meshes[i], body, told))
     ratio = float(np.median([bones_ratio(body, meshes[i]) for i in order[:2]]))
     unit, metre = (told.unit, UNITS[told.unit]) if told.unit else unit_of(ratio)
     if told.unit is None:
@@ -144,7 +144,7 @@ def facing(body: SkinnedBody, mesh: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(-across[2], across[0])))
 
 
-def _off(mesh: np.ndarray, body: SkinnedBody, R: np.ndarray, told: Told) -> float:
+def _off(mesh: np.ndarray, body: SkinnedBody, told: Told) -> float:
     """How far, degrees, a mesh faces from where the user says."""
     assert told.yaw is not None
     return abs((facing(body, mesh) - told.yaw + 180) % 360 - 180)
