@@ -17,6 +17,7 @@ from lvd_live.scan.skinned import Parameters, SkinnedBody
 POINTS = 12_000  # of a cloud that the network looks at
 SURE = 0.022  # of the size: where no mesh lies so near, other directions than the axes may be up
 TILTED = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if abs(x) + abs(y) + abs(z) > 1]
+TILT = 0.75  # times the axes' best: a mesh must lie so near for another direction to be up
 TURNS = 4  # copies of it, turned about the vertical
 _COUNTERPART = [
     JOINT_NAMES.index(n.replace("left", "*").replace("right", "left").replace("*", "right")) for n in JOINT_NAMES
@@ -107,17 +108,17 @@ def _oriented(
     clouds = [cloud - np.median(cloud, axis=0) for cloud in clouds]
     trials: list[tuple[float, int, int]] = []
 
-    def attempt(number: int, some: range) -> None:
+    def attempt(number: int, some: range, bar: float = 1.0) -> None:
         turned = [clouds[number] @ ways[way].T for way in some]
         meshes, _ = descent(turned)
         scores = [two_way(c, m, partial=bool(told.partial)) for c, m in zip(turned, meshes, strict=True)]
-        trials.extend((score, number, way) for score, way in zip(scores, some, strict=True))
+        trials.extend((score / bar, number, way) for score, way in zip(scores, some, strict=True))
 
     for number in range(len(clouds)):
         attempt(number, range(len(ways)))
     if told.up is None and min(trials)[0] > SURE:
         names, ways = [*names, *["tilted"] * len(TILTED)], [*ways, *(up_rotation(np.array(up)) for up in TILTED)]
-        attempt(min(trials)[1], range(len(ways) - len(TILTED), len(ways)))
+        attempt(min(trials)[1], range(len(ways) - len(TILTED), len(ways)), TILT)
     score, number, way = min(trials)
     if len(cleaned.candidates) > 1:
         notes.append(f"The person: the likeliest of {len(cleaned.candidates)} large objects.")
