@@ -13,7 +13,7 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.errors import Parser, UserError
-from lvd_live.evaluate import real, synthetic, uncertainty, webcam
+from lvd_live.evaluate import real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
@@ -27,9 +27,11 @@ from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
+from lvd_live.scan.load import load_registrar
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
+from lvd_live.synth.scans.samples import KINDS
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
@@ -110,6 +112,9 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", made.format(" as scans"), SCANS)
+    parser.add_argument(
+        "--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan"
+    )
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
@@ -195,6 +200,9 @@ def _scans(args: argparse.Namespace) -> list[str]:
     for header, rows in scan_tables(methods, scans, args.count).values():
         lines += ["", *markdown(header, rows)]
     lines += ["", *markdown(*convergence(network, scans, "full", min(args.count, 64)))]
+    if args.register:
+        some = {kind: scans.of(kind, args.count) for kind in KINDS}
+        lines += ["", *markdown(*scan_registration.table(load_registrar(None, args.weights), some))]
     return [*lines, ""]
 
 
