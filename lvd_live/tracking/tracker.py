@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lvd_live.body.correspondence import Correspondence
+from lvd_live.body.fingers import FingerRig
 from lvd_live.body.model import BodyModel
 from lvd_live.lift.conditioning import lift_in_crop
 from lvd_live.lift.lifter import Lifter
@@ -25,6 +26,7 @@ from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
 from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.hand_fit import HandsFit
 from lvd_live.tracking.options import DEFAULT_FOV, TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
@@ -75,6 +77,8 @@ class Tracker:
         self._weights = dict(weights or {})
         self._solver = solver or Solver(runtime)
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
+        rig = FingerRig.of(body)
+        self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
         self._stature = float(template[:, 1].max() - template[:, 1].min())
@@ -151,6 +155,8 @@ class Tracker:
         self._last: _Last | None = None
         self._spread.reset()
         self._silhouette_fit.reset()
+        if self._hands is not None:
+            self._hands.reset()
 
     def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
@@ -181,7 +187,7 @@ class Tracker:
         vertices, spread = self._dense(solution)
         vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
         clock.lap("outline")
-        fit = self._place(frame, crop, solution, vertices, spread, clock)
+        fit = self._place(frame, person, crop, solution, vertices, spread, clock)
         doubtful = is_doubtful(person, overlap)
         return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful))
 
@@ -244,6 +250,7 @@ class Tracker:
     def _place(
         self,
         frame: Frame,
+        person: Person,
         crop: Crop,
         solution: Solution,
         vertices: np.ndarray,
@@ -257,10 +264,15 @@ class Tracker:
         taller = 1.0 if self.options.height is None else self.options.height / self._stature
         distance = self._template_length * taller / max(skeleton_length(self._regressor @ unit), 1e-6)
         metres = unit * np.float32(distance)
-        landmarks = self._to_landmarks @ metres
         std = np.zeros(len(metres), np.float32)
         if spread is not None:
             std = spread * np.float32(distance * crop.half / camera.focal)
+        hands = None
+        if self._hands is not None and self.options.hands:
+            hands = self._hands(metres, std, person, camera.intrinsics, taller, frame.timestamp_ns)
+        if hands is not None:
+            metres, std = hands.vertices, hands.std
+        landmarks = self._to_landmarks @ metres
         if self.carry is not None:
             metres, std = self.carry[0](metres), self.carry[0](std[:, None])[:, 0]
         clock.lap("placement")
@@ -278,4 +290,6 @@ class Tracker:
             steps=solution.steps,
             frame_index=frame.index,
             timestamp_ns=frame.timestamp_ns,
+            hand_pose=None if hands is None else hands.pose,
+            hand_states=(0, 0) if hands is None else hands.states,
         )
