@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvd_live.body.hand_rig import FINGERS, HAND_JOINT_NAMES, HAND_PARENTS, SIDES, flat_rotations, palm_frame
+from lvd_live.body.hand_rig import HAND_JOINT_NAMES, HAND_PARENTS, SIDES, flat_rotations, palm_frame
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
 from lvd_live.errors import UserError
@@ -24,6 +24,7 @@ from lvd_live.storage.safe_npz import SafeNpz, Spec
 
 FILE = MODELS / "body" / "fingers.npz"
 BODY_JOINTS, FINGER_JOINTS = 22, 30
+LANDMARK_STARTS = (5, 9, 17, 13, 1)  # of MediaPipe's 21 hand landmarks: where each of `hand_rig.FINGERS` begins
 WRISTS = (JOINT["left_wrist"], JOINT["right_wrist"])
 SMPLH_NAMES = (*JOINT_NAMES[:BODY_JOINTS], *(f"{side}_{name}" for side in SIDES for name in HAND_JOINT_NAMES[1:]))
 SMPLH_PARENTS = np.concatenate(
@@ -80,11 +81,30 @@ class FingerRig:
 
     def flattened(self, rest: np.ndarray) -> FlatBody:
         """A body's rest vertices (N, 3), metres, T-pose as the body file has it, with flat hands. Linear in `rest`."""
+        T, joints = self.flattening(rest)
+        vertices = blend(self.weights, T, rest)
+        return FlatBody(vertices, joints, self._tips @ vertices)
+
+    def flattening(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """T_flat_from_rest (52, 3, 4) of a body's rest vertices (N, 3), and its joints (52, 3) with flat hands."""
         joints = np.concatenate([self._body_regressor[:BODY_JOINTS] @ rest, self._regressor @ rest])
         T = finger_transforms(self._flat, joints)
-        vertices = blend(self.weights, T, rest)
-        moved = np.einsum("jab,jb->ja", T[:, :, :3], joints) + T[:, :, 3]
-        return FlatBody(vertices, moved, self._tips @ vertices)
+        return T, np.einsum("jab,jb->ja", T[:, :, :3], joints) + T[:, :, 3]
+
+    def points(self) -> np.ndarray:
+        """The hands' 42 points as mixes of vertices in any pose, (42, N): 21 of each hand in MediaPipe's order.
+
+        A joint is the middle of the ring of skin that it shares with its parent.
+        """
+        rows = np.zeros((42, len(self.weights)))
+        for hand, wrist in enumerate(WRISTS):
+            rows[21 * hand] = self.weights[:, wrist] * self.weights[:, SMPLH_PARENTS[wrist]]
+            for finger, start in enumerate(LANDMARK_STARTS):
+                for k in range(3):
+                    joint = BODY_JOINTS + 15 * hand + 3 * finger + k
+                    rows[21 * hand + start + k] = self.weights[:, joint] * self.weights[:, SMPLH_PARENTS[joint]]
+                rows[21 * hand + start + 3] = self._tips[5 * hand + finger]
+        return rows / rows.sum(1, keepdims=True)
 
     def _smplh_weights(self, weights: np.ndarray) -> np.ndarray:
         """(N, 52) of the body file's (N, 24)."""
@@ -144,6 +164,3 @@ def blend(weights: np.ndarray, T: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Linear blend skinning: weights (N, K), T (K, 3, 4), points (N, 3) -> (N, 3)."""
     mixed = (weights @ T.reshape(len(T), 12)).reshape(-1, 3, 4)
     return np.einsum("nab,nb->na", mixed[..., :3], points) + mixed[..., 3]
-
-
-FINGERTIP_NAMES = tuple(f"{side}_{finger}_tip" for side in SIDES for finger in FINGERS)

@@ -8,14 +8,15 @@ positive; rotations are relative to the parent joint, their axes those of the bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from lvd_live.body.fingers import BODY_JOINTS, WRISTS, FlatBody
+from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FlatBody
 from lvd_live.body.hand_rig import SIDES, palm_frame
 from lvd_live.body.procrustes import nearest_rotation
-from lvd_live.body.skeleton import cross_matrix, rotation_between
+from lvd_live.body.skeleton import rotation_between
 
 FLEX = np.array([(-0.35, 1.65), (0.0, 1.95), (0.0, 1.4)])  # radians, of a finger's three joints
 SPREAD = 0.40  # radians to either side, of a straight finger; a bent one cannot spread
@@ -23,8 +24,8 @@ THUMB_CONE = 0.9  # radians from the flat hand, of the thumb's first joint
 THUMB_FLEX = np.array([(-0.1, 1.1), (0.0, 1.4)])  # of its two others
 NEUTRAL_FLEX = (0.35, 0.50, 0.30)
 NEUTRAL_THUMB = (0.2, 0.2)
-LANDMARK_STARTS = (5, 9, 17, 13, 1)  # of MediaPipe's 21 hand landmarks: where each of `hand_rig.FINGERS` begins
 THUMB_ACROSS = 0.55  # of the direction in which a thumb flexes, the part toward the palm; the rest is toward the fingers
+_STARTS = np.array(LANDMARK_STARTS)
 
 
 class Angles(NamedTuple):
@@ -105,26 +106,40 @@ class HandAnatomy:
 
     def rotations(self, angles: Angles) -> np.ndarray:
         """(15, 3, 3), relative to the parents, in the order of `hand_rig`."""
-        out = np.empty((5, 3, 3, 3))
-        turn = self.axes[:4] * angles.flex[..., None]
-        out[:4] = rotation(turn)
-        out[:4, 0] = rotation(self.out * angles.spread[:, None]) @ out[:4, 0]
-        out[4, 0] = rotation(angles.thumb)
-        out[4, 1:] = rotation(self.axes[4, 1:] * angles.thumb_flex[:, None])
-        return out.reshape(15, 3, 3)
+        vectors = np.empty((20, 3))
+        vectors[:12] = (self.axes[:4] * angles.flex[..., None]).reshape(12, 3)
+        vectors[12] = angles.thumb
+        vectors[13:15] = self.axes[4, 1:] * angles.thumb_flex[:, None]
+        vectors[15:19] = self.out * angles.spread[:, None]
+        vectors[19] = 0
+        turns = rotation(vectors)
+        turns[0:12:3] = turns[15:19] @ turns[0:12:3]
+        return turns[:15]
 
     def posed(self, angles: Angles) -> np.ndarray:
         """The 21 points (21, 3) of the hand with these angles, the wrist at the origin and not turned."""
-        local = self.rotations(angles).reshape(5, 3, 3, 3)
-        rest, out = self.points - self.points[0], np.zeros((21, 3))
-        for finger, start in enumerate(LANDMARK_STARTS):
-            at, turned = rest[start], np.eye(3)
-            out[start] = at
-            for k in range(3):
-                turned = turned @ local[finger, k]
-                at = at + turned @ (rest[start + k + 1] - rest[start + k])
-                out[start + k + 1] = at
-        return out
+        return self.chain(self.rotations(angles))[0]
+
+    def chain(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The points (21, 3) of `posed`, and the rotation (5, 3, 3, 3) of each bone, from joint rotations (15, 3, 3)."""
+        local, points = local.reshape(5, 3, 3, 3), np.zeros((21, 3))
+        at, turned = self._heads, np.empty((5, 3, 3, 3))
+        points[_STARTS] = at
+        for k in range(3):
+            turned[:, k] = local[:, 0] if k == 0 else turned[:, k - 1] @ local[:, k]
+            at = at + (turned[:, k] @ self._lengths[:, k, :, None])[..., 0]
+            points[_STARTS + k + 1] = at
+        return points, turned
+
+    @cached_property
+    def _heads(self) -> np.ndarray:
+        """(5, 3), the fingers' first joints about the wrist."""
+        return self.points[_STARTS] - self.points[0]
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        """(5, 3, 3), the bones as vectors, metres."""
+        return np.stack([self.points[_STARTS + k + 1] - self.points[_STARTS + k] for k in range(3)], 1)
 
     def fit(self, points: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The wrist's rotation (3, 3) and the angles of a hand whose points (21, 3) were seen, in any unit.
@@ -187,10 +202,21 @@ class HandAnatomy:
 
 def rotation(vectors: np.ndarray) -> np.ndarray:
     """Rodrigues' formula: rotation vectors (..., 3), radians, to rotations (..., 3, 3)."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    K = cross_matrix(vectors)
+    angle = np.sqrt((vectors * vectors).sum(-1))[..., None, None]
     safe = np.maximum(angle, 1e-8)
-    return np.eye(3) + np.sin(angle) / safe * K + (1 - np.cos(angle)) / safe**2 * (K @ K)
+    s, c = np.sin(angle) / safe, (1 - np.cos(angle)) / safe**2
+    out = c * (vectors[..., :, None] * vectors[..., None, :])
+    diagonal = np.cos(angle[..., 0])
+    x, y, z = (s[..., 0, 0] * vectors[..., i] for i in range(3))
+    out[..., 0, 1] -= z
+    out[..., 1, 0] += z
+    out[..., 0, 2] += y
+    out[..., 2, 0] -= y
+    out[..., 1, 2] -= x
+    out[..., 2, 1] += x
+    for i in range(3):
+        out[..., i, i] += diagonal[..., 0]
+    return out
 
 
 def rotation_vector(R: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from lvd_live.person.types import Hand, Person, PersonFinder
 
 MIN_PRESENCE = 0.5  # below it there is no hand
 OTHER_HAND = 0.1  # probability that the network gives to the pose's side, below which it sees the other hand
+SURE_OF_SIDE = 0.5  # and below which it takes the palm for the back: half of such hands lie 70 degrees from the truth
 SMALLEST = 24.0  # pixels: shorter hands show no fingers
 WAIT = 15  # pictures between two searches for one hand: half a second of most cameras
 HAND_LENGTH = 0.19  # metres, of the pose's average person
@@ -74,7 +75,8 @@ class HandFinder:
 
     @property
     def words(self) -> tuple[str, str]:
-        """What is the matter with the left and the right hand: "seen", "not seen", "too small" or "hidden"."""
+        """What is the matter with the left and the right hand: "seen", "not seen", "unsure" (there, but not
+        clear which way it is turned), "too small" or "hidden"."""
         return self._followed[0].word, self._followed[1].word
 
     def find(self, picture: np.ndarray, person: Person) -> tuple[Hand | None, Hand | None]:
@@ -105,7 +107,8 @@ class HandFinder:
         return followed.roi is not None or followed.wait == 0
 
     def _look(self, followed: _Followed, picture: np.ndarray, person: Person, side: int, length: float) -> None:
-        """Follow a hand, or search for it."""
+        """Follow a hand, or search for it. One that is there, but turned in a way that the network doubts, is followed
+        and not given away."""
         hand = None
         if followed.roi is not None:
             hand = self._seen_in(picture, followed.roi, person, side, length)
@@ -115,8 +118,10 @@ class HandFinder:
             hand = self._seen_in(picture, roi, person, side, length)
             if hand is not None:  # the second look is from where the hand itself says it is
                 hand = self._seen_in(picture, region_of(hand.landmarks), person, side, length) or hand
-        followed.hand, followed.roi = hand, None if hand is None else region_of(hand.landmarks)
-        followed.word = "not seen" if hand is None else "seen"
+        followed.roi = None if hand is None else region_of(hand.landmarks)
+        sure = hand is not None and hand.right_side >= SURE_OF_SIDE
+        followed.hand = hand if sure else None
+        followed.word = "seen" if sure else "not seen" if hand is None else "unsure"
 
     def _searched(self, picture: np.ndarray, region: Roi) -> Roi:
         """Where in a square the hand lies."""

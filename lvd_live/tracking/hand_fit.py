@@ -14,6 +14,7 @@ import numpy as np
 
 from lvd_live.body.fingers import BODY_JOINTS, WRISTS, FingerRig
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
+from lvd_live.body.hand_solver import fit_hand
 from lvd_live.body.model import BodyModel
 from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.body.skeleton import JOINT, rotation_between
@@ -25,7 +26,7 @@ BLEND = (-0.035, 0.005)  # metres along the forearm, from the wrist: where the m
 SHIFT = 0.10  # metres: the wrist moves no farther toward where it is seen
 BEND = 1.4  # radians that a wrist bends to any side
 TWIST = 2.4  # and turns about the forearm
-STD_SEEN = 0.012  # metres: the spread of a hand of `SURE` pixels beside its wrist's; inversely with its size
+STD_SEEN = 0.015  # metres: the spread of a hand of `SURE` pixels beside its wrist's; inversely with its size
 SURE = 64.0
 STD_UNSEEN = 0.05
 _PALM = [0, 5, 9, 13, 17]
@@ -135,13 +136,13 @@ class _Side:
         posed = self._posed(mesh, (forearm, twist, bend, rotations), elbow, wrist, shift, size)
         vertices[self.which] = posed
         hands = self.which[self.skinned[:, 0] > 0.5]
-        own = STD_UNSEEN if hand is None else STD_SEEN * max(1.0, SURE / hand.length)
+        own = STD_UNSEEN if hand is None else STD_SEEN * max(1.0, SURE / hand.length) * (2 - hand.presence * hand.right_side)
         std[hands] = np.where(std[hands] > 0, np.hypot(std[hands], np.float32(own)), std[hands])
         return np.stack([rotation_vector(R) for R in rotations]), SEEN if hand is not None else RELAXED
 
     def _read(self, hand: Hand, wrist: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The palm's rotation (3, 3), camera frame, and the angles. wrist : (3,) metres, camera frame."""
-        palm, angles = self.anatomy.fit(hand.world.astype(float))
+        palm, angles = fit_hand(self.anatomy, hand.landmarks[:, :2].astype(float), hand.world.astype(float))
         ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees the hand as on the optical axis
         return ray @ palm, angles
 
