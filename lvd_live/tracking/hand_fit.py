@@ -103,7 +103,6 @@ class _Side:
         self.share = np.clip(1 + along / reach, 0, 1)
         low, high = BLEND
         t = np.clip((along - low) / (high - low), 0, 1)
-        t = np.where(self.weights[:, 1:].sum(1) < 1e-3, 0, t)
         self.skinned = (t * t * (3 - 2 * t))[:, None]
         self.joint_rows = regressor[[elbow, wrist]]
         own = self.weights[:, 0] > 0.95
