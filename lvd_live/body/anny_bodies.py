@@ -214,7 +214,8 @@ def _skin_weights(model: Anny, count: int) -> np.ndarray:
 
 def _finger_weights(model: Anny, count: int) -> np.ndarray:
     """Anny's skin weights of its `count` vertices for SMPL-H's finger joints, (V, 30); what is left is not theirs."""
-    weights, indices, values = np.zeros((count, 30)), model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy()
+    indices, values = model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy()
+    weights = np.zeros((count, 30))
     for first, side in zip((0, 15), ("L", "R"), strict=True):
         for bone, label in enumerate(model.bone_labels):
             joint = hand_joint_of_bone(label)

@@ -1,7 +1,7 @@
 """The fingers of a body of the bundled topology: SMPL-H's 52 joints, SMPL's 22 and 15 of each hand.
 
 The body file stays SMPL's: its two hand joints are left out here, and what they and the wrists move is divided among
-wrists and fingers. Joints 0..21 are SMPL's, 22..36 the left hand's, 37..51 the right hand's, each hand's in the order of
+wrists and fingers. Joints 0..21 are SMPL's, 22..36 the left hand's, 37..51 the right hand's, in the order of
 `hand_rig`. The rest pose is SMPL-H's: the T-pose with flat hands; the body file's hands are slightly curled, and are
 made flat by turning their finger bones.
 """
@@ -140,7 +140,7 @@ def has_bundled_topology(body: BodyModel) -> bool:
 
 
 def _crc(body: BodyModel) -> int:
-    return zlib.crc32(np.ascontiguousarray(body.faces.numpy(), np.int32))
+    return zlib.crc32(body.faces.numpy().astype(np.int32).tobytes())
 
 
 def finger_transforms(rotations: np.ndarray, joints: np.ndarray) -> np.ndarray:

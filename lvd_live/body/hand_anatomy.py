@@ -24,7 +24,7 @@ THUMB_CONE = 0.9  # radians from the flat hand, of the thumb's first joint
 THUMB_FLEX = np.array([(-0.1, 1.1), (0.0, 1.4)])  # of its two others
 NEUTRAL_FLEX = (0.35, 0.50, 0.30)
 NEUTRAL_THUMB = (0.2, 0.2)
-THUMB_ACROSS = 0.55  # of the direction in which a thumb flexes, the part toward the palm; the rest is toward the fingers
+THUMB_ACROSS = 0.55  # of the direction in which a thumb flexes: toward the palm; the rest is toward the fingers
 _STARTS = np.array(LANDMARK_STARTS)
 
 
@@ -121,7 +121,7 @@ class HandAnatomy:
         return self.chain(self.rotations(angles))[0]
 
     def chain(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The points (21, 3) of `posed`, and the rotation (5, 3, 3, 3) of each bone, from joint rotations (15, 3, 3)."""
+        """The points (21, 3) of `posed`, and each bone's rotation (5, 3, 3, 3), from joint rotations (15, 3, 3)."""
         local, points = local.reshape(5, 3, 3, 3), np.zeros((21, 3))
         at, turned = self._heads, np.empty((5, 3, 3, 3))
         points[_STARTS] = at
@@ -175,7 +175,7 @@ class HandAnatomy:
             local = np.einsum("fba,fb->fa", turned, seen[:, k])
             toward = np.cross(self.axes[:4, k], bones[:, k])
             flex[:, k] = np.arctan2((local * toward).sum(1), (local * bones[:, k]).sum(1))
-            flex[:, k] = np.where(flex[:, k] < -2.0, np.pi, flex[:, k])  # beyond the back is a fist, not a bend backward
+            flex[:, k] = np.where(flex[:, k] < -2.0, np.pi, flex[:, k])  # a fist, not a bend backward
             flex[:, k] = np.clip(flex[:, k], *FLEX[k])
             turned = turned @ rotation(self.axes[:4, k] * flex[:, k, None])
         return flex, spread

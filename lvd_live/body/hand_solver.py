@@ -101,7 +101,8 @@ def _derivatives(anatomy: HandAnatomy, wrist: np.ndarray, angles: Angles) -> tup
     pivots[3:] = points[_PIVOTS]
     arm = points - pivots[:, None]
     x, y, z = axes[:, None].transpose(2, 0, 1)
-    J = np.stack([y * arm[..., 2] - z * arm[..., 1], z * arm[..., 0] - x * arm[..., 2], x * arm[..., 1] - y * arm[..., 0]], -1)
+    rx, ry, rz = arm[..., 0], arm[..., 1], arm[..., 2]
+    J = np.stack([y * rz - z * ry, z * rx - x * rz, x * ry - y * rx], -1)
     return points @ wrist.T, (J * _MOVED) @ wrist.T
 
 

@@ -1,9 +1,10 @@
-"""The bundled body in SMPL-H's layout: 52 joints, flat hands at rest. Read by `smplx.create(..., model_type="smplh")`."""
+"""The bundled body in SMPL-H's layout, flat hands at rest: `smplx.create(..., model_type="smplh")` reads it."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +30,13 @@ def smplh_arrays(body: BodyModel, rig: FingerRig) -> dict[str, np.ndarray]:
     shapedirs[..., : len(shapes)] = np.stack([s.vertices - flat.vertices for s in shapes], -1)
     joints = np.stack([flat.joints] + [s.joints for s in shapes])
     vertices = np.stack([flat.vertices] + [s.vertices for s in shapes])
-    hands = {f"hands_components{s}": np.eye(HAND_COMPONENTS, dtype=np.float32) for s in "lr"}
+    hands: dict[str, np.ndarray] = {f"hands_components{s}": np.eye(HAND_COMPONENTS, dtype=np.float32) for s in "lr"}
     hands |= {f"hands_mean{s}": np.zeros(HAND_COMPONENTS, np.float32) for s in "lr"}
     count = len(SMPLH_PARENTS)
     return hands | {
         "v_template": flat.vertices.astype(np.float32),
         "shapedirs": shapedirs.astype(np.float32),
-        "posedirs": np.zeros((len(template), 3, 9 * (count - 1)), np.float32),
+        "posedirs": np.zeros((len(template), 3, 9 * (count - 1)), np.int8),  # none; floats would be 40 MB of zeros
         "J_regressor": _regressor(vertices, joints).astype(np.float32),
         "weights": rig.weights.astype(np.float32),
         "kintree_table": np.stack([np.where(SMPLH_PARENTS < 0, 2**32 - 1, SMPLH_PARENTS), np.arange(count)]),
@@ -63,5 +64,6 @@ def write_smplh(path: Path) -> None:
     """Write the bundled body with its fingers to `path`, an .npz. Raises UserError where it cannot be written."""
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **smplh_arrays(body, FingerRig(body)))
+    arrays: dict[str, Any] = dict(smplh_arrays(body, FingerRig(body)))
+    np.savez_compressed(buffer, **arrays)
     write_whole(check_writable(path), buffer.getvalue())

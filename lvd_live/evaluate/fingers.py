@@ -162,7 +162,7 @@ def true_metres(crop_vertices: np.ndarray, crop, sample: Sample) -> np.ndarray:
 class HandRow:
     """One hand. length : pixels. seen : by the finder. v2v, before : mm, hands' vertices with and without the fit, the
     pelves together. joints, tips : mm, 21 points and 5 tips after a similarity alignment of the 21; NaN where not seen.
-    joints_before, tips_before : of the hand as descended. """
+    joints_before, tips_before : of the hand as descended."""
 
     length: float
     seen: bool
@@ -237,6 +237,3 @@ def table(rows: list[HandRow]) -> list[str]:
             )
             lines.append(f"| {name} | {len(some)} | {v:.0f} ({b:.0f}) | {j:.1f} ({jb:.1f}) | {t:.1f} ({tb:.1f}) |")
     return lines
-
-
-

@@ -14,11 +14,13 @@ from lvd_live.person.types import Person, PersonFinder
 __all__ = [
     "BlazePoseFinder",
     "Crop",
+    "HandFinder",
     "MediaPipeFinder",
     "Observation",
     "Person",
     "PersonFinder",
     "Roi",
+    "WithHands",
     "choose_crop",
     "crop_for_box",
     "make_finder",

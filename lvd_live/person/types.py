@@ -92,6 +92,15 @@ class PersonFinder(Protocol):
 
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
-    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)} | {
-        name: True for name in ("heavy", "mirror") if getattr(finder, name, False)
+    body = getattr(finder, "finder", finder)  # of one that finds hands, too
+    hands = getattr(finder, "hands", None)
+    return {"finder": type(body).__name__, "provider": getattr(body, "provider", None)} | {
+        name: True
+        for name, holds in (
+            ("heavy", getattr(body, "heavy", False)),
+            ("mirror", getattr(body, "mirror", False)),
+            ("hands", hands is not None),
+            ("both_hands", getattr(hands, "both", False)),
+        )
+        if holds
     }

@@ -19,7 +19,7 @@ import numpy as np
 
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
-from lvd_live.person import make_finder
+from lvd_live.person import HandFinder, WithHands, make_finder
 from lvd_live.person.quality import Quality
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import process
@@ -162,7 +162,7 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     Raises UserError where the session does not say how it was tracked.
     """
     recorded, person = (_part(session.meta, name) for name in ("tracker", "person"))
-    former = {"silhouette_fit": False}  # sessions from before there was one do not name it
+    former = {"silhouette_fit": False, "hands": False}  # sessions from before there were any do not name them
     here = {"weights": None, "body": None, "device": AUTO, "engine": AUTO}
     try:
         options = TrackerOptions.from_json({**former, **recorded, **here}, required=REMEMBERED)
@@ -174,9 +174,13 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     if tracker.describe()["weights"] != recorded.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
     if person.get("finder") == "MediaPipeFinder":
-        return make_finder("mediapipe"), tracker
-    recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
-    return recorded_with.finder(MODELS / "blazepose"), tracker
+        finder = make_finder("mediapipe")
+    else:
+        recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
+        finder = recorded_with.finder(MODELS / "blazepose")
+    if person.get("hands"):
+        finder = WithHands(finder, HandFinder(MODELS / "hands", both=bool(person.get("both_hands"))))
+    return finder, tracker
 
 
 def _part(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:

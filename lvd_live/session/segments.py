@@ -30,9 +30,12 @@ STD_STEP = 5e-4  # metres
 _LARGEST_OFFSET = 32_500.0  # in steps: inside int16
 _MAX_BYTES = 128 << 20  # of one array
 
+_LATER = ("doubtful", "hand_pose", "hand_states")  # zeros in segments from before them
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
     "doubtful": ((), np.bool_),  # the mesh is not to be believed; segments from before it have none
+    "hand_pose": ((30, 3), np.float32),  # axis-angle of SMPL-H's finger joints; zeros where there is none
+    "hand_states": ((2,), np.uint8),  # left, right: 0 as descended, 1 not seen and relaxed, 2 seen
     "timestamps_ns": ((), np.int64),  # rising, as the source states them
     "frame_index": ((), np.int64),
     "video_ms": ((), np.int64),  # the picture's time in the video; -1: not in it
@@ -48,7 +51,7 @@ _SPECS = {
     "session": Spec("S", ((),)),
     "row": Spec("i8", ((),)),
     **{
-        name: Spec(np.dtype(dtype).str[1:], (("T", *shape),), required=name != "doubtful")
+        name: Spec(np.dtype(dtype).str[1:], (("T", *shape),), required=name not in _LATER)
         for name, (shape, dtype) in COLUMNS.items()
     },
     "centre": Spec("f8", (("K", 3),)),
@@ -113,7 +116,9 @@ def read_segment(path: Path) -> Segment:
     """A segment without its meshes. Raises UserError where it is damaged or no segment."""
     with _open(path) as file:
         columns = {name: file.read(name) for name in COLUMNS if name in file.members}
-        columns.setdefault("doubtful", np.zeros(file.sizes["T"], bool))
+        for name in _LATER:
+            shape, dtype = COLUMNS[name]
+            columns.setdefault(name, np.zeros((file.sizes["T"], *shape), dtype))
         text = bytes(file.read("session")).decode("ascii", "replace")
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)
         sane = (

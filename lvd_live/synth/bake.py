@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not (args.assets or args.landmarks_from or args.finder or args.fingers or args.smplh):
-        raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, --finder DIR, --fingers or --smplh FILE.")
+        raise UserError("Say what to bake: --assets, --landmarks-from, --finder, --fingers or --smplh; see --help.")
     try:
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx

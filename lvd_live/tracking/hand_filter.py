@@ -1,4 +1,4 @@
-"""The One-Euro filter (see `smoothing`) on a hand's rotation, joint angles and shift; it relaxes when it is not seen."""
+"""The One-Euro filter (see `smoothing`) on a hand's rotation, joint angles and shift; unseen hands relax."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class HandFilter:
         weight = _weight(cutoff, seconds)
         s.wrist = s.wrist @ rotation(weight[0] * turn)
         s.values = s.values + weight[3:] * (values - s.values)
-        s.shift_speed = s.shift_speed + _weight(SPEED_CUTOFF, seconds) * ((shift - s.raw_shift) / seconds - s.shift_speed)
+        moved = (shift - s.raw_shift) / seconds
+        s.shift_speed = s.shift_speed + _weight(SPEED_CUTOFF, seconds) * (moved - s.shift_speed)
         cutoff = SHIFT_CUTOFF + SHIFT_SLOPE * float(np.linalg.norm(s.shift_speed))
         s.shift = s.shift + _weight(cutoff, seconds) * (shift - s.shift)
         s.raw, s.raw_shift, s.time_ns = np.concatenate([np.zeros(3), values]), shift, time_ns

@@ -135,7 +135,7 @@ class _Side:
         posed = self._posed(mesh, (forearm, twist, bend, rotations), elbow, wrist, shift, size)
         vertices[self.which] = posed
         hands = self.which[self.skinned[:, 0] > 0.5]
-        own = STD_UNSEEN if hand is None else STD_SEEN * max(1.0, SURE / hand.length) * (2 - hand.presence * hand.right_side)
+        own = STD_UNSEEN if hand is None else spread_of(hand)
         std[hands] = np.where(std[hands] > 0, np.hypot(std[hands], np.float32(own)), std[hands])
         return np.stack([rotation_vector(R) for R in rotations]), SEEN if hand is not None else RELAXED
 
@@ -188,6 +188,11 @@ class _Side:
         hand = np.einsum("nab,nb->na", mixed[..., :3], self.rest) + mixed[..., 3]
         hand = size * hand + wrist + shift
         return turned + self.skinned * (hand - turned)
+
+
+def spread_of(hand: Hand) -> float:
+    """The standard deviation of a seen hand's vertices about its wrist, metres."""
+    return STD_SEEN * max(1.0, SURE / hand.length) * (2 - hand.presence * hand.right_side)
 
 
 def split(local: np.ndarray, axis: np.ndarray, most_twist: float, most_bend: float) -> tuple[float, np.ndarray]:
