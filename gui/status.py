@@ -66,7 +66,11 @@ def recording_text(recorder: Recorder | None) -> str:
 def _tracked(result: Result) -> str:
     if result.fit is not None:
         doubtful = "doubtful, " if result.fit.doubtful else ""
-        return f"{doubtful}tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
+        text = f"{doubtful}tracked, {result.fit.iterations} iteration{'s' * (result.fit.iterations != 1)}"
+        if result.person is not None and result.person.hands is not None:
+            left, right = result.person.hand_words
+            text += f", left hand {left}, right hand {right}"
+        return text
     return "lost: nobody found" if result.person is None else "lost: the mesh does not settle"
 
 

@@ -89,6 +89,7 @@ class _Side:
         side: int,
     ):
         self.side, self.anatomy, self.filter = side, anatomy, HandFilter()
+        self._solved: tuple[np.ndarray, np.ndarray, Angles] | None = None  # what was seen last, palm and angles of it
         wrist, elbow = WRISTS[side], JOINT[("left_elbow", "right_elbow")[side]]
         fingers = list(range(BODY_JOINTS + 15 * side, BODY_JOINTS + 15 * side + 15))
         moved = rig.weights[:, [elbow, wrist, *fingers]]
@@ -141,7 +142,10 @@ class _Side:
 
     def _read(self, hand: Hand, wrist: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The palm's rotation (3, 3), camera frame, and the angles. wrist : (3,) metres, camera frame."""
-        palm, angles = fit_hand(self.anatomy, hand.landmarks[:, :2].astype(float), hand.world.astype(float))
+        if self._solved is None or self._solved[0] is not hand.world:  # else it was only carried along
+            solved = fit_hand(self.anatomy, hand.landmarks[:, :2].astype(float), hand.world.astype(float))
+            self._solved = hand.world, *solved
+        _, palm, angles = self._solved
         ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees the hand as on the optical axis
         return ray @ palm, angles
 
