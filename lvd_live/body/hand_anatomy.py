@@ -132,6 +132,16 @@ class HandAnatomy:
         return points, turned
 
     @cached_property
+    def _toward(self) -> np.ndarray:
+        """(5, 3, 3), where each bone's end goes as it flexes."""
+        return np.cross(self.axes, self.bones)
+
+    @cached_property
+    def _aside(self) -> np.ndarray:
+        """(4, 3), where each finger goes as it spreads."""
+        return np.cross(self.out, self.bones[:4, 0])
+
+    @cached_property
     def _heads(self) -> np.ndarray:
         """(5, 3), the fingers' first joints about the wrist."""
         return self.points[_STARTS] - self.points[0]
@@ -167,14 +177,13 @@ class HandAnatomy:
         first, level = seen[:, 0], seen[:, 0] - (seen[:, 0] @ palmward)[:, None] * palmward
         ahead = (level * bones[:, 0]).sum(1)
         flex[:, 0] = np.clip(np.arctan2(first @ palmward, ahead), *FLEX[0])
-        aside = (level * np.cross(self.out, bones[:, 0])).sum(1)
+        aside = (level * self._aside).sum(1)
         room = SPREAD * np.clip(np.cos(flex[:, 0]), 0, 1)
         spread = np.clip(np.arctan2(aside, np.maximum(ahead, 0.2)), -room, room)
         turned = rotation(self.out * spread[:, None]) @ rotation(self.axes[:4, 0] * flex[:, 0, None])
         for k in (1, 2):
             local = np.einsum("fba,fb->fa", turned, seen[:, k])
-            toward = np.cross(self.axes[:4, k], bones[:, k])
-            flex[:, k] = np.arctan2((local * toward).sum(1), (local * bones[:, k]).sum(1))
+            flex[:, k] = np.arctan2((local * self._toward[:4, k]).sum(1), (local * bones[:, k]).sum(1))
             flex[:, k] = np.where(flex[:, k] < -2.0, np.pi, flex[:, k])  # a fist, not a bend backward
             flex[:, k] = np.clip(flex[:, k], *FLEX[k])
             turned = turned @ rotation(self.axes[:4, k] * flex[:, k, None])
@@ -185,7 +194,7 @@ class HandAnatomy:
         bones, axes = self.bones[4], self.axes[4]
         swing = rotation_between(bones[0], seen[0]) if bones[0] @ seen[0] > -0.9 else np.eye(3)
         bend = seen[2] - seen[0] * (seen[2] @ seen[0])  # which way it flexes tells how it is rolled
-        expected = swing @ np.cross(axes[1], bones[0])
+        expected = swing @ self._toward[4, 0]
         roll = np.arctan2(np.cross(expected, bend) @ seen[0], expected @ bend)
         sure = np.clip((np.linalg.norm(bend) - 0.2) / 0.4, 0, 1)
         turned = rotation(seen[0] * float(np.clip(roll, -0.6, 0.6) * sure)) @ swing
@@ -194,7 +203,7 @@ class HandAnatomy:
         turned, flex = rotation(thumb), np.empty(2)
         for k in (1, 2):
             local = turned.T @ seen[k]
-            flex[k - 1] = np.arctan2(local @ np.cross(axes[k], bones[k]), local @ bones[k])
+            flex[k - 1] = np.arctan2(local @ self._toward[4, k], local @ bones[k])
             flex[k - 1] = np.clip(flex[k - 1], *THUMB_FLEX[k - 1])
             turned = turned @ rotation(axes[k] * flex[k - 1])
         return thumb, flex

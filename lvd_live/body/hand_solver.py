@@ -40,12 +40,16 @@ def _moved() -> np.ndarray:
 _MOVED = _moved()
 
 
-def fit_hand(anatomy: HandAnatomy, picture: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, Angles]:
+def fit_hand(anatomy: HandAnatomy, landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, Angles]:
     """The wrist's rotation (3, 3), from the body frame at rest to the picture's axes (x right, y down, z away), and the
     angles.
 
-    picture : (21, 2) pixels. world : (21, 3), along the picture's axes, in any unit: depth and the start come from it.
+    landmarks : (21, 3) pixels, depth in pixels, too. world : (21, 3), along the picture's axes, in any unit. The start
+    comes from world, and depth is the mean of both.
     """
+    picture, world = landmarks[:, :2], world.copy()
+    unit = _spread(world[:, :2]) / max(_spread(picture), 1e-9)
+    world[:, 2] = (world[:, 2] - world[0, 2] + unit * (landmarks[:, 2] - landmarks[0, 2])) / 2
     wrist, angles = anatomy.fit(world)
     depth = world[:, 2] - world[0, 2]
     depth = depth * (_spread(anatomy.posed(angles) @ wrist.T) / max(_spread(world), 1e-9))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from lvd_live.body.fingers import BODY_JOINTS, WRISTS, FingerRig
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
@@ -138,12 +139,12 @@ class _Side:
         hands = self.which[self.skinned[:, 0] > 0.5]
         own = STD_UNSEEN if hand is None else spread_of(hand)
         std[hands] = np.where(std[hands] > 0, np.hypot(std[hands], np.float32(own)), std[hands])
-        return np.stack([rotation_vector(R) for R in rotations]), SEEN if hand is not None else RELAXED
+        return Rotation.from_matrix(rotations).as_rotvec(), RELAXED if hand is None else SEEN
 
     def _read(self, hand: Hand, wrist: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The palm's rotation (3, 3), camera frame, and the angles. wrist : (3,) metres, camera frame."""
         if self._solved is None or self._solved[0] is not hand.world:  # else it was only carried along
-            solved = fit_hand(self.anatomy, hand.landmarks[:, :2].astype(float), hand.world.astype(float))
+            solved = fit_hand(self.anatomy, hand.landmarks.astype(float), hand.world.astype(float))
             self._solved = hand.world, *solved
         _, palm, angles = self._solved
         ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees the hand as on the optical axis
