@@ -23,7 +23,7 @@ MIN_PRESENCE = 0.5  # below it there is no hand
 OTHER_HAND = 0.1  # probability that the network gives to the pose's side, below which it sees the other hand
 SURE_OF_SIDE = 0.5  # and below which it takes the palm for the back: half of such hands lie 70 degrees from the truth
 SMALLEST = 24.0  # pixels: shorter hands show no fingers
-WAIT = 15  # pictures between two searches for one hand: half a second of most cameras
+WAIT, WAIT_BOTH = 15, 5  # pictures between two searches for one hand: half a second of most cameras; with time to spare
 HAND_LENGTH = 0.19  # metres, of the pose's average person
 MIN_VISIBILITY = 0.3  # of the wrist, by the pose
 STRAY = 1.2  # of a hand's length: a hand followed that lies so far from the pose's is another one
@@ -45,10 +45,15 @@ class Raw(NamedTuple):
 
 @dataclass
 class _Followed:
-    """What is known of one hand. wait : pictures until it may be looked for. length : pixels, by the pose."""
+    """What is known of one hand.
+
+    roi : where to look next, if the arm stays where it was: elbow and wrist (2, 2), picture pixels. wait : pictures
+    until it may be searched for. word : see `HandFinder.words`.
+    """
 
     hand: Hand | None = None
     roi: Roi | None = None
+    arm: np.ndarray | None = None
     wait: int = 0
     word: str = "not seen"
 
@@ -110,15 +115,16 @@ class HandFinder:
         """Follow a hand, or search for it. One that is there, but turned in a way that the network doubts, is followed
         and not given away."""
         hand = None
-        if followed.roi is not None:
-            hand = self._seen_in(picture, followed.roi, person, side, length)
+        arm = person.landmarks[[_ELBOWS[side], _WRISTS[side]], :2]
+        if followed.roi is not None and followed.arm is not None:
+            hand = self._seen_in(picture, with_arm(followed.roi, followed.arm, arm), person, side, length)
         if hand is None and followed.wait == 0:
-            followed.wait = WAIT
+            followed.wait = WAIT_BOTH if self.both else WAIT
             roi = self._searched(picture, search_region(person.landmarks, side, length))
             hand = self._seen_in(picture, roi, person, side, length)
             if hand is not None:  # the second look is from where the hand itself says it is
                 hand = self._seen_in(picture, region_of(hand.landmarks), person, side, length) or hand
-        followed.roi = None if hand is None else region_of(hand.landmarks)
+        followed.roi, followed.arm = (None, None) if hand is None else (region_of(hand.landmarks), arm.copy())
         sure = hand is not None and hand.right_side >= SURE_OF_SIDE
         followed.hand = hand if sure else None
         followed.word = "seen" if sure else "not seen" if hand is None else "unsure"
@@ -206,6 +212,16 @@ def region_of(points: np.ndarray) -> Roi:
     size = 2.0 * float((high - low).max())
     centre = ((low + high) / 2 - [0, 0.1 * (high - low)[1]]) @ T
     return Roi(float(centre[0]), float(centre[1]), max(size, 1.0), math.remainder(angle, math.tau))
+
+
+def with_arm(roi: Roi, before: np.ndarray, now: np.ndarray) -> Roi:
+    """A hand's region moved with the wrist and turned with the forearm, (2, 2) elbow and wrist each."""
+    old, new = before[1] - before[0], now[1] - now[0]
+    turn = math.atan2(old[0] * new[1] - old[1] * new[0], old @ new) if min(np.hypot(*old), np.hypot(*new)) > 1 else 0.0
+    c, s = math.cos(turn), math.sin(turn)
+    dx, dy = roi.centre_x - before[1, 0], roi.centre_y - before[1, 1]
+    x, y = now[1, 0] + c * dx - s * dy, now[1, 1] + s * dx + c * dy
+    return Roi(float(x), float(y), roi.size, math.remainder(roi.rotation + turn, math.tau))
 
 
 def carried(hand: Hand, wrist: np.ndarray) -> Hand:
