@@ -154,7 +154,16 @@ def _add_subjects(parser: Parser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
-    subjects = args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty, args.fingers
+    subjects = (
+        args.report,
+        args.real,
+        args.views,
+        args.synthetic,
+        args.webcam,
+        args.curve,
+        args.uncertainty,
+        args.fingers,
+    )
     if not any(subjects):
         what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --uncertainty, --fingers or --curve"
         raise UserError(f"Say what to measure: {what}.")
