@@ -5,6 +5,7 @@ python -m lvd_live bake --assets DIR                  DIR holds motion/ and make
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --hands DIR                   MediaPipe's hand networks, their weights stored as 8 bits
 python -m lvd_live bake --fingers                     the fingers of the body that is there
 python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
 """
@@ -104,13 +105,19 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not (args.assets or args.landmarks_from or args.finder or args.fingers or args.smplh):
-        raise UserError("Say what to bake: --assets, --landmarks-from, --finder, --fingers or --smplh; see --help.")
+    if not (args.assets or args.landmarks_from or args.finder or args.hands or args.fingers or args.smplh):
+        raise UserError(
+            "Say what to bake: --assets, --landmarks-from, --finder, --hands, --fingers or --smplh; see --help."
+        )
     try:
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
             rearrange_network(args.finder, args.models / "blazepose")
+        if args.hands:
+            from lvd_live.person.levels import store_hand_networks  # likewise
+
+            store_hand_networks(args.hands, args.models / "hands")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
         if args.landmarks_from:
@@ -132,6 +139,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    parser.add_argument("--hands", type=Path, metavar="DIR", help="folder with MediaPipe's hand networks")
     parser.add_argument("--fingers", action="store_true", help="bake the fingers of the body that is there")
     smplh = "write the bundled body with fingers in SMPL-H's layout"
     parser.add_argument("--smplh", type=Path, metavar="FILE", help=smplh)
