@@ -14,7 +14,7 @@ from lvd_live.body.fingers import BODY_JOINTS, FingerRig, blend, chained, finger
 from lvd_live.body.hand_anatomy import FLEX, SPREAD, Angles, HandAnatomy
 from lvd_live.body.model import axis_angle_to_matrix
 from lvd_live.evaluate.alignment import similarity_error
-from lvd_live.person import make_finder
+from lvd_live.person import Crop, make_finder
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
 from lvd_live.synth.backdrop import random_backdrop
@@ -148,7 +148,7 @@ class PosedHands:
         return np.concatenate(out)
 
 
-def true_metres(crop_vertices: np.ndarray, crop, sample: Sample) -> np.ndarray:
+def true_metres(crop_vertices: np.ndarray, crop: Crop, sample: Sample) -> np.ndarray:
     """A mesh (N, 3) of a crop's frame in the sample's camera frame, metres, at the true distance."""
     half = SIZE / 2
     centre = ((crop.centre + 0.5) / half - 1) * [1, -1]
@@ -160,9 +160,12 @@ def true_metres(crop_vertices: np.ndarray, crop, sample: Sample) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HandRow:
-    """One hand. length : pixels. seen : by the finder. v2v, before : mm, hands' vertices with and without the fit, the
-    pelves together. joints, tips : mm, 21 points and 5 tips after a similarity alignment of the 21; NaN where not seen.
-    joints_before, tips_before : of the hand as descended."""
+    """One hand.
+
+    length : pixels. seen : by the finder. v2v, before : mm, the hand's vertices with and without the fit, the pelves
+    together. joints, tips : mm, 21 points and 5 fingertips after a similarity alignment of the 21; joints_before,
+    tips_before : those of the hand as descended.
+    """
 
     length: float
     seen: bool
@@ -189,8 +192,7 @@ def measure_fingers(models: Path, count: int, tracker: Tracker, seed: int = 0) -
 
 
 def _rows(rig: FingerRig, sample: Sample, person: Person, tracker: Tracker, index: int) -> list[HandRow]:
-    tracker.change(hands=False)
-    fit = tracker.start(Frame(sample.picture, index, index), replace(person, is_new=False))
+    fit = tracker.start(Frame(sample.picture, index, index), replace(person, is_new=False, hands=None))
     if fit is None or person.hands is None:
         return []
     body = tracker.body

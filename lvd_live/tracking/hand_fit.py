@@ -73,6 +73,8 @@ class HandsFit:
         pose, states = np.zeros((30, 3), np.float32), [NONE, NONE]
         for side, hand in zip(self._sides, person.hands, strict=True):
             own = slice(15 * side.side, 15 * side.side + 15)
+            if hand is not None and not (np.isfinite(hand.landmarks).all() and np.isfinite(hand.world).all()):
+                hand = None
             pose[own], states[side.side] = side.fit(vertices, std, hand, intrinsics, size, time_ns)
         return FittedHands(vertices, std, pose, (states[0], states[1]))
 
