@@ -142,7 +142,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from lvd_live.cli import main_job as program
 from lvd_live.errors import run_cli
 from tests.fakes import FakeFinder, FakeTracker
-program.make_finder, program.make_tracker = lambda name: FakeFinder(), lambda options: FakeTracker()
+program.make_finder, program.make_tracker = lambda *_, **__: FakeFinder(), lambda options: FakeTracker()
 sys.exit(run_cli(program.main, ["--video", sys.argv[1]]))
 """
     environment = os.environ | {"PYTHONIOENCODING": encoding}
