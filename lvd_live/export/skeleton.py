@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.fingers import BODY_JOINTS, SMPLH_NAMES, SMPLH_PARENTS, FingerRig
-from lvd_live.body.fit import BodyFitter
+from lvd_live.body.fingers import BODY_JOINTS, SMPLH_NAMES, SMPLH_PARENTS, WRISTS, FingerRig
+from lvd_live.body.fit import BodyFitter, Fitted
+from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.body.skeleton import JOINT_NAMES
 
 FAR = 1.0  # metres: the spread that fingers count with where a body without any is fitted to a mesh that has them
+PALM = 0.9  # skin weight of the wrist above which a vertex tells how the palm is turned
 NEAR = 0.01  # and that of the others, where a mesh comes without a spread
 
 
@@ -71,3 +74,22 @@ def without_fingers(rig: FingerRig, std: np.ndarray) -> np.ndarray:
     out = np.where(std > 0, std, np.float32(NEAR))
     out[..., moved] = FAR
     return out
+
+
+def with_wrists(fitter: BodyFitter, rig: FingerRig, fitted: Fitted, vertices: Iterable[np.ndarray]) -> Fitted:
+    """A fit whose wrists are turned as the palms of the meshes are, vertices (N, 3) each, in the frame of the fit.
+
+    A palm is a small share of a body's surface: where its whole mesh is fitted, the priors hold the wrists back.
+    """
+    pose, rest = fitted.pose.copy(), fitter.rest(fitted.betas)
+    palms = [np.flatnonzero(rig.weights[:, wrist] > PALM) for wrist in WRISTS]
+    for frame, mesh in enumerate(vertices):
+        local = Rotation.from_rotvec(pose[frame].astype(float)).as_matrix()
+        for wrist, palm in zip(WRISTS, palms, strict=True):
+            turned, joint = np.eye(3), int(fitter.parents[wrist])
+            while joint >= 0:
+                turned, joint = local[joint] @ turned, int(fitter.parents[joint])
+            here, there = rest[palm] - rest[palm].mean(0), mesh[palm] - mesh[palm].mean(0)
+            seen = nearest_rotation(there.T.astype(float) @ here)
+            pose[frame, wrist] = Rotation.from_matrix(turned.T @ seen).as_rotvec()
+    return replace(fitted, pose=pose)

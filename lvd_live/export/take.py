@@ -13,7 +13,7 @@ from lvd_live.body.fingers import FingerRig
 from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.export.skeleton import without_fingers
+from lvd_live.export.skeleton import with_wrists, without_fingers
 from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.rows import Rows
@@ -121,6 +121,8 @@ class FittedTake:
             raise UserError(failure) from error
         if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
             raise UserError(failure)
+        if isinstance(std, _WithoutFingers) and self.rig is not None:
+            return with_wrists(self.fitter, self.rig, fitted, (sequence.vertices[row] for row in self._tracked))
         return fitted
 
 

@@ -15,7 +15,7 @@ from lvd_live.body.fit import BodyFitter
 from lvd_live.body.hand_rig import FINGERS
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
-from lvd_live.export.skeleton import without_fingers
+from lvd_live.export.skeleton import with_wrists, without_fingers
 
 LEARNING = 10  # frames that the person's shape and the floor are estimated from
 _FLOOR_PERCENTILE = 0.5  # of the vertices' heights: the soles, without a few outliers
@@ -97,6 +97,8 @@ class BoneFitter:
         if hand_pose is not None and self._rig is not None:
             std = without_fingers(self._rig, np.zeros((1, len(world)), np.float32))
         fitted = self._fitter.fit(world[None], std, betas=self.betas, camera=True)
+        if std is not None and self._rig is not None:
+            fitted = with_wrists(self._fitter, self._rig, fitted, [world])
         joints = self._fitter.rest_joints(self.betas)
         pelvis = joints[0] + fitted.transl[0]
         if self.origin is None:
