@@ -93,7 +93,11 @@ def _tracked(result: Result) -> str:
     if result.fit is not None:
         doubtful = tr("doubtful, ") if result.fit.doubtful else ""
         tracked = tr("tracked, {} iteration" if result.fit.iterations == 1 else "tracked, {} iterations")
-        return doubtful + tracked.format(result.fit.iterations)
+        text = doubtful + tracked.format(result.fit.iterations)
+        if result.person is not None and result.person.hands is not None:
+            left, right = map(tr, result.person.hand_words)
+            text += tr(", left hand {}, right hand {}").format(left, right)
+        return text
     return tr("lost: nobody found" if result.person is None else "lost: the mesh does not settle")
 
 

@@ -66,7 +66,8 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     option that cannot be.
     """
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
-    return PictureTracker(make_finder(person, quality), Tracker.load(TrackerOptions(**(options | paths))))
+    chosen = TrackerOptions(**(options | paths))
+    return PictureTracker(make_finder(person, quality, hands=chosen.hands), Tracker.load(chosen))
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:

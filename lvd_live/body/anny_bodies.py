@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvd_live.body.hand_rig import SIDES, hand_joint_of_bone, hand_joints_from_bones
 from lvd_live.body.skeleton import JOINT, chain_transforms, rotation_between
 
 if TYPE_CHECKING:
@@ -71,18 +72,20 @@ TAIL = {
 class Bodies:
     """S sampled bodies on MakeHuman's full base mesh of V vertices; body frame, metres, pelvis at the origin.
 
-    rest : (S, V, 3) float32, T-pose. joints : (S, 24, 3), T-pose.
+    rest : (S, V, 3) float32, T-pose. joints : (S, 24, 3), T-pose. fingers : (S, 30, 3), SMPL-H's finger joints, T-pose.
     a_pose : (V, 3) the mean person in MakeHuman's A-pose.
     rest_to_tpose : (V, 3, 3) linear part of the mean person's A-pose to T-pose skinning.
-    weights : (V, 24) skin weights.
+    weights : (V, 24) skin weights. finger_weights : (V, 30) those of the finger joints, of the whole.
     faces : (F, 3) visible skin, eyes and tongue.
     """
 
     rest: np.ndarray
     joints: np.ndarray
+    fingers: np.ndarray
     a_pose: np.ndarray
     rest_to_tpose: np.ndarray
     weights: np.ndarray
+    finger_weights: np.ndarray
     faces: np.ndarray
 
 
@@ -98,21 +101,34 @@ def sample_bodies(count: int, seed: int = 0) -> Bodies:
     weights = _skin_weights(model, len(template))
 
     def body(c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """A-posed vertices and joints, T_tpose_from_apose of the joints (24, 3, 4) and of the vertices (V, 3, 4)."""
+        """A-posed vertices and 24 + 30 joints, T_tpose_from_apose of these (54, 3, 4) and of the vertices (V, 3, 4)."""
         vertices = (template + np.tensordot(c, shapes, 1)) @ body_from_anny.T
-        joints = joints_from_bones((bones + np.tensordot(c, bone_shapes, 1)) @ body_from_anny.T, model.bone_labels)
-        vertices, joints = vertices - joints[0], joints - joints[0]
+        heads = (bones + np.tensordot(c, bone_shapes, 1)) @ body_from_anny.T
+        joints = joints_from_bones(heads, model.bone_labels)
+        fingers = np.concatenate([hand_joints_from_bones(heads, model.bone_labels, side)[1:] for side in SIDES])
+        vertices, fingers, joints = vertices - joints[0], fingers - joints[0], joints - joints[0]
         T = chain_transforms(tpose_rotations(joints), joints)
-        return vertices, joints, T, np.einsum("vj,jab->vab", weights, T)
+        blend = np.einsum("vj,jab->vab", weights, T)
+        wrists = np.repeat([JOINT["left_wrist"], JOINT["right_wrist"]], 15)  # fingers go with the wrist
+        return vertices, np.concatenate([joints, fingers]), np.concatenate([T, T[wrists]]), blend
 
     rest = np.empty((count, len(template), 3), np.float32)
-    joints = np.empty((count, 24, 3))
+    joints = np.empty((count, 54, 3))
     for i, c in enumerate(coefficients):
         vertices, j, T, blend = body(c)
         rest[i] = np.einsum("vab,vb->va", blend[..., :3], vertices) + blend[..., 3]
         joints[i] = np.einsum("jab,jb->ja", T[..., :3], j) + T[..., 3]
     a_pose, _, _, blend = body(coefficients.mean(0))
-    return Bodies(rest, joints, a_pose, blend[..., :3], weights, model.get_triangular_faces().numpy())
+    return Bodies(
+        rest=rest,
+        joints=joints[:, :24],
+        fingers=joints[:, 24:],
+        a_pose=a_pose,
+        rest_to_tpose=blend[..., :3],
+        weights=weights,
+        finger_weights=_finger_weights(model, len(template)),
+        faces=model.get_triangular_faces().numpy(),
+    )
 
 
 def sample_phenotypes(model: Anny, count: int, seed: int) -> dict[str, torch.Tensor]:
@@ -194,6 +210,18 @@ def _skin_weights(model: Anny, count: int) -> np.ndarray:
     places = np.arange(count)[:, None], joint_of[model.vertex_bone_indices.numpy()]
     np.add.at(weights, places, model.vertex_bone_weights.numpy())
     return keep_largest(weights, WEIGHTS)
+
+
+def _finger_weights(model: Anny, count: int) -> np.ndarray:
+    """Anny's skin weights of its `count` vertices for SMPL-H's finger joints, (V, 30); what is left is not theirs."""
+    indices, values = model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy()
+    weights = np.zeros((count, 30))
+    for first, side in zip((0, 15), ("L", "R"), strict=True):
+        for bone, label in enumerate(model.bone_labels):
+            joint = hand_joint_of_bone(label)
+            if joint and label.endswith(f".{side}"):
+                weights[:, first + joint - 1] += np.where(indices == bone, values, 0).sum(1)
+    return weights
 
 
 def keep_largest(weights: np.ndarray, k: int) -> np.ndarray:

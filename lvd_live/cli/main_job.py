@@ -72,11 +72,11 @@ def _known_camera(text: str) -> str:
     return str(find_camera(text)) if is_name(text) else text
 
 
-def make_finder(name: str, quality: str = "auto", *, live: bool = False) -> PersonFinder:
+def make_finder(name: str, quality: str = "auto", *, live: bool = False, hands: bool = False) -> PersonFinder:
     """The finder by its name in `parser.FINDERS`, see `lift.finder.make_finder`. Raises UserError."""
     from lvd_live.lift import finder
 
-    return finder.make_finder(name, quality, live=live)
+    return finder.make_finder(name, quality, live=live, hands=hands)
 
 
 def make_tracker(options: TrackerOptions) -> Tracker:
@@ -93,7 +93,7 @@ def _process(places: Places, arguments: argparse.Namespace, options: TrackerOpti
     if places.overlay is not None:  # it may lie where the video of that name is looked for
         meta["overlay"] = places.overlay.name
     with _open_source(places, arguments.camera_size) as source:
-        finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None)
+        finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None, hands=options.hands)
         tracker = make_tracker(options)
         with (
             _streaming(arguments, options) as sender,
@@ -139,7 +139,7 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
     chosen = Input("camera", arguments.camera, arguments.camera_size) if arguments.camera is not None else None
     return run(
         chosen,
-        partial(make_finder, arguments.person, arguments.quality, live=True),
+        partial(make_finder, arguments.person, arguments.quality, live=True, hands=options.hands),
         make_tracker,
         options=options,
         given=TrackerOptions.given(arguments),

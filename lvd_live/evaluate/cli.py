@@ -15,6 +15,7 @@ from lvd_live import render
 from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate import real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
+from lvd_live.evaluate.fingers import measure_fingers, table
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         lines += _webcam(args)
     if args.uncertainty:
         lines += _uncertainty(args)
+    if args.fingers:
+        lines += _fingers(args)
     if args.report:
         _report(args)
         lines.append(f"{args.report / 'report.md'}")
@@ -67,12 +70,18 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _fingers(args: argparse.Namespace) -> list[str]:
+    return table(measure_fingers(args.models, args.fingers, Tracker.load(_options(args))))
+
+
 def _parser() -> Parser:
     parser = Parser(prog="python -m lvd_live evaluate", description=__doc__)
     _add_subjects(parser)
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), default="live")
     add("--weights", type=Path, help="a weight file instead of the preset's")
+    fingers = "posed hands of so many held-out synthetic people: fingers against the truth (default: 100)"
+    add("--fingers", type=int, nargs="?", const=100, metavar="PEOPLE", help=fingers)
     add("--count", type=int, help="synthetic people to measure (default 2048), or --scans of each kind (default 200)")
     add(
         "--evidence",
@@ -156,14 +165,14 @@ def _add_subjects(parser: Parser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
-    subjects = args.scans, args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
-    if not any(subjects):
-        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --uncertainty or --curve"
+    pictures = args.report, args.real, args.views, args.synthetic, args.webcam, args.uncertainty
+    if not any((*pictures, args.scans, args.fingers, args.curve)):
+        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --fingers, --uncertainty or --curve"
         raise UserError(f"Say what to measure: {what}.")
     if args.count is None:
         args.count = 200 if args.scans else 2048
-    if args.count < 1:
-        raise UserError("--count must be at least 1.")
+    if args.count < 1 or (args.fingers or 1) < 1:
+        raise UserError("--count and --fingers must be at least 1.")
     if args.sheet:
         check_writable(args.sheet, (".png",))
     if args.json:

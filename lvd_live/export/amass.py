@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
 
 from lvd_live.export.mesh_frames import meshes
 from lvd_live.export.motion import BodyMotion
@@ -43,6 +44,8 @@ def _amass_arrays(motion: BodyMotion) -> dict[str, ArrayLike]:
     frames, fps = len(motion), motion.grid.fps
     poses = np.zeros((frames, _POSE))
     poses[:, :66] = motion.pose[:, :22].reshape(frames, 66)
+    if motion.fingers is not None:
+        poses[:, 66:] = Rotation.from_quat(motion.fingers.reshape(-1, 4)).as_rotvec().reshape(frames, 90)
     betas = np.zeros(_BETAS)
     if motion.options.body is not None:
         own = motion.fitted.betas[:_BETAS]
@@ -76,6 +79,7 @@ def _own_arrays(motion: BodyMotion) -> dict[str, ArrayLike]:
         "lvd_joints": motion.joints.astype(np.float32),
         "lvd_faces": motion.faces.astype(np.int32),
         "lvd_tracked": motion.grid.tracked,
+        "lvd_hands": sequence.hand_states[np.flatnonzero(sequence.tracked)][motion.grid.before],
         "lvd_residual_mm": motion.residual_mm.astype(np.float32),
         "lvd_times": motion.grid.times,
         "lvd_scale": np.float64(motion.scale),

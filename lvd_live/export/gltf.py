@@ -1,4 +1,4 @@
-"""Animated glTF 2.0 in one binary file: the skinned body, its 24 joints, and a rotation for each in every frame."""
+"""Animated glTF 2.0 in one binary file: the skinned body, its joints, and a rotation for each in every frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from lvd_live import __version__
-from lvd_live.body.skeleton import JOINT_NAMES
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.skin import LINEAR_SKIN, strongest_weights
 from lvd_live.render import vertex_normals
@@ -20,7 +19,6 @@ _TYPES = {"f": 5126, "B": 5121, "I": 5125}  # GL's names of float, unsigned byte
 _SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 _VERTICES, _INDICES = 34962, 34963  # ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER
 _MAGIC, _VERSION, _JSON, _BINARY = 0x46546C67, 2, 0x4E4F534A, 0x004E4942  # "glTF", 2, "JSON", "BIN"
-_BODY_NODE = 24  # behind those of the joints
 
 
 def write(motion: BodyMotion, path: Path) -> None:
@@ -28,12 +26,13 @@ def write(motion: BodyMotion, path: Path) -> None:
     buffer = _Buffer()
     primitive = _primitive(motion, buffer)
     animation = _animation(motion, buffer)
-    skin = {"joints": list(range(24)), "skeleton": 0, "inverseBindMatrices": _bind_matrices(motion, buffer)}
+    body_node = len(motion.skeleton)  # behind those of the joints
+    skin = {"joints": list(range(body_node)), "skeleton": 0, "inverseBindMatrices": _bind_matrices(motion, buffer)}
     surface = {"baseColorFactor": [*LINEAR_SKIN, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
     document = {
         "asset": {"version": "2.0", "generator": f"LVD Live {__version__}"},
         "scene": 0,
-        "scenes": [{"nodes": [0, _BODY_NODE]}],
+        "scenes": [{"nodes": [0, body_node]}],
         "nodes": [*_joint_nodes(motion), {"name": "body", "mesh": 0, "skin": 0}],
         "meshes": [{"name": "body", "primitives": [primitive]}],
         "skins": [skin],
@@ -78,10 +77,11 @@ class _Buffer:
 
 def _primitive(motion: BodyMotion, buffer: _Buffer) -> dict[str, Any]:
     """The mesh at rest, with its skin weights."""
-    joints, weights = strongest_weights(motion.fitter.weights)
-    normals = vertex_normals(motion.rest, motion.faces)
+    rest = motion.skeleton.rest
+    joints, weights = strongest_weights(motion.skeleton.weights)
+    normals = vertex_normals(rest, motion.faces)
     attributes = {
-        "POSITION": buffer.add(motion.rest.astype(np.float32), _VERTICES, limits=True),
+        "POSITION": buffer.add(rest.astype(np.float32), _VERTICES, limits=True),
         "NORMAL": buffer.add(normals.astype(np.float32), _VERTICES),
         "JOINTS_0": buffer.add(np.where(weights > 0, joints, 0).astype(np.uint8), _VERTICES),
         "WEIGHTS_0": buffer.add(weights, _VERTICES),
@@ -95,27 +95,27 @@ def _animation(motion: BodyMotion, buffer: _Buffer) -> dict[str, Any]:
     times = buffer.add(motion.grid.times.astype(np.float32), limits=True)
     samplers = [{"input": times, "output": buffer.add(motion.pelvis.astype(np.float32))}]
     channels: list[dict[str, Any]] = [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]
-    for j in range(24):
+    for j in range(len(motion.skeleton)):
         channels.append({"sampler": len(samplers), "target": {"node": j, "path": "rotation"}})
-        samplers.append({"input": times, "output": buffer.add(motion.quaternions[:, j].astype(np.float32))})
+        samplers.append({"input": times, "output": buffer.add(motion.skeleton.quaternions[:, j].astype(np.float32))})
     return {"name": motion.take.name, "samplers": samplers, "channels": channels}
 
 
 def _bind_matrices(motion: BodyMotion, buffer: _Buffer) -> int:
-    """The accessor of the inverse bind matrices (24, 4, 4), stored column by column."""
-    bind = np.tile(np.eye(4), (24, 1, 1))
-    bind[:, :3, 3] = -motion.rest_joints
+    """The accessor of the inverse bind matrices (J, 4, 4), stored column by column."""
+    bind = np.tile(np.eye(4), (len(motion.skeleton), 1, 1))
+    bind[:, :3, 3] = -motion.skeleton.rest_joints
     return buffer.add(bind.swapaxes(1, 2).astype(np.float32))
 
 
 def _joint_nodes(motion: BodyMotion) -> list[dict[str, Any]]:
     """One node for each joint, with its children and its place relative to its parent."""
-    parents, J = motion.fitter.parents, motion.rest_joints
+    parents, J = motion.skeleton.parents, motion.skeleton.rest_joints
     nodes: list[dict[str, Any]] = []
-    for j, name in enumerate(JOINT_NAMES):
+    for j, name in enumerate(motion.skeleton.names):
         offset = motion.pelvis[0] if j == 0 else J[j] - J[parents[j]]
         nodes.append({"name": name, "translation": offset.tolist()})
-        if children := [child for child in range(24) if parents[child] == j]:
+        if children := [child for child in range(len(parents)) if parents[child] == j]:
             nodes[-1]["children"] = children
     return nodes
 

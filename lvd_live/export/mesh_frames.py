@@ -10,6 +10,7 @@ import torch
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.options import UP
 
+BODY_ALONE = 24  # joints of a skeleton without fingers
 _SKINNED = 32  # frames skinned at once
 Mesh = tuple[np.ndarray, np.ndarray]
 """Vertices (N, 3) float32 and their uncertainty (N,) float32, in the frame and unit of the motion."""
@@ -25,6 +26,10 @@ def meshes(motion: BodyMotion) -> Iterator[Mesh | None]:
 
 
 def _skinned(motion: BodyMotion) -> Iterator[Mesh | None]:
+    if len(motion.skeleton) != BODY_ALONE:
+        for number, pelvis in enumerate(motion.pelvis):
+            yield motion.skeleton.posed(number, pelvis).astype(np.float32), _std(motion, number)
+        return
     body, betas = motion.fitter.body, torch.from_numpy(motion.fitted.betas)[None]
     rest_pelvis = motion.fitter.rest_joints(motion.fitted.betas)[0]
     for first in range(0, len(motion), _SKINNED):

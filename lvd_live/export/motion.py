@@ -17,6 +17,7 @@ from lvd_live.export.feet import planted
 from lvd_live.export.grid import TimeGrid
 from lvd_live.export.kinematics import forward_kinematics, interpolate, smooth_rotations
 from lvd_live.export.options import UNITS, UP, UP_AXIS, ExportOptions
+from lvd_live.export.skeleton import Skeleton
 from lvd_live.export.take import FittedTake, Take
 
 _FEET = [JOINT["left_foot"], JOINT["right_foot"]]
@@ -123,6 +124,26 @@ class BodyMotion:
     def pose(self) -> np.ndarray:
         """(F, 24, 3) axis-angle, as `quaternions`."""
         return Rotation.from_quat(self.quaternions.reshape(-1, 4)).as_rotvec().reshape(-1, 24, 3)
+
+    @cached_property
+    def fingers(self) -> np.ndarray | None:
+        """(F, 30, 4) xyzw of SMPL-H's finger joints, relative to their parents; None where the take has no hands."""
+        poses = self.fitted_take.hand_pose
+        if poses is None:
+            return None
+        rotations = Rotation.from_rotvec(poses.reshape(-1, 3).astype(float)).as_matrix().reshape(-1, 30, 3, 3)
+        quaternions = interpolate(rotations, self.grid.before, self.grid.after, self.grid.share)
+        if self.options.smooth > 0:
+            quaternions = smooth_rotations(quaternions, self.options.smooth * self.grid.fps)
+        return quaternions
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The joints that skinned formats write, with fingers where the take has them and the body can move them."""
+        rig = self.fitted_take.rig
+        if self.fingers is None or rig is None:
+            return Skeleton.of_body(self.fitter, self.rest, self.quaternions)
+        return Skeleton.with_fingers(rig, self.rest, self.quaternions, self.fingers)
 
     @cached_property
     def joints(self) -> np.ndarray:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lvd_live.body.correspondence import Correspondence
+from lvd_live.body.fingers import FingerRig
 from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
+from lvd_live.export.skeleton import with_wrists, without_fingers
 from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.rows import Rows
@@ -97,6 +99,17 @@ class FittedTake:
         return Correspondence.between(self._bundled, self.fitter.body)
 
     @cached_property
+    def rig(self) -> FingerRig | None:
+        """What moves the body's fingers; None for one of another topology."""
+        return FingerRig.of(self.fitter.body)
+
+    @cached_property
+    def hand_pose(self) -> np.ndarray | None:
+        """(T, 30, 3) axis-angle of SMPL-H's finger joints; None where no hand was looked for."""
+        states = self.take.sequence.hand_states[self._tracked]
+        return self.take.sequence.hand_pose[self._tracked] if states.any() else None
+
+    @cached_property
     def _bundled(self) -> BodyModel:
         return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
@@ -116,7 +129,10 @@ class FittedTake:
     def _fit(self) -> Fitted:
         sequence = self.take.sequence
         vertices = _TrackedRows(sequence.vertices, self._tracked, self.carry, self.progress)
-        std = _TrackedRows(sequence.vertex_std, self._tracked, self.carry)
+        rows = _TrackedRows(sequence.vertex_std, self._tracked, self.carry)
+        std: _TrackedRows | _WithoutFingers = rows
+        if self.hand_pose is not None and self.rig is not None and self.carry is None:
+            std = _WithoutFingers(rows, self.rig)
         failure = f"No body can be fitted to the meshes in {self.take.name}: they are not of a person."
         try:
             with np.errstate(all="ignore"):
@@ -125,6 +141,8 @@ class FittedTake:
             raise UserError(failure) from error
         if not np.isfinite(fitted.transl).all() or not np.isfinite(fitted.residual_mm).all():
             raise UserError(failure)
+        if isinstance(std, _WithoutFingers) and self.rig is not None:
+            return with_wrists(self.fitter, self.rig, fitted, (sequence.vertices[row] for row in self._tracked))
         return fitted
 
 
@@ -150,6 +168,19 @@ class _TrackedRows:
         if self._carry is None:
             return rows
         return self._carry(rows) if rows.ndim == 3 else self._carry(rows[..., None])[..., 0]
+
+
+class _WithoutFingers:
+    """The spread of meshes, but for their fingers, which say nothing of a body that cannot move them."""
+
+    def __init__(self, rows: _TrackedRows, rig: FingerRig):
+        self._rows, self._rig = rows, rig
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        return without_fingers(self._rig, self._rows[key])
 
 
 def _has_faces(body: BodyModel, faces: np.ndarray) -> bool:

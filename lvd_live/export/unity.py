@@ -2,7 +2,7 @@
 
 Unity's frame: metres, x right, y up, z forward, left-handed. The frame of our bodies (x to the person's left, y up,
 z forward) is its mirror image in x: positions change the sign of x, quaternions those of y and z. Bones are relative to
-their parents, in the axes of the T-pose. Fingers and eyes are not tracked.
+their parents, in the axes of the T-pose with flat hands. Eyes are not tracked.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.fingers import BODY_JOINTS, SMPLH_PARENTS, FingerRig
 from lvd_live.body.fit import BodyFitter
+from lvd_live.body.hand_rig import FINGERS
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
+from lvd_live.export.skeleton import with_wrists, without_fingers
 
 LEARNING = 10  # frames that the person's shape and the floor are estimated from
 _FLOOR_PERCENTILE = 0.5  # of the vertices' heights: the soles, without a few outliers
@@ -49,6 +52,16 @@ def _bone_name(joint: str) -> str:
 BONE_NAMES = {j: _bone_name(joint) for j, joint in enumerate(JOINT_NAMES) if not joint.endswith("_hand")}
 """Joint index to the name in Unity's HumanBodyBones."""
 
+_PHALANGES = ("Proximal", "Intermediate", "Distal")
+_FINGER_NAMES = {"index": "Index", "middle": "Middle", "pinky": "Little", "ring": "Ring", "thumb": "Thumb"}
+FINGER_BONES = tuple(
+    f"{side}{_FINGER_NAMES[finger]}{phalanx}"
+    for side in ("Left", "Right")
+    for finger in FINGERS
+    for phalanx in _PHALANGES
+)
+"""Unity's names of SMPL-H's finger joints, in their order. A thumb's Proximal is its metacarpal."""
+
 
 class BoneFitter:
     """Fits a body to one mesh after another of the same person, and gives its pose as Unity's bones.
@@ -58,7 +71,7 @@ class BoneFitter:
     """
 
     def __init__(self, body: BodyModel):
-        self._fitter = BodyFitter(body)
+        self._fitter, self._rig = BodyFitter(body), FingerRig.of(body)
         self.forget()
 
     def forget(self) -> None:
@@ -67,8 +80,11 @@ class BoneFitter:
         self.origin: np.ndarray | None = None
         self._first: list[np.ndarray] = []
 
-    def fit(self, vertices: np.ndarray) -> Bones:
-        """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame. ValueError for one not finite."""
+    def fit(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None) -> Bones:
+        """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame. ValueError for one not finite.
+
+        hand_pose : (30, 3) axis-angle, see `Fit`; None: the fingers are left out.
+        """
         if not np.isfinite(vertices).all():
             raise ValueError("the mesh is not finite")
         world = vertices * np.array([1, -1, -1], np.float32)
@@ -77,13 +93,21 @@ class BoneFitter:
             if len(self._first) == LEARNING:
                 self.betas, _ = self._fitter.fit_shape(np.stack(self._first))
                 self.origin = None
-        fitted = self._fitter.fit(world[None], betas=self.betas, camera=True)
+        std = None
+        if hand_pose is not None and self._rig is not None:
+            std = without_fingers(self._rig, np.zeros((1, len(world)), np.float32))
+        fitted = self._fitter.fit(world[None], std, betas=self.betas, camera=True)
+        if std is not None and self._rig is not None:
+            fitted = with_wrists(self._fitter, self._rig, fitted, [world])
         joints = self._fitter.rest_joints(self.betas)
         pelvis = joints[0] + fitted.transl[0]
         if self.origin is None:
             floor = min(np.percentile(mesh[:, 1], _FLOOR_PERCENTILE) for mesh in self._first)
             self.origin = np.array([pelvis[0], floor, pelvis[2]])
-        return _bones(fitted.pose[0], pelvis - self.origin, joints, self._fitter.parents)
+        bones = _bones(fitted.pose[0], pelvis - self.origin, joints, self._fitter.parents)
+        if hand_pose is not None and self._rig is not None:
+            bones |= _finger_bones(hand_pose, self._rig.flattened(self._fitter.rest(self.betas)).joints)
+        return bones
 
 
 def _bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.ndarray) -> Bones:
@@ -91,3 +115,10 @@ def _bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np
     quaternions = Rotation.from_rotvec(pose.astype(float)).as_quat() * [1, -1, -1, 1]
     offsets = np.concatenate([pelvis[None], joints[1:] - joints[parents[1:]]]) * [-1, 1, 1]
     return {name: (offsets[j], quaternions[j]) for j, name in BONE_NAMES.items()}
+
+
+def _finger_bones(pose: np.ndarray, joints: np.ndarray) -> Bones:
+    """Bones of the fingers from pose (30, 3) axis-angle and SMPL-H's rest joints (52, 3)."""
+    quaternions = Rotation.from_rotvec(pose.astype(float)).as_quat() * [1, -1, -1, 1]
+    offsets = (joints - joints[SMPLH_PARENTS])[BODY_JOINTS:] * [-1, 1, 1]
+    return {name: (offsets[j], quaternions[j]) for j, name in enumerate(FINGER_BONES)}

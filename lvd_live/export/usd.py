@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
 
-from lvd_live.body.skeleton import JOINT_NAMES
 from lvd_live.errors import UserError
 from lvd_live.export.mesh_frames import meshes
 from lvd_live.export.motion import BodyMotion
@@ -57,10 +56,10 @@ def _fill(stage: Usd.Stage, motion: BodyMotion) -> None:
 
 def _define_skeleton(stage: Usd.Stage, motion: BodyMotion) -> UsdSkel.Skeleton:
     """The joints at rest, and their animation."""
-    parents, J = motion.fitter.parents, motion.rest_joints
-    paths = [JOINT_NAMES[0]]
-    for j in range(1, 24):
-        paths.append(f"{paths[parents[j]]}/{JOINT_NAMES[j]}")
+    parents, J, names = motion.skeleton.parents, motion.skeleton.rest_joints, motion.skeleton.names
+    paths = [names[0]]
+    for j in range(1, len(names)):
+        paths.append(f"{paths[parents[j]]}/{names[j]}")
     local = np.concatenate([J[:1], J[1:] - J[parents[1:]]])
     skeleton = UsdSkel.Skeleton.Define(stage, "/Body/Skeleton")
     skeleton.CreateJointsAttr(Vt.TokenArray(paths))
@@ -68,10 +67,10 @@ def _define_skeleton(stage: Usd.Stage, motion: BodyMotion) -> UsdSkel.Skeleton:
     skeleton.CreateRestTransformsAttr(_translations(local))
     animation = UsdSkel.Animation.Define(stage, "/Body/Skeleton/Motion")
     animation.CreateJointsAttr(Vt.TokenArray(paths))
-    animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1)] * 24))
+    animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1)] * len(names)))
     rotations, translations = animation.CreateRotationsAttr(), animation.CreateTranslationsAttr()
     for number in range(len(motion)):
-        quaternions = [Gf.Quatf(w, x, y, z) for x, y, z, w in motion.quaternions[number].tolist()]
+        quaternions = [Gf.Quatf(w, x, y, z) for x, y, z, w in motion.skeleton.quaternions[number].tolist()]
         rotations.Set(Vt.QuatfArray(quaternions), number)
         local[0] = motion.pelvis[number]
         translations.Set(Vt.Vec3fArray.FromNumpy(local.astype(np.float32)), number)
@@ -90,8 +89,8 @@ def _define_mesh(stage: Usd.Stage, motion: BodyMotion) -> UsdGeom.Mesh:
 
 
 def _bind(mesh: UsdGeom.Mesh, skeleton: UsdSkel.Skeleton, motion: BodyMotion) -> None:
-    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(motion.rest.astype(np.float32)))
-    joints, weights = strongest_weights(motion.fitter.weights)
+    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(motion.skeleton.rest.astype(np.float32)))
+    joints, weights = strongest_weights(motion.skeleton.weights)
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
     binding.CreateJointIndicesPrimvar(False, 4).Set(Vt.IntArray.FromNumpy(joints.astype(np.int32).ravel()))

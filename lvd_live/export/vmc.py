@@ -65,7 +65,7 @@ class VmcSender:
         self._socket.setblocking(False)
         self._start = time.monotonic()
         self._changed = threading.Condition()  # guards the three below
-        self._newest: np.ndarray | None = None
+        self._newest: tuple[np.ndarray, np.ndarray | None] | None = None
         self._renew = self._closed = False
         self._thread = threading.Thread(target=self._run, name="vmc", daemon=True)
         self._thread.start()
@@ -79,12 +79,15 @@ class VmcSender:
     def on_fit(self, fit: Fit | None) -> None:
         """Send the mesh of a fit; None sends nothing."""
         if fit is not None:
-            self.send(fit.vertices)
+            self.send(fit.vertices, fit.hand_pose)
 
-    def send(self, vertices: np.ndarray) -> None:
-        """Send vertices (N, 3) metres, OpenCV camera frame. A mesh that still waits is replaced."""
+    def send(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None) -> None:
+        """Send vertices (N, 3) metres, OpenCV camera frame. A mesh that still waits is replaced.
+
+        hand_pose : (30, 3) axis-angle, see `Fit`; None: the fingers are left out.
+        """
         with self._changed:
-            self._newest = np.array(vertices, np.float32)
+            self._newest = np.array(vertices, np.float32), hand_pose
             self._changed.notify()
 
     def forget(self) -> None:
@@ -104,14 +107,14 @@ class VmcSender:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._closed)
-                vertices, self._newest = self._newest, None
+                newest, self._newest = self._newest, None
                 renew, self._renew = self._renew, False
-            if vertices is None:
+            if newest is None:
                 return
             if renew:
                 self.bones.forget()
             try:
-                packets = frame_packets(self.bones.fit(vertices), time.monotonic() - self._start)
+                packets = frame_packets(self.bones.fit(*newest), time.monotonic() - self._start)
             except Exception:  # a mesh that cannot be fitted must not end the stream
                 log.warning("a frame could not be turned into VMC motion", exc_info=True)
                 continue

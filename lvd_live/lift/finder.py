@@ -8,19 +8,27 @@ from lvd_live.lift.lifter import Lifter
 from lvd_live.paths import MODELS
 from lvd_live.person.blazepose import BlazePoseFinder
 from lvd_live.person.exchange import opinion_of
+from lvd_live.person.hands import HandFinder, WithHands
 from lvd_live.person.mediapipe_backend import MediaPipeFinder
 from lvd_live.person.quality import QUALITIES, Quality, resolve
 from lvd_live.person.types import PersonFinder
 
 
-def make_finder(name: str = "blazepose", quality: str = "auto", *, live: bool = False) -> PersonFinder:
+def make_finder(
+    name: str = "blazepose", quality: str = "auto", *, live: bool = False, hands: bool = False
+) -> PersonFinder:
     """A person finder by its name, "blazepose" or "mediapipe". Raises UserError where its models are missing.
 
-    quality : one of `quality.CHOICES`; live : what "auto" means is for a camera.
+    quality : one of `quality.CHOICES`; live : what "auto" means is for a camera. hands : find the hands, too: one a
+    picture, in turns, where the quality is that for cameras, else both.
     """
+    quality = resolve(quality, live=live)
+    finder: PersonFinder
     if name == "mediapipe":
-        return MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
-    return make_blazepose(QUALITIES[resolve(quality, live=live)])
+        finder = MediaPipeFinder(MODELS / "mediapipe" / "pose_landmarker_full.task")
+    else:
+        finder = make_blazepose(QUALITIES[quality])
+    return WithHands(finder, HandFinder(MODELS / "hands", both=quality == "best")) if hands else finder
 
 
 def make_blazepose(

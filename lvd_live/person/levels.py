@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 from onnx import GraphProto, helper, numpy_helper
+
+from lvd_live.storage.files import write_whole
 
 BLOCKS = (32, 16, 8)  # inputs that share a step: the largest that divides their number
 LARGE = 20_000  # weights: smaller layers stay as they are
@@ -17,6 +22,16 @@ def levels_of(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = weight.astype(np.float32).reshape(out, -1, block)
     step = np.maximum(np.abs(values).max(2, keepdims=True) / 127, 2.0**-24).astype(np.float16)
     return np.clip(np.rint(values / step.astype(np.float32)), -127, 127).astype(np.int8), step
+
+
+def store_hand_networks(source: Path, out: Path) -> None:
+    """Write MediaPipe's hand networks, as they are in `source` but for 8 bits, to `out`. Raises FileNotFoundError."""
+    landmarks = onnx.load(source / "hand_landmark_full.onnx")
+    store_as_levels(landmarks.graph)
+    onnx.checker.check_model(landmarks)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "hand_landmarks.onnx", landmarks.SerializeToString())
+    write_whole(out / "hand_recrop.onnx", (source / "hand_recrop.onnx").read_bytes())
 
 
 def store_as_levels(graph: GraphProto) -> None:

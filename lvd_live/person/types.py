@@ -22,6 +22,31 @@ class DetectorFeatures:
 
 
 @dataclass(frozen=True)
+class Hand:
+    """One hand in one picture: MediaPipe's 21 landmarks, wrist first, then thumb, index, middle, ring and little finger
+    from the palm to the tip.
+
+    landmarks    (21, 3) float32: x, y in picture pixels (centre convention), z in pixels away from the camera, from the
+                 wrist.
+    world        (21, 3) float32 metres: the same in space, axes along the picture's: x right, y down, z away from the
+                 camera; the scale is an average hand's.
+    presence     0..1: probability that it is a hand.
+    right_side   0..1: probability that the network gives to the hand's being the pose's left or right one.
+    length       pixels: how long such a person's hand is when it is seen from its flat side.
+    pose_wrist   (2,) float32 picture pixels: where the pose has the wrist.
+    age          pictures since it was looked at: 0 in this one.
+    """
+
+    landmarks: np.ndarray
+    world: np.ndarray
+    presence: float
+    right_side: float
+    length: float
+    pose_wrist: np.ndarray
+    age: int = 0
+
+
+@dataclass(frozen=True)
 class Person:
     """One person in one picture.
 
@@ -39,6 +64,8 @@ class Person:
     is_new               True when the person was searched for, not followed from the previous picture: a cold start.
     features             the finder's own feature maps, or None where it does not tell.
     doubt                0..0.5: probability that left and right are exchanged after all (see `exchange`).
+    hands                the left and the right hand, each None where it is not seen; None: nobody looks for hands.
+    hand_words           what is the matter with each, see `hands.HandFinder.words`.
     """
 
     mask: np.ndarray
@@ -49,6 +76,8 @@ class Person:
     is_new: bool
     features: DetectorFeatures | None = None
     doubt: float = 0.0
+    hands: tuple[Hand | None, Hand | None] | None = None
+    hand_words: tuple[str, str] = ("off", "off")
 
 
 class PersonFinder(Protocol):
@@ -63,6 +92,15 @@ class PersonFinder(Protocol):
 
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
-    return {"finder": type(finder).__name__, "provider": getattr(finder, "provider", None)} | {
-        name: True for name in ("heavy", "mirror") if getattr(finder, name, False)
+    body = getattr(finder, "finder", finder)  # of one that finds hands, too
+    hands = getattr(finder, "hands", None)
+    return {"finder": type(body).__name__, "provider": getattr(body, "provider", None)} | {
+        name: True
+        for name, holds in (
+            ("heavy", getattr(body, "heavy", False)),
+            ("mirror", getattr(body, "mirror", False)),
+            ("hands", hands is not None),
+            ("both_hands", getattr(hands, "both", False)),
+        )
+        if holds
     }

@@ -80,7 +80,7 @@ def find_others(folder: Path, out: Path) -> list[Path]:
 @cache
 def load_engine(options: TrackerOptions, quality: str) -> tuple[PersonFinder, Tracker]:
     """The finder and the tracker of this process."""
-    return make_finder(quality=quality), Tracker.load(options)
+    return make_finder(quality=quality, hands=options.hands), Tracker.load(options)
 
 
 def track(job: Job) -> Outcome:

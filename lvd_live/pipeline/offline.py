@@ -190,9 +190,8 @@ class _Run:
         landmarks = None if person is None or not np.isfinite(person.landmarks).all() else person.landmarks
         mesh: dict[str, Any] = {}
         if fit is not None:
-            mesh = {
-                name: getattr(fit, name) for name in ("vertices", "vertex_std", "intrinsics", "iterations", "doubtful")
-            }
+            names = "vertices", "vertex_std", "intrinsics", "iterations", "doubtful", "hand_pose", "hand_states"
+            mesh = {name: getattr(fit, name) for name in names}
         self.writer.append(
             timestamp_ns=frame.timestamp_ns,
             frame_index=frame.index,

@@ -19,6 +19,8 @@ import numpy as np
 
 from lvd_live.errors import Parser, UserError
 from lvd_live.lift.finder import make_blazepose, make_finder
+from lvd_live.paths import MODELS
+from lvd_live.person import HandFinder, WithHands
 from lvd_live.person.quality import Quality
 from lvd_live.person.types import PersonFinder
 from lvd_live.pipeline.offline import process
@@ -164,10 +166,14 @@ def as_recorded(session: Session, body: Path | None) -> tuple[PersonFinder, Trac
     tracker = Tracker.load(recorded_options(session), body=body)
     if tracker.describe()["weights"] != recorded.get("weights"):
         log.warning("The session was tracked with other weights than the ones that are here.")
+    finder: PersonFinder
     if person.get("finder") == "MediaPipeFinder":
-        return make_finder("mediapipe"), tracker
-    recorded_with = Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror")))
-    return make_blazepose(recorded_with), tracker
+        finder = make_finder("mediapipe")
+    else:
+        finder = make_blazepose(Quality(heavy=bool(person.get("heavy")), mirror=bool(person.get("mirror"))))
+    if person.get("hands"):
+        finder = WithHands(finder, HandFinder(MODELS / "hands", both=bool(person.get("both_hands"))))
+    return finder, tracker
 
 
 def recorded_options(session: Session) -> TrackerOptions:
@@ -175,7 +181,7 @@ def recorded_options(session: Session) -> TrackerOptions:
 
     Raises UserError where it does not say how it was tracked.
     """
-    former = {"silhouette_fit": False}  # sessions from before there was one do not name it
+    former = {"silhouette_fit": False, "hands": False}  # sessions from before there were any do not name them
     here = {"weights": None, "body": None, "device": AUTO, "engine": AUTO}
     try:
         return TrackerOptions.from_json({**former, **_part(session.meta, "tracker"), **here}, required=REMEMBERED)

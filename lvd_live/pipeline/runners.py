@@ -93,7 +93,8 @@ def run_batched(jobs: list[Job], count: int) -> Generator[Outcome, None, None]:
     def attend(job: Job) -> Outcome:
         tracker = first.clone(solver=solver)
         with solver.member():
-            return track_with(job, lambda: (make_finder(quality=job.quality), tracker), stopped)
+            hands = job.options.hands
+            return track_with(job, lambda: (make_finder(quality=job.quality, hands=hands), tracker), stopped)
 
     with ThreadPoolExecutor(solver.size) as pool:
         try:

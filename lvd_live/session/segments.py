@@ -34,10 +34,9 @@ _MAX_ROW, _MAX_NS = 1 << 31, 1 << 62  # a session of two years; 73 years on eith
 COLUMNS = {  # name: (shape of one row, dtype)
     "tracked": ((), np.bool_),
     "doubtful": ((), np.bool_),  # the mesh is not to be believed; segments from before it have none
-    "fitted": (
-        (),
-        np.bool_,
-    ),  # the tracker had it; false: it had no time, and the frame waits (`refill`); not in old ones
+    "fitted": ((), np.bool_),  # the tracker had it; false: it had no time, and the frame waits; not in old segments
+    "hand_pose": ((30, 3), np.float32),  # axis-angle of SMPL-H's finger joints; zeros where there is none
+    "hand_states": ((2,), np.uint8),  # left, right: 0 as descended, 1 not seen and relaxed, 2 seen
     "timestamps_ns": ((), np.int64),  # rising, as the source states them
     "frame_index": ((), np.int64),
     "video_ms": ((), np.int64),  # the picture's time in the video; -1: not in it
@@ -51,7 +50,9 @@ COLUMNS = {  # name: (shape of one row, dtype)
 _LATER = {
     "doubtful": False,
     "fitted": True,
-}  # columns that segments from before have not, and what they stand for there
+    "hand_pose": 0,
+    "hand_states": 0,
+}  # what segments from before them stand for
 _SPECS = {
     "lvd_segment": Spec("i4", ((),)),
     "session": Spec("S", ((),)),
@@ -123,7 +124,8 @@ def read_segment(path: Path) -> Segment:
     with _open(path) as file:
         columns = {name: file.read(name) for name in COLUMNS if name in file.members}
         for name, value in _LATER.items():
-            columns.setdefault(name, np.full(file.sizes["T"], value))
+            shape, dtype = COLUMNS[name]
+            columns.setdefault(name, np.full((file.sizes["T"], *shape), value, dtype))
         columns["fitted"] = columns["fitted"] | columns["tracked"]
         text = bytes(file.read("session")).decode("ascii", "replace")
         segment = Segment(path, int(file.read("row")), columns, file.sizes["N"], "faces" in file.members, text)

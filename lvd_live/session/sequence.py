@@ -8,6 +8,9 @@ Keys of the `.npz` (F frames, N vertices, M faces; no pickles; every number fini
     faces          (M, 3) int32
     tracked        (F,) bool
     doubtful       (F,) bool, the mesh is not to be believed; files from before it have none: false
+    hand_pose      (F, 30, 3) float32, axis-angle of SMPL-H's finger joints, see `tracking.fit`; zeros: none
+    hand_states    (F, 2) uint8, of the left and the right hand: 0 as descended, 1 not seen and relaxed, 2 seen; files
+                   from before them have neither: 0
     timestamps_ns  (F,) int64
     frame_index    (F,) int64, the frame's number in its source
     iterations     (F,) int32
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from lvd_live.tracking.tracker import Tracker
 
 SCHEMA = 1
-LANDMARKS = 33
+LANDMARKS, FINGER_JOINTS = 33, 30
 SPECS = {
     "lvd_schema": Spec("i4", ((),)),
     "vertices": Spec("f4", (("F", "N", 3),)),
@@ -52,6 +55,8 @@ SPECS = {
     "faces": Spec("i4", (("M", 3),)),
     "tracked": Spec("b1", (("F",),)),
     "doubtful": Spec("b1", (("F",),), required=False),
+    "hand_pose": Spec("f4", (("F", FINGER_JOINTS, 3),), required=False),
+    "hand_states": Spec("u1", (("F", 2),), required=False),
     "timestamps_ns": Spec("i8", (("F",),)),
     "frame_index": Spec("i8", (("F",),)),
     "iterations": Spec("i4", (("F",),)),
@@ -94,6 +99,8 @@ class SequenceWriter:
                 "landmarks": ((LANDMARKS, 3), np.float32),
                 "tracked": ((), np.bool_),
                 "doubtful": ((), np.bool_),
+                "hand_pose": ((FINGER_JOINTS, 3), np.float32),
+                "hand_states": ((2,), np.uint8),
                 "timestamps_ns": ((), np.int64),
                 "frame_index": ((), np.int64),
                 "iterations": ((), np.int32),
@@ -120,6 +127,8 @@ class SequenceWriter:
         iterations: int = 0,
         landmarks: np.ndarray | None = None,
         doubtful: bool = False,
+        hand_pose: np.ndarray | None = None,
+        hand_states: tuple[int, int] = (0, 0),
     ) -> None:
         """Append one frame; without `vertices` it counts as not tracked. Shapes, units and frame: see the module.
 
@@ -129,20 +138,22 @@ class SequenceWriter:
         if tracked and intrinsics is None:
             raise ValueError("a tracked frame needs its intrinsics")
         if not tracked:
-            vertices = vertex_std = intrinsics = None
+            vertices = vertex_std = intrinsics = hand_pose = None
         frame = {
             "vertices": _or_zeros(vertices, (self.n_vertices, 3), np.float32),
             "vertex_std": _or_zeros(vertex_std, (self.n_vertices,), np.float32),
             "landmarks": _or_zeros(landmarks, (LANDMARKS, 3), np.float32),
             "tracked": np.asarray(tracked, np.bool_),
             "doubtful": np.asarray(tracked and doubtful, np.bool_),
+            "hand_pose": _or_zeros(hand_pose, (FINGER_JOINTS, 3), np.float32),
+            "hand_states": np.asarray(hand_states if tracked else (0, 0), np.uint8),
             "timestamps_ns": np.asarray(timestamp_ns, np.int64),
             "frame_index": np.asarray(frame_index, np.int64),
             "iterations": np.asarray(iterations, np.int32),
             "intrinsics": _or_zeros(intrinsics, (3, 3), np.float64),
             "image_size": np.asarray(image_size, np.int32),
         }
-        for name in ("vertices", "vertex_std", "landmarks", "intrinsics"):
+        for name in ("vertices", "vertex_std", "landmarks", "intrinsics", "hand_pose"):
             if not np.isfinite(frame[name]).all():
                 raise ValueError(f"{name} holds numbers that are not finite")
         self._stream.append(**frame)
@@ -188,6 +199,8 @@ class Sequence:
     faces: np.ndarray
     tracked: np.ndarray
     doubtful: np.ndarray
+    hand_pose: np.ndarray
+    hand_states: np.ndarray
     timestamps_ns: np.ndarray
     frame_index: np.ndarray
     iterations: np.ndarray
@@ -240,6 +253,8 @@ def load_sequence(path: str | os.PathLike) -> Sequence:
         apart = ("vertices", "vertex_std", "lvd_schema", "fps", "meta")
         arrays = {name: file.read(name) for name in file.members if name not in apart}
         arrays.setdefault("doubtful", np.zeros(file.sizes["F"], bool))
+        arrays.setdefault("hand_pose", np.zeros((file.sizes["F"], FINGER_JOINTS, 3), np.float32))
+        arrays.setdefault("hand_states", np.zeros((file.sizes["F"], 2), np.uint8))
         faces, frames, vertices = arrays["faces"], file.sizes["F"], file.sizes["N"]
         if faces.size and not 0 <= faces.min() <= faces.max() < vertices:
             raise UserError(f"Cannot use {path}: its faces point at vertices that it does not have.")

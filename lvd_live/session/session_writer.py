@@ -201,6 +201,8 @@ def fitted_columns(landmarks: np.ndarray | None, fit: Fit | None) -> dict[str, A
     return {
         "tracked": fit is not None,
         "doubtful": fit is not None and fit.doubtful,
+        "hand_pose": np.zeros((30, 3), np.float32) if fit is None or fit.hand_pose is None else fit.hand_pose,
+        "hand_states": (0, 0) if fit is None else fit.hand_states,
         "iterations": 0 if fit is None else fit.iterations,
         "intrinsics": np.zeros((3, 3)) if fit is None else fit.intrinsics,
         "landmarks": landmarks,

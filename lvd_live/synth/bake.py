@@ -5,6 +5,9 @@ python -m lvd_live bake --assets DIR                  DIR holds motion/ and make
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --hands DIR                   MediaPipe's hand networks, their weights stored as 8 bits
+python -m lvd_live bake --fingers                     the fingers of the body that is there
+python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import torch
 from lvd_live.body.control import choose_control, fit_upsampling
 from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
+from lvd_live.body.smplh import write_smplh
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.scan.prior import pose_prior
@@ -30,6 +34,7 @@ from lvd_live.synth.motion import PoseBank
 from lvd_live.synth.retarget import bake_poses
 
 PRIOR_POSES, PRIOR_NOISE = 20_000, 0.1  # that the prior of scans is made from; radians
+FINGER_BODIES = 240  # people that the finger joints are fitted to
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
 
 
@@ -95,21 +100,41 @@ def bake_landmarks(models: Path, data: Path) -> None:
     _write_npz(path, body)
 
 
+def bake_finger_file(models: Path, bodies: int) -> None:
+    """Write models/body/fingers.npz for the body that is there, which stays as it is."""
+    from lvd_live.body.bake_fingers import bake_fingers  # here, because it imports Anny, an extra
+
+    body, base = models / "body" / "lvd_body.npz", models / "synth" / "base.npz"
+    with np.load(body, allow_pickle=False) as file, np.load(base, allow_pickle=False) as base_file:
+        arrays = bake_fingers(dict(file), dict(base_file), min(bodies, FINGER_BODIES))
+    _write_npz(models / "body" / "fingers.npz", arrays)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not (args.assets or args.landmarks_from or args.finder):
-        raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, or --finder DIR.")
+    if not (args.assets or args.landmarks_from or args.finder or args.hands or args.fingers or args.smplh):
+        raise UserError(
+            "Say what to bake: --assets, --landmarks-from, --finder, --hands, --fingers or --smplh; see --help."
+        )
     try:
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
             rearrange_network(args.finder, args.models / "blazepose")
+        if args.hands:
+            from lvd_live.person.levels import store_hand_networks  # likewise
+
+            store_hand_networks(args.hands, args.models / "hands")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
         if args.landmarks_from:
             bake_landmarks(args.models, args.landmarks_from)
+        if args.fingers or args.assets:
+            bake_finger_file(args.models, args.bodies)
+        if args.smplh:
+            write_smplh(args.smplh)
     except (FileNotFoundError, zipfile.BadZipFile) as error:
         raise UserError(f"Cannot bake: {error}.") from error
     return 0
@@ -123,6 +148,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    parser.add_argument("--hands", type=Path, metavar="DIR", help="folder with MediaPipe's hand networks")
+    parser.add_argument("--fingers", action="store_true", help="bake the fingers of the body that is there")
+    smplh = "write the bundled body with fingers in SMPL-H's layout"
+    parser.add_argument("--smplh", type=Path, metavar="FILE", help=smplh)
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     return parser.parse_args(argv)

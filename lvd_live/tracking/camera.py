@@ -14,6 +14,7 @@ import numpy as np
 
 from lvd_live.body.skeleton import JOINT
 from lvd_live.person.crop import Crop
+from lvd_live.sources.frame import Frame
 from lvd_live.tracking.options import DEFAULT_FOV
 
 NEAREST = 0.1  # crop units: landmarks nearer than that to a vertex count alike
@@ -41,6 +42,16 @@ class Camera:
     def intrinsics(self) -> np.ndarray:
         """K (3, 3) float64."""
         return np.array([[self.focal, 0, self.centre[0]], [0, self.focal, self.centre[1]], [0, 0, 1.0]])
+
+
+def camera_of(frame: Frame, fov_degrees: float) -> tuple[Camera, bool]:
+    """The camera of a frame, and whether its field of view was stated: chosen, or else by the file.
+
+    fov_degrees : the one that was chosen; DEFAULT_FOV stands for none.
+    """
+    height, width = frame.picture.shape[:2]
+    stated = fov_degrees if fov_degrees != DEFAULT_FOV else frame.fov_degrees
+    return Camera.of_picture(width, height, stated or DEFAULT_FOV), stated is not None
 
 
 def to_metres(vertices: np.ndarray, crop: Crop, camera: Camera, distance: float = 1.0) -> np.ndarray:

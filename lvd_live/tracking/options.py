@@ -46,6 +46,7 @@ class TrackerOptions:
         warm : start from the previous frame's mesh.
         uncertainty : M, perturbations per vertex (Eq. 3); 0 leaves the uncertainty out.
         silhouette_fit : bring the limbs onto the mask's outline after descent.
+        hands : pose the hands where the person finder saw them, see `hand_fit`.
 
     Raises ValueError, naming the option, for a value out of range.
     """
@@ -63,6 +64,7 @@ class TrackerOptions:
     warm: bool = True
     uncertainty: int = 8
     silhouette_fit: bool = True
+    hands: bool = True
 
     def __post_init__(self) -> None:
         for name, holds in (
@@ -76,6 +78,7 @@ class TrackerOptions:
             ("uncertainty", _is_count(self.uncertainty, 0, MOST_PERTURBATIONS)),
             ("warm", isinstance(self.warm, bool)),
             ("silhouette_fit", isinstance(self.silhouette_fit, bool)),
+            ("hands", isinstance(self.hands, bool)),
         ):
             if not holds:
                 raise ValueError(f"{name} cannot be {getattr(self, name)!r}")
@@ -142,6 +145,11 @@ class TrackerOptions:
             dest="silhouette_fit",
             action="store_false",
             help="do not shift the mesh's limbs onto the mask's outline",
+        )
+        add(
+            "--hands",
+            action=argparse.BooleanOptionalAction,
+            help="find the hands and pose their fingers (default: on)",
         )
         add(
             "--iterations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from lvd_live.lvd.runtime.runtime import Runtime
@@ -54,3 +55,15 @@ class SpreadEstimate:
         if self._offsets is None or self._offsets.shape[:2] != (count, vertices.shape[1]):
             self._offsets = perturbations(count, vertices.shape[1]).to(vertices.device)
         return self._offsets
+
+
+def dense_mesh(
+    runtime: Runtime, vertices: torch.Tensor, spread: torch.Tensor | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The body's vertices (N, 3) and their spread (N,) or None, crop frame, from those that descended, (1, K, 3) and
+    (1, K)."""
+    if spread is None:
+        return np.ascontiguousarray(runtime.dense(vertices)[0]), None
+    dense = runtime.dense(torch.cat([vertices, spread[..., None]], -1))[0]
+    bounded = dense[:, 3].clip(float(spread.min()), float(spread.max()))  # mixes reach beyond what they mix
+    return np.ascontiguousarray(dense[:, :3]), bounded

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lvd_live.body.correspondence import Correspondence
+from lvd_live.body.fingers import FingerRig
 from lvd_live.body.model import BodyModel
 from lvd_live.lift.conditioning import lift_in_crop
 from lvd_live.lift.lifter import Lifter
@@ -20,16 +21,17 @@ from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
-from lvd_live.tracking.camera import Camera, between_crops, carried_along, skeleton_length, to_metres
+from lvd_live.tracking.camera import between_crops, camera_of, carried_along, skeleton_length, to_metres
 from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
 from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.fit import Fit
+from lvd_live.tracking.hand_fit import HandsFit
 from lvd_live.tracking.jump import JumpFinder
-from lvd_live.tracking.options import DEFAULT_FOV, TrackerOptions
+from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
-from lvd_live.tracking.spread import SpreadEstimate
+from lvd_live.tracking.spread import SpreadEstimate, dense_mesh
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ class Tracker:
         self.left_out: tuple[str, ...] = ()
         self._solver = solver or Solver(runtime)
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
+        rig = FingerRig.of(body)
+        self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
         self._regressor = body.J_regressor.numpy()
         self._jumps = JumpFinder()
@@ -160,6 +164,8 @@ class Tracker:
         self._last: _Last | None = None
         self._spread.reset()
         self._silhouette_fit.reset()
+        if self._hands is not None:
+            self._hands.reset()
 
     def start(self, frame: Frame, person: Person) -> Fit | None:
         """Fit from the crop's centre, whatever was before."""
@@ -188,10 +194,10 @@ class Tracker:
         self._last = _Last(crop, solution.vertices, view.landmarks)
         self._spread.update(solution, 0 if "uncertainty" in self.left_out else self.options.uncertainty)
         clock.lap("uncertainty")
-        vertices, spread = self._dense(solution)
+        vertices, spread = dense_mesh(self.runtime, solution.vertices, self._spread.known)
         vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
         clock.lap("outline")
-        fit = self._place(frame, crop, solution, vertices, spread, clock)
+        fit = self._place(frame, person, crop, solution, vertices, spread, clock)
         doubtful = is_doubtful(person, overlap)
         return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful), jumped=jumped)
 
@@ -218,29 +224,13 @@ class Tracker:
         """The person's landmarks in a crop, lifted, (33, 4); None where the network is not given any."""
         if self.lifter is None or self.conditioning != "all":
             return None
-        camera, known = self._camera(frame)
+        camera, known = camera_of(frame, self.options.fov_degrees)
         size = frame.picture.shape[1], frame.picture.shape[0]
         return lift_in_crop(self.lifter, person.landmarks, person.world, crop, size, camera.focal, known)
-
-    def _camera(self, frame: Frame) -> tuple[Camera, bool]:
-        """The camera, and whether its field of view was stated, by the options or else by the file."""
-        height, width = frame.picture.shape[:2]
-        chosen = self.options.fov_degrees
-        stated = chosen if chosen != DEFAULT_FOV else frame.fov_degrees
-        return Camera.of_picture(width, height, stated or DEFAULT_FOV), stated is not None
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None
         return settled and bool(torch.isfinite(solution.vertices).all())
-
-    def _dense(self, solution: Solution) -> tuple[np.ndarray, np.ndarray | None]:
-        """The body's vertices (N, 3) and their spread (N,) or None, crop frame, from those that descended."""
-        spread = self._spread.known
-        if spread is None:
-            return np.ascontiguousarray(self.runtime.dense(solution.vertices)[0]), None
-        dense = self.runtime.dense(torch.cat([solution.vertices, spread[..., None]], -1))[0]
-        bounded = dense[:, 3].clip(float(spread.min()), float(spread.max()))  # mixes reach beyond what they mix
-        return np.ascontiguousarray(dense[:, :3]), bounded
 
     def _on_silhouette(
         self, vertices: np.ndarray, mask: np.ndarray, picture: np.ndarray, crop: Crop, cold: bool
@@ -261,6 +251,7 @@ class Tracker:
     def _place(
         self,
         frame: Frame,
+        person: Person,
         crop: Crop,
         solution: Solution,
         vertices: np.ndarray,
@@ -268,16 +259,21 @@ class Tracker:
         clock: Clock,
     ) -> Fit:
         """From the crop frame to metres: as large as the height says, as far away as that size is seen."""
-        camera, _ = self._camera(frame)
+        camera, _ = camera_of(frame, self.options.fov_degrees)
         unit = to_metres(vertices, crop, camera)
         taller = 1.0 if self.options.height is None else self.options.height / self._stature
         taller *= self.options.scale
         distance = self._template_length * taller / max(skeleton_length(self._regressor @ unit), 1e-6)
         metres = unit * np.float32(distance)
-        landmarks = self._to_landmarks @ metres
         std = np.zeros(len(metres), np.float32)
         if spread is not None:
             std = spread * np.float32(distance * crop.half / camera.focal)
+        hands = None
+        if self._hands is not None and self.options.hands:
+            hands = self._hands(metres, std, person, camera.intrinsics, taller, frame.timestamp_ns)
+        if hands is not None:
+            metres, std = hands.vertices, hands.std
+        landmarks = self._to_landmarks @ metres
         if self.carry is not None:
             metres, std = self.carry[0](metres), self.carry[0](std[:, None])[:, 0]
         clock.lap("placement")
@@ -295,4 +291,6 @@ class Tracker:
             steps=solution.steps,
             frame_index=frame.index,
             timestamp_ns=frame.timestamp_ns,
+            hand_pose=None if hands is None else hands.pose,
+            hand_states=(0, 0) if hands is None else hands.states,
         )
