@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lvd_live.errors import UserError
 from lvd_live.lvd.backbones.hourglass import upsample
 from lvd_live.lvd.descent import descend, descend_reference
-from lvd_live.lvd.features import CropFeatures, LazyFeatureMap
-from lvd_live.lvd.field import Field, sample
+from lvd_live.lvd.features import CropFeatures, LazyFeatureMap, sample
+from lvd_live.lvd.field import Field
 from lvd_live.lvd.folded_field import FoldedField, per_vertex_head
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, landmark_maps, network_input, warp_map
 from lvd_live.lvd.presets import PRESETS

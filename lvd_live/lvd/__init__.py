@@ -9,6 +9,7 @@ Where to find what:
     field           g, the displacement field as published; `folded_field` is the same function, rewritten to be fast
     backbones       f, from a crop to its features; says how to add one
     network         f and g together, and what they are fed with
+    volume          the same for voxelised scans: features, backbones, network
     presets         the networks to choose from
     uncertainty     Eq. 3
     weights         files

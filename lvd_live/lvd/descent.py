@@ -5,20 +5,34 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 
-from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.features import Features
 from lvd_live.lvd.field import Field
-from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
+
+P = TypeVar("P", contravariant=True)
+
+
+class Diagonal(Protocol[P]):
+    """A field on its diagonal: `folded_field.FoldedField` on prepared crops, or `field.Field` on any features."""
+
+    def diagonal(self, points: torch.Tensor, prepared: P, /) -> torch.Tensor:
+        """From point i to vertex i: points (B, N, 3) -> Δ (B, N, 3)."""
+        ...
+
+    def diagonal_from_point(self, point: torch.Tensor, prepared: P, /) -> torch.Tensor:
+        """From one point (B, 3) to all vertices: Δ (B, N, 3)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Descent:
     """The result of a descent.
 
-    vertices : (B, N, 3) float32, crop frame.
-    steps : of each iteration the mean displacement, crop units; of a batch, the largest among its pictures.
+    vertices : (B, N, 3) float32, the frame of the features: of a crop, or of a volume's cube.
+    steps : of each iteration the mean displacement, that frame's units; of a batch, the largest among its pictures.
     """
 
     vertices: torch.Tensor
@@ -26,11 +40,11 @@ class Descent:
 
 
 def iterate(
-    field: FoldedField, prepared: PreparedCrop, start: torch.Tensor, relaxation: float = 1.0
+    field: Diagonal[P], prepared: P, start: torch.Tensor, relaxation: float = 1.0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Learned Vertex Descent: v_i ← v_i + ω Δv_i (Eq. 2, where ω, the relaxation, is 1), without end.
 
-    Yields after each iteration the vertices (B, N, 3), crop frame, and their mean displacement (B,), crop units.
+    Yields after each iteration the vertices (B, N, 3), in the features' frame, and their mean displacement (B,).
 
     start : (B, N, 3) a mesh, or (B, 3) one point where every vertex begins; that first iteration is cheaper.
     """
@@ -43,8 +57,8 @@ def iterate(
 
 
 def descend(
-    field: FoldedField,
-    prepared: PreparedCrop,
+    field: Diagonal[P],
+    prepared: P,
     start: torch.Tensor,
     *,
     iterations: int,
@@ -62,7 +76,7 @@ def descend(
 
 
 def descend_reference(
-    field: Field, crop: CropFeatures, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0
+    field: Field, evidence: Features, start: torch.Tensor, *, iterations: int, relaxation: float = 1.0
 ) -> torch.Tensor:
     """The paper's formula word for word: every point asks for every vertex, and the diagonal is kept.
 
@@ -71,5 +85,5 @@ def descend_reference(
     targets = torch.arange(field.vertices, device=start.device)
     v = start
     for _ in range(iterations):
-        v = v + relaxation * field(v, crop, targets).diagonal(dim1=1, dim2=2).transpose(1, 2)
+        v = v + relaxation * field(v, evidence, targets).diagonal(dim1=1, dim2=2).transpose(1, 2)
     return v

@@ -1,11 +1,40 @@
-"""What a backbone makes of a crop."""
+"""What a backbone makes of a crop, and what the field asks of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
+
+
+class Features(Protocol):
+    """What the field reads: of a crop (`CropFeatures`) or of a volume (`volume.features.VolumeFeatures`).
+
+    whole : (B, G), a vector about the whole; None where the backbone gives none.
+    landmarks : (B, L, 4: x, y, depth, confidence), crop frame; None without that conditioning.
+    """
+
+    @property
+    def whole(self) -> torch.Tensor | None: ...
+
+    @property
+    def landmarks(self) -> torch.Tensor | None: ...
+
+    def at(self, points: torch.Tensor) -> torch.Tensor:
+        """The aligned features (B, M, C) float32 of points (B, M, 3)."""
+        ...
+
+
+def sample(features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Read a feature map (B, C, H, W) at points (B, M, 2 or 3), crop frame: bilinear, zero outside.
+
+    Returns (B, M, C) float32. The grid is never half precision, which would be off by half a pixel.
+    """
+    grid = points[:, None, :, :2] * points.new_tensor([1.0, -1.0])
+    return F.grid_sample(features.float(), grid, align_corners=False)[:, :, 0].transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -49,3 +78,7 @@ class CropFeatures:
         if isinstance(self.features, LazyFeatureMap):
             raise TypeError("a lazy feature map is read by FoldedField.prepare alone")
         return self.features
+
+    def at(self, points: torch.Tensor) -> torch.Tensor:
+        """See `Features.at`: the projection is orthographic, along the crop frame's z."""
+        return sample(self.feature_map, points)

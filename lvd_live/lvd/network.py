@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from lvd_live.lvd.backbones import BACKBONES
 from lvd_live.lvd.backbones.base import CONTEXT_STRIDE, Backbone
 from lvd_live.lvd.features import CropFeatures
 from lvd_live.lvd.field import Field
+from lvd_live.lvd.mesh_network import MeshNetwork
 from lvd_live.lvd.presets import Preset
 
 LANDMARKS = (0, 7, 8, *range(11, 21), *range(23, 33))
@@ -41,18 +41,11 @@ class AlignedFeatures:
         return AlignedFeatures(self.fine.to(device), self.coarse.to(device), self.region.to(device))
 
 
-class LVD(nn.Module):
-    """Backbone f and field g of Learned Vertex Descent.
+class LVD(MeshNetwork):
+    """Backbone f and field g of Learned Vertex Descent on pictures; see `MeshNetwork` about the other arguments."""
 
-    control : (K,) int64, which of the body's N vertices the head serves; None for all of the preset's.
-    columns, mix : (N, 8) int64 and float32, each body vertex as a weighted sum of control vertices (`dense`); None
-        where the control vertices are the body's.
-    """
-
+    memory_format = torch.channels_last  # of the kernels
     backbone: Backbone
-    control: torch.Tensor
-    columns: torch.Tensor | None
-    mix: torch.Tensor | None
 
     def __init__(
         self,
@@ -61,7 +54,7 @@ class LVD(nn.Module):
         columns: torch.Tensor | None = None,
         mix: torch.Tensor | None = None,
     ):
-        super().__init__()
+        super().__init__(preset.name, preset.vertices, control, columns, mix)
         self.preset = preset
         landmarks = len(LANDMARKS) if preset.landmarks else 0
         fine, coarse = (FINE_CHANNELS, COARSE_CHANNELS) if preset.landmarks else (0, 0)
@@ -70,11 +63,6 @@ class LVD(nn.Module):
         self.field = Field(
             self.backbone.channels, preset.hidden, preset.vertices, preset.clip, self.backbone.whole, landmarks
         )
-        if control is not None and len(control) != preset.vertices:
-            raise ValueError(f"preset {preset.name} moves {preset.vertices} vertices, not {len(control)}")
-        self.register_buffer("control", torch.arange(preset.vertices) if control is None else control.long())
-        self.register_buffer("columns", None if columns is None else columns.long())
-        self.register_buffer("mix", None if mix is None else mix.float())
 
     def encode(
         self, picture: torch.Tensor, landmarks: torch.Tensor | None = None, maps: AlignedFeatures | None = None
@@ -99,15 +87,6 @@ class LVD(nn.Module):
             coarse = warp_map(maps.coarse, maps.region, size // CONTEXT_STRIDE) * COARSE_SCALE
         features, whole = self.backbone(picture, torch.cat([drawn, fine], 1), coarse)
         return CropFeatures(features, whole, landmarks)
-
-    def dense(self, vertices: torch.Tensor) -> torch.Tensor:
-        """The body's vertices (B, N, C) from those that the head serves (B, K, C)."""
-        if self.columns is None:
-            return vertices
-        B, K, C = vertices.shape
-        rows = vertices.transpose(0, 1).reshape(K, B * C)
-        mixed = F.embedding_bag(self.columns, rows, per_sample_weights=self.mix, mode="sum")
-        return mixed.unflatten(1, (B, C)).transpose(0, 1)
 
 
 @functools.cache

@@ -47,3 +47,32 @@ PRESETS = {
     "live": Preset("live", "fpn", size=192, vertices=1_723, hidden=256, clip=CLIP, landmarks=True, relaxation=1.2),
     "paper": Preset("paper", "hourglass", size=256, vertices=6_890, hidden=512, clip=None, landmarks=False),
 }
+
+
+@dataclass(frozen=True)
+class ScanPreset:
+    """How a network for scans is built.
+
+    name : of the preset, and of its weights in models/weights.
+    backbone : a name in `volume.pyramids.PYRAMIDS`. evidence : a name in `volume.voxels.EVIDENCE`.
+    size : the volume's side, voxels. vertices : N, how many vertices the head serves.
+    hidden : widths of the field's layers. clip : cube frame's units, or None, see `field.Field`.
+    """
+
+    name: str
+    backbone: str
+    evidence: str
+    size: int
+    vertices: int
+    hidden: tuple[int, ...]
+    clip: float | None
+
+
+SCAN_PRESETS = {
+    "scan": ScanPreset("scan", "scan", "density", size=64, vertices=1_723, hidden=(256, 256), clip=0.36),
+    "paper-scan": ScanPreset(
+        "paper-scan", "paper", "squared distance", 128, 6_890, hidden=(2048, *(4096,) * 4), clip=None
+    ),
+}
+"""Networks for scans: one for a CPU, and the published one, in whose shapes everything is exact. It clips no output:
+its targets are clipped, at 18 % of the body's height."""

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
 import torch
 
-from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
+P = TypeVar("P", contravariant=True)
+
+
+class SomeTargets(Protocol[P]):
+    """A field that is asked about some vertices from M points each: `FoldedField` on prepared crops, or `Field`."""
+
+    def diagonal(self, points: torch.Tensor, prepared: P, /, targets: torch.Tensor) -> torch.Tensor:
+        """Points (B, M·T, 3), targets (T,) -> Δ (B, M·T, 3)."""
+        ...
+
 
 SIGMA = 0.05  # crop units; of 0.02, 0.05, 0.1 and 0.2 the one whose U(v) best ranks errors on held-out synthetic people
 
@@ -19,7 +30,7 @@ def perturbations(count: int, vertices: int, sigma: float = SIGMA) -> torch.Tens
 
 
 def spread(
-    field: FoldedField, prepared: PreparedCrop, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor
+    field: SomeTargets[P], prepared: P, vertices: torch.Tensor, offsets: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
     """U(v) of Eq. 3: the standard deviation over the ends of one step from v + offset, (B, T) float32, crop units.
 

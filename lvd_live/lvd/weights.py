@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lvd_live.errors import UserError
+from lvd_live.lvd.mesh_network import MeshNetwork
 from lvd_live.lvd.network import LVD
-from lvd_live.lvd.presets import PRESETS
+from lvd_live.lvd.presets import PRESETS, SCAN_PRESETS
+from lvd_live.lvd.volume.network import VolumeLVD
 
+N = TypeVar("N", bound=MeshNetwork)
 _EXACT = {"control": torch.int32, "columns": torch.int32, "mix": torch.float32}  # the body's, not learned
 
 
-def save_weights(network: LVD, path: Path, about: dict) -> None:
+def save_weights(network: LVD | VolumeLVD, path: Path, about: dict) -> None:
     """Write a network: floats as float16, `about` (JSON values) and the preset's name as metadata."""
     state = {
         name: value.detach().cpu().contiguous().to(_EXACT.get(name, torch.float16))
@@ -35,7 +40,7 @@ def annotate(path: Path, **values: object) -> None:
     save_file(state, path, metadata)
 
 
-def load_weights(network: LVD, path: Path) -> None:
+def load_weights(network: MeshNetwork, path: Path) -> None:
     """Read weights into a network of the same preset, as float32. Raises UserError."""
     state, _ = _read(path)
     wanted = {name: value.shape for name, value in _stored(network).items()}
@@ -48,12 +53,20 @@ def load_weights(network: LVD, path: Path) -> None:
 
 def load_network(path: str | Path) -> tuple[LVD, str, dict]:
     """A network from its weight file, in evaluation mode, the file's sha256, and its `about`. Raises UserError."""
-    path = Path(path)
+    return _load(Path(path), lambda name, *mesh: LVD(PRESETS[name], *mesh) if name in PRESETS else None)
+
+
+def load_volume_network(path: str | Path) -> tuple[VolumeLVD, str, dict]:
+    """As `load_network`, a network for scans."""
+    return _load(Path(path), lambda name, *mesh: VolumeLVD(SCAN_PRESETS[name], *mesh) if name in SCAN_PRESETS else None)
+
+
+def _load(path: Path, make: Callable[..., N | None]) -> tuple[N, str, dict]:
+    """make(preset's name, control, columns, mix) : the network, or None where there is no such preset."""
     state, metadata = _read(path)
-    preset = PRESETS.get(metadata.get("preset", ""))
-    if preset is None:
+    network = make(metadata.get("preset", ""), *(state.get(name) for name in ("control", "columns", "mix")))
+    if network is None:
         raise UserError(f"{path} is not a weight file of this program: it names no preset.")
-    network = LVD(preset, state.get("control"), state.get("columns"), state.get("mix"))
     load_weights(network, path)
     try:
         about = json.loads(metadata.get("about", "{}"))
@@ -62,7 +75,7 @@ def load_network(path: str | Path) -> tuple[LVD, str, dict]:
     return network.eval(), hashlib.sha256(path.read_bytes()).hexdigest(), about
 
 
-def _stored(network: LVD) -> dict[str, torch.Tensor]:
+def _stored(network: MeshNetwork) -> dict[str, torch.Tensor]:
     """What a weight file holds of a network's state."""
     return {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
