@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 N_VERTICES = 778  # MANO's
 N_SHAPE = 10
-N_SAMPLES = 1000
+N_SAMPLES = 300
 CHANGES = {
     "r-hand-scale-incr": 0.1,
     "r-hand-fingers-length-incr": 0.25,

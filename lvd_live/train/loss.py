@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lvd_live.lvd.features import CropFeatures
+from lvd_live.lvd.features import Features
 from lvd_live.lvd.field import Field, soft_clip
 
 
@@ -53,7 +53,7 @@ def clipped_displacement(field: Field, target: torch.Tensor, start: torch.Tensor
 
 def descent_loss(
     field: Field,
-    crop: CropFeatures,
+    crop: Features,
     vertices: torch.Tensor,
     importance: torch.Tensor,
     clip: float,
@@ -91,7 +91,7 @@ def draw_points(vertices: torch.Tensor, options: LossOptions) -> torch.Tensor:
 
 
 def draw_starts(
-    field: Field, crop: CropFeatures, goal: torch.Tensor, own: torch.Tensor, options: LossOptions
+    field: Field, crop: Features, goal: torch.Tensor, own: torch.Tensor, options: LossOptions
 ) -> torch.Tensor:
     """Where vertices `own` (T,) start, (B, T, 3), crop frame: around their goals (B, T, 3), where they belong.
 

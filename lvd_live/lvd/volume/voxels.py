@@ -12,7 +12,7 @@ from lvd_live.lvd.volume.features import trilinear_corners
 
 
 def density(clouds: Sequence[torch.Tensor], size: int) -> torch.Tensor:
-    """How many points lie in each voxel, shared trilinearly among eight: (B, 1, size, size, size) float32, axes z, y, x.
+    """How many points lie in each voxel, shared trilinearly among eight: (B, 1, size³) float32, axes z, y, x.
 
     As log(1 + 2c/m), m the mean count of the cloud's voxels that hold any: the number of points hardly matters.
 
