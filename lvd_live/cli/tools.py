@@ -13,6 +13,7 @@ TOOLS = {
     "train": ("lvd_live.train.cli", "train a network on synthetic people"),
     "ablate": ("lvd_live.train.ablations", "train with one change at a time: what the error hangs on"),
     "evaluate": ("lvd_live.evaluate.cli", "measure a network on real pictures and on synthetic people"),
+    "register": ("lvd_live.scan.cli", "register a body to a 3D scan or point cloud: SMPL, SMPL+D"),
     "bench": ("lvd_live.bench.cli", "time one frame, stage by stage"),
     "batch": ("lvd_live.pipeline.batch", "track many clips: all cores, or a Ray cluster"),
     "export": (

@@ -1,0 +1,252 @@
+"""Registering a body to a scan: cleaning, descent, parameters, displacements, and whether it explains the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from lvd_live.body.model import BodyModel
+from lvd_live.body.skeleton import JOINT_NAMES
+from lvd_live.render import vertex_normals
+from lvd_live.scan.cleaning import Cleaned, clean
+from lvd_live.scan.descent import Descent
+from lvd_live.scan.displacement import Displacer
+from lvd_live.scan.evidence import Cloud, to_scan
+from lvd_live.scan.frame import Frame
+from lvd_live.scan.nearest import MeshSearch
+from lvd_live.scan.reading import Scan
+from lvd_live.scan.sampling import estimated_normals, evenly, sample
+from lvd_live.scan.skinned import Parameters, SkinnedBody
+from lvd_live.scan.solver import FINE, ROUGH, ScanSolver, Schedule
+from lvd_live.scan.starts import Placed, Told, place, turned_about
+
+MODELS = ("smpl", "smpl+d")
+SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
+STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
+FAR = 0.06  # metres: what lies farther is not explained
+UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
+ONE_SIDED = 0.25  # share of the body without a scan near it from which the scan counts as one-sided
+WARM = 0.03  # metres: residual up to which a sequence's last fit may lead to the next
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A body in a scan.
+
+    vertices : (N, 3) float64, the fit, in the scan's unit and axes. faces : (M, 3).
+    pose : (K, 3) float64 axis-angle, the root's in the scan's axes. betas : (B,). trans : (3,) metres. scale : the
+    scan's units in a metre. displacements : (N, 3) metres, of the rest vertices; zeros without +D. So
+    vertices = scale · body(pose, betas, trans, displacements).
+    joints : (K, 3), as the vertices. skinned : (N, 3), the vertices without displacements.
+    std : (N,) metres, the descent's uncertainty; zeros where it is unknown.
+    to_scan : (N,) metres, of the vertices from the scan's points. from_scan : (P,) metres, of `points` from the fit.
+    points : (P, 3), those of the scan that were kept, in its unit and axes.
+    notes : what was decided. explained : whether the fit explains its scan. unit, up : as found.
+    residual : metres, of the skinned body; see `ScanSolver.residual`. partial : whether the scan shows one side.
+    frame, parameters : metres, y up, and the fit there: where the next scan of a sequence may start.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    pose: np.ndarray
+    betas: np.ndarray
+    trans: np.ndarray
+    scale: float
+    displacements: np.ndarray
+    joints: np.ndarray
+    skinned: np.ndarray
+    std: np.ndarray
+    to_scan: np.ndarray
+    from_scan: np.ndarray
+    points: np.ndarray
+    notes: list[str]
+    explained: bool
+    unit: str
+    up: str
+    residual: float
+    partial: bool
+    frame: Frame
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Parameters in a placed scan, what became of the start's uncertainty, and how well they lie."""
+
+    p: Parameters
+    std: np.ndarray | None
+    residual: float
+    partial: bool
+    notes: list[str] = field(default_factory=list)
+
+
+class Registrar:
+    """Registers one body to scans.
+
+    body : the file. descent : the start. seed : of the sampling, so that a scan gives the same fit every time.
+    """
+
+    def __init__(self, body: BodyModel, descent: Descent, seed: int = 0):
+        self.body, self._descent, self._seed = SkinnedBody(body), descent, seed
+        self._solver, self._displacer = ScanSolver(self.body), Displacer(self.body)
+
+    def __call__(
+        self,
+        scan: Scan,
+        told: Told | None = None,
+        *,
+        model: str = "smpl+d",
+        betas: np.ndarray | None = None,
+        before: Registration | None = None,
+    ) -> Registration:
+        """Register one scan.
+
+        model : "smpl" or "smpl+d". betas : (B,), the shape where it is known.
+        before : the registration of the scan before in a sequence: the fit starts there, if it leads anywhere.
+        """
+        told = Told() if told is None else told
+        rng = np.random.default_rng(self._seed)
+        points, normals = sample(scan, SAMPLE, rng)
+        cleaned = clean(points, normals, rng) if self._is_person else Cleaned([np.ones(len(points), bool)])
+        dropped = [f"Dropped {scan.dropped} points that are no numbers."] if scan.dropped else []
+        if before is not None:
+            warm = self._warm(points, normals, cleaned, before, betas, rng)
+            if warm is not None:
+                placed, fit, cloud = warm
+                return self._finished(placed, fit, cloud, points, dropped, model)
+        placed = place(points, cleaned, self._descent, self.body, told, rng)
+        cloud, rough = self._clouds(points, normals, placed, rng)
+        fit = self._fitted(placed, cloud, rough, told, betas)
+        return self._finished(placed, fit, cloud, points, dropped, model)
+
+    @property
+    def _is_person(self) -> bool:
+        return self.body.n_joints == len(JOINT_NAMES)
+
+    def _clouds(
+        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, rng: np.random.Generator
+    ) -> tuple[Cloud, Cloud]:
+        """The person's points in metres: many, and few."""
+        kept = placed.frame.into(points[placed.keep])
+        turned = None if normals is None else normals[placed.keep] @ placed.frame.R.T
+        some = evenly(kept, FINE_POINTS, rng)
+        kept, turned = kept[some], None if turned is None else turned[some]
+        if turned is None:
+            turned = estimated_normals(kept)
+        elif (turned * (kept - kept.mean(0))).sum(1).mean() < 0:
+            turned = -turned  # the triangles run the other way round
+        few = evenly(kept, ROUGH_POINTS, rng)
+        return Cloud.of(kept, turned), Cloud.of(kept[few], turned[few])
+
+    def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
+        """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
+        partial, solver = bool(told.partial), self._solver
+
+        def fitted(p: Parameters, of: Cloud, widths: Sequence[float]) -> Parameters:
+            schedule = Schedule(widths, partial=partial)
+            return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
+
+        begun = [(solver.from_mesh(s.mesh, s.std, free_size=placed.free_size), s.std) for s in placed.starts[:STARTS]]
+        tried = [(fitted(p, rough, ROUGH), std) for p, std in begun]
+        tried.sort(key=lambda t: solver.score(rough, t[0], partial=partial))
+        tried = tried[:FURTHER]
+        if self._is_person and told.yaw is None:  # network and distances may take a back for a front
+            tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
+        tried = [(fitted(p, rough, FINE), std) for p, std in tried]
+        p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
+        notes = []
+        if told.partial is None and self._bare(rough, p) > ONE_SIDED:
+            partial = True
+            notes.append("The scan shows one side only: the body's other side is guessed.")
+        p = fitted(p, cloud, FINE)
+        return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
+
+    def _bare(self, cloud: Cloud, p: Parameters) -> float:
+        """The share of the body's surface that no point of the scan lies near to."""
+        vertices = self.body.posed(p).vertices
+        outward = vertex_normals(vertices, self.body.faces).astype(float)
+        pair = to_scan(cloud, vertices, outward, self.body.area, partial=False)
+        near = (np.linalg.norm(pair.offset, axis=1) < FAR) & pair.agree
+        return 1 - float(self.body.area[near].sum())
+
+    def _warm(
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None,
+        cleaned: Cleaned,
+        before: Registration,
+        betas: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> tuple[Placed, _Fit, Cloud] | None:
+        """The fit that starts where the last scan's ended; None where it leads nowhere."""
+        notes = [*cleaned.notes, "Started from the scan before."]
+        placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
+        cloud, rough = self._clouds(points, normals, placed, rng)
+        shape = before.parameters.betas if betas is None else betas
+        p = replace(
+            before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
+        )
+        p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial), betas=shape)
+        p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial), betas=betas)
+        residual = self._solver.residual(cloud, p, partial=before.partial)
+        if residual > max(WARM, 1.3 * before.residual):
+            return None
+        return placed, _Fit(p, None, residual, before.partial), cloud
+
+    def _middle(self, before: Registration) -> np.ndarray:
+        return np.median(before.frame.into(before.points), axis=0)
+
+    def _finished(
+        self, placed: Placed, fit: _Fit, cloud: Cloud, points: np.ndarray, notes: Sequence[str], model: str
+    ) -> Registration:
+        posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
+        skinned = posed.vertices.astype(float)
+        search = MeshSearch(skinned, faces)
+        far = float((search.nearest(cloud.points).distance > FAR).mean())
+        bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
+        explained = far < UNEXPLAINED and bare < BARE
+        d = np.zeros_like(skinned)
+        if model == "smpl+d":
+            d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
+        kept = points[placed.keep]
+        metres = frame.into(kept)
+        total = skinned + d
+        pose, trans, scale = _in_file(frame, fit.p, posed.rest_joints[0])
+        return Registration(
+            vertices=frame.out_of(total),
+            faces=faces,
+            pose=pose,
+            betas=fit.p.betas,
+            trans=trans,
+            scale=scale,
+            displacements=self.body.unposed(posed, d),
+            joints=frame.out_of(posed.joints_placed()),
+            skinned=frame.out_of(skinned),
+            std=np.zeros(len(total)) if fit.std is None else fit.std,
+            to_scan=cloud.tree.query(total)[0] if not cloud.has_normals else Cloud.of(metres).tree.query(total)[0],
+            from_scan=MeshSearch(total, faces).nearest(metres).distance,
+            points=kept,
+            notes=[*notes, *placed.notes, *fit.notes],
+            explained=explained,
+            unit=placed.unit,
+            up=placed.up,
+            residual=fit.residual,
+            partial=fit.partial,
+            frame=frame,
+            parameters=fit.p,
+        )
+
+
+def _in_file(frame: Frame, p: Parameters, pelvis: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """pose, trans and scale of the body in the file's unit and axes; pelvis : (3,) at rest, which the pose turns about.
+
+    The body b(pose) turns about the rest pelvis J: e^s b + t = metre R (x − o), so x = scale (R^T-turned b + trans).
+    """
+    pose = p.pose.copy()
+    pose[0] = (Rotation.from_matrix(frame.R.T) * Rotation.from_rotvec(p.pose[0])).as_rotvec()
+    scale = float(np.exp(p.size)) / frame.metre
+    at = frame.out_of(np.exp(p.size) * pelvis + p.place)
+    return pose, at / scale - pelvis, scale

@@ -1,0 +1,77 @@
+"""Points evenly spread over a scan, and their normals."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from lvd_live.scan.reading import Scan
+
+NEIGHBOURS = 16  # that a normal is estimated from
+AROUND = 64  # neighbours whose centre lies on a surface's inner side
+
+
+def sample(scan: Scan, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Points (P <= count, 3) float64 and their normals (P, 3), None where the scan has none.
+
+    Of a mesh, spread by area; of bare points, at random: a scanner looks closest at what it is to scan.
+    """
+    if scan.faces is not None:
+        return _on_triangles(scan.points, scan.faces, count, rng)
+    points, normals = scan.points, scan.normals
+    if len(points) > count:
+        some = rng.choice(len(points), count, replace=False)
+        points, normals = points[some], None if normals is None else normals[some]
+    return points, normals
+
+
+def evenly(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of at most `count` of the points (P, 3), as evenly spread as a grid makes them."""
+    order = rng.permutation(len(points))
+    if len(points) <= count:
+        return order
+    low, size = points.min(0), float(np.ptp(points, axis=0).max()) or 1.0
+    first = order[:0]
+    for cells in (64, 96, 128, 192, 256, 384, 512):  # along the longest side
+        cell = np.floor((points[order] - low) / size * cells).astype(np.int64)
+        _, chosen = np.unique(cell @ [1, 1024, 1024**2], return_index=True)
+        first = order[chosen]
+        if len(first) >= count:
+            break
+    if len(first) < count:
+        return order[:count]
+    return rng.choice(first, count, replace=False)
+
+
+def _on_triangles(
+    points: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    a, b, c = (points[faces[:, i]] for i in range(3))
+    across = np.cross(b - a, c - a)
+    area = np.linalg.norm(across, axis=1)
+    total = np.cumsum(area)
+    if not total[-1] > 0:  # every triangle is flat
+        some = evenly(points, count, rng)
+        return points[some], np.zeros((len(some), 3))
+    chosen = np.searchsorted(total, rng.random(count) * total[-1]).clip(0, len(faces) - 1)
+    u, v = rng.random((2, count))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    a, b, c = a[chosen], b[chosen], c[chosen]
+    normals = across[chosen] / np.maximum(area[chosen, None], 1e-300)
+    return a + u[:, None] * (b - a) + v[:, None] * (c - a), normals
+
+
+def estimated_normals(points: np.ndarray) -> np.ndarray:
+    """Unit normals (P, 3) of bare points (P, 3): the least direction of each one's neighbours.
+
+    They point away from the centre of a wider neighbourhood: bodies are convex nearly everywhere.
+    """
+    tree = cKDTree(points)
+    around = min(AROUND, len(points))
+    _, near = tree.query(points, k=around)
+    close = points[near[:, : min(NEIGHBOURS, around)]]
+    close = close - close.mean(1, keepdims=True)
+    _, axes = np.linalg.eigh(close.swapaxes(1, 2) @ close)
+    normals = axes[:, :, 0]
+    inward = points[near].mean(1) - points
+    return np.where((normals * inward).sum(1, keepdims=True) > 0, -normals, normals)
