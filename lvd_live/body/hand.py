@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lvd_live.body.hand_pose import sample_poses
 from lvd_live.body.hand_rig import HAND_JOINT, Side
 from lvd_live.body.model import KEYS, BodyModel, axis_angle_to_matrix, skin
 from lvd_live.body.smpl_file import read_arrays
@@ -92,22 +93,33 @@ class HandModel(BodyModel):
         R, t = torch.stack(turned, 1), torch.stack(at, 1)
         return torch.cat([R, (t - (R @ joints[..., None])[..., 0])[..., None]], -1)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The file's arrays, float32."""
+        found: dict[str, np.ndarray] = {
+            name: getattr(self, name).numpy() for name in ("v_template", "shapedirs", "J_regressor", "weights")
+        }
+        found["f"] = self.faces.numpy()
+        found["kintree_table"] = np.stack([np.array(self.parents), np.arange(N_JOINTS)])
+        if self.posedirs is not None:
+            found["posedirs"] = self.posedirs.T.reshape(len(self.v_template), 3, -1).numpy()
+        return found
+
     def mirrored(self) -> HandModel:
         """The other hand, with the same vertices, shapes and triangles the other way round."""
         flip = torch.from_numpy(MIRROR)
-        arrays: dict[str, np.ndarray] = {
-            "v_template": (self.v_template * flip).numpy(),
-            "shapedirs": (self.shapedirs * flip[:, None]).numpy(),
-            "J_regressor": self.J_regressor.numpy(),
-            "weights": self.weights.numpy(),
-            "f": self.faces.flip(1).numpy(),
-            "kintree_table": np.stack([np.array(self.parents), np.arange(N_JOINTS)]),
-        }
+        found = self.arrays()
+        found["v_template"] = found["v_template"] * MIRROR
+        found["shapedirs"] = found["shapedirs"] * MIRROR[:, None]
+        found["f"] = self.faces.flip(1).numpy()
         if self.posedirs is not None:  # of a rotation's matrix R, mirrored, the element ab is m_a m_b R_ab
-            signs = torch.outer(flip, flip).flatten().repeat(N_JOINTS - 1)
-            turned = self.posedirs.view(len(signs), -1, 3) * signs[:, None, None] * flip
-            arrays["posedirs"] = turned.permute(1, 2, 0).numpy()
-        return HandModel(arrays)
+            signs = torch.outer(flip, flip).flatten().repeat(N_JOINTS - 1).numpy()
+            found["posedirs"] = found["posedirs"] * signs * MIRROR[:, None]
+        return HandModel(found)
+
+    def sampled_poses(self, count: int = 1_500, seed: int = 0) -> np.ndarray:
+        """Poses (count, 16, 3) axis-angle that a hand takes (`hand_pose`), the wrist's zero, always the same ones."""
+        joints = (self.J_regressor @ self.v_template).numpy()
+        return np.pad(sample_poses(np.random.default_rng(seed), joints, count), ((0, 0), (1, 0), (0, 0)))
 
 
 def mirrored_pose(pose: np.ndarray) -> np.ndarray:
