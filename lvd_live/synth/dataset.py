@@ -23,7 +23,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -179,19 +179,27 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def start_workers(
-    out: Path, models: Path, size: int, shards: int, workers: int, *, seed: int = 0
+    out: Path,
+    models: Path,
+    size: int,
+    shards: int,
+    workers: int,
+    *,
+    seed: int = 0,
+    make: Callable[..., None] = make_shards,
 ) -> list[SpawnProcess]:
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th.
 
-    They end with the program that started them. Raises ModuleNotFoundError without moderngl, which they need.
+    They end with the program that started them. make : a function of a module, called like `make_shards`.
+    Raises ModuleNotFoundError without moderngl, which pictures need.
     """
-    if workers and importlib.util.find_spec("moderngl") is None:
+    if workers and make is make_shards and importlib.util.find_spec("moderngl") is None:
         raise ModuleNotFoundError("synthetic people are drawn with moderngl", name="moderngl")
     for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_worker, args=(out, models, size, range(k, shards, workers), seed), daemon=True)
+        context.Process(target=_worker, args=(make, out, models, size, range(k, shards, workers), seed), daemon=True)
         for k in range(workers)
     ]
     for process in processes:
@@ -199,11 +207,11 @@ def start_workers(
     return processes
 
 
-def _worker(out: Path, models: Path, size: int, indices: range, seed: int) -> None:
+def _worker(make: Callable[..., None], out: Path, models: Path, size: int, indices: range, seed: int) -> None:
     os.nice(5)
     limit_threads(1)
     try:
-        make_shards(out, models, size, indices, seed=seed)
+        make(out, models, size, indices, seed=seed)
     except UserError as error:
         log.error("A worker that makes synthetic people stopped: %s", error)
         sys.exit(1)

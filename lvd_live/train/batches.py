@@ -78,6 +78,9 @@ class Batch:
     betas: torch.Tensor
     maps: AlignedFeatures
 
+    def __len__(self) -> int:
+        return len(self.picture)
+
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))

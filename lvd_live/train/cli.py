@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate.regressor import Regressor, new_regressor
 from lvd_live.lift.lifter import Lifter
-from lvd_live.lvd.presets import CLIP, PRESETS
+from lvd_live.lvd.presets import CLIP, PRESETS, SCAN_PRESETS
 from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
@@ -25,6 +25,7 @@ from lvd_live.train.lifter import LifterOptions, train_lifter
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
 from lvd_live.train.options import TrainingOptions
+from lvd_live.train.scans import SCAN_BATCH, SCAN_STAGES, check_scans, train_scans
 from lvd_live.train.task import DESCENT
 
 HELD_OUT_SHARDS = 4
@@ -37,9 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.threads:
         torch.set_num_threads(args.threads)
+    _fill_in(args)
     sizes, device = _sizes(args), _device(args.device)
     _check(args, sizes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that is taken away saves like Ctrl-C
+    if args.preset in SCAN_PRESETS:
+        torch.manual_seed(args.seed)
+        train_scans(args, sizes, device)
+        return 0
     if args.lifter:
         lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
         train_lifter(args.models, args.out or Path("runs") / "lifter", lifter_options, device=device)
@@ -66,7 +72,12 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m lvd_live train", description=__doc__)
     add = parser.add_argument
-    add("--preset", choices=sorted(PRESETS), default="live")
+    add(
+        "--preset",
+        choices=sorted({*PRESETS, *SCAN_PRESETS}),
+        default="live",
+        help="the network; scan and paper-scan learn from synthetic scans instead of pictures",
+    )
     add(
         "--baseline",
         action="store_true",
@@ -80,21 +91,24 @@ def _parser() -> Parser:
     )
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
-    add("--data", type=Path, default=Path("runs/data"), help="where shards of samples are made and read")
+    add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
     add("--out", type=Path, help="where checkpoints and tables go (default runs/PRESET)")
     add("--weights", type=Path, help="where the averaged weights are written (default OUT/PRESET.safetensors)")
     add("--start-from", type=Path, help="weights to start from")
-    add("--shards", type=int, default=240, help="shards of 256 samples to make; those already made are kept")
+    shards_help = (
+        "to make: of 256 samples each (default 240), or of 64 people to scan (24); those already made are kept"
+    )
+    add("--shards", type=int, help=shards_help)
     add("--workers", type=int, default=1, help="processes that make shards; 0 when --data is complete")
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
     add("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
-    add("--batch", type=int, default=TrainingOptions.batch)
+    add("--batch", type=int, help="samples a step (default 16)")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
         "--sizes",
-        help="SHARE:PIXELS stages, each until that share of the run, such as 0.5:128,1:192 "
-        "(default: the preset's own size throughout)",
+        help="SHARE:PIXELS (or voxels) stages, each until that share of the run, such as 0.5:128,1:192 "
+        "(default: the preset's own size throughout, but 0.4:32,1:48 for scan)",
     )
     add("--validate-every", type=int, default=TrainingOptions.validate_every)
     add("--seed", type=int, default=0)
@@ -105,10 +119,21 @@ def _parser() -> Parser:
     return parser
 
 
+def _fill_in(args: argparse.Namespace) -> None:
+    """Give the options that were left out what they are for the preset."""
+    scans = args.preset in SCAN_PRESETS
+    args.data = args.data or Path("runs") / ("scans" if scans else "data")
+    args.shards = (24 if scans else 240) if args.shards is None else args.shards
+    args.batch = (SCAN_BATCH if scans else TrainingOptions.batch) if args.batch is None else args.batch
+
+
 def _sizes(args: argparse.Namespace) -> tuple[tuple[float, int], ...]:
     """The stages of --sizes, see `TrainingOptions.sizes`."""
-    own_size = Regressor.size if args.baseline else PRESETS[args.preset].size
-    stages = args.sizes or f"1:{own_size}"
+    if args.preset in SCAN_PRESETS:
+        own = SCAN_STAGES if args.preset == "scan" else f"1:{SCAN_PRESETS[args.preset].size}"
+    else:
+        own = f"1:{Regressor.size if args.baseline else PRESETS[args.preset].size}"
+    stages = args.sizes or own
     try:
         return tuple((float(share), int(pixels)) for share, pixels in (s.split(":") for s in stages.split(",")))
     except ValueError:
@@ -131,7 +156,9 @@ def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> No
     for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
-    if any(pixels % 32 or pixels < 32 for _, pixels in sizes):
+    if args.preset in SCAN_PRESETS:
+        check_scans(args, sizes)
+    elif any(pixels % 32 or pixels < 32 for _, pixels in sizes):
         raise UserError("--sizes must be multiples of 32 pixels.")
     if args.baseline and args.start_from:
         raise UserError(

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.synth.dataset import Shards
-from lvd_live.train.batches import Batch, draw_batch
+from lvd_live.train.batches import draw_batch
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.options import TrainingOptions
 from lvd_live.train.tables import append_row
@@ -47,12 +47,14 @@ def train(
     device: torch.device,
     workers: Sequence[BaseProcess],
     lifter: Lifter | None = None,
+    validated: Callable[[], object] | None = None,
 ) -> None:
     """Train `network` for `task`. Resumes from the checkpoint if there is one; Ctrl-C saves and is passed on.
 
     average_network : of the same shape; is left holding the averaged weights.
     shards : to learn from. Waits only for the first ones; those that `workers` make later join as they come.
     importance : (K,), what each vertex counts, mean 1. lifter : see `draw_batch`.
+    validated : called whenever `average_network` holds the averaged weights, after each validation.
     out : a folder for checkpoint.pt (everything, to go on from), options.json, losses.csv and validation.csv.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,8 @@ def train(
                 run.note_losses(out / "losses.csv", first, second, len(shards.maps))
             if run.step % options.validate_every == 0:
                 run.validate(held_out, out / "validation.csv", bar.write)
+                if validated:
+                    validated()
             if run.step % options.save_every == 0:
                 run.save(out / "checkpoint.pt")
         if run.step % options.validate_every:
@@ -98,7 +102,7 @@ class Drawer:
         self._pool, self._ahead = ThreadPoolExecutor(drawers), 2 * drawers
         self._coming = deque(self._draw(run.step + i) for i in range(self._ahead))
 
-    def next(self) -> Batch:
+    def next(self) -> Any:
         """The batch of the run's step, once it is drawn."""
         batch = self._coming.popleft().result()
         self._coming.append(self._draw(self._run.step + self._ahead))
@@ -108,9 +112,11 @@ class Drawer:
         """Forget what has not been drawn yet."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _draw(self, number: int) -> Future[Batch]:
-        options = self._run.options
+    def _draw(self, number: int) -> Future[Any]:
+        options, draw = self._run.options, self._run.task.draw
         rng, size = np.random.default_rng((options.seed, number)), options.size_at(self._run.progress)
+        if draw is not None:
+            return self._pool.submit(draw, self._shards, rng, options.batch, size)
         return self._pool.submit(draw_batch, self._shards, rng, options.batch, size, options.variation, self._lifter)
 
 
@@ -128,8 +134,9 @@ class Run(Generic[N]):
     ):
         self.network, self.average_network, self.task = network, average_network, task
         self.options, self.device = options, device
+        layout = getattr(network, "memory_format", torch.channels_last)
         # PyTorch documents memory_format for Module.to, but its type stub leaves it out.
-        network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        network.to(device, memory_format=layout).train()  # type: ignore[call-overload]
         self.importance = importance.to(device)
         self.optimiser = MuonAdamW(network, options.rate, options.weight_decay)
         self.average = Average(network, options.ema)
@@ -156,7 +163,7 @@ class Run(Generic[N]):
         """Where the run stands, for a table."""
         return {"step": self.step, "samples": self.samples, "hours": round(self.hours, 4)}
 
-    def learn(self, batch: Batch) -> tuple[float, float]:
+    def learn(self, batch: Any) -> tuple[float, float]:
         """One step on a batch, in bfloat16 where the device multiplies that faster. The two terms of its loss."""
         self.optimiser.set_rate(self.rate)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
@@ -166,7 +173,7 @@ class Run(Generic[N]):
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.network)
-        self.step, self.samples = self.step + 1, self.samples + len(batch.picture)
+        self.step, self.samples = self.step + 1, self.samples + len(batch)
         return float(first.detach()), float(second.detach())
 
     def note_losses(self, table: Path, first: float, second: float, shards: int) -> None:
@@ -183,7 +190,7 @@ class Run(Generic[N]):
             columns = {f"v2v_{i}": round(v, 2) for i, v in enumerate(v2v, 1)}
             append_row(table, **self.position, conditioning=conditioning, **columns)
             errors = " ".join(f"{v:.1f}" for v in v2v)
-            say(f"step {self.step}, {self.samples} samples, told {conditioning}: V2V mm per iteration {errors}")
+            say(f"step {self.step}, {self.samples} samples, {conditioning}: V2V mm per iteration {errors}")
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs, whole or not at all."""

@@ -11,7 +11,8 @@ import torch
 from lvd_live.body.control import vertex_areas
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
-from lvd_live.lvd.presets import Preset
+from lvd_live.lvd.presets import Preset, ScanPreset
+from lvd_live.lvd.volume.network import VolumeLVD
 
 BODY_ARRAYS = ("v_template", "f", "part_labels", "control", "control_columns", "control_mix")
 CONTROL_ARRAYS = ("control", "control_columns", "control_mix")
@@ -34,6 +35,13 @@ def network_for(preset: Preset, body: dict[str, np.ndarray]) -> LVD:
     if preset.vertices == len(body["v_template"]):
         return LVD(preset)
     return LVD(preset, *(torch.from_numpy(body[name].astype(np.float32)) for name in CONTROL_ARRAYS))
+
+
+def scan_network_for(preset: ScanPreset, body: dict[str, np.ndarray]) -> VolumeLVD:
+    """As `network_for`, a network for scans."""
+    if preset.vertices == len(body["v_template"]):
+        return VolumeLVD(preset)
+    return VolumeLVD(preset, *(torch.from_numpy(body[name].astype(np.float32)) for name in CONTROL_ARRAYS))
 
 
 def upsampling_for(network: LVD, body: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,10 +26,12 @@ class Task(Generic[N]):
 
     loss(network, batch, importance, options) : two terms, which are added. importance : (K,), see `loss.descent_loss`.
     validate(network, held_out, size) : V2V in mm per iteration, by conditioning. size : of the crops, pixels.
+    draw(shards, rng, count, size) : a batch, which has a length and `to(device)`; None: `batches.draw_batch` draws.
     """
 
-    loss: Callable[[N, Batch, torch.Tensor, TrainingOptions], tuple[torch.Tensor, torch.Tensor]]
+    loss: Callable[[N, Any, torch.Tensor, TrainingOptions], tuple[torch.Tensor, torch.Tensor]]
     validate: Callable[[N, Shards, int], dict[str, list[float]]]
+    draw: Callable[[Shards, np.random.Generator, int, int], Any] | None = None
 
 
 def learn_to_descend(

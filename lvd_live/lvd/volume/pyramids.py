@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -68,7 +66,7 @@ class ScanPyramid(Pyramid):
         self,
         stem: int = 16,
         widths: tuple[int, ...] = (48, 96, 160),
-        blocks: tuple[int, ...] = (2, 2, 2),
+        blocks: tuple[int, ...] = (1, 2, 2),
         width: int = 48,
         whole: int = 128,
     ):
@@ -145,5 +143,5 @@ def hand_pyramid() -> ScanPyramid:
     return ScanPyramid(widths=(40, 80, 144), blocks=(1, 2, 2), width=40)
 
 
-PYRAMIDS: dict[str, Callable[[], Pyramid]] = {"scan": ScanPyramid, "hand": hand_pyramid, "paper": PaperPyramid}
+PYRAMIDS: dict[str, Callable[[], ScanPyramid | PaperPyramid]] = {"scan": ScanPyramid, "hand": hand_pyramid, "paper": PaperPyramid}
 """Backbones by the name that presets use."""
