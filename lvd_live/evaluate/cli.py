@@ -19,18 +19,22 @@ from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
+from lvd_live.evaluate.scans import HeldOutScans, forward_pass, turned_copies
+from lvd_live.evaluate.scans import tables as scan_tables
 from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
+from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
 HELD_OUT, HELD_OUT_SHARDS = Path("runs/data-held-out"), range(8)
+SCANS = Path("runs/scans-held-out")
 WEBCAM, WEBCAM_SHARDS = Path("runs/data-webcam"), range(2)
 SIZE = 192  # pixels along a crop's side in the shards
 
@@ -41,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _check(args)
     lines: list[str] = []
+    if args.scans:
+        lines += _scans(args)
     if args.curve:
         plot(*args.curve)
     if args.synthetic:
@@ -65,7 +71,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), default="live")
     add("--weights", type=Path, help="a weight file instead of the preset's")
-    add("--count", type=int, default=2048, help="synthetic people to measure")
+    add("--count", type=int, help="synthetic people to measure (default 2048), or --scans of each kind (default 200)")
     add(
         "--evidence",
         dest="conditioning",
@@ -103,6 +109,7 @@ def _add_subjects(parser: Parser) -> None:
     made = "held-out synthetic people{}; made in DIR if they are not there"
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
+    add_folder("--scans", "synthetic scans of held-out people; the people are made in DIR if they are not there", SCANS)
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
@@ -145,10 +152,12 @@ def _add_subjects(parser: Parser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
-    subjects = args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
+    subjects = args.scans, args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
     if not any(subjects):
-        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --uncertainty or --curve"
+        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --uncertainty or --curve"
         raise UserError(f"Say what to measure: {what}.")
+    if args.count is None:
+        args.count = 200 if args.scans else 2048
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
@@ -178,6 +187,15 @@ def _synthetic(args: argparse.Namespace) -> list[str]:
     shards, tracker = _held_out(args), Tracker.load(_options(args))
     lines = synthetic.report(tracker.runtime, tracker.body, args.models, shards, args.count, args.conditioning)
     return ["## Held-out synthetic people", "", *lines, ""]
+
+
+def _scans(args: argparse.Namespace) -> list[str]:
+    network = ScanNetwork.load(args.weights or args.models / "weights" / "scan.safetensors")
+    methods = {"forward pass": forward_pass(network), "4 turned copies": turned_copies(network, 4)}
+    lines = ["## Held-out synthetic scans, cm"]
+    for header, rows in scan_tables(methods, HeldOutScans(args.models, args.scans), args.count).values():
+        lines += ["", *markdown(header, rows)]
+    return [*lines, ""]
 
 
 def _webcam(args: argparse.Namespace) -> list[str]:

@@ -24,7 +24,7 @@ VALIDATED = ("full", "one-sided")
 COUNT, ITERATIONS = 64, 8  # of each kind, in training
 HELD_OUT_SHARDS = 2
 
-Rows = tuple[tuple[str, ...], list[tuple[object, ...]]]
+Rows = tuple[tuple[str, ...], list[tuple[str | float, ...]]]
 """A table: its header and its rows."""
 
 
@@ -122,9 +122,9 @@ def errors_of(method: Method, batches: list[ScanBatch], body: BodyModel) -> Erro
 HEADER = ("scan", "method", "scans", "vertex", "median", "90 %", "joint", "median", "90 %", "s")
 
 
-def summary(kind: str, name: str, errors: Errors) -> tuple[object, ...]:
+def summary(kind: str, name: str, errors: Errors) -> tuple[str | float, ...]:
     """A row of HEADER: over the scans, mean, median and 90th percentile of the mean errors, cm; seconds a scan."""
-    figures: list[object] = []
+    figures: list[str | float] = []
     for each in (errors.vertex.mean(1) / 10, errors.joint.mean(1) / 10):
         figures += [f"{each.mean():.2f}", f"{np.median(each):.2f}", f"{np.percentile(each, 90):.2f}"]
     return kind, name, len(errors.vertex), *figures, f"{np.median(errors.seconds):.2f}"
@@ -141,8 +141,8 @@ def tables(
 ) -> dict[str, Rows]:
     """The errors of methods on `count` scans of each kind: "overall" and "parts"."""
     body = scans.samples.poser.body
-    overall: list[tuple[object, ...]] = []
-    parts: list[tuple[object, ...]] = []
+    overall: list[tuple[str | float, ...]] = []
+    parts: list[tuple[str | float, ...]] = []
     for kind in kinds:
         for name, method in methods.items():
             errors = errors_of(method, scans.of(kind, count), body)

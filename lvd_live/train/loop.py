@@ -170,9 +170,11 @@ class Run(Generic[N]):
             first, second = self.task.loss(self.network, batch.to(self.device), self.importance, self.options)
         self.optimiser.zero_grad()
         (first + second).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.average.update(self.network)
+        if torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0).isfinite():
+            self.optimiser.step()
+            self.average.update(self.network)
+        else:
+            log.warning("step %d had a gradient that is not finite and was left out", self.step)
         self.step, self.samples = self.step + 1, self.samples + len(batch)
         return float(first.detach()), float(second.detach())
 

@@ -69,15 +69,20 @@ class ScanSamples:
         self.poser = Poser.of(body, vertices)
         self.motion = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out)
 
-    @torch.no_grad()
     def draw(
         self, shards: Shards, rng: np.random.Generator, count: int, scanner: Scanner, *, exact_cube: bool = False
     ) -> ScanBatch:
-        """`count` scans of people of the shards (see `surfaces`) in new poses.
+        """`count` scans of random people of the shards (see `surfaces`); see `of`."""
+        return self.of(shards.draw(rng, count, KEYS), rng, scanner, exact_cube=exact_cube)
+
+    @torch.no_grad()
+    def of(
+        self, rows: list[dict[str, np.ndarray]], rng: np.random.Generator, scanner: Scanner, *, exact_cube: bool = False
+    ) -> ScanBatch:
+        """A scan, in a new pose, of each of the people `rows`, whose fields are KEYS.
 
         exact_cube : whether the cube is `Cube.around` the cloud, as at inference, and not varied.
         """
-        rows = shards.draw(rng, count, KEYS)
         pose = np.stack([self.motion.sample(rng) for _ in rows]).astype(np.float32)
         poses, betas = torch.from_numpy(pose), torch.from_numpy(np.stack([row["betas"] for row in rows]))
         bones = self.poser.bones(betas, poses)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CELL, SLAB = 0.025, 0.05  # metres: of the depth buffer, and how far behind its nearest point a cell shows points
+CELL = 0.025  # metres: of the depth buffer, at least; a cell shows points up to two cells' sides behind its nearest one
+SURFACE = 2.0  # square metres, of a person: with the number of points it says how large cells must be to hold some
 HANDS = (20, 21, 22, 23)  # wrists and hands, of the 24 joints
 
 
@@ -48,11 +49,12 @@ def scan(points: np.ndarray, joint: np.ndarray, scanner: Scanner, rng: np.random
     lost = np.zeros(len(points), bool)
     if rng.random() < scanner.soles:
         lost |= points[:, 1] < points[:, 1].min() + rng.uniform(0.005, 0.04)
+    points = points.copy()
     if rng.random() < scanner.fused:
-        blur = rng.normal(0, rng.uniform(0.004, 0.012), points.shape)
-        points = np.where(np.isin(joint, HANDS)[:, None], points + blur, points)
+        fingers = np.isin(joint, HANDS)
+        points[fingers] += rng.normal(0, rng.uniform(0.004, 0.012), (fingers.sum(), 3))
     extra = _objects(points, scanner, rng)
-    cloud = np.concatenate([points[~lost], *extra]).astype(np.float32)
+    cloud: np.ndarray = np.concatenate([points[~lost], *extra])
     cloud = seen(cloud, scanner, rng)
     cloud = cloud + rng.normal(0, rng.uniform(0, scanner.noise), cloud.shape)
     cloud = _with_strays(_with_holes(cloud, scanner, rng), scanner, rng)
@@ -84,13 +86,14 @@ def visible(cloud: np.ndarray, toward: np.ndarray, hidden: np.ndarray | None = N
     right = np.cross([0.0, 1.0, 0.0], toward)
     right /= max(np.linalg.norm(right), 1e-9)
     up = np.cross(toward, right)
-    cell = np.floor(cloud @ np.stack([right, up], 1) / CELL).astype(np.int64)
+    side = max(CELL, 1.8 * np.sqrt(SURFACE / len(cloud)))
+    cell = np.floor(cloud @ np.stack([right, up], 1) / side).astype(np.int64)
     cell -= cell.min(0)
     index = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
     near = cloud @ toward
     nearest = np.full(index.max() + 1, -np.inf)
     np.maximum.at(nearest, index, near)
-    shown = near > nearest[index] - SLAB
+    shown = near > nearest[index] - 2 * side
     return shown if hidden is None else shown & ~hidden
 
 
