@@ -321,13 +321,13 @@ def test_registration_finds_side_turn_and_size(right, monkeypatch):
     monkeypatch.setattr(registrar, "descend", descend)
     found = registrar(make_scan(scan.points * mirror * 250), model="smpl")
     assert found.side == "left"
-    error = np.linalg.norm(found.fit.vertices - scan.vertices * mirror * 250, axis=1) / (scan.metre * 250) * 1000
+    error = np.linalg.norm(found.vertices - scan.vertices * mirror * 250, axis=1) / (scan.metre * 250) * 1000
     assert error.mean() < 6
-    assert found.fit.explained and found.fit.pose.shape == (16, 3)
+    assert found.explained and found.pose.shape == (16, 3)
     left = HandModel.default("left")
     v, _ = left(
-        torch.from_numpy(found.fit.betas.astype(np.float32))[None],
-        torch.from_numpy(found.fit.pose.astype(np.float32))[None],
-        torch.from_numpy(found.fit.trans.astype(np.float32))[None],
+        torch.from_numpy(found.betas.astype(np.float32))[None],
+        torch.from_numpy(found.pose.astype(np.float32))[None],
+        torch.from_numpy(found.trans.astype(np.float32))[None],
     )
-    assert np.abs(found.fit.scale * v[0].numpy() - found.fit.vertices).max() < 1.5  # of the scan's units, 250 a cube's
+    assert np.abs(found.scale * v[0].numpy() - found.vertices).max() < 1.5  # of the scan's units, 250 a cube's

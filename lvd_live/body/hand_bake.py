@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from lvd_live.body.hand_rig import (
     palm_frame,
 )
 from lvd_live.body.skeleton import chain_transforms
+
+if TYPE_CHECKING:
+    from anny import Anny
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +129,7 @@ def _sample_hands(count: int, seed: int) -> _Hands:
     return _Hands(np.stack(rest[1:]), np.stack(joints[1:]), weights, faces)
 
 
-def _skin_weights(model: object, count: int) -> np.ndarray:
+def _skin_weights(model: Anny, count: int) -> np.ndarray:
     """Anny's skin weights of its `count` hand vertices, summed over each joint's bones: (V, 16)."""
     weights = np.zeros((count, 16))
     joint_of = np.array([hand_joint_of_bone(label) or 0 for label in model.bone_labels])  # the root: the wrist

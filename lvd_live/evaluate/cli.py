@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from lvd_live import render
+from lvd_live.body.hand import HandModel
 from lvd_live.errors import Parser, UserError
-from lvd_live.evaluate import real, synthetic, uncertainty, webcam
+from lvd_live.evaluate import hands, real, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
@@ -27,6 +28,7 @@ from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
+from lvd_live.scan.hands import HandRegistrar
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
@@ -47,6 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     lines: list[str] = []
     if args.scans:
         lines += _scans(args)
+    if args.hands:
+        lines += _hands(args)
     if args.curve:
         plot(*args.curve)
     if args.synthetic:
@@ -71,7 +75,11 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--preset", choices=tuple(PRESETS), default="live")
     add("--weights", type=Path, help="a weight file instead of the preset's")
-    add("--count", type=int, help="synthetic people to measure (default 2048), or --scans of each kind (default 200)")
+    add(
+        "--count",
+        type=int,
+        help="synthetic people to measure (default 2048), or --scans and --hands of each kind (default 200)",
+    )
     add(
         "--evidence",
         dest="conditioning",
@@ -110,6 +118,7 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", "synthetic scans of held-out people; the people are made in DIR if they are not there", SCANS)
+    parser.add_argument("--hands", action="store_true", help="held-out synthetic scans of hands")
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
@@ -152,12 +161,12 @@ def _add_subjects(parser: Parser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
-    subjects = args.scans, args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
-    if not any(subjects):
-        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --uncertainty or --curve"
+    people = args.report, args.real, args.views, args.synthetic, args.webcam, args.curve, args.uncertainty
+    if not any((*people, args.scans, args.hands)):
+        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --hands, --uncertainty or --curve"
         raise UserError(f"Say what to measure: {what}.")
     if args.count is None:
-        args.count = 200 if args.scans else 2048
+        args.count = 200 if args.scans or args.hands else 2048
     if args.count < 1:
         raise UserError("--count must be at least 1.")
     if args.sheet:
@@ -187,6 +196,18 @@ def _synthetic(args: argparse.Namespace) -> list[str]:
     shards, tracker = _held_out(args), Tracker.load(_options(args))
     lines = synthetic.report(tracker.runtime, tracker.body, args.models, shards, args.count, args.conditioning)
     return ["## Held-out synthetic people", "", *lines, ""]
+
+
+def _hands(args: argparse.Namespace) -> list[str]:
+    hand = HandModel.load(args.models / "hand" / "right.npz")
+    network = ScanNetwork.load(args.weights or args.models / "weights" / "hand.safetensors")
+    methods = hands.methods_for(HandRegistrar(hand, network, "right"), network, hand)
+    return [
+        "## Held-out synthetic scans of hands: joints and vertices cm, surfaces mm",
+        "",
+        *markdown(*hands.table(hand, methods, args.count)),
+        "",
+    ]
 
 
 def _scans(args: argparse.Namespace) -> list[str]:

@@ -52,10 +52,10 @@ def forward_pass(network: ScanNetwork, steps: int = STEPS) -> Method:
 
 
 def registered(registrar: HandRegistrar, model: str) -> Method:
-    """`HandRegistrar`, told the side; it finds axes and size. model : "smpl" or "smpl+d"."""
+    """`HandRegistrar`; it finds axes and size, and the side where it is not told. model : "smpl" or "smpl+d"."""
 
     def fit(cloud: np.ndarray) -> np.ndarray:
-        return registrar(make_scan(cloud), Told(), side="right", model=model).fit.vertices
+        return registrar(make_scan(cloud), Told(), model=model).vertices
 
     return fit
 

@@ -9,7 +9,7 @@ a hand is as large as a person: `UNIT` to the metre.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,33 +47,33 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class HandRegistration:
-    """A hand in a scan: which one, and `Registration` of it, lengths in metres.
+class HandRegistration(Registration):
+    """A hand in a scan: `Registration`, and which hand it is.
 
-    Where no unit is told, the metre is that in which the hand is of the template's size and `betas` say the rest.
+    Where no unit is told, the metre is that in which the hand is about as large as the template.
     """
 
-    side: Side
-    fit: Registration
+    side: Side = "right"
 
 
 class HandRegistrar:
     """Registers hands to scans.
 
     hand : a file in MANO's layout, either side. network : of preset `hand`, for right hands with the same vertices.
+    side : which hand scans show; None: found for each.
     """
 
-    def __init__(self, hand: HandModel, network: ScanNetwork, seed: int = 0):
+    def __init__(self, hand: HandModel, network: ScanNetwork, side: Side | None = None, seed: int = 0):
         right = hand if hand.side == "right" else hand.mirrored()
         if len(right.v_template) != network.network.preset.vertices:
             raise UserError(f"The network moves hands of {network.network.preset.vertices} vertices, as MANO's are.")
         prior = hand_prior(right)
-        self._network, self._seed = network, seed
+        self._network, self._side, self._seed = network, side, seed
         bodies: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
         self._sides = {side: _OneSide(enlarged(bodies[side]), prior, seed) for side in SIDES}
 
     @classmethod
-    def load(cls, hand: Path | None = None, weights: Path | None = None) -> HandRegistrar:
+    def load(cls, hand: Path | None = None, weights: Path | None = None, side: Side | None = None) -> HandRegistrar:
         """hand : the user's file; None: the bundled hand. weights : None: the bundled network.
 
         Raises UserError where a file is missing or unfit.
@@ -81,29 +81,34 @@ class HandRegistrar:
         if weights is None and not WEIGHTS.is_file():
             raise UserError(f"There is no network for hands ({WEIGHTS}): restore models/ from the repository.")
         model = HandModel.default() if hand is None else HandModel.load(hand)
-        return cls(model, ScanNetwork.load(weights or WEIGHTS))
+        return cls(model, ScanNetwork.load(weights or WEIGHTS), side)
 
     def __call__(
-        self, scan: Scan, told: Told | None = None, *, side: Side | None = None, model: str = "smpl+d"
+        self,
+        scan: Scan,
+        told: Told | None = None,
+        *,
+        model: str = "smpl+d",
+        betas: np.ndarray | None = None,
+        before: Registration | None = None,
     ) -> HandRegistration:
-        """Register one scan. side : which hand it is; None: found. model : with displacements ("smpl+d") or without."""
+        """Register one scan, as `Registrar` does; a scan `before` tells nothing.
+
+        told : of its unit and whether it shows one side. model : with displacements ("smpl+d") or without.
+        """
         told = Told() if told is None else told
         rng = np.random.default_rng(self._seed)
         points, normals = sample(scan, SAMPLE, rng)
-        tried: list[tuple[float, Side, Registration]] = []
-        sides: Sequence[Side] = SIDES if side is None else (side,)
-        for which in sides:
-            placed = self.place(points, which, told, rng)
-            score, fit = self._sides[which].fitted(points, normals, placed, told, model)
-            tried.append((score, which, fit))
-        score, which, fit = min(tried, key=lambda t: t[0])
-        if side is None:
-            other = max(t[0] for t in tried)
-            note = (
-                f"Side: {which} (residual {1000 * score / UNIT:.2f} mm; as the other hand {1000 * other / UNIT:.2f})."
-            )
-            fit.notes.insert(0, note)
-        return HandRegistration(which, fit)
+        tried: list[tuple[float, HandRegistration]] = []
+        for side in SIDES if self._side is None else (self._side,):
+            placed = self.place(points, side, told, rng)
+            tried.append(self._sides[side].fitted(points, normals, placed, told, model, betas))
+        tried.sort(key=lambda t: t[0])
+        score, fit = tried[0]
+        if len(tried) > 1:
+            residuals = f"residual {1000 * score / UNIT:.2f} mm; as the other hand {1000 * tried[1][0] / UNIT:.2f}"
+            fit.notes.insert(0, f"Side: {fit.side} ({residuals}).")
+        return fit
 
     def place(self, points: np.ndarray, side: Side, told: Told, rng: np.random.Generator) -> Placed:
         """Turns and starts of a cloud (P, 3), file units, as a hand of this side."""
@@ -163,32 +168,38 @@ class _OneSide(Registrar):
 
     def __init__(self, hand: HandModel, prior: PosePrior, seed: int):
         super().__init__(hand, _no_descent, seed)
+        self._side: Side = hand.side
         self._solver = ScanSolver(self.body, prior if hand.side == "right" else _mirrored(prior))
 
     def fitted(
-        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, told: Told, model: str
-    ) -> tuple[float, Registration]:
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None,
+        placed: Placed,
+        told: Told,
+        model: str,
+        betas: np.ndarray | None,
+    ) -> tuple[float, HandRegistration]:
         """The best fit from the starts, lengths in metres; and its score, in the solver's units."""
         rng = np.random.default_rng(self._seed)
         cloud, rough = self._clouds(points, normals, placed, rng)
-        fit = self._fitted(placed, cloud, rough, told, None)
+        fit = self._fitted(placed, cloud, rough, told, betas)
         score = self._solver.score(cloud, fit.p, partial=fit.partial)
         found = self._finished(placed, fit, cloud, points, (), model)
         near = float((found.from_scan < NEAR).mean())
         bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
-        found = replace(
-            found,
-            trans=found.trans / UNIT,
-            scale=found.scale * UNIT,
-            displacements=found.displacements / UNIT,
-            std=found.std / UNIT,
-            to_scan=found.to_scan / UNIT,
-            from_scan=found.from_scan / UNIT,
-            residual=found.residual / UNIT,
-            frame=replace(found.frame, metre=found.frame.metre / UNIT),
-            explained=near > EXPLAINED and bare < BARE,
-        )
-        return score, found
+        arrays = {f.name: getattr(found, f.name) for f in fields(found)} | {
+            "trans": found.trans / UNIT,
+            "scale": found.scale * UNIT,
+            "displacements": found.displacements / UNIT,
+            "std": found.std / UNIT,
+            "to_scan": found.to_scan / UNIT,
+            "from_scan": found.from_scan / UNIT,
+            "residual": found.residual / UNIT,
+            "frame": replace(found.frame, metre=found.frame.metre / UNIT),
+            "explained": near > EXPLAINED and bare < BARE,
+        }
+        return score, HandRegistration(**arrays, side=self._side)
 
 
 def _no_descent(clouds: Sequence[np.ndarray], *, certain: bool = False) -> tuple[np.ndarray, np.ndarray | None]:

@@ -57,13 +57,6 @@ class Block(nn.Module):
         self.first, self.second = conv(channels, channels), conv(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[-1] <= 2 and x.device.type == "cpu":
-            # oneDNN 3.x leaves bfloat16 gradients of a kernel on 2 x 2 x 2 voxels uninitialised
-            with torch.autocast("cpu", enabled=False):
-                return self._sum(x.float())
-        return self._sum(x)
-
-    def _sum(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
