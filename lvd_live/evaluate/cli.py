@@ -20,7 +20,7 @@ from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
-from lvd_live.evaluate.scans import HeldOutScans, forward_pass, turned_copies
+from lvd_live.evaluate.scans import HeldOutScans, convergence, forward_pass, turned_copies
 from lvd_live.evaluate.scans import tables as scan_tables
 from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
@@ -117,7 +117,7 @@ def _add_subjects(parser: Parser) -> None:
     made = "held-out synthetic people{}; made in DIR if they are not there"
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
-    add_folder("--scans", "synthetic scans of held-out people; the people are made in DIR if they are not there", SCANS)
+    add_folder("--scans", made.format(" as scans"), SCANS)
     parser.add_argument("--hands", action="store_true", help="held-out synthetic scans of hands")
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
@@ -135,8 +135,7 @@ def _add_subjects(parser: Parser) -> None:
         "--uncertainty",
         type=Path,
         metavar="FILE.png",
-        help="does the uncertainty tell the error on held-out synthetic people? A table, and a reliability plot "
-        "into FILE",
+        help="does the uncertainty tell the error on held-out synthetic people? A table, and a plot into FILE",
     )
     parser.add_argument(
         "--calibrate",
@@ -212,10 +211,11 @@ def _hands(args: argparse.Namespace) -> list[str]:
 
 def _scans(args: argparse.Namespace) -> list[str]:
     network = ScanNetwork.load(args.weights or args.models / "weights" / "scan.safetensors")
-    methods = {"forward pass": forward_pass(network), "4 turned copies": turned_copies(network, 4)}
-    lines = ["## Held-out synthetic scans, cm"]
-    for header, rows in scan_tables(methods, HeldOutScans(args.models, args.scans), args.count).values():
+    methods = {"forward pass": forward_pass(network, samples=8), "4 turned copies": turned_copies(network, 4)}
+    scans, lines = HeldOutScans(args.models, args.scans), ["## Held-out synthetic scans, cm"]
+    for header, rows in scan_tables(methods, scans, args.count).values():
         lines += ["", *markdown(header, rows)]
+    lines += ["", *markdown(*convergence(network, scans, "full", min(args.count, 64)))]
     return [*lines, ""]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import BODY_PARTS, JOINT
@@ -84,12 +85,12 @@ Method = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 """From a cloud (P, 3), cube frame, to the body's vertices (N, 3) and their uncertainty (N,) or None, cube frame."""
 
 
-def forward_pass(network: ScanNetwork, steps: int = STEPS) -> Method:
-    """One descent from the cube's centre."""
+def forward_pass(network: ScanNetwork, steps: int = STEPS, samples: int = 0) -> Method:
+    """One descent from the cube's centre. samples : M of Eq. 3, see `ScanNetwork.descend`."""
 
     def fit(cloud: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        ended = network.descend([cloud], steps=steps, samples=0)
-        return ended.vertices[0], None
+        ended = network.descend([cloud], steps=steps, samples=samples)
+        return ended.vertices[0], None if ended.sigma is None else ended.sigma[0]
 
     return fit
 
@@ -132,20 +133,45 @@ def summary(kind: str, name: str, errors: Errors) -> tuple[str | float, ...]:
 
 def by_part(errors: Errors, labels: np.ndarray) -> list[str]:
     """Mean vertex error, cm, of each of BODY_PARTS. labels : (N,), the joint that moves each vertex most."""
-    chosen = [np.isin(labels, [JOINT[joint] for joint in joints]) for joints in BODY_PARTS.values()]
-    return [f"{errors.vertex[:, part].mean() / 10:.1f}" for part in chosen]
+    return [f"{errors.vertex[:, part].mean() / 10:.1f}" for part in _parts(labels)]
+
+
+def _parts(labels: np.ndarray) -> list[np.ndarray]:
+    """Of each of BODY_PARTS, which vertices are its (N,) bool. labels : see `by_part`."""
+    return [np.isin(labels, [JOINT[joint] for joint in joints]) for joints in BODY_PARTS.values()]
+
+
+def uncertainty(errors: Errors, labels: np.ndarray) -> tuple[str, ...]:
+    """Does σ tell the error? Spearman's ρ of the two over vertices and scans, and the mean σ, cm, of each body part."""
+    assert errors.sigma is not None, "the method gives one"
+    rho = spearmanr(errors.sigma.ravel(), errors.vertex.ravel()).statistic
+    return f"{rho:.2f}", *(f"{errors.sigma[:, part].mean() / 10:.1f}" for part in _parts(labels))
+
+
+def convergence(network: ScanNetwork, scans: HeldOutScans, kind: str, count: int) -> Rows:
+    """Mean vertex error, cm, after each iteration from the cube's centre: over all, and of each body part."""
+    body = scans.samples.poser.body
+    rows: list[tuple[str | float, ...]] = []
+    for steps in range(1, ITERATIONS + 1):
+        errors = errors_of(forward_pass(network, steps), scans.of(kind, count), body)
+        row = by_part(errors, body.part_labels.numpy())
+        rows.append((steps, f"{np.median(errors.seconds):.2f}", f"{errors.vertex.mean() / 10:.1f}", *row))
+    return ("iteration", "s", "all", *BODY_PARTS), rows
 
 
 def tables(
     methods: dict[str, Method], scans: HeldOutScans, count: int, kinds: tuple[str, ...] = tuple(KINDS)
 ) -> dict[str, Rows]:
-    """The errors of methods on `count` scans of each kind: "overall" and "parts"."""
+    """The errors of methods on `count` scans of each kind: "overall", "parts" and "uncertainty"."""
     body = scans.samples.poser.body
-    overall: list[tuple[str | float, ...]] = []
-    parts: list[tuple[str | float, ...]] = []
+    labels = body.part_labels.numpy()
+    rows: dict[str, list[tuple[str | float, ...]]] = {"overall": [], "parts": [], "uncertainty": []}
     for kind in kinds:
         for name, method in methods.items():
             errors = errors_of(method, scans.of(kind, count), body)
-            overall.append(summary(kind, name, errors))
-            parts.append((kind, name, *by_part(errors, body.part_labels.numpy())))
-    return {"overall": (HEADER, overall), "parts": (("scan", "method", *BODY_PARTS), parts)}
+            rows["overall"].append(summary(kind, name, errors))
+            rows["parts"].append((kind, name, *by_part(errors, labels)))
+            if errors.sigma is not None:
+                rows["uncertainty"].append((f"{kind}, {name}", *uncertainty(errors, labels)))
+    headers = HEADER, ("scan", "method", *BODY_PARTS), ("mean σ", "ρ with the error", *BODY_PARTS)
+    return {key: (header, rows[key]) for key, header in zip(rows, headers, strict=True)}

@@ -47,14 +47,12 @@ def train(
     device: torch.device,
     workers: Sequence[BaseProcess],
     lifter: Lifter | None = None,
-    validated: Callable[[], object] | None = None,
 ) -> None:
     """Train `network` for `task`. Resumes from the checkpoint if there is one; Ctrl-C saves and is passed on.
 
     average_network : of the same shape; is left holding the averaged weights.
     shards : to learn from. Waits only for the first ones; those that `workers` make later join as they come.
     importance : (K,), what each vertex counts, mean 1. lifter : see `draw_batch`.
-    validated : called whenever `average_network` holds the averaged weights, after each validation.
     out : a folder for checkpoint.pt (everything, to go on from), options.json, losses.csv and validation.csv.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -77,8 +75,6 @@ def train(
                 run.note_losses(out / "losses.csv", first, second, len(shards.maps))
             if run.step % options.validate_every == 0:
                 run.validate(held_out, out / "validation.csv", bar.write)
-                if validated:
-                    validated()
             if run.step % options.save_every == 0:
                 run.save(out / "checkpoint.pt")
         if run.step % options.validate_every:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def learn_from_scans(
     return first, options.loss.own_weight * own
 
 
-def scan_task(models: Path, network: VolumeLVD, scans: HeldOutScans) -> Task[VolumeLVD]:
+def scan_task(
+    models: Path, network: VolumeLVD, scans: HeldOutScans, keep: Callable[[VolumeLVD], None]
+) -> Task[VolumeLVD]:
     """Learning from scans of the people of shards, in poses made on the way. models : the folder with body and poses.
 
-    scans : to validate with.
+    scans : to validate with. keep : is given the averaged network at each validation.
     """
     samples = ScanSamples(models, vertices=network.control.cpu().numpy())
 
@@ -53,6 +56,7 @@ def scan_task(models: Path, network: VolumeLVD, scans: HeldOutScans) -> Task[Vol
         return replace(samples.draw(shards, rng, count, Scanner()), size=size)
 
     def validate(average: VolumeLVD, held_out: Shards, size: int) -> dict[str, list[float]]:
+        keep(average)
         return validate_scans(average, scans, size)
 
     return Task(learn_from_scans, validate, draw)
@@ -95,8 +99,8 @@ def train_scans(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], 
     weights = args.weights or out / f"{args.preset}.safetensors"
     about = {"hours": args.hours, "steps": args.steps, "size": sizes[-1][1], "stages": sizes}
 
-    def write() -> None:
-        save_weights(average, weights, about)
+    def keep(network: VolumeLVD) -> None:
+        save_weights(network, weights, about)
 
     train(
         network,
@@ -106,9 +110,8 @@ def train_scans(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], 
         importance_of(body, preset.vertices),
         out,
         options,
-        task=scan_task(args.models, network, held_out),
+        task=scan_task(args.models, network, held_out, keep),
         device=device,
         workers=workers,
-        validated=write,
     )
-    write()
+    keep(average)
