@@ -3,6 +3,7 @@
     tracker = lvd_live.load()
     fit = tracker(picture)                      # (H, W, 3) uint8 RGB; None where nobody is
     for fit in lvd_live.track("clip.mp4"): ...
+    fit = lvd_live.register("scan.ply")         # or points (P, 3): the body in a 3D scan
 
 Importing this package imports neither torch nor anything else heavy: names below are loaded when they are asked for.
 """
@@ -20,21 +21,36 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from lvd_live.api import PictureTracker, load, track
     from lvd_live.errors import UserError
+    from lvd_live.scan.load import register
+    from lvd_live.scan.registration import Registration
     from lvd_live.sources.frame import Frame
     from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.options import TrackerOptions
     from lvd_live.tracking.tracker import Tracker
 
-__all__ = ["Fit", "Frame", "PictureTracker", "Tracker", "TrackerOptions", "UserError", "load", "track"]
+__all__ = [
+    "Fit",
+    "Frame",
+    "PictureTracker",
+    "Registration",
+    "Tracker",
+    "TrackerOptions",
+    "UserError",
+    "load",
+    "register",
+    "track",
+]
 
 _HOMES = {
     "Fit": "tracking.fit",
     "Frame": "sources.frame",
     "PictureTracker": "api",
+    "Registration": "scan.registration",
     "Tracker": "tracking.tracker",
     "TrackerOptions": "tracking.options",
     "UserError": "errors",
     "load": "api",
+    "register": "scan.load",
     "track": "api",
 }
 

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from lvd_live import render
-from lvd_live.body.hand import HandModel
 from lvd_live.errors import Parser, UserError
-from lvd_live.evaluate import hands, real, synthetic, uncertainty, webcam
+from lvd_live.evaluate import hands, real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.held_out import open_held_out
 from lvd_live.evaluate.regressor import load_regressor
@@ -28,10 +27,11 @@ from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
 from lvd_live.person import BlazePoseFinder
 from lvd_live.person.quality import CHOICES, QUALITIES, resolve
-from lvd_live.scan.hands import HandRegistrar
+from lvd_live.scan.load import load_registrar
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
 from lvd_live.synth.dataset import Shards, make_shards
+from lvd_live.synth.scans.samples import KINDS
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.scans:
         lines += _scans(args)
     if args.hands:
-        lines += _hands(args)
+        lines += hands.report(args.models, args.weights, args.count)
     if args.curve:
         plot(*args.curve)
     if args.synthetic:
@@ -118,6 +118,9 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", made.format(" as scans"), SCANS)
+    parser.add_argument(
+        "--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan"
+    )
     parser.add_argument("--hands", action="store_true", help="held-out synthetic scans of hands")
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
@@ -197,18 +200,6 @@ def _synthetic(args: argparse.Namespace) -> list[str]:
     return ["## Held-out synthetic people", "", *lines, ""]
 
 
-def _hands(args: argparse.Namespace) -> list[str]:
-    hand = HandModel.load(args.models / "hand" / "right.npz")
-    network = ScanNetwork.load(args.weights or args.models / "weights" / "hand.safetensors")
-    methods = hands.methods_for(HandRegistrar(hand, network, "right"), network, hand)
-    return [
-        "## Held-out synthetic scans of hands: joints and vertices cm, surfaces mm",
-        "",
-        *markdown(*hands.table(hand, methods, args.count)),
-        "",
-    ]
-
-
 def _scans(args: argparse.Namespace) -> list[str]:
     network = ScanNetwork.load(args.weights or args.models / "weights" / "scan.safetensors")
     methods = {"forward pass": forward_pass(network, samples=8), "4 turned copies": turned_copies(network, 4)}
@@ -216,6 +207,10 @@ def _scans(args: argparse.Namespace) -> list[str]:
     for header, rows in scan_tables(methods, scans, args.count).values():
         lines += ["", *markdown(header, rows)]
     lines += ["", *markdown(*convergence(network, scans, "full", min(args.count, 64)))]
+    if args.register:
+        registrar = load_registrar(None, args.weights)
+        some = {kind: scans.of(kind, args.count) for kind in KINDS}
+        lines += ["", *markdown(*scan_registration.table(registrar, some))]
     return [*lines, ""]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lvd_live.body.hand import HandModel
+from lvd_live.evaluate.report.document import markdown
 from lvd_live.scan.evidence import Cloud
 from lvd_live.scan.hands import HandRegistrar, enlarged, hand_prior
 from lvd_live.scan.nearest import MeshSearch
@@ -124,3 +126,12 @@ def methods_for(registrar: HandRegistrar, network: ScanNetwork, hand: HandModel)
         "after the hand model": registered(registrar, "smpl"),
         "with displacements": registered(registrar, "smpl+d"),
     }
+
+
+def report(models: Path, weights: Path | None, count: int) -> list[str]:
+    """Table 3 in Markdown. models : the folder with hand and weights. weights : None, those there. Raises UserError."""
+    hand = HandModel.load(models / "hand" / "right.npz")
+    network = ScanNetwork.load(weights or models / "weights" / "hand.safetensors")
+    methods = methods_for(HandRegistrar(hand, network, "right"), network, hand)
+    title = "## Held-out synthetic scans of hands: joints and vertices cm, surfaces mm"
+    return [title, "", *markdown(*table(hand, methods, count)), ""]

@@ -17,10 +17,11 @@ PLANES = 6  # at most that are cut away
 HYPOTHESES = 300
 COARSE = 5000  # points that planes are sought in
 FLAT = 0.006  # of the scan's diagonal: so near a plane, a point lies on it
+HALO = 0.6  # of a plane's points, so many may lie beside it and face its way: beside a chest's there are more
 ALONG = 0.9  # cosine between a plane's normal and those of its points
 EDGE = 0.985  # share of the other points on one side of a floor
 FLOOR_SHARE, FLOOR_AREA = 0.03, 0.04  # of the points; of the square of the rest's diagonal: soles are a third of it
-WALL_SHARE, WALL_AREA = 0.08, 0.03
+WALL_SHARE, WALL_AREA = 0.12, 0.03
 CELL = 0.015  # of the diagonal: clusters are apart by more
 PIECE_GAP, PIECE_SHARE = 0.08, 0.3  # of the diagonal; of the largest cluster's points: what else belongs to it
 SPECK = 0.01  # of the largest cluster's points
@@ -83,9 +84,10 @@ def _next_plane(
         normal, at = _refined(coarse[on[:, best]])
         height = coarse @ normal - at
         here = np.abs(height) < tolerance
-        flat = here & (np.abs(facing @ normal) > ALONG)
+        along = np.abs(facing @ normal) > ALONG
+        flat, beside = here & along, ~here & along & (np.abs(height) < 3 * tolerance)
         rest = ~here
-        if rest.sum() < 100:
+        if rest.sum() < 100 or beside.sum() > HALO * flat.sum():
             continue
         above = (height[rest] > 0).mean()
         if above < 0.5:
@@ -93,8 +95,13 @@ def _next_plane(
         kind = _judge(coarse, flat, rest, normal, above if floor else 0.0, tolerance)
         if kind is not None:
             distance = points @ normal - at
-            behind = distance < 1.5 * tolerance if kind == "floor" else np.abs(distance) < 1.5 * tolerance
-            return behind & left, normal, kind == "floor"
+            if kind == "floor":
+                return (distance < 1.5 * tolerance) & left, normal, True
+            near = np.flatnonzero((np.abs(distance) < 1.5 * tolerance) & left)
+            apart = cKDTree(coarse[flat]).query(points[near])[0]  # a plane is infinite, a wall is not
+            on_wall = np.zeros(len(points), bool)
+            on_wall[near[apart < 5 * tolerance]] = True
+            return on_wall, normal, False
     return None
 
 

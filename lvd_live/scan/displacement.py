@@ -23,12 +23,13 @@ from lvd_live.scan.intersections import added, self_intersections
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.skinned import SkinnedBody
 
-STIFFNESS = (3.0, 1.0, 0.3, 0.1, 0.05)  # λ, round by round, beside a vertex's share of the scan
-HANDS = 10.0  # how much stiffer hands are: their fingers lie too close to each other for nearest points
+STIFFNESS = (1.0, 0.3, 0.1, 0.03, 0.01)  # λ, round by round, beside a vertex's share of the scan
+SOFTEST, STIFFEST = 0.2, 1000.0  # κ of long and of short edges
+HANDS = 10.0  # κ of a hand's edges at least: fingers lie too close to each other for nearest points
 REACH = (0.08, 0.06, 0.04, 0.03, 0.03)  # metres, round by round: points that far count a quarter
 TO_SCAN = 0.5  # weight of the vertices' own targets beside the scan's points
 PULL = 1e-3  # ε, toward no displacement
-RETREATS = 6  # rounds of taking displacements back
+HALVINGS, RETREATS = 5, 7  # rounds in which displacements at crossings are halved, and taken back further around
 
 
 class Displacer:
@@ -40,12 +41,10 @@ class Displacer:
         if body.n_joints == len(JOINT_NAMES):
             hands = [JOINT_NAMES.index(name) for name in BODY_PARTS["hands"]]
             stiff[np.isin(body.weights.argmax(1), hands)] = HANDS
-        self._laplacian = _laplacian(body.faces, stiff)
-        ones = np.ones(3 * len(body.faces))
-        pairs = (body.faces.ravel(), np.roll(body.faces, 1, 1).ravel())
-        graph = scipy.sparse.coo_matrix((ones, pairs), (len(stiff), len(stiff))).tocsr()
-        self._near = ((graph + graph.T + scipy.sparse.identity(len(stiff))) > 0).astype(float)
-        self._mean = scipy.sparse.diags(1 / np.asarray(self._near.sum(1)).ravel()) @ self._near
+        edges = _edges(body.faces)
+        self._laplacian = _laplacian(body.template, edges, stiff)
+        graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (len(stiff), len(stiff))).tocsr()
+        self._near = (graph + graph.T + scipy.sparse.identity(len(stiff))).tocsr()
 
     def displacements(
         self, vertices: np.ndarray, cloud: Cloud, *, partial: bool, stiffness: Sequence[float] = STIFFNESS
@@ -93,27 +92,31 @@ class Displacer:
         faces = self._body.faces
         before = self_intersections(start, faces)
         keep = np.ones(len(start))
-        for rings in range(2, 2 + RETREATS):
+        for retreat in range(HALVINGS + RETREATS):
             new = added(before, self_intersections(start + keep[:, None] * d, faces), len(faces))
             if not len(new):
                 break
             hit = np.zeros(len(start))
             hit[faces[new].ravel()] = 1
-            for _ in range(rings):
+            for _ in range(retreat - HALVINGS + 1):
                 hit = np.minimum(self._near @ hit, 1)
-            soft = hit
-            for _ in range(3):
-                soft = np.maximum(hit, self._mean @ soft)
-            keep = np.minimum(keep, 1 - soft)
+            keep = np.where(hit > 0, 0.5 * keep if retreat < HALVINGS else 0.0, keep)
         return keep[:, None] * d
 
 
-def _laplacian(faces: np.ndarray, stiff: np.ndarray) -> scipy.sparse.csr_matrix:
-    """The Laplacian (N, N) of a mesh's graph; an edge counts as the stiffer (N,) of its ends."""
+def _edges(faces: np.ndarray) -> np.ndarray:
+    """The edges (E, 2) of triangles (M, 3)."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = np.unique(np.sort(edges, 1), axis=0)
-    weight, rows = np.maximum(stiff[edges[:, 0]], stiff[edges[:, 1]]), np.arange(len(edges))
-    root = np.sqrt(weight)
+    return np.unique(np.sort(edges, 1), axis=0)
+
+
+def _laplacian(vertices: np.ndarray, edges: np.ndarray, stiff: np.ndarray) -> scipy.sparse.csr_matrix:
+    """The Laplacian (N, N) of a mesh's graph with κ the third power of the mean edge's length over an edge's own, or
+    the stiffer (N,) of its ends: small features (face, toes) move as one, or they would fold."""
+    length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    weight = np.clip((length.mean() / np.maximum(length, 1e-9)) ** 3, SOFTEST, STIFFEST)
+    root = np.sqrt(np.maximum(weight, np.where(stiff[edges].max(1) > 1, stiff[edges].max(1), 0)))
+    rows = np.arange(len(edges))
     entries = np.concatenate([root, -root]), (np.concatenate([rows, rows]), edges.T.ravel())
     difference = scipy.sparse.csr_matrix(entries, (len(edges), len(stiff)))
     return (difference.T @ difference).tocsr()

@@ -9,6 +9,7 @@ so that with J_i = ∂v_i the Gauss-Newton step solves Σ J_iᵀ M_i J_i δ = Σ
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class Cloud:
         known = np.zeros_like(points) if normals is None else normals
         tree = cKDTree(features(points, known), balanced_tree=False, compact_nodes=False)
         return cls(points, known, np.full(len(points), 1 / len(points)), tree)
+
+    @functools.cached_property
+    def spacing(self) -> float:
+        """The median distance of a point from the next one."""
+        some = self.points[:: max(1, len(self.points) // 500)]
+        return float(np.median(cKDTree(self.points).query(some, k=2)[0][:, 1]))
 
     @property
     def has_normals(self) -> bool:

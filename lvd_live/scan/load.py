@@ -5,11 +5,17 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import numpy as np
+
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
 from lvd_live.scan.descent import NetworkDescent
-from lvd_live.scan.registration import Registrar
+from lvd_live.scan.frame import UNITS, UPS
+from lvd_live.scan.reading import make_scan, read_scan
+from lvd_live.scan.registration import MODELS as MODELS_OF_FIT
+from lvd_live.scan.registration import Registrar, Registration
+from lvd_live.scan.starts import Told
 
 BODY = MODELS / "body" / "lvd_body.npz"
 WEIGHTS = MODELS / "weights" / "scan.safetensors"
@@ -28,3 +34,31 @@ def load_registrar(body: Path | None = None, weights: Path | None = None) -> Reg
             f"There is no network for scans ({WEIGHTS}): restore models/ from the repository, or name one by --weights."
         )
     return Registrar(chosen, NetworkDescent.load(served, chosen, weights))
+
+
+def register(
+    points: np.ndarray | str | Path,
+    faces: np.ndarray | None = None,
+    normals: np.ndarray | None = None,
+    *,
+    model: str = "smpl+d",
+    body: str | Path | None = None,
+    weights: str | Path | None = None,
+    unit: str | None = None,
+    up: str | None = None,
+    yaw: float | None = None,
+    partial: bool | None = None,
+) -> Registration:
+    """The body in a 3D scan: its mesh in the scan's unit and axes, SMPL's parameters, and what was decided.
+
+    points : (P, 3), of any unit, or a file. faces : (F, 3) int, of a mesh. normals : (P, 3), outward.
+    model : "smpl" or "smpl+d". body, weights : see `load_registrar`. unit, up, yaw, partial : see `starts.Told`.
+    Look at `Registration.explained` before using the fit. Raises UserError where there is no person to be sought.
+    """
+    if model not in MODELS_OF_FIT:
+        raise ValueError(f"model must be one of {MODELS_OF_FIT}, not {model!r}")
+    if (unit is not None and unit not in UNITS) or (up is not None and up not in UPS):
+        raise ValueError(f"unit must be one of {tuple(UNITS)} and up one of {tuple(UPS)}, not {unit!r} and {up!r}")
+    scan = read_scan(points) if isinstance(points, (str, Path)) else make_scan(points, faces, normals)
+    paths = (None if path is None else Path(path) for path in (body, weights))
+    return load_registrar(*paths)(scan, Told(unit, up, yaw, partial), model=model)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import trimesh
 
 SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf", ".off", ".xyz", ".txt", ".csv", ".pcd", ".npz")
-FEWEST = 100  # points: fewer say nothing about a person
+FEWEST = 100  # bare points: fewer say nothing about a person
 _POINTS, _FACES, _NORMALS = ("vertices", "points", "xyz", "verts"), ("faces", "f", "triangles"), ("normals",)
 
 
@@ -91,7 +91,7 @@ def make_scan(
         index = np.cumsum(usable) - 1
         faces = index[faces]
     points = points[usable]
-    if len(points) < FEWEST:
+    if len(points) < (FEWEST if faces is None else 4):
         some = "no points" if not len(points) else "one point" if len(points) == 1 else f"only {len(points)} points"
         lost = f" ({dropped} more are no numbers)" if dropped else ""
         raise UserError(f"{name} holds {some}{lost}: at least {FEWEST} are needed to find a person.")

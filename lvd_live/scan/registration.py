@@ -26,9 +26,9 @@ from lvd_live.scan.starts import Placed, Told, place, turned_about
 MODELS = ("smpl", "smpl+d")
 SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
-FAR = 0.06  # metres: what lies farther is not explained
+FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
 UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
-ONE_SIDED = 0.25  # share of the body without a scan near it from which the scan counts as one-sided
+ONE_SIDED = 0.22  # share of the body without a scan near it from which the scan counts as one-sided
 WARM = 0.03  # metres: residual up to which a sequence's last fit may lead to the next
 
 
@@ -145,7 +145,7 @@ class Registrar:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
         partial, solver = bool(told.partial), self._solver
 
-        def fitted(p: Parameters, of: Cloud, widths: Sequence[float]) -> Parameters:
+        def fitted(p: Parameters, of: Cloud, widths: Sequence[float], partial: bool = False) -> Parameters:
             schedule = Schedule(widths, partial=partial)
             return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
 
@@ -161,7 +161,7 @@ class Registrar:
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
-        p = fitted(p, cloud, FINE)
+        p = fitted(p, cloud, FINE, partial)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
@@ -169,7 +169,7 @@ class Registrar:
         vertices = self.body.posed(p).vertices
         outward = vertex_normals(vertices, self.body.faces).astype(float)
         pair = to_scan(cloud, vertices, outward, self.body.area, partial=False)
-        near = (np.linalg.norm(pair.offset, axis=1) < FAR) & pair.agree
+        near = (np.linalg.norm(pair.offset, axis=1) < max(NEAR, 2 * cloud.spacing)) & pair.agree
         return 1 - float(self.body.area[near].sum())
 
     def _warm(

@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 from lvd_live.scan.reading import Scan
 
 NEIGHBOURS = 16  # that a normal is estimated from
-AROUND = 64  # neighbours whose centre lies on a surface's inner side
+SPARSE, AROUND = 2000, 48  # of so many points the nearest, whose centre lies on a surface's inner side
+ROUNDS, PERSUASION = 30, 3.0  # in which neighbours agree on the side; of their belief beside a point's own
 
 
 def sample(scan: Scan, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
@@ -64,14 +65,22 @@ def _on_triangles(
 def estimated_normals(points: np.ndarray) -> np.ndarray:
     """Unit normals (P, 3) of bare points (P, 3): the least direction of each one's neighbours.
 
-    They point away from the centre of a wider neighbourhood: bodies are convex nearly everywhere.
+    They point away from the centre of a wider neighbourhood, as bodies are convex nearly everywhere, and as their
+    neighbours do.
     """
-    tree = cKDTree(points)
-    around = min(AROUND, len(points))
-    _, near = tree.query(points, k=around)
-    close = points[near[:, : min(NEIGHBOURS, around)]]
+    count = min(NEIGHBOURS, len(points))
+    _, near = cKDTree(points).query(points, k=count)
+    close = points[near]
     close = close - close.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(close.swapaxes(1, 2) @ close)
     normals = axes[:, :, 0]
-    inward = points[near].mean(1) - points
-    return np.where((normals * inward).sum(1, keepdims=True) > 0, -normals, normals)
+    sparse = points[:: max(1, len(points) // SPARSE)]
+    _, wide = cKDTree(sparse).query(points, k=min(AROUND, len(sparse)))
+    away = points - sparse[wide].mean(1)
+    outward = (normals * away).sum(1) / np.maximum(np.linalg.norm(away, axis=1).mean(), 1e-300)
+    near = near[:, 1:]
+    alike = (normals[:, None] * normals[near]).sum(2) / near.shape[1]
+    belief = outward
+    for _ in range(ROUNDS):  # neighbours agree on the side
+        belief = outward + PERSUASION * (alike * np.clip(belief, -1, 1)[near]).sum(1)
+    return np.where(belief[:, None] < 0, -normals, normals)
