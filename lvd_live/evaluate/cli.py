@@ -102,6 +102,8 @@ def _parser() -> Parser:
         help="draw a training run's error against samples",
     )
     add("--models", type=Path, default=MODELS)
+    add("--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan")
+    add("--hands", action="store_true", help="held-out synthetic scans of hands")
     return parser
 
 
@@ -118,10 +120,6 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", made.format(" as scans"), SCANS)
-    parser.add_argument(
-        "--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan"
-    )
-    parser.add_argument("--hands", action="store_true", help="held-out synthetic scans of hands")
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
