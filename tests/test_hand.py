@@ -331,3 +331,40 @@ def test_registration_finds_side_turn_and_size(right, monkeypatch):
         torch.from_numpy(found.trans.astype(np.float32))[None],
     )
     assert np.abs(found.scale * v[0].numpy() - found.vertices).max() < 1.5  # of the scan's units, 250 a cube's
+
+
+def test_errors_are_in_centimetres_and_millimetres(right):
+    from lvd_live.evaluate import hands
+
+    scans = hands.held_out(right, "full", 2)
+    assert np.array_equal(scans[0].points, hands.held_out(right, "full", 2)[0].points)
+    truth = {len(scan.points): scan for scan in scans}
+    exact = hands.errors_of(lambda cloud: truth[len(cloud)].vertices, scans, right)
+    assert max(exact.vertex.max(), exact.joint.max(), exact.to_hand.max(), exact.from_hand.max()) < 1e-3
+
+    def shifted(cloud):
+        scan = truth[len(cloud)]
+        return scan.vertices + [0.01 * scan.metre, 0, 0]
+
+    off = hands.errors_of(shifted, scans, right)
+    assert off.vertex == pytest.approx(1, abs=0.01) and off.joint == pytest.approx(1, abs=0.01)
+    assert (1 < off.to_hand).all() and (off.to_hand < 10).all()
+
+
+def test_without_correspondences_a_flat_hand_is_found_near_where_it_lies(right):
+    from lvd_live.evaluate.hands import without_correspondences
+
+    rng = np.random.default_rng(14)
+    points, _ = surface_points(rng, right.v_template.double().numpy(), right.faces.numpy(), 3000)
+    fitted = without_correspondences(right)(points * 7)
+    assert np.linalg.norm(fitted / 7 - right.v_template.numpy(), axis=1).mean() < 0.004
+
+
+def test_register_hand_says_what_is_missing(tmp_path, monkeypatch, right):
+    from lvd_live.scan import cli, hands
+
+    monkeypatch.setattr(hands, "WEIGHTS", tmp_path / "none.safetensors")
+    points, _ = surface_points(np.random.default_rng(0), right.v_template.double().numpy(), right.faces.numpy(), 500)
+    np.savez(tmp_path / "scan.npz", points=points)
+    with pytest.raises(UserError, match="no network for hands"):
+        cli.main([str(tmp_path / "scan.npz"), "--to", str(tmp_path / "fit.obj"), "--hand"])

@@ -43,6 +43,7 @@ OBJECT = 0.5  # weight of the way from the cloud to the mesh: it may hold an obj
 PRIOR_NOISE = 0.12  # radians, see `prior.pose_prior`
 EXPLAINED, BARE = 0.4, 0.35  # share of the scan within `NEAR` of the hand, at least; of the hand far from it, at most
 NEAR = 0.04  # the solver's units
+OTHER = 0.006  # metres: what lies farther from the hand is an object or the forearm
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -199,6 +200,11 @@ class _OneSide(Registrar):
             "frame": replace(found.frame, metre=found.frame.metre / UNIT),
             "explained": near > EXPLAINED and bare < BARE,
         }
+        other = arrays["from_scan"] > OTHER
+        if other.any() and not other.all():
+            rest = 1000 * float(arrays["from_scan"][~other].mean())
+            share = f"{other.mean():.1%} of the scan lie farther than {1000 * OTHER:g} mm from the hand"
+            arrays["notes"] = [*found.notes, f"{share} (an object, the forearm); the others {rest:.1f} mm."]
         return score, HandRegistration(**arrays, side=self._side)
 
 
