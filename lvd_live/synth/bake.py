@@ -24,11 +24,13 @@ from lvd_live.body.landmarks import landmark_regressor, refine
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
+from lvd_live.scan.prior import pose_prior
 from lvd_live.synth.bake_wardrobe import bake_wardrobe
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import PoseBank
 from lvd_live.synth.retarget import bake_poses
 
+PRIOR_POSES, PRIOR_NOISE = 20_000, 0.1  # that the prior of scans is made from; radians
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
 
 
@@ -44,6 +46,7 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     body = BodyModel(baked.body)
     joints = (body.J_regressor @ body.v_template).numpy()
     bake_poses(assets / "motion" / "pose_bank_cmu.npz", joints, synth / "poses.npz")
+    _write_npz(models / "body" / "pose_prior.npz", scan_prior(synth))
     _write_npz(body_file, baked.body | control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
 
@@ -74,6 +77,12 @@ def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 
     control = choose_control(template)
     columns, mix = fit_upsampling(posed, template, body.weights.numpy(), control)
     return {"control": control.astype(np.int32), "control_columns": columns.astype(np.int16), "control_mix": mix}
+
+
+def scan_prior(synth: Path, seed: int = 0) -> dict[str, np.ndarray]:
+    """The Gaussian of poses that registration leans on, see `scan.prior`. synth : the folder with poses.npz."""
+    motion, rng = PoseBank.load(synth / "poses.npz", held_out=False), np.random.default_rng(seed)
+    return pose_prior(np.stack([motion.sample(rng) for _ in range(PRIOR_POSES)]), PRIOR_NOISE)
 
 
 def bake_landmarks(models: Path, data: Path) -> None:
