@@ -132,6 +132,6 @@ def report(models: Path, weights: Path | None, count: int) -> list[str]:
     """Table 3 in Markdown. models : the folder with hand and weights. weights : None, those there. Raises UserError."""
     hand = HandModel.load(models / "hand" / "right.npz")
     network = ScanNetwork.load(weights or models / "weights" / "hand.safetensors")
-    methods = methods_for(HandRegistrar(hand, network, "right"), network, hand)
+    methods = methods_for(HandRegistrar(hand, network, side="right"), network, hand)
     title = "## Held-out synthetic scans of hands: joints and vertices cm, surfaces mm"
     return [title, "", *markdown(*table(hand, methods, count)), ""]

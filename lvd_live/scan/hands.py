@@ -28,6 +28,7 @@ from lvd_live.scan.prior import PosePrior, pose_prior
 from lvd_live.scan.reading import Scan
 from lvd_live.scan.registration import Registrar, Registration
 from lvd_live.scan.sampling import evenly, sample
+from lvd_live.scan.skinned import SkinnedBody
 from lvd_live.scan.solver import ScanSolver
 from lvd_live.scan.starts import Placed, Start, Told, bones_ratio
 
@@ -60,15 +61,25 @@ class HandRegistration(Registration):
 class HandRegistrar:
     """Registers hands to scans.
 
-    hand : a file in MANO's layout, either side. network : of preset `hand`, for right hands with the same vertices.
-    side : which hand scans show; None: found for each.
+    hand : a file in MANO's layout, either side. network : of preset `hand`. served : the right hand whose vertices the
+    network moves; None: `hand`. side : which hand scans show; None: found for each.
     """
 
-    def __init__(self, hand: HandModel, network: ScanNetwork, side: Side | None = None, seed: int = 0):
+    def __init__(
+        self,
+        hand: HandModel,
+        network: ScanNetwork,
+        served: HandModel | None = None,
+        side: Side | None = None,
+        seed: int = 0,
+    ):
         right = hand if hand.side == "right" else hand.mirrored()
-        if len(right.v_template) != network.network.preset.vertices:
-            raise UserError(f"The network moves hands of {network.network.preset.vertices} vertices, as MANO's are.")
+        served = right if served is None else served
+        if len(served.v_template) != network.network.preset.vertices:
+            raise UserError(f"The network moves hands of {network.network.preset.vertices} vertices, not this one.")
         prior = hand_prior(right)
+        self._served = ScanSolver(SkinnedBody(enlarged(served)), hand_prior(served))
+        self._same = served.faces.shape == right.faces.shape and bool((served.faces == right.faces).all())
         self._network, self._side, self._seed = network, side, seed
         bodies: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
         self._sides = {side: _OneSide(enlarged(bodies[side]), prior, seed) for side in SIDES}
@@ -81,8 +92,9 @@ class HandRegistrar:
         """
         if weights is None and not WEIGHTS.is_file():
             raise UserError(f"There is no network for hands ({WEIGHTS}): restore models/ from the repository.")
-        model = HandModel.default() if hand is None else HandModel.load(hand)
-        return cls(model, ScanNetwork.load(weights or WEIGHTS), side)
+        served = HandModel.default()
+        model = served if hand is None else HandModel.load(hand)
+        return cls(model, ScanNetwork.load(weights or WEIGHTS), served, side)
 
     def __call__(
         self,
@@ -122,14 +134,13 @@ class HandRegistrar:
         meshes = np.concatenate([self.descend(cloud, turns), meshes[order]])
         scores = np.array([self.misfit(cloud, mesh) for mesh in meshes])
         best = np.argsort(scores)[:STARTS]
-        body = self._sides["right"].body
-        ratio = float(np.median([bones_ratio(body, meshes[i]) for i in best]) * UNIT)
+        ratio = float(np.median([bones_ratio(self._served.body, meshes[i]) for i in best]) * UNIT)
         unit, metre = (told.unit, UNITS[told.unit]) if told.unit else unit_of(ratio)
         metre = metre if told.unit else 1 / ratio  # a hand's size is known to a tenth, a unit may not be
         size = f"its bones are {ratio * metre:.2f} times the template's"
         note = f"Unit: {unit} ({size})." if told.unit else f"Unit: unknown (near {unit or 'none'}), the size is fitted."
         frame = Frame(np.eye(3), origin, metre * UNIT)
-        starts = [Start(metre * UNIT * meshes[i] * mirror, None) for i in best]
+        starts = [Start(self.carried(metre * UNIT * meshes[i]) * mirror, None) for i in best]
         return Placed(frame, np.ones(len(points), bool), starts, True, [note], told.unit or "unknown", "any")
 
     def descend(self, cloud: np.ndarray, turns: np.ndarray) -> np.ndarray:
@@ -146,7 +157,7 @@ class HandRegistrar:
         there = np.minimum(cKDTree(cloud).query(mesh)[0], REACH * size).mean()
         back = np.minimum(cKDTree(mesh).query(cloud[::4])[0], REACH * size).mean()
         palm = self._palm
-        template = self._sides["right"].body.template[palm].astype(float)
+        template = self._served.body.template[palm].astype(float)
         a, b = template - template.mean(0), mesh[palm] - mesh[palm].mean(0)
         R = nearest_rotation(b.T @ a)
         scale = float((b * (a @ R.T)).sum() / (a**2).sum())
@@ -155,13 +166,24 @@ class HandRegistrar:
 
     def palm_turn(self, mesh: np.ndarray) -> np.ndarray:
         """The rotation (3, 3) that brings a right hand's mesh (N, 3) into the hand frame's axes, by its palm."""
-        template = self._sides["right"].body.template[self._palm].astype(float)
+        template = self._served.body.template[self._palm].astype(float)
         a, b = template - template.mean(0), mesh[self._palm] - mesh[self._palm].mean(0)
         return nearest_rotation(a.T @ b)
 
+    def carried(self, mesh: np.ndarray) -> np.ndarray:
+        """A right hand's mesh (N, 3) that the network moved, solver's units, as one of the hand that is registered: in
+        the same pose, its joints' middle and size the same."""
+        if self._same:
+            return mesh
+        p, body = self._served.from_mesh(mesh, free_size=True), self._sides["right"].body
+        here = self._served.body.posed(p).joints_placed()
+        posed = body.posed(replace(body.at_rest(), pose=p.pose))
+        size = np.linalg.norm(here - here.mean(0)) / np.linalg.norm(posed.joints - posed.joints.mean(0))
+        return size * (posed.vertices - posed.joints.mean(0)) + here.mean(0)
+
     @property
     def _palm(self) -> np.ndarray:
-        return self._sides["right"].body.weights[:, 0] > 0.7
+        return self._served.body.weights[:, 0] > 0.7
 
 
 class _OneSide(Registrar):
