@@ -104,9 +104,9 @@ def errors_of(method: Method, scans: Sequence[HandScan], hand: HandModel) -> Han
 
 def table(
     hand: HandModel, methods: dict[str, Method], count: int, kinds: Sequence[str] = tuple(KINDS)
-) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+) -> tuple[tuple[str, ...], list[tuple[str | float, ...]]]:
     """Header and rows: errors of methods on `count` scans of each kind. cm, of the surfaces mm."""
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[str | float, ...]] = []
     for kind in kinds:
         scans = held_out(hand, kind, count)
         for name, method in methods.items():
