@@ -78,7 +78,8 @@ def register_all(
     """Register scans into the folder `out`; those that are there already are not done again.
 
     Returns a row of COLUMNS for each scan; the same are in the table, which is written after every scan. A scan that
-    cannot be registered is a row with its problem. registrar : a `Registrar` or a `HandRegistrar`. progress : called after each scan.
+    cannot be registered is a row with its problem. registrar : a `Registrar` or a `HandRegistrar`.
+    progress : called after each scan.
     """
     betas = _common_shape(scans, out, registrar, job) if job.same_person else None
     rows: list[dict[str, Any]] = []
