@@ -224,3 +224,17 @@ def test_a_folder_is_resumed_and_shares_the_shape(registrar, tmp_path):
     again = register_all(find_scans(scans), out, registrar, job)
     assert (out / "s1.npz").stat().st_mtime_ns == stamp and (out / "s2.npz").exists()
     assert again[0]["scan_to_fit_mm"] == rows[0]["scan_to_fit_mm"]
+
+
+@pytest.mark.slow
+def test_a_bust_seen_from_one_side(registrar):
+    points, normals = cloud_of(count=40_000)
+    head = points[:, 1].max()
+    seen = (points[:, 1] > head - 0.45) & (normals[:, 2] > 0.2) & (np.abs(points[:, 0]) < 0.3)
+    bust = points[seen] * [1, -1, -1]  # as a depth camera has its axes
+    fit = registrar(make_scan(bust))
+    assert fit.explained and fit.up == "-y" and any("upper body" in note for note in fit.notes)
+    assert fit.from_scan.mean() < 0.004
+    shown = skinned().template[:, 1] > skinned().template[:, 1].max() - 0.25
+    off = np.linalg.norm(fit.skinned * [1, -1, -1] - person(1)[1].vertices, axis=1)
+    assert off[shown].mean() < 0.05

@@ -206,9 +206,8 @@ def _scans(args: argparse.Namespace) -> list[str]:
         lines += ["", *markdown(header, rows)]
     lines += ["", *markdown(*convergence(network, scans, "full", min(args.count, 64)))]
     if args.register:
-        registrar = load_registrar(None, args.weights)
         some = {kind: scans.of(kind, args.count) for kind in KINDS}
-        lines += ["", *markdown(*scan_registration.table(registrar, some))]
+        lines += ["", *markdown(*scan_registration.table(load_registrar(None, args.weights), some))]
     return [*lines, ""]
 
 

@@ -73,7 +73,7 @@ def without_correspondences(hand: HandModel) -> Method:
         start = solver.body.at_rest()
         middle = (points.max(0) + points.min(0)) / 2 - (template.max(0) + template.min(0)) / 2
         start = type(start)(start.pose, start.betas, middle, 0.0)
-        target = Cloud.of(points, estimated_normals(points))
+        target = Cloud.of(points, estimated_normals(points), sure=False)
         for widths in (ROUGH, FINE):
             start = solver.fit(target, start, Schedule(widths), free_size=True)
         return solver.body.posed(start).vertices / scale

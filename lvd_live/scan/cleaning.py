@@ -163,6 +163,9 @@ def _clusters(points: np.ndarray, left: np.ndarray, found: Cleaned) -> None:
         else:
             specks += len(own)
     found.candidates = [main, *rivals[: RIVALS - 1]]
+    if rivals:  # perhaps they are one person, cut in pieces by what stood before the scanner
+        large = np.isin(label, np.flatnonzero(counts > 4 * SPECK * counts[largest]))
+        found.candidates.append(np.isin(np.arange(len(points)), rows[large]))
     if specks:
         found.notes.append(f"Cut away stray points: {max(specks / len(points), 1e-4):.2%} of the points.")
     if objects:

@@ -23,10 +23,10 @@ from lvd_live.scan.intersections import added, self_intersections
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.skinned import SkinnedBody
 
-STIFFNESS = (1.0, 0.3, 0.1, 0.03, 0.01)  # λ, round by round, beside a vertex's share of the scan
+STIFFNESS = (1.0, 0.2, 0.05, 0.02, 0.01, 0.005)  # λ, round by round, beside a vertex's share of the scan
 SOFTEST, STIFFEST = 0.2, 1000.0  # κ of long and of short edges
 HANDS = 10.0  # κ of a hand's edges at least: fingers lie too close to each other for nearest points
-REACH = (0.08, 0.06, 0.04, 0.03, 0.03)  # metres, round by round: points that far count a quarter
+REACH = (0.08, 0.06, 0.04, 0.03, 0.03, 0.03)  # metres, round by round: points that far count a quarter
 TO_SCAN = 0.5  # weight of the vertices' own targets beside the scan's points
 PULL = 1e-3  # ε, toward no displacement
 HALVINGS, RETREATS = 5, 7  # rounds in which displacements at crossings are halved, and taken back further around

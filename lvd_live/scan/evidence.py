@@ -28,20 +28,29 @@ class Cloud:
     """Points of a scan. Metres.
 
     points : (P, 3) float64. normals : (P, 3) float64, outward and of unit length, or zeros where they are unknown.
-    weight : (P,) float64, they sum to 1. tree : of `features`.
+    weight : (P,) float64, they sum to 1. tree : of `features`. sure : whether the normals' sides are known.
     """
 
     points: np.ndarray
     normals: np.ndarray
     weight: np.ndarray
     tree: cKDTree
+    sure: bool = True
 
     @classmethod
-    def of(cls, points: np.ndarray, normals: np.ndarray | None = None) -> Cloud:
-        """normals : (P, 3), or None: unknown."""
+    def of(cls, points: np.ndarray, normals: np.ndarray | None = None, *, sure: bool = True) -> Cloud:
+        """normals : (P, 3), or None: unknown. sure : see the class."""
         known = np.zeros_like(points) if normals is None else normals
         tree = cKDTree(features(points, known), balanced_tree=False, compact_nodes=False)
-        return cls(points, known, np.full(len(points), 1 / len(points)), tree)
+        return cls(points, known, np.full(len(points), 1 / len(points)), tree, sure)
+
+    def turned_with(self, vertices: np.ndarray, faces: np.ndarray) -> Cloud:
+        """The same, with normals that are not sure on the side of those of a mesh that lies near."""
+        if self.sure:
+            return self
+        near = cKDTree(vertices).query(self.points)[1]
+        along = (vertex_normals(vertices, faces)[near] * self.normals).sum(1, keepdims=True)
+        return Cloud.of(self.points, np.where(along < 0, -self.normals, self.normals))
 
     @functools.cached_property
     def spacing(self) -> float:

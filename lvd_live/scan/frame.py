@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from lvd_live.body.skeleton import rotation_between
+from lvd_live.scan.skinned import Parameters
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 UPS: dict[str, tuple[int, int, int]] = {
@@ -65,3 +67,15 @@ def unit_of(ratio: float) -> tuple[str | None, float]:
         return None, 1 / ratio
     name = min(fits, key=lambda n: abs(np.log(fits[n])))
     return name, UNITS[name]
+
+
+def in_file(frame: Frame, p: Parameters, pelvis: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """pose, trans and scale of the body in the file's unit and axes; pelvis : (3,) at rest, which the pose turns about.
+
+    The body b(pose) turns about the rest pelvis J: e^s b + t = metre R (x − o), so x = scale (R^T-turned b + trans).
+    """
+    pose = p.pose.copy()
+    pose[0] = (Rotation.from_matrix(frame.R.T) * Rotation.from_rotvec(p.pose[0])).as_rotvec()
+    scale = float(np.exp(p.size)) / frame.metre
+    at = frame.out_of(np.exp(p.size) * pelvis + p.place)
+    return pose, at / scale - pelvis, scale

@@ -26,7 +26,7 @@ from lvd_live.scan.frame import UNITS, Frame, unit_of
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.scan.prior import PosePrior, pose_prior
 from lvd_live.scan.reading import Scan
-from lvd_live.scan.registration import Registrar, Registration
+from lvd_live.scan.registration import FINE_POINTS, Registrar, Registration, thinned
 from lvd_live.scan.sampling import evenly, sample
 from lvd_live.scan.skinned import SkinnedBody
 from lvd_live.scan.solver import ScanSolver
@@ -205,8 +205,8 @@ class _OneSide(Registrar):
     ) -> tuple[float, HandRegistration]:
         """The best fit from the starts, lengths in metres; and its score, in the solver's units."""
         rng = np.random.default_rng(self._seed)
-        cloud, rough = self._clouds(points, normals, placed, rng)
-        fit = self._fitted(placed, cloud, rough, told, betas)
+        cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
+        fit = self._fitted(placed, cloud, thinned(cloud, rng), told, betas)
         score = self._solver.score(cloud, fit.p, partial=fit.partial)
         found = self._finished(placed, fit, cloud, points, (), model)
         near = float((found.from_scan < NEAR).mean())

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
@@ -15,17 +14,19 @@ from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
 from lvd_live.scan.evidence import Cloud, to_scan
-from lvd_live.scan.frame import Frame
+from lvd_live.scan.frame import Frame, in_file
 from lvd_live.scan.nearest import MeshSearch
+from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
 from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
-from lvd_live.scan.solver import FINE, ROUGH, ScanSolver, Schedule
+from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
 
 MODELS = ("smpl", "smpl+d")
-SAMPLE, FINE_POINTS, ROUGH_POINTS = 30_000, 10_000, 3_000
+SAMPLE, DENSE_POINTS, FINE_POINTS, ROUGH_POINTS = 30_000, 20_000, 10_000, 3_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
+PART_STARTS = 4  # of an upper body
 FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
 UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
 ONE_SIDED = 0.22  # share of the body without a scan near it from which the scan counts as one-sided
@@ -115,31 +116,37 @@ class Registrar:
         if before is not None:
             warm = self._warm(points, normals, cleaned, before, betas, rng)
             if warm is not None:
-                placed, fit, cloud = warm
-                return self._finished(placed, fit, cloud, points, dropped, model)
+                placed, fit, _ = warm
+                dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
+                return self._finished(placed, fit, dense, points, dropped, model)
         placed = place(points, cleaned, self._descent, self.body, told, rng)
-        cloud, rough = self._clouds(points, normals, placed, rng)
+        cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
+        rough = thinned(cloud, rng)
         fit = self._fitted(placed, cloud, rough, told, betas)
-        return self._finished(placed, fit, cloud, points, dropped, model)
+        if self._is_person and not self._explains(cloud, fit):
+            part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
+            if part is not None:
+                placed, fit, _ = part
+        dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
+        return self._finished(placed, fit, dense, points, dropped, model)
 
     @property
     def _is_person(self) -> bool:
         return self.body.n_joints == len(JOINT_NAMES)
 
-    def _clouds(
-        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, rng: np.random.Generator
-    ) -> tuple[Cloud, Cloud]:
-        """The person's points in metres: many, and few."""
+    def _cloud(
+        self, points: np.ndarray, normals: np.ndarray | None, placed: Placed, rng: np.random.Generator, count: int
+    ) -> Cloud:
+        """At most `count` of the person's points, in metres."""
         kept = placed.frame.into(points[placed.keep])
-        turned = None if normals is None else normals[placed.keep] @ placed.frame.R.T
-        some = evenly(kept, FINE_POINTS, rng)
-        kept, turned = kept[some], None if turned is None else turned[some]
-        if turned is None:
-            turned = estimated_normals(kept)
-        elif (turned * (kept - kept.mean(0))).sum(1).mean() < 0:
+        some = evenly(kept, count, rng)
+        kept = kept[some]
+        if normals is None:
+            return Cloud.of(kept, estimated_normals(kept), sure=False)
+        turned = normals[placed.keep][some] @ placed.frame.R.T
+        if (turned * (kept - kept.mean(0))).sum(1).mean() < 0:
             turned = -turned  # the triangles run the other way round
-        few = evenly(kept, ROUGH_POINTS, rng)
-        return Cloud.of(kept, turned), Cloud.of(kept[few], turned[few])
+        return Cloud.of(kept, turned)
 
     def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
@@ -155,12 +162,13 @@ class Registrar:
         tried = tried[:FURTHER]
         if self._is_person and told.yaw is None:  # network and distances may take a back for a front
             tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
-        tried = [(fitted(p, rough, FINE), std) for p, std in tried]
+        tried = [(fitted(p, rough, MIDDLE), std) for p, std in tried]
         p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
         notes = []
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
+        cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
         p = fitted(p, cloud, FINE, partial)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
@@ -184,7 +192,8 @@ class Registrar:
         """The fit that starts where the last scan's ended; None where it leads nowhere."""
         notes = [*cleaned.notes, "Started from the scan before."]
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
-        cloud, rough = self._clouds(points, normals, placed, rng)
+        cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
+        rough = thinned(cloud, rng)
         shape = before.parameters.betas if betas is None else betas
         p = replace(
             before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
@@ -196,6 +205,47 @@ class Registrar:
             return None
         return placed, _Fit(p, None, residual, before.partial), cloud
 
+    def _upper_body(
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None,
+        placed: Placed,
+        candidates: list[np.ndarray],
+        told: Told,
+        betas: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> tuple[Placed, _Fit, Cloud] | None:
+        """The fit that takes one of the clusters for an upper body; None where that does not explain it either."""
+        best: tuple[float, Placed, Cloud, Parameters] | None = None
+        schedule = Schedule((*ROUGH, *MIDDLE), partial=True)
+        notes = [n for n in placed.notes if not n.startswith(("Up", "Unit"))]
+        starts = [
+            (start, keep)
+            for keep in candidates
+            for start in part_starts(points[keep], self.body, self._solver.prior, told, PART_STARTS)
+        ]
+        for start, keep in starts:
+            here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
+            cloud = self._cloud(points, normals, here, rng, FINE_POINTS)
+            rough = thinned(cloud, rng)
+            p = self._solver.fit(rough, start.p, schedule, betas=betas)
+            score = self._solver.score(rough, p, partial=True)
+            if best is None or score < best[0]:
+                best = score, here, cloud, p
+        if best is None:
+            return None
+        _, here, cloud, p = best
+        p = self._solver.fit(cloud, p, Schedule(FINE, partial=True), betas=betas)
+        fit = _Fit(p, None, self._solver.residual(cloud, p, partial=True), True)
+        said = f"Only an upper body is shown: up is {here.up}, the unit {here.unit}; the rest is guessed."
+        return (replace(here, notes=[*notes, said]), fit, cloud) if self._explains(cloud, fit) else None
+
+    def _explains(self, cloud: Cloud, fit: _Fit) -> bool:
+        """Whether the skinned body lies near enough to the cloud, and, of a whole scan, the cloud to the body."""
+        vertices = self.body.posed(fit.p).vertices.astype(float)
+        far = (MeshSearch(vertices, self.body.faces).nearest(cloud.points).distance > FAR).mean()
+        return bool(far < UNEXPLAINED and (fit.partial or self._bare(cloud, fit.p) < BARE))
+
     def _middle(self, before: Registration) -> np.ndarray:
         return np.median(before.frame.into(before.points), axis=0)
 
@@ -204,17 +254,13 @@ class Registrar:
     ) -> Registration:
         posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
         skinned = posed.vertices.astype(float)
-        search = MeshSearch(skinned, faces)
-        far = float((search.nearest(cloud.points).distance > FAR).mean())
-        bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
-        explained = far < UNEXPLAINED and bare < BARE
-        d = np.zeros_like(skinned)
+        cloud, d = cloud.turned_with(posed.vertices, faces), np.zeros_like(skinned)
         if model == "smpl+d":
             d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
         kept = points[placed.keep]
         metres = frame.into(kept)
         total = skinned + d
-        pose, trans, scale = _in_file(frame, fit.p, posed.rest_joints[0])
+        pose, trans, scale = in_file(frame, fit.p, posed.rest_joints[0])
         return Registration(
             vertices=frame.out_of(total),
             faces=faces,
@@ -226,11 +272,11 @@ class Registrar:
             joints=frame.out_of(posed.joints_placed()),
             skinned=frame.out_of(skinned),
             std=np.zeros(len(total)) if fit.std is None else fit.std,
-            to_scan=cloud.tree.query(total)[0] if not cloud.has_normals else Cloud.of(metres).tree.query(total)[0],
+            to_scan=Cloud.of(metres).tree.query(total)[0],
             from_scan=MeshSearch(total, faces).nearest(metres).distance,
             points=kept,
             notes=[*notes, *placed.notes, *fit.notes],
-            explained=explained,
+            explained=self._explains(cloud, fit),
             unit=placed.unit,
             up=placed.up,
             residual=fit.residual,
@@ -240,13 +286,7 @@ class Registrar:
         )
 
 
-def _in_file(frame: Frame, p: Parameters, pelvis: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """pose, trans and scale of the body in the file's unit and axes; pelvis : (3,) at rest, which the pose turns about.
-
-    The body b(pose) turns about the rest pelvis J: e^s b + t = metre R (x − o), so x = scale (R^T-turned b + trans).
-    """
-    pose = p.pose.copy()
-    pose[0] = (Rotation.from_matrix(frame.R.T) * Rotation.from_rotvec(p.pose[0])).as_rotvec()
-    scale = float(np.exp(p.size)) / frame.metre
-    at = frame.out_of(np.exp(p.size) * pelvis + p.place)
-    return pose, at / scale - pelvis, scale
+def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
+    """ROUGH_POINTS of a cloud."""
+    few = evenly(cloud.points, ROUGH_POINTS, rng)
+    return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)

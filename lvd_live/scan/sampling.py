@@ -9,6 +9,7 @@ from lvd_live.scan.reading import Scan
 
 NEIGHBOURS = 16  # that a normal is estimated from
 SPARSE, AROUND = 2000, 48  # of so many points the nearest, whose centre lies on a surface's inner side
+VIEWS, BEHIND, LAYERED = 100, 0.05, 0.08  # directions; of the size, so far behind is behind; share of such points
 ROUNDS, PERSUASION = 30, 3.0  # in which neighbours agree on the side; of their belief beside a point's own
 
 
@@ -66,7 +67,7 @@ def estimated_normals(points: np.ndarray) -> np.ndarray:
     """Unit normals (P, 3) of bare points (P, 3): the least direction of each one's neighbours.
 
     They point away from the centre of a wider neighbourhood, as bodies are convex nearly everywhere, and as their
-    neighbours do.
+    neighbours do; in a cloud that was seen from one side, to there.
     """
     count = min(NEIGHBOURS, len(points))
     _, near = cKDTree(points).query(points, k=count)
@@ -83,4 +84,38 @@ def estimated_normals(points: np.ndarray) -> np.ndarray:
     belief = outward
     for _ in range(ROUNDS):  # neighbours agree on the side
         belief = outward + PERSUASION * (alike * np.clip(belief, -1, 1)[near]).sum(1)
+    eye = seen_from(points)
+    if eye is not None:  # what a camera sees faces it
+        belief = normals @ eye
     return np.where(belief[:, None] < 0, -normals, normals)
+
+
+def seen_from(points: np.ndarray) -> np.ndarray | None:
+    """The direction (3,) that a cloud (P, 3) was seen from, where it shows one side only: from there no point lies well
+    behind another. None where it shows more."""
+    off = points[:: max(1, len(points) // SPARSE)]
+    off = off - off.mean(0)
+    size = float(np.ptp(off, axis=0).max())
+    ways = _directions(VIEWS)
+    behind = np.array([_share_behind(off, way, size) for way in ways])
+    best = int(behind.argmin())
+    return ways[best] if behind[best] < LAYERED else None
+
+
+def _share_behind(points: np.ndarray, way: np.ndarray, size: float) -> float:
+    """The share of points that lie behind others, seen from the direction `way` (3,)."""
+    across = np.linalg.svd(way[None])[2][1:]
+    flat, height = points @ across.T, points @ way
+    area = float(np.prod(np.ptp(flat, axis=0)))
+    cell = np.floor((flat - flat.min(0)) / max(np.sqrt(6 * area / len(points)), 1e-12)).astype(int)
+    key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
+    top = np.full(key.max() + 1, -np.inf)
+    np.maximum.at(top, key, height)
+    return float((height < top[key] - BEHIND * size).mean())
+
+
+def _directions(count: int) -> np.ndarray:
+    """`count` unit directions (count, 3), evenly over the sphere (a golden spiral)."""
+    z = 1 - 2 * (np.arange(count) + 0.5) / count
+    turn = np.pi * (1 + 5**0.5) * np.arange(count)
+    return np.column_stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z])

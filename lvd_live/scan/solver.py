@@ -23,12 +23,13 @@ DAMPING = 1e-3  # Levenberg's, of the diagonal
 TURN = 0.6  # radians: no joint turns by more in one step
 SIZE = 0.15  # standard deviation of the logarithm of the size, where it is free
 CLOTHED = {"hands": 1.0, "head": 0.5}  # weight of a point outside the body, by part; CLOTHES elsewhere
-CLOTHES = 0.25
+CLOTHES = 0.5
 UNLIKELY = 1e-3  # metres of residual that a pose of the usual distance from the mean counts
 MESH_STEPS = 8  # from rest to a mesh
 MESH_EVERY = 4  # of the mesh's vertices: enough, they do not err independently
 ROUGH = (0.15, 0.12, 0.09, 0.07)  # metres, the width of the robust loss, step by step
-FINE = (0.06, 0.05, 0.045, 0.04, 0.035, 0.03, 0.03, 0.03)
+MIDDLE = (0.06, 0.05, 0.04, 0.03, 0.03, 0.03)
+FINE = (0.04, 0.03, 0.03, 0.025, 0.02, 0.02, 0.02, 0.02)
 _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products this small only wait for more threads
 
 
@@ -99,7 +100,7 @@ class ScanSolver:
             for pair in both:
                 part = gathered(pair, robust(pair, width, self.ease), schedule.plane, count)
                 M, g = M + part[0], g + part[1]
-            p = self._step(p, M, g, free_size=free_size, fixed_shape=betas is not None)
+            p = self._step(p, M, g, free_size=free_size, fixed_shape=betas is not None, trust=_shown(both[1]))
         return p
 
     def residual(self, cloud: Cloud, p: Parameters, *, partial: bool = False) -> float:
@@ -178,6 +179,12 @@ class ScanSolver:
         start = Parameters(pose, np.zeros(body.n_betas), np.zeros(3))
         centre = (body.area @ (vertices - body.posed(start).vertices)).astype(float)
         return replace(start, place=centre)
+
+
+def _shown(to_scan: Pairs) -> float:
+    """The share of the body's surface that a scan lies near to: a bust says little about the body's shape."""
+    near = to_scan.agree & (np.linalg.norm(to_scan.offset, axis=1) < 0.06)
+    return max(float(to_scan.weight[near].sum()), 0.05)
 
 
 def ease_of_clothes(body: SkinnedBody) -> np.ndarray:

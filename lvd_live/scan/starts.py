@@ -15,6 +15,8 @@ from lvd_live.scan.sampling import evenly
 from lvd_live.scan.skinned import Parameters, SkinnedBody
 
 POINTS = 12_000  # of a cloud that the network looks at
+SURE = 0.022  # of the size: where no mesh lies so near, other directions than the axes may be up
+TILTED = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if abs(x) + abs(y) + abs(z) > 1]
 TURNS = 4  # copies of it, turned about the vertical
 _COUNTERPART = [
     JOINT_NAMES.index(n.replace("left", "*").replace("right", "left").replace("*", "right")) for n in JOINT_NAMES
@@ -49,7 +51,7 @@ class Placed:
 
     frame : from the file to metres. keep : (P,) bool, the points that are the person. starts : the likeliest first.
     free_size : no unit fits, so that the size is unknown. notes : a sentence for each decision.
-    unit, up : their names, "unknown" and "found" where they have none.
+    unit, up : their names, "unknown" and "tilted" where they have none.
     """
 
     frame: Frame
@@ -98,17 +100,24 @@ def _oriented(
         names, ways = list(UPS), [up_rotation(UPS[name]) for name in UPS]
         if cleaned.floors:
             names, ways = [*names, "the floor's normal"], [*ways, up_rotation(cleaned.floors[0])]
+    clouds = [points[mask] for mask in cleaned.candidates]
+    if len(ways) == 1 and len(clouds) == 1:
+        return cleaned.candidates[0], ways[0], names[0], notes
+    clouds = [cloud[evenly(cloud, POINTS, rng)] for cloud in clouds]
+    clouds = [cloud - np.median(cloud, axis=0) for cloud in clouds]
     trials: list[tuple[float, int, int]] = []
-    for number, mask in enumerate(cleaned.candidates):
-        cloud = points[mask]
-        thin = cloud[evenly(cloud, POINTS, rng)]
-        thin = thin - np.median(thin, axis=0)
-        turned = [thin @ R.T for R in ways]
-        if len(ways) == 1 and len(cleaned.candidates) == 1:
-            return mask, ways[0], names[0], notes
+
+    def attempt(number: int, some: range) -> None:
+        turned = [clouds[number] @ ways[way].T for way in some]
         meshes, _ = descent(turned)
         scores = [two_way(c, m, partial=bool(told.partial)) for c, m in zip(turned, meshes, strict=True)]
-        trials += [(score, number, way) for way, score in enumerate(scores)]
+        trials.extend((score, number, way) for score, way in zip(scores, some, strict=True))
+
+    for number in range(len(clouds)):
+        attempt(number, range(len(ways)))
+    if told.up is None and min(trials)[0] > SURE:
+        names, ways = [*names, *["tilted"] * len(TILTED)], [*ways, *(up_rotation(np.array(up)) for up in TILTED)]
+        attempt(min(trials)[1], range(len(ways) - len(TILTED), len(ways)))
     score, number, way = min(trials)
     if len(cleaned.candidates) > 1:
         notes.append(f"The person: the likeliest of {len(cleaned.candidates)} large objects.")
