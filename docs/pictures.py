@@ -32,8 +32,8 @@ class States:
 
         from lvd_live.gui.app import application
         from lvd_live.gui.window import MainWindow
+        from lvd_live.lift.finder import make_finder
         from lvd_live.paths import DEMO
-        from lvd_live.person import make_finder
         from lvd_live.sources import VideoSource
         from lvd_live.tracking.tracker import Tracker
         from tests.mjpeg import Camera

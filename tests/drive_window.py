@@ -19,8 +19,8 @@ from lvd_live.gui.browser import Browser
 from lvd_live.gui.export_dialog import ExportDialog
 from lvd_live.gui.review import Review
 from lvd_live.gui.window import MainWindow
+from lvd_live.lift.finder import make_finder
 from lvd_live.paths import DEMO
-from lvd_live.person import make_finder
 from lvd_live.sources import VideoSource
 from lvd_live.tracking.tracker import Tracker
 from tests.driver import Driver, drive

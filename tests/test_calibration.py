@@ -101,8 +101,8 @@ def test_a_mesh_of_somebody_elses_height_is_refused(body):
 
 
 def test_the_tracker_makes_the_mesh_larger(body):
+    from lvd_live.lift.finder import make_finder
     from lvd_live.paths import DEMO
-    from lvd_live.person import make_finder
     from lvd_live.sources import VideoSource
     from lvd_live.tracking.tracker import Tracker
 

@@ -12,8 +12,9 @@ from lvd_live.body.hand_anatomy import FLEX, THUMB_CONE, THUMB_FLEX, Angles, Han
 from lvd_live.body.hand_solver import fit_hand
 from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
+from lvd_live.lift.finder import make_finder
 from lvd_live.paths import DEMO, MODELS
-from lvd_live.person import HandFinder, WithHands, affine, make_finder
+from lvd_live.person import HandFinder, WithHands, affine
 from lvd_live.person.hands import (
     WAIT,
     Raw,

@@ -14,7 +14,8 @@ from lvd_live.body.fingers import BODY_JOINTS, FingerRig, blend, chained, finger
 from lvd_live.body.hand_anatomy import FLEX, SPREAD, Angles, HandAnatomy
 from lvd_live.body.model import axis_angle_to_matrix
 from lvd_live.evaluate.alignment import similarity_error
-from lvd_live.person import Crop, make_finder
+from lvd_live.lift.finder import make_finder
+from lvd_live.person import Crop
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
 from lvd_live.synth.backdrop import random_backdrop

@@ -19,7 +19,7 @@ from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.lvd.volume.network import VolumeLVD
 from lvd_live.lvd.weights import save_weights
 from lvd_live.synth.hand_scans import HandScan, HandScans
-from lvd_live.train.loop import Average
+from lvd_live.train.average import Average
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.optimiser import MuonAdamW
 from lvd_live.train.tables import append_row
