@@ -230,6 +230,14 @@ def test_landmarks_at_one_place_are_lifted_to_finite_ones(lifter):
     assert np.isfinite(lifted).all()
 
 
+def test_landmarks_that_are_absent_stay_so(lifter):
+    landmarks = np.random.default_rng(0).uniform(-1, 1, (1, 33, 4))
+    landmarks[..., 3] = np.arange(33) % 2
+    camera = Cameras(np.ones(1, np.float32), np.zeros((1, 2), np.float32), np.zeros(1, bool))
+    confidence = lift_in_crops(lifter, landmarks, np.ones((1, 33), bool), camera)[0, :, 3]
+    assert (confidence[::2] == 0).all() and (confidence[1::2] > 0).all()
+
+
 def test_samples_of_shards_are_lifted_with_their_cameras(samples, lifter):
     film, _ = clear(samples, 16)
     focal, half = 2.5, 1.0  # crop units; the crop's middle is the optical axis

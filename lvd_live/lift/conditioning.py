@@ -15,13 +15,15 @@ LARGEST = 4.0  # crop units: landmarks farther out are clipped
 def lift_in_crops(lifter: Lifter, landmarks: np.ndarray, inside: np.ndarray, cameras: Cameras) -> np.ndarray:
     """Lift the landmarks of B crops at once.
 
-    landmarks : (B, 33, 4) float, crop frame: x, y, depth toward the camera as the finder has it, visibility 0..1.
-    inside : (B, 33) bool, whether each lies in the picture. cameras : in crop units.
+    landmarks : (B, 33, 4) float, crop frame: x, y, depth toward the camera as the finder has it, visibility 0..1;
+    0 where it is absent, and stays so. inside : (B, 33) bool, whether each lies in the picture.
+    cameras : in crop units.
     Returns (B, 33, 4) float32: x, y corrected, depth toward the camera from the hips' middle, crop units;
     confidence 0..1, from the lifter's scale.
     """
     points, scale, _ = lifter.lift(landmarks, inside, cameras)
-    out = np.concatenate([points, np.exp(-CERTAINTY * scale.sum(-1, keepdims=True))], -1)
+    confidence = np.exp(-CERTAINTY * scale.sum(-1, keepdims=True)) * (landmarks[..., 3:] > 0)
+    out = np.concatenate([points, confidence], -1)
     return np.nan_to_num(np.clip(out, -LARGEST, LARGEST)).astype(np.float32)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lvd_live.errors import Parser, UserError
+from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.backbones.fpn import FPN
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import CLIP, PRESETS, Preset
@@ -110,7 +111,19 @@ def try_one(
     network, average = make(preset), make(preset)
     begin_at_the_mean(network, shards)
     options = replace(options, steps=steps, validate_every=steps)
-    train(network, average, shards, held_out, importance, out, options, task=DESCENT, device=CPU, workers=[])
+    train(
+        network,
+        average,
+        shards,
+        held_out,
+        importance,
+        out,
+        options,
+        task=DESCENT,
+        device=CPU,
+        workers=[],
+        lifter=Lifter.shipped(),
+    )
     return results(out)
 
 
@@ -120,7 +133,8 @@ def seconds_per_step(trial: Run[LVD], shards: Shards) -> float:
     for i in range(2 * TIMED):
         if i == TIMED:
             began = time.process_time()
-        trial.learn(draw_batch(shards, rng, trial.options.batch, size, trial.options.variation))
+        options = trial.options
+        trial.learn(draw_batch(shards, rng, options.batch, size, options.variation, Lifter.shipped()))
     return (time.process_time() - began) / TIMED
 
 

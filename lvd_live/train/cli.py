@@ -273,6 +273,7 @@ def _train_baseline(
         task=REGRESSION,
         device=device,
         workers=workers,
+        lifter=Lifter.shipped(),
         processes=processes,
     )
     if processes.first:
