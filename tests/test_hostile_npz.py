@@ -11,6 +11,7 @@ import pytest
 
 from lvd_live.errors import UserError
 from lvd_live.session.sequence import load_sequence
+from lvd_live.storage.safe_npz import SafeNpz, Spec
 
 F, N, M = 4, 6, 2
 
@@ -217,3 +218,18 @@ def test_a_bool_of_other_bytes_reads_as_a_bool(tmp_path):
     data = header((F,), "|b1", b"\x00\x01\x02\xff")
     sequence = load_sequence(archive(tmp_path / "file.npz", raw={"tracked.npy": data}))
     assert sequence.tracked.view(np.uint8).tolist() == [0, 1, 1, 1]
+
+
+def test_a_parser_that_another_thread_disturbed_is_asked_again(tmp_path, monkeypatch):
+    """CPython 3.11 raises SystemError where several threads parse at once (gh-106905): the file is whole."""
+    np.savez(tmp_path / "whole.npz", a=np.arange(3))
+    parse, failures = np.lib.format.read_array_header_1_0, iter([True, True, False])
+
+    def disturbed(*args, **named):
+        if next(failures):
+            raise SystemError("AST constructor recursion depth mismatch")
+        return parse(*args, **named)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", disturbed)
+    with SafeNpz(tmp_path / "whole.npz", {"a": Spec("i8", ((3,),))}) as file:
+        assert file.read("a").tolist() == [0, 1, 2]

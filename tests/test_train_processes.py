@@ -169,7 +169,7 @@ def test_workers_of_all_processes_divide_the_shards(tmp_path, monkeypatch):
 
     class Process:
         def __init__(self, target, args, daemon):
-            made.append(list(args[3]))
+            made.append(list(args[4]))
 
         def start(self): ...
 

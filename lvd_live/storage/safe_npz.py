@@ -199,10 +199,14 @@ class SafeNpz:
             if length > _HEADER_MAX:
                 raise self._refusal(f"{name!r} has a header of {length} bytes")
             header = io.BytesIO(start[8:] + file.read(length - 12))
-        try:
-            return length, *parse(header, max_header_size=_HEADER_MAX)
-        except Exception as error:  # NumPy lets many kinds through here: tokenizer, syntax, type and value errors
-            raise self._refusal(f"{name!r} has a damaged header") from error
+        for again in (True, True, False):
+            try:
+                return length, *parse(header, max_header_size=_HEADER_MAX)
+            except Exception as error:  # NumPy lets many kinds through here: tokenizer, syntax, type and value errors
+                if not (again and isinstance(error, SystemError)):
+                    raise self._refusal(f"{name!r} has a damaged header") from error
+                header.seek(0)  # threads that parse at once: CPython 3.11 may fail on what is whole (gh-106905)
+        raise AssertionError("unreachable")
 
     def _match_shape(self, name: str, shape: tuple[int, ...], spec: Spec) -> None:
         """Find the allowed shape that `shape` matches, and note what its texts stand for. Raises UserError."""
