@@ -32,14 +32,15 @@ Rows = tuple[tuple[str, ...], list[tuple[str | float, ...]]]
 class Found:
     """One method on one scan: the means over it.
 
-    vertex, joint : cm from the truth. distances : the four of DISTANCES, mm. seconds : what it took. explained : bool.
+    vertex, joint : cm from the truth. distances : the four of DISTANCES, mm. seconds : what it took.
+    explained : whether the fit explains its scan; None: not asked.
     """
 
     vertex: float
     joint: float
     distances: tuple[float, ...]
     seconds: float
-    explained: bool
+    explained: bool | None = None
 
 
 def distances(cloud: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[float, ...]:
@@ -106,7 +107,7 @@ def _found(registrar: Registrar, cloud: np.ndarray, truth: np.ndarray, vertices:
     off = 100 * (vertices - truth)
     joint = np.linalg.norm(registrar.body.regressor @ off, axis=1).mean()
     away = distances(cloud, vertices, registrar.body.faces)
-    return Found(float(np.linalg.norm(off, axis=1).mean()), float(joint), away, seconds, True)
+    return Found(float(np.linalg.norm(off, axis=1).mean()), float(joint), away, seconds)
 
 
 HEADER = (
@@ -126,7 +127,8 @@ def row(kind: str, name: str, found: list[Found]) -> tuple[str | float, ...]:
     for each in (np.array([f.vertex for f in found]), np.array([f.joint for f in found])):
         figures += [f"{each.mean():.2f}", f"{np.median(each):.2f}", f"{np.percentile(each, 90):.2f}"]
     away = np.mean([f.distances for f in found], 0)
-    explained = f"{sum(f.explained for f in found)}/{len(found)}"
+    asked = [f.explained for f in found if f.explained is not None]
+    explained = f"{sum(asked)}/{len(asked)}" if asked else ""
     seconds = float(np.median([f.seconds for f in found]))
     return kind, name, len(found), *figures, *(f"{x:.2f}" for x in away), explained, f"{seconds:.1f}"
 
