@@ -56,6 +56,7 @@ def run(
     make_finder: Callable[[], PersonFinder],
     make_tracker: Callable[[TrackerOptions], Tracker],
     *,
+    make_file_finder: Callable[[], PersonFinder] | None = None,
     options: TrackerOptions,
     given: Mapping[str, Any],
     on_fit: Sequence[Observer] = (),
@@ -67,7 +68,7 @@ def run(
     """Show the window until it is closed, by Ctrl-C, too; returns the exit status.
 
     chosen : what to track from the start, or None.
-    options, on_fit : see `MainWindow`.
+    make_file_finder, options, on_fit : see `MainWindow`.
     given : the options that were asked for by name, over what the window remembers.
     record : the name of a session to record from the start.
     vmc : the host and port to send the motion to from the start.
@@ -82,6 +83,7 @@ def run(
     from lvd_live.gui.window import MainWindow
 
     window = MainWindow(make_finder, make_tracker, options=options, on_fit=on_fit)
+    window.make_file_finder = make_file_finder or make_finder
     window.page.controls.choose(given)
     window.record_soon, window.tracking.budget_ms = record, budget_ms
     if vmc is not None:

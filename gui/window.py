@@ -50,6 +50,7 @@ class MainWindow(QMainWindow):
     settings : where choices are remembered.
     recordings : the folder for sessions, snapshots and processed videos.
 
+    make_file_finder : for videos that are processed, which wait; make_finder until another is set.
     record_soon : the name of a session to be recorded as soon as there are fits, or None.
     """
 
@@ -70,6 +71,7 @@ class MainWindow(QMainWindow):
         self.settings = settings or QSettings("LVD Live", "LVD Live")
         use_language(str(self.settings.value("language") or QLocale.system().name()[:2]))
         self.recordings = recordings or RECORDINGS
+        self.make_file_finder = make_finder
         self.record_soon: str | None = None
         self.browser: Browser | None = None  # once it was asked for
         self.page, self.opening = Page(), Opening(self, self)
@@ -176,7 +178,7 @@ class MainWindow(QMainWindow):
         if self.tracking.pipeline is not None and not self.tracking.pipeline.paused:
             self.actions_by_name["pause"].trigger()
         tracking = self.tracking
-        process_video(self, video, tracking.make_finder, tracking.make_chosen_tracker(), self.recordings)
+        process_video(self, video, self.make_file_finder, tracking.make_chosen_tracker(), self.recordings)
 
     def _browse(self) -> None:
         from lvd_live.gui.browser import Browser

@@ -395,6 +395,8 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
     for index, picture in enumerate(pictures[:8]):
         writer.write(np.ascontiguousarray(picture), index * 40_000_000)
     writer.close()
+    asked: list[str] = []
+    window.make_file_finder = lambda: asked.append("for a file") or make_finder()
     drop_file(window, video)
     dialog = window.findChild(JobDialog)
     qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=FIRST_MESH_MS)
@@ -409,6 +411,7 @@ def test_a_dropped_video_is_processed_and_its_result_shown(qtbot, window, pictur
         review.shown.mesh is not None
         and review.space.view is review.shown
         and (tmp_path / "recordings" / "walk.npz").exists()
+        and asked == ["for a file"]
     )
     review.close()
 

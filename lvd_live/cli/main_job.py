@@ -137,10 +137,12 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
             f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
         )
     chosen = Input("camera", arguments.camera, arguments.camera_size) if arguments.camera is not None else None
+    finder = partial(make_finder, arguments.person, arguments.quality, hands=options.hands)
     return run(
         chosen,
-        partial(make_finder, arguments.person, arguments.quality, live=True, hands=options.hands),
+        partial(finder, live=True),
         make_tracker,
+        make_file_finder=partial(finder, live=False),
         options=options,
         given=TrackerOptions.given(arguments),
         record=arguments.record,
