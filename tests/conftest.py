@@ -1,8 +1,10 @@
 """What the tests share: the evaluation data beside the repository, and Qt without a display."""
 
+import datetime
 import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,22 @@ def shared() -> Path:
     if not (folder / "eval").is_dir():
         pytest.skip("the evaluation data (../shared/eval) is not beside this checkout")
     return folder
+
+
+WHOLE_SUITE, TURNS = 1_000, 3  # tests; days in which each slow test is run once
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a run of the whole suite, a third of the slow tests, another one each day; LVD_SLOW=all or -m runs all."""
+    if len(items) < WHOLE_SUITE or config.option.markexpr or os.environ.get("LVD_SLOW") == "all":
+        return
+    today = datetime.date.today().toordinal() % TURNS
+    resting = [item for item in items if item.get_closest_marker("slow") and turn_of(item.nodeid) != today]
+    if resting:
+        config.hook.pytest_deselected(items=resting)
+        items[:] = [item for item in items if item not in set(resting)]
+
+
+def turn_of(nodeid: str) -> int:
+    """On which of TURNS days a slow test is run."""
+    return zlib.crc32(nodeid.encode()) % TURNS

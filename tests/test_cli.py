@@ -372,6 +372,7 @@ def test_the_real_program_says_its_version_and_its_mistakes(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory this way")
+@pytest.mark.slow
 def test_a_real_run_stays_under_1500_megabytes(tmp_path):
     if not (MODELS / "weights" / "live.safetensors").exists():
         pytest.skip("the weights are not here")

@@ -108,6 +108,7 @@ def assert_closes(qtbot, window, seconds=2.0):
     assert time.monotonic() - began < seconds
 
 
+@pytest.mark.slow
 def test_a_session_in_front_of_a_camera(qtbot, window, camera, tmp_path):
     controls, before = window.page.controls, len(pipeline_threads())
     window.open(Input("camera", camera.url))

@@ -139,6 +139,7 @@ def test_a_refused_recording_is_said_until_it_is_dismissed(qtbot, window, tmp_pa
     assert card.headline.text() == "Nothing was recorded." and not window.actions_by_name["record"].isChecked()
 
 
+@pytest.mark.slow
 def test_a_take_ends_with_its_video(qtbot, window):
     window.open(Input("video", str(DEMO)))
     qtbot.waitUntil(lambda: window.page.view is not None, timeout=SOON_MS)

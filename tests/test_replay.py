@@ -101,6 +101,7 @@ def test_what_cannot_be_replayed_is_told(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not (MODELS / "weights" / "live.safetensors").exists(), reason="the weights are not here")
+@pytest.mark.slow
 def test_a_real_session_is_recorded_and_replayed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "RECORDINGS", tmp_path / "recordings")

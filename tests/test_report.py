@@ -108,6 +108,7 @@ def test_the_true_mesh_has_the_true_measurements(folder):
     assert found.slope("waist") == pytest.approx(1, abs=0.15) and found.slope("height") == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_pictures_of_one_person_are_measured_together(folder):
     body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
@@ -170,6 +171,7 @@ def test_jerk_and_lag():
     assert 2.5 < lag(trailing, path) < 7
 
 
+@pytest.mark.slow
 def test_the_whole_report(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lvd_live.evaluate.report.shape.SHAPES", 8)
     monkeypatch.setattr("lvd_live.evaluate.report.synthetic.PARTS", 8)

@@ -202,6 +202,7 @@ def _train(data, out, steps, *more):
               "--batch", "4", "--sizes", "1:32", "--validate-every", "60" if steps > 60 else "20", "--rate", "4e-3", "--device", "cpu", *more])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_on_scans_learns_stops_and_goes_on(small, folder, tmp_path, monkeypatch):
     held_out = folder.with_name(folder.name + "-held-out")
     if not held_out.exists():

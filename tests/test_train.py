@@ -352,6 +352,7 @@ def test_the_baseline_starts_as_an_upright_body_in_the_crop():
     assert vertices[..., 1].max() > 0.4 and vertices[..., 1].min() < -0.5
 
 
+@pytest.mark.slow
 def test_the_baseline_learns(data, tmp_path):
     torch.manual_seed(0)
     options = TrainingOptions(
