@@ -11,7 +11,6 @@ import numpy as np
 
 from lvd_live import __version__
 from lvd_live.export.meshes import obj_faces, obj_vertices, ply
-from lvd_live.scan.reading import load_trimesh
 from lvd_live.scan.registration import Registration
 from lvd_live.storage.files import write_whole
 
@@ -31,8 +30,11 @@ def write_registration(fit: Registration, path: Path, source: dict[str, Any] | N
     elif suffix == ".ply":
         write_whole(path, ply(fit.vertices, fit.faces))
     else:
-        mesh = load_trimesh().Trimesh(fit.vertices, fit.faces, process=False)
-        write_whole(path, mesh.export(file_type="glb"))
+        import trimesh  # here, because it takes a while
+
+        glb = trimesh.Trimesh(fit.vertices, fit.faces, process=False).export(file_type="glb")
+        assert isinstance(glb, bytes)
+        write_whole(path, glb)
 
 
 def _npz(fit: Registration, source: dict[str, Any]) -> bytes:

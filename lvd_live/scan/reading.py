@@ -118,7 +118,8 @@ _Parts = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 def _read_mesh(path: Path) -> _Parts:
-    trimesh = load_trimesh()
+    import trimesh  # here, because it takes a while
+
     loaded = trimesh.load(path, process=False, maintain_order=True)
     if isinstance(loaded, trimesh.Scene):
         return _of_scene(loaded, trimesh)
@@ -202,18 +203,6 @@ def _read_npz(path: Path) -> _Parts:
 def _read_cloud(path: Path) -> _Parts:
     points, normals = read_pcd(path)
     return points, None, normals
-
-
-def load_trimesh() -> Any:
-    """The module trimesh. Raises UserError where it is not installed."""
-    try:
-        import trimesh
-    except ModuleNotFoundError:
-        raise UserError(
-            "Scans of this format need the package trimesh, which is not installed: pip install 'lvd-live[scan]' "
-            "(in a checkout: pip install -e '.[scan]')."
-        ) from None
-    return trimesh
 
 
 _READERS: dict[str, Callable[[Path], _Parts]] = {
