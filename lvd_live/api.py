@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lvd_live.lift.finder import make_finder
-from lvd_live.person.types import PersonFinder
+from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.reread import reread
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.fit import Fit
@@ -42,10 +43,19 @@ class PictureTracker:
 
     def step(self, frame: Frame) -> Fit | None:
         """`__call__` with a frame of a source."""
+        return self.fit(frame, self.find(frame))
+
+    def find(self, frame: Frame) -> Person | None:
+        """The person in a frame of a source."""
         self._count += 1
         if frame.new_shot:
-            self.reset()
-        person = self.finder.find(frame.picture)
+            self.finder.reset()
+        return self.finder.find(frame.picture)
+
+    def fit(self, frame: Frame, person: Person | None) -> Fit | None:
+        """Fit the body to the person found in a frame."""
+        if frame.new_shot:
+            self.tracker.reset()
         fit = None if person is None else self.tracker.step(frame, person)
         if fit is None:
             self.tracker.reset()
@@ -77,6 +87,6 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
     """
     tracker = load(person=person, quality=quality, **options)
     with VideoSource(video) as source:
-        for frame in source:
-            if (fit := tracker.step(frame)) is not None:
+        for frame, person in reread((frame, tracker.find(frame)) for frame in source):
+            if (fit := tracker.fit(frame, person)) is not None:
                 yield fit

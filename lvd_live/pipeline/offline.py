@@ -22,6 +22,7 @@ from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.observer import Observer
 from lvd_live.pipeline.pictures import Overlay
 from lvd_live.pipeline.prefetch import prefetch
+from lvd_live.pipeline.reread import reread
 from lvd_live.session.sequence import SequenceWriter, describe_run, is_finite
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.storage.files import check_writable
@@ -148,7 +149,7 @@ class _Run:
     def track_all(self, report: Callable[[int], object], stop: threading.Event) -> bool:
         """Work through the source; whether `stop` ended it early."""
         with contextlib.closing(prefetch(self.source, self._find)) as found:
-            for frame, person in found:
+            for frame, person in found if self.independent or self.source.live else reread(found):
                 self._take(frame, person)
                 report(self.writer.frames)
                 if stop.is_set():
