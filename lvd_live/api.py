@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from lvd_live.lift.finder import make_finder
+from lvd_live.lift.over_time import NEXT
 from lvd_live.person.types import Person, PersonFinder
-from lvd_live.pipeline.reread import reread
+from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.fit import Fit
@@ -52,11 +53,11 @@ class PictureTracker:
             self.finder.reset()
         return self.finder.find(frame.picture)
 
-    def fit(self, frame: Frame, person: Person | None) -> Fit | None:
-        """Fit the body to the person found in a frame."""
+    def fit(self, frame: Frame, person: Person | None, later: Later = ()) -> Fit | None:
+        """Fit the body to the person found in a frame. later : see `Tracker.step`."""
         if frame.new_shot:
             self.tracker.reset()
-        fit = None if person is None else self.tracker.step(frame, person)
+        fit = None if person is None else self.tracker.step(frame, person, later=later)
         if fit is None:
             self.tracker.reset()
         return fit
@@ -87,6 +88,7 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
     """
     tracker = load(person=person, quality=quality, **options)
     with VideoSource(video) as source:
-        for frame, person in reread((frame, tracker.find(frame)) for frame in source):
-            if (fit := tracker.fit(frame, person)) is not None:
+        found = reread((frame, tracker.find(frame)) for frame in source)
+        for frame, person, later in with_later(found, NEXT):
+            if (fit := tracker.fit(frame, person, later)) is not None:
                 yield fit

@@ -1,4 +1,5 @@
-"""Of files: the first frames of a person whose sides were read wrong are put right once the next ones show it.
+"""Of files: frames that wait for the next ones. A person's first ones are put right where their sides were read wrong,
+and each is lifted with what the next ones say.
 
 Nothing but the frame itself says of a first frame which side is the left, and a finder that is wrong about it is found
 out within some frames (`person.exchange`). Where they can wait for each other, none of them stays wrong.
@@ -6,6 +7,7 @@ out within some frames (`person.exchange`). Where they can wait for each other, 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ HELD = 6  # frames: wrong first readings of real clips were corrected within fou
 LARGEST = 50 << 20  # bytes of a picture: larger ones do not wait
 
 Found = tuple[Frame, Person | None]
+Later = tuple[tuple[Frame, Person], ...]
 
 
 def reread(found: Iterable[Found]) -> Iterator[Found]:
@@ -44,6 +47,37 @@ def reread(found: Iterable[Found]) -> Iterator[Found]:
         yield from _taken(held)
         raise
     yield from _taken(held)
+
+
+def with_later(found: Iterable[Found], count: int) -> Iterator[tuple[Frame, Person | None, Later]]:
+    """The same, each with up to `count` of the frames that follow it and show the same person.
+
+    Large pictures do not wait. What `found` raises is raised after the frames before it.
+    """
+    waiting: deque[Found] = deque()
+
+    def taken(left: int) -> Iterator[tuple[Frame, Person | None, Later]]:
+        while len(waiting) > left:
+            frame, person = waiting.popleft()
+            yield frame, person, () if person is None else tuple(_same(waiting))
+
+    try:
+        for one in found:
+            if one[0].picture.nbytes > LARGEST:
+                yield from taken(0)
+            waiting.append(one)
+            yield from taken(0 if one[0].picture.nbytes > LARGEST else count)
+    except (Exception, KeyboardInterrupt):
+        yield from taken(0)
+        raise
+    yield from taken(0)
+
+
+def _same(following: Iterable[Found]) -> Iterator[tuple[Frame, Person]]:
+    for frame, person in following:
+        if person is None or person.is_new or frame.new_shot:
+            return
+        yield frame, person
 
 
 def _taken(held: list[tuple[Frame, Person]]) -> Iterator[Found]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lvd.runtime.onednn import has_bfloat16
@@ -59,8 +60,8 @@ class LifterRun:
     def __init__(self, options: LifterOptions, device: torch.device, processes: Processes | None = None):
         self.options, self.device, self.processes = options, device, processes or Processes()
         torch.manual_seed(options.seed)
-        self.network = LiftNetwork(options.width, options.blocks).to(device)
-        self.average = LiftNetwork(options.width, options.blocks).to(device).requires_grad_(False)
+        self.network = self.new_network().to(device)
+        self.average = self.new_network().to(device).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(self.network.parameters(), options.rate, weight_decay=options.weight_decay)
         self.step = self.samples = 0
@@ -73,13 +74,26 @@ class LifterRun:
         o = self.options
         return self.samples / o.samples if o.hours is None else self.seconds / (3600 * o.hours)
 
+    def new_network(self) -> nn.Module:
+        """An untrained network."""
+        return LiftNetwork(self.options.width, self.options.blocks)
+
+    def answers(self, network: nn.Module, batch: LiftBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and log_scale, see `LiftNetwork`."""
+        points, log_scale = network(batch.landmarks, batch.camera)
+        return points, log_scale
+
+    def loss(self, points: torch.Tensor, log_scale: torch.Tensor, batch: LiftBatch) -> torch.Tensor:
+        """See `laplace_loss`."""
+        return laplace_loss(points, log_scale, batch.truth)
+
     def learn(self, batch: LiftBatch) -> float:
         """One step; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.rate_at(self.step, self.progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
-            points, log_scale = self.network(batch.landmarks, batch.camera)
-        loss = laplace_loss(points, log_scale, batch.truth)
+            points, log_scale = self.answers(self.network, batch)
+        loss = self.loss(points, log_scale, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         mean_loss = self._average(loss.detach())
@@ -107,7 +121,7 @@ class LifterRun:
     @torch.no_grad()
     def validate(self, batch: LiftBatch) -> dict[str, float]:
         """Of the averaged network: the loss; mean errors in the picture and in depth, thousandths of a box unit."""
-        points, log_scale = self.average(batch.landmarks, batch.camera)
+        points, log_scale = self.answers(self.average, batch)
         error = (points - batch.truth).abs()
         return {
             "loss": float(laplace_loss(points, log_scale, batch.truth)),
