@@ -278,7 +278,8 @@ def compare(
     progress: Callable[[], None] = lambda: None,
     ahead: int = 0,
 ) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
-    """`tables` of the preset's network by conditioning, on a folder of views. ahead : see `follow`. Raises UserError where that is none."""
+    """`tables` of the preset's network by conditioning, on a folder of views. ahead : see `follow`. Raises UserError
+    where that is none."""
     views, first = open_views(folder), Tracker.load(preset=preset, weights=weights, uncertainty=0)
     kinds = conditioning if first.runtime.network.preset.landmarks else ("picture",)
     trackers = {kind: first.clone() for kind in kinds}

@@ -73,9 +73,7 @@ def _inside(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _cameras(crop: Crop, size: tuple[int, int], focal: float, known: bool, count: int) -> Cameras:
     principal = crop.to_unit((np.array(size) - 1) / 2).astype(np.float32)
-    return Cameras(
-        np.full(count, focal / crop.half, np.float32), np.tile(principal, (count, 1)), np.full(count, known)
-    )
+    return Cameras(np.full(count, focal / crop.half, np.float32), np.tile(principal, (count, 1)), np.full(count, known))
 
 
 def _with_confidence(points: np.ndarray, scale: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -87,8 +87,8 @@ class Lifter:
         `train --lifter --over-time`. Raises UserError where the first is missing, or one holds none."""
         if not path.is_file():
             raise UserError(f"There is no lifter {path}: restore models/ from the repository.")
-        network, beside = _read(path, LiftNetwork, "width", "blocks"), path.with_name(OVER_TIME)
-        over_time = _read(beside, TimeNetwork, "features", "width", "blocks") if beside.is_file() else None
+        network, beside = read_network(path, LiftNetwork), path.with_name(OVER_TIME)
+        over_time = read_network(beside, TimeNetwork) if beside.is_file() else None
         if over_time is not None and over_time.norm.weight.numel() != network.width:
             raise UserError(f"{beside} was trained on top of another lifter than {path}.")
         return cls(network, over_time)
@@ -147,17 +147,17 @@ class Lifter:
         return points, np.exp(log_scale) * size, log_scale.mean((1, 2))
 
 
-def _read(path: Path, kind: type[Network], *names: str) -> Network:
-    """A network of a weight file. names : of the sizes in its metadata, the number of blocks last. Raises UserError."""
+def read_network(path: Path, kind: type[Network]) -> Network:
+    """A network of a weight file, whose metadata names its sizes. Raises UserError."""
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError("it is too large")
         with safe_open(path, "pt") as file:
             shape = file.metadata() or {}
             state = {name: file.get_tensor(name).float() for name in file.keys()}
-            *sizes, blocks = (int(shape[name]) for name in names)
+            sizes = {name: int(shape[name]) for name in kind.SIZES}
             with torch.device("meta"):  # takes no memory, whatever size is stated
-                network = kind(*sizes, min(blocks, len(state)))
+                network = kind(**sizes | {"blocks": min(sizes["blocks"], len(state))})
             network.load_state_dict(state, assign=True)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         why = "".join(str(error).splitlines()[:1]).removesuffix(":")[:_LONGEST]

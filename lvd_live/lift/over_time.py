@@ -1,9 +1,9 @@
 """The lifter over time: how much of its neighbours' answers belongs into a frame's.
 
-Each frame is lifted on its own (`network`). This network sees the answers of a frame and of its neighbours, and says for
-every landmark what share of each neighbour's difference is to be added, and a correction besides. Neighbours are the
-four frames before, those nearest to some longer times before, and, where there is time to wait for them, the four after.
-A neighbour that there is not counts nothing.
+Each frame is lifted on its own (`network`). This network sees the answers of a frame and of its neighbours, and says
+for every landmark what share of each neighbour's difference is to be added, and how sure it is then. Neighbours are the
+four frames before, those nearest to some longer times before, and, where there is time to wait for them, the four
+after. A neighbour that there is not counts nothing: a frame on its own stays as it is.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ PER_NEIGHBOUR = LANDMARKS * 3 + 3  # differences of the answers; time, twice; pr
 class TimeNetwork(nn.Module):
     """See the module. features : the width of `LiftNetwork`."""
 
+    SIZES = "features", "width", "blocks"
+
     def __init__(self, features: int = 384, width: int = 128, blocks: int = 2):
         super().__init__()
         self.shape = {"features": features, "width": width, "blocks": blocks}
         self.enter = nn.Linear(NEIGHBOURS * PER_NEIGHBOUR + features + LANDMARKS * OUTPUTS, width)
         self.norm = nn.LayerNorm(features)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
-        self.leave = nn.Linear(width, LANDMARKS * (OUTPUTS + 2 * NEIGHBOURS))
+        self.leave = nn.Linear(width, LANDMARKS * (2 + 2 * NEIGHBOURS))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -55,12 +57,12 @@ class TimeNetwork(nn.Module):
         x = torch.cat([5 * moved.flatten(2), told], -1).flatten(1)
         own = torch.cat([points, log_scale], -1).flatten(1)
         x = self.blocks(self.enter(torch.cat([x, self.norm(features), own], 1)))
-        out = self.leave(x).float().unflatten(1, (LANDMARKS, OUTPUTS + 2 * NEIGHBOURS))
-        shares = out[..., OUTPUTS:].unflatten(-1, (NEIGHBOURS, 2))[..., [0, 0, 1]]
-        points = points + out[..., :3] + torch.einsum("bkno,bnko->bko", shares, moved)
+        out = self.leave(x).float().unflatten(1, (LANDMARKS, 2 + 2 * NEIGHBOURS))
+        shares = out[..., 2:].unflatten(-1, (NEIGHBOURS, 2))[..., [0, 0, 1]]  # of x and y, and of z
+        points = points + torch.einsum("bkno,bnko->bko", shares, moved)
         z = points[..., 2:]
         points = torch.cat([points[..., :2], z - z[:, [23, 24]].mean(1, True)], -1)
-        return points, (log_scale + out[..., 3:OUTPUTS]).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
+        return points, (log_scale + out[..., :2]).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
 
 def single(

@@ -48,23 +48,22 @@ class SteadyLifter:
         if self.lifter.over_time is None:
             points, scale, _ = self.lifter.lift(landmarks[:1], inside[:1], _first(cameras))
             return points[0], scale[0]
-        features, camera, middle, half = inputs_of(landmarks, inside, cameras)
-        found = torch.from_numpy(features)
-        state, points, log_scale = single(self.lifter.network, found, torch.from_numpy(camera))
+        found, camera, middle, half = inputs_of(landmarks, inside, cameras)
+        features, answers, log_scale = single(self.lifter.network, torch.from_numpy(found), torch.from_numpy(camera))
         rays = half / cameras.focal
         past = self._before(float(seconds[0]))
         times = torch.tensor([*(one.seconds for one in past), *seconds], dtype=torch.float64) - seconds[0]
         which, apart, there = (part[0, len(past)] for part in neighbours(times.float()[None]))
-        answers = torch.cat([torch.stack([one.points for one in past]), points]) if past else points
+        known = torch.cat([torch.stack([one.points for one in past]), answers]) if past else answers
         halves = torch.tensor([*(one.half for one in past), *rays], dtype=torch.float32)
-        moved = differences(answers[which], halves[which], points[0], halves[len(past)])
-        better, log_scale = self.lifter.over_time(
-            state[:1], points[:1], log_scale[:1], moved[None], apart[None], there[None]
+        moved = differences(known[which], halves[which], answers[0], halves[len(past)])
+        better, surer = self.lifter.over_time(
+            features[:1], answers[:1], log_scale[:1], moved[None], apart[None], there[None]
         )
-        self._past.append(_Answer(float(seconds[0]), points[0], float(rays[0])))
+        self._past.append(_Answer(float(seconds[0]), answers[0], float(rays[0])))
         lifted = better[0].numpy() * half[0]
         lifted[:, :2] += middle[0]
-        return lifted, np.exp(log_scale[0].numpy()) * half[0]
+        return lifted, np.exp(surer[0].numpy()) * half[0]
 
     def _before(self, now: float) -> list[_Answer]:
         """What is remembered of the last second; nothing where time went backward."""

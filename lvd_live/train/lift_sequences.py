@@ -210,8 +210,12 @@ class LiftSequences(LiftSamples):
         webcam = uniform(B) < WEBCAMS
         low, high = torch.where(webcam, 0.5, 1.2).log(), torch.where(webcam, 2.5, 7.0).log()
         distance = (low + uniform(B) * (high - low)).exp()
-        walk = normal(B, 1, 3) * body.new_tensor([0.4, 0.05, 0.4]) * (uniform(B, 1, 1) < 0.4) * torch.where(
-            webcam, 0.3, 1.0)[:, None, None]  # metres a second
+        walk = (
+            normal(B, 1, 3)
+            * body.new_tensor([0.4, 0.05, 0.4])
+            * (uniform(B, 1, 1) < 0.4)
+            * torch.where(webcam, 0.3, 1.0)[:, None, None]
+        )  # metres a second
         phase, swing = 6.3 * uniform(B, 1, 3), 0.03 * uniform(B, 1, 3)
         path = walk * since[..., None] + swing * torch.sin(2.5 * since[..., None] + phase)
         turned = turned + path[:, :, None]

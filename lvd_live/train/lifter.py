@@ -10,12 +10,14 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from lvd_live.lift.network import LiftNetwork, laplace_loss
+from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.train.lift_noise import Noise, ObservedErrors
 from lvd_live.train.lift_samples import LiftBatch, LiftSamples
@@ -181,7 +183,7 @@ def train_lifter(
                 run.learn(samples.draw(options.batch))
                 if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
                     saved = time.monotonic()
-                    _report(run, held_out, out / TABLE)
+                    report(run, held_out, out / TABLE)
                     run.save(out / CHECKPOINT)
                     write_weights(run.average, weights, run.samples)
         finally:
@@ -192,17 +194,18 @@ def train_lifter(
     return write_weights(run.average, weights, run.samples) if processes.first else weights
 
 
-def write_weights(network: LiftNetwork, path: Path, samples: int) -> Path:
+def write_weights(network: LiftNetwork | TimeNetwork, path: Path, samples: int) -> Path:
     """The weights as float16, with the network's shape in the metadata."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
-    shape = {"width": network.width, "blocks": len(network.blocks), "samples": samples}
+    shape = network.shape | {"samples": samples}
     part = path.with_suffix(".part")
     save_file(state, part, {name: str(value) for name, value in shape.items()})
     part.replace(path)
     return path
 
 
-def _report(run: LifterRun, held_out: LiftBatch, table: Path) -> None:
+def report(run: LifterRun, held_out: Any, table: Path) -> None:
+    """Write a row of a validation on a held-out batch, and say it."""
     figures = run.validate(held_out)
     row = {"step": run.step, "samples": run.samples, "hours": round(run.seconds / 3600, 4)}
     row |= {name: round(value, 4) for name, value in figures.items()}

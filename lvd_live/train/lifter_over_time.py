@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from lvd_live.lift.lifter import Lifter
+from lvd_live.lift.lifter import read_network
 from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lift.over_time import BEFORE, NEIGHBOURS, TimeNetwork, differences, neighbours, single
 from lvd_live.train.lift_noise import Noise, ObservedErrors
 from lvd_live.train.lift_sequences import LiftSequences, SequenceBatch
-from lvd_live.train.lifter import APART, CHECKPOINT, TABLE, VALIDATION_SEED, LifterOptions, LifterRun
+from lvd_live.train.lifter import (
+    APART,
+    CHECKPOINT,
+    TABLE,
+    VALIDATION_SEED,
+    LifterOptions,
+    LifterRun,
+    report,
+    write_weights,
+)
 from lvd_live.train.processes import Processes
-from lvd_live.train.tables import append_row
-
-log = logging.getLogger(__name__)
 
 VALIDATION = 256  # held-out sequences
 CAUSAL = 0.5  # share of the sequences that see the past alone
@@ -42,19 +46,29 @@ class TimeOptions(LifterOptions):
 
 
 class TimeRun(LifterRun):
-    """A run on top of `trunk`, which stays as it is."""
+    """A run on top of `trunk`, which stays as it is. noise : draws who sees whom."""
 
-    def __init__(self, options: TimeOptions, trunk: LiftNetwork, noise: Noise, device: torch.device, processes: Processes | None = None):
-        self.trunk, self._noise, self._shape = trunk.to(device), noise, options
+    def __init__(
+        self,
+        options: TimeOptions,
+        trunk: LiftNetwork,
+        noise: Noise,
+        device: torch.device,
+        processes: Processes | None = None,
+    ):
+        self.trunk, self._noise, self._sizes = trunk.to(device), noise, options
         super().__init__(options, device, processes)
 
     def new_network(self) -> nn.Module:
         """See `LifterRun`."""
-        o = self._shape
+        o = self._sizes
         return TimeNetwork(self.trunk.width, o.width, o.blocks)
 
-    def answers(self, network, batch, sides=None):
-        """Points (B·T, 33, 3) and log_scale (B·T, 33, 2). sides : (SIDES) "one", "past", "both"; None: some of each."""
+    def answers(
+        self, network: nn.Module, batch: SequenceBatch, sides: str | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points (B·T, 33, 3) and log_scale (B·T, 33, 2). sides : what frames see, "one" (themselves), "past", "both";
+        None: some the past, some both, of some a part."""
         B, T = batch.times.shape
         features, points, log_scale = self.single(batch)
         which, apart, there = neighbours(batch.times)
@@ -63,7 +77,8 @@ class TimeRun(LifterRun):
         rows = torch.arange(B, device=self.device)[:, None, None]
         half = batch.camera[..., 2]  # of the boxes, in one unit for a sequence
         moved = differences(mine[rows, which], half[rows, which], mine, half)
-        return network(features, points, log_scale, *(part.flatten(0, 1) for part in (moved, apart, there)))
+        points, log_scale = network(features, points, log_scale, *(x.flatten(0, 1) for x in (moved, apart, there)))
+        return points, log_scale
 
     def single(self, batch: SequenceBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The single-frame lifter's, computed once."""
@@ -81,13 +96,15 @@ class TimeRun(LifterRun):
         kept = (uniform(B, T, NEIGHBOURS) >= 0.4 * uniform(B, T, 1)) | (uniform(B, T, 1) >= FORGOTTEN)
         return kept & (~later | (uniform(B, T, 1) >= CAUSAL))
 
-    def loss(self, points, log_scale, batch):
+    def loss(self, points: torch.Tensor, log_scale: torch.Tensor, batch: SequenceBatch) -> torch.Tensor:
+        """See `laplace_loss`."""
         return laplace_loss(points, log_scale, batch.truth.flatten(0, 1))
 
     @torch.no_grad()
     def validate(self, batch: SequenceBatch) -> dict[str, float]:
-        """Of the averaged network at the last frames, from one frame, the past, and both sides: mean errors in the
-        picture and in depth, and how they shake between consecutive frames, thousandths of a box unit."""
+        """Of the averaged network, in the middle half of the sequences, from one frame, the past, and both sides: mean
+        errors in the picture and in depth, and the median change of the error from frame to frame, thousandths of a box
+        unit; the loss with the past."""
         B, T = batch.times.shape
         out = {}
         for sides in ("one", "past", "both"):
@@ -101,12 +118,15 @@ class TimeRun(LifterRun):
         return out
 
 
-def train_over_time(models: Path, out: Path, options: TimeOptions, *, device: torch.device, processes: Processes | None = None) -> Path:
-    """As `train_lifter`; over_time.safetensors in `out`."""
+def train_over_time(
+    models: Path, out: Path, options: TimeOptions, *, device: torch.device, processes: Processes | None = None
+) -> Path:
+    """Train what steadies models/lift/lifter.safetensors; otherwise as `train_lifter`. The weights are
+    over_time.safetensors in `out`; its path."""
     processes = processes or Processes()
     out.mkdir(parents=True, exist_ok=True)
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
-    trunk = Lifter.load(models / "lift" / "lifter.safetensors").network
+    trunk = read_network(models / "lift" / "lifter.safetensors", LiftNetwork)
     run = TimeRun(options, trunk, Noise(None, seed=options.seed, device=device), device, processes)
     run.resume(out / CHECKPOINT)
 
@@ -115,7 +135,7 @@ def train_over_time(models: Path, out: Path, options: TimeOptions, *, device: to
 
     samples = make(options.seed + run.step + APART * processes.share.rank, held_out=False)
     held_out = make(VALIDATION_SEED, held_out=True).draw_sequences(VALIDATION) if processes.first else None
-    saved, weights = time.monotonic() - options.save_s + 20, out / "over_time.safetensors"
+    saved, weights = time.monotonic(), out / "over_time.safetensors"
     with processes.interruptible():
         try:
             pool: list[SequenceBatch] = []
@@ -125,24 +145,12 @@ def train_over_time(models: Path, out: Path, options: TimeOptions, *, device: to
                 run.learn(random.choice(pool))
                 if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
                     saved = time.monotonic()
-                    row = {"step": run.step, "samples": run.samples, "hours": round(run.seconds / 3600, 4)}
-                    row |= {k: round(v, 4) for k, v in run.validate(held_out).items()}
-                    append_row(out / TABLE, **row)
-                    log.info("%s", ", ".join(f"{k} {v}" for k, v in row.items()))
+                    report(run, held_out, out / TABLE)
                     run.save(out / CHECKPOINT)
-                    write_over_time(run.average, weights, run.samples)
+                    write_weights(run.average, weights, run.samples)
         finally:
             run.save(out / CHECKPOINT)
         processes.wait()
     if run.stopped:
         raise KeyboardInterrupt
-    return write_over_time(run.average, weights, run.samples) if processes.first else weights
-
-
-def write_over_time(network, path: Path, samples: int) -> Path:
-    """The weights as float16, with the network's shape in the metadata."""
-    state = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(state, part, {k: str(v) for k, v in (network.shape | {"samples": samples}).items()})
-    part.replace(path)
-    return path
+    return write_weights(run.average, weights, run.samples) if processes.first else weights
