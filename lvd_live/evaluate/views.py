@@ -187,8 +187,7 @@ def lift(steady: SteadyLifter, found: Sequence[tuple[Frame, Person]]) -> np.ndar
     height, width = found[0][0].picture.shape[:2]
     camera = Camera.of_picture(width, height)
     whole = Crop(camera.centre, max(width, height) / 2)
-    people, times = [person for _, person in found], [frame.timestamp_ns * 1e-9 for frame, _ in found]
-    lifted = lift_through(steady, people, times, whole, (width, height), camera.focal, known=False)
+    lifted = lift_through(steady, found, whole, camera.focal, known=False)
     points = 1000 * to_metres(lifted[:, :3].astype(np.float64), whole, camera)
     return np.column_stack([toward(points, list(HIPS)), whole.to_picture(lifted[:, :2])])
 

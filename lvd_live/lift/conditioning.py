@@ -11,6 +11,7 @@ from lvd_live.lift.steady import SteadyLifter
 from lvd_live.person.crop import Crop
 from lvd_live.person.landmarks import landmarks_in_crop
 from lvd_live.person.types import Person
+from lvd_live.sources.frame import Frame
 
 CERTAINTY = 2.0  # confidence = exp(-CERTAINTY (scale in the picture + scale in depth)), scales in crop units
 LARGEST = 4.0  # crop units: landmarks farther out are clipped
@@ -49,20 +50,17 @@ def lift_in_crop(
 
 
 def lift_through(
-    steady: SteadyLifter,
-    people: Sequence[Person],
-    seconds: Sequence[float],
-    crop: Crop,
-    size: tuple[int, int],
-    focal: float,
-    known: bool,
+    steady: SteadyLifter, found: Sequence[tuple[Frame, Person]], crop: Crop, focal: float, known: bool
 ) -> np.ndarray:
-    """Lift the first of N people, the same person in frames that follow each other, at `seconds`; (33, 4) float32 as of
-    `lift_in_crops`. The others : see `lift_in_crop`."""
-    found = np.stack([landmarks_in_crop(person.landmarks, person.world, crop) for person in people])
+    """Lift the first of N ≥ 1 people found, the same person in frames that follow each other; (33, 4) float32 as of
+    `lift_in_crops`. focal, known : see `lift_in_crop`."""
+    height, width = found[0][0].picture.shape[:2]
+    people, size = [person for _, person in found], (width, height)
+    landmarks = np.stack([landmarks_in_crop(person.landmarks, person.world, crop) for person in people])
     inside = np.stack([_inside(person.landmarks, size) for person in people])
-    points, scale = steady(found, inside, _cameras(crop, size, focal, known, len(people)), np.array(seconds))
-    return _with_confidence(points, scale, found[0])
+    seconds = np.array([1e-9 * frame.timestamp_ns for frame, _ in found])
+    points, scale = steady(landmarks, inside, _cameras(crop, size, focal, known, len(found)), seconds)
+    return _with_confidence(points, scale, landmarks[0])
 
 
 def _inside(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -175,12 +175,7 @@ class Tracker:
         return self.step(frame, person)
 
     def step(
-        self,
-        frame: Frame,
-        person: Person,
-        *,
-        crop: Crop | None = None,
-        later: Sequence[tuple[Frame, Person]] = (),
+        self, frame: Frame, person: Person, *, crop: Crop | None = None, later: Sequence[tuple[Frame, Person]] = ()
     ) -> Fit | None:
         """Fit, starting from the last mesh if there is one. None where the mesh does not settle.
 
@@ -231,14 +226,11 @@ class Tracker:
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
 
     def _lifted(self, found: Sequence[tuple[Frame, Person]], crop: Crop) -> np.ndarray | None:
-        """The landmarks of the first person found, lifted in a crop, (33, 4); None where the network is not given any.
-        found : frame and person, and those after them, as of `step`."""
+        """The first person's landmarks, lifted in a crop, (33, 4), or None. found : with those after it, see `step`."""
         if self._steady is None or self.conditioning != "all":
             return None
-        frame, (height, width) = found[0][0], found[0][0].picture.shape[:2]
-        camera, known = camera_of(frame, self.options.fov_degrees)
-        people, times = [person for _, person in found], [f.timestamp_ns * 1e-9 for f, _ in found]
-        return lift_through(self._steady, people, times, crop, (width, height), camera.focal, known)
+        camera, known = camera_of(found[0][0], self.options.fov_degrees)
+        return lift_through(self._steady, found, crop, camera.focal, known)
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None
