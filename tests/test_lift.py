@@ -327,4 +327,5 @@ def test_a_video_is_lifted_steadily(samples, lifter):
     shake = [np.linalg.norm(np.diff(p[8:36], axis=0), axis=-1).mean() for p in (alone, past, both)]
     assert shake[2] < shake[1] < 0.85 * shake[0]
     steady = SteadyLifter(Lifter(lifter.network))
-    np.testing.assert_array_equal(steady(upright[:1], inside[:1], cameras_of(slice(1)), np.zeros(1))[0], alone[0])
+    first, _ = steady(upright[:1], inside[:1], cameras_of(slice(1)), np.zeros(1))
+    np.testing.assert_allclose(first, alone[0], rtol=1e-4, atol=1e-2)
