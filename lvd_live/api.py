@@ -89,6 +89,6 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
     tracker = load(person=person, quality=quality, **options)
     with VideoSource(video) as source:
         found = reread((frame, tracker.find(frame)) for frame in source)
-        for frame, person, later in with_later(found, NEXT):
-            if (fit := tracker.fit(frame, person, later)) is not None:
+        for frame, someone, later in with_later(found, NEXT):
+            if (fit := tracker.fit(frame, someone, later)) is not None:
                 yield fit

@@ -111,17 +111,7 @@ def _parser() -> Parser:
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
     )
-    add(
-        "--lifter",
-        action="store_true",
-        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
-    )
-    add(
-        "--over-time",
-        action="store_true",
-        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
-    )
+    _add_lifter(parser)
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
     add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
@@ -151,6 +141,21 @@ def _parser() -> Parser:
     drawers_help = "threads that draw batches: more for a fast GPU"
     add("--drawers", type=int, default=TrainingOptions.drawers, help=drawers_help)
     return parser
+
+
+def _add_lifter(parser: Parser) -> None:
+    """Options that train the lifter instead."""
+    parser.add_argument(
+        "--lifter",
+        action="store_true",
+        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
+        " --out, --hours or --samples, --seed, --device and --threads",
+    )
+    parser.add_argument(
+        "--over-time",
+        action="store_true",
+        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
+    )
 
 
 def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.train.lift_noise import Noise, ObservedErrors
-from lvd_live.train.lift_samples import LiftBatch, LiftSamples
+from lvd_live.train.lift_samples import LiftSamples
 from lvd_live.train.processes import Processes
 from lvd_live.train.tables import append_row
 
@@ -76,20 +75,20 @@ class LifterRun:
         o = self.options
         return self.samples / o.samples if o.hours is None else self.seconds / (3600 * o.hours)
 
-    def new_network(self) -> nn.Module:
+    def new_network(self) -> Any:
         """An untrained network."""
         return LiftNetwork(self.options.width, self.options.blocks)
 
-    def answers(self, network: nn.Module, batch: LiftBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points and log_scale, see `LiftNetwork`."""
+    def answers(self, network: Any, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and log_scale of a LiftBatch, see `LiftNetwork`."""
         points, log_scale = network(batch.landmarks, batch.camera)
         return points, log_scale
 
-    def loss(self, points: torch.Tensor, log_scale: torch.Tensor, batch: LiftBatch) -> torch.Tensor:
+    def loss(self, points: torch.Tensor, log_scale: torch.Tensor, batch: Any) -> torch.Tensor:
         """See `laplace_loss`."""
         return laplace_loss(points, log_scale, batch.truth)
 
-    def learn(self, batch: LiftBatch) -> float:
+    def learn(self, batch: Any) -> float:
         """One step; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.rate_at(self.step, self.progress)
@@ -121,7 +120,7 @@ class LifterRun:
         return mean_loss
 
     @torch.no_grad()
-    def validate(self, batch: LiftBatch) -> dict[str, float]:
+    def validate(self, batch: Any) -> dict[str, float]:
         """Of the averaged network: the loss; mean errors in the picture and in depth, thousandths of a box unit."""
         points, log_scale = self.answers(self.average, batch)
         error = (points - batch.truth).abs()

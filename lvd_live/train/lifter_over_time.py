@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from lvd_live.lift.lifter import read_network
 from lvd_live.lift.network import LiftNetwork, laplace_loss
@@ -59,13 +58,13 @@ class TimeRun(LifterRun):
         self.trunk, self._noise, self._sizes = trunk.to(device), noise, options
         super().__init__(options, device, processes)
 
-    def new_network(self) -> nn.Module:
+    def new_network(self) -> TimeNetwork:
         """See `LifterRun`."""
         o = self._sizes
         return TimeNetwork(self.trunk.width, o.width, o.blocks)
 
     def answers(
-        self, network: nn.Module, batch: SequenceBatch, sides: str | None = None
+        self, network: TimeNetwork, batch: SequenceBatch, sides: str | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Points (B·T, 33, 3) and log_scale (B·T, 33, 2). sides : what frames see, "one" (themselves), "past", "both";
         None: some the past, some both, of some a part."""
