@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from lvd_live.lift.finder import make_finder
-from lvd_live.person.types import PersonFinder
+from lvd_live.lift.over_time import NEXT
+from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.fit import Fit
@@ -42,11 +44,20 @@ class PictureTracker:
 
     def step(self, frame: Frame) -> Fit | None:
         """`__call__` with a frame of a source."""
+        return self.fit(frame, self.find(frame))
+
+    def find(self, frame: Frame) -> Person | None:
+        """The person in a frame of a source."""
         self._count += 1
         if frame.new_shot:
-            self.reset()
-        person = self.finder.find(frame.picture)
-        fit = None if person is None else self.tracker.step(frame, person)
+            self.finder.reset()
+        return self.finder.find(frame.picture)
+
+    def fit(self, frame: Frame, person: Person | None, later: Later = ()) -> Fit | None:
+        """Fit the body to the person found in a frame. later : see `Tracker.step`."""
+        if frame.new_shot:
+            self.tracker.reset()
+        fit = None if person is None else self.tracker.step(frame, person, later=later)
         if fit is None:
             self.tracker.reset()
         return fit
@@ -77,6 +88,7 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
     """
     tracker = load(person=person, quality=quality, **options)
     with VideoSource(video) as source:
-        for frame in source:
-            if (fit := tracker.step(frame)) is not None:
+        found = reread((frame, tracker.find(frame)) for frame in source)
+        for frame, someone, later in with_later(found, NEXT):
+            if (fit := tracker.fit(frame, someone, later)) is not None:
                 yield fit

@@ -108,7 +108,7 @@ class FakeTracker:
     def expected_error(self, vertex_std):
         return None
 
-    def step(self, frame, person):
+    def step(self, frame, person, *, later=()):
         height, width = frame.picture.shape[:2]
         vertices = SHAPE + np.float32([0.01 * frame.index, 0, 0])
         if frame.index in self.broken:

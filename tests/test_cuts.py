@@ -119,7 +119,7 @@ def test_fast_people_panning_cameras_and_slow_rates_are_no_jumps():
 
 def test_a_jump_is_marked_in_the_file(tmp_path):
     class Jumping(FakeTracker):
-        def step(self, frame, person):
+        def step(self, frame, person, *, later=()):
             return replace(super().step(frame, person), jumped=frame.index == 5)
 
     summary = process(FakeSource(count=8), FakeFinder(), Jumping(), output=tmp_path / "a.npz", progress=False)

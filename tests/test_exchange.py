@@ -15,6 +15,7 @@ from lvd_live.person import BlazePoseFinder
 from lvd_live.person.exchange import Sides, forward, opinion_of
 from lvd_live.person.sides import COUNTERPART, exchanged
 from lvd_live.person.types import Person
+from lvd_live.pipeline.reread import reread
 from lvd_live.session import segments
 from lvd_live.session.sequence import SequenceWriter, load_sequence
 from lvd_live.sources import Frame, VideoSource
@@ -219,3 +220,37 @@ def test_a_lifter_is_surer_of_the_right_reading(walking):
     opinion = opinion_of(doubts)
     assert opinion(people[0], SIZE) > 1 and opinion(exchanged(people[0]), SIZE) == -opinion(people[0], SIZE)
     assert not any(read(people, range(20, FRAMES), opinion)) and not any(read(people, range(FRAMES), opinion)[3:])
+
+
+@pytest.mark.parametrize("wrong", [range(FRAMES), range(40), range(0)])
+def test_first_frames_of_a_file_are_read_again(walking, wrong):
+    people = seen(walking, np.zeros(FRAMES))
+    sides = Sides(lambda p, _: 2.0 if p.landmarks[11, 0] > p.landmarks[12, 0] else -2.0)
+    said = [sides(exchanged(p) if i in wrong else p, SIZE) for i, p in enumerate(people)]
+    assert np.array_equal(said[0].landmarks, people[0].landmarks) == (0 not in wrong)
+    found = list(zip(frames_of(said), said, strict=True))
+    again = list(reread(found))
+    assert [frame.index for frame, _ in again] == list(range(FRAMES))
+    assert all(np.array_equal(new.landmarks, p.landmarks) for (_, new), p in zip(again, people, strict=True))
+    assert [i for i, (_, new) in enumerate(again) if new.is_new] == [0]
+    assert not wrong or not again[0][1].world[:, 2].any()  # its depth was that of the other side
+
+
+def test_what_waits_is_not_lost(walking):
+    people = seen(walking[:3], np.zeros(3))
+
+    def broken():
+        yield from zip(frames_of(people), people, strict=True)
+        raise OSError("the file ends")
+
+    taken = []
+    with pytest.raises(OSError, match="the file ends"):
+        for frame, _ in reread(broken()):
+            taken.append(frame.index)
+    assert taken == [0, 1, 2]
+    lost = [*people, None, *people]
+    assert [p for _, p in reread(zip(frames_of(lost), lost, strict=True))] == lost
+
+
+def frames_of(people: list) -> list[Frame]:
+    return [Frame(np.zeros((2, 2, 3), np.uint8), i, i * 33_000_000) for i in range(len(people))]

@@ -79,7 +79,7 @@ def test_a_job_writes_a_fresh_sequence_and_shows_progress(app, video, tmp_path):
 
 def test_a_cancelled_job_keeps_what_is_done(app, video, tmp_path):
     class Slow(FakeTracker):
-        def step(self, frame, person):
+        def step(self, frame, person, *, later=()):
             time.sleep(0.03)
             return super().step(frame, person)
 

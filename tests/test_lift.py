@@ -10,15 +10,19 @@ import torch
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.errors import UserError
 from lvd_live.lift.conditioning import lift_in_crop, lift_in_crops
-from lvd_live.lift.lifter import EXCHANGED, Cameras, Lifter, View
+from lvd_live.lift.lifter import EXCHANGED, Cameras, Lifter, View, read_network
 from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss
+from lvd_live.lift.over_time import TimeNetwork
+from lvd_live.lift.steady import SteadyLifter
 from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop
 from lvd_live.synth.lifted import in_picture, lift_rows
 from lvd_live.train import lifter as training
 from lvd_live.train.lift_noise import Noise, ObservedErrors, Seen, nearness_of
 from lvd_live.train.lift_samples import Film, LiftSamples
-from lvd_live.train.lifter import LifterOptions, LifterRun, train_lifter
+from lvd_live.train.lift_sequences import FRAMES, LiftSequences
+from lvd_live.train.lifter import LifterOptions, LifterRun, train_lifter, write_weights
+from lvd_live.train.lifter_over_time import TimeOptions, TimeRun
 
 CPU = torch.device("cpu")
 VIEW = View(focal=900.0, width=1280, height=720, known=True)
@@ -262,3 +266,66 @@ def test_a_network_starts_from_the_landmarks_as_they_are():
     landmarks = torch.rand(4, LANDMARKS, 5)
     points, log_scale = LiftNetwork(32, 2)(landmarks, torch.zeros(4, 4))
     assert (points[..., :2] - landmarks[..., :2]).abs().max() < 0.5 and log_scale.shape == (4, LANDMARKS, 2)
+
+
+@pytest.fixture(scope="module")
+def sequences(observed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lvd_live.train.lift_samples.FIRST_POSES", 256)
+        return LiftSequences(MODELS, Noise(observed, seed=0, device=CPU), held_out=True)
+
+
+def test_sequences_are_motions_of_one_person(sequences):
+    batch = sequences.draw_sequences(24)
+    assert batch.landmarks.shape == (24, FRAMES, 33, 5) and (batch.times.diff(dim=1) > 0.016).all()
+    parts = batch.landmarks, batch.camera, batch.truth
+    assert all(torch.isfinite(part).all() for part in parts) and (batch.camera[..., 3].std(1) == 0).all()
+    still = (batch.truth[:, 1:] - batch.truth[:, :-1]).norm(dim=-1).median()
+    apart = (batch.truth[1:] - batch.truth[:-1]).norm(dim=-1).median()
+    assert still < 0.3 * apart
+    error = (batch.landmarks[..., :2] - batch.truth[..., :2]).flatten(2)
+    kept = (error[:, 1:] * error[:, :-1]).mean() / (error**2).mean()
+    assert 0.5 < kept < 0.99  # errors last, in part
+
+
+def test_over_time_learns_to_steady_and_saves(sequences, lifter, tmp_path):
+    torch.manual_seed(0)
+    run = TimeRun(
+        replace(TimeOptions(), samples=10**6, warm_up=5), lifter.network, Noise(None, seed=0, device=CPU), CPU
+    )
+    batch = sequences.draw_sequences(24)
+    before = run.validate(batch)
+    assert before["one shake"] == before["past shake"] == before["both shake"]
+    for _ in range(40):
+        run.learn(batch)
+    run.average.load_state_dict(run.network.state_dict())
+    after = run.validate(batch)
+    assert after["one depth"] == before["one depth"]  # alone, a frame stays as it is
+    assert after["both shake"] < after["past shake"] < 0.95 * before["past shake"]
+    path = write_weights(run.average, tmp_path / "over_time.safetensors", run.samples)
+    read = read_network(path, TimeNetwork).state_dict()
+    assert all(torch.allclose(read[name], value, atol=1e-3) for name, value in run.average.state_dict().items())
+
+
+def test_a_video_is_lifted_steadily(samples, lifter):
+    film, pixels = clear(samples, 1)
+    rng = np.random.default_rng(0)
+    noisy = pixels[0] + np.pad(rng.normal(0, 2.0, (40, 33, 2)), ((0, 0), (0, 0), (0, 2))).astype(np.float32)
+    upright, inside, cameras = noisy * np.float32([1, -1, 1, 1]), np.ones((40, 33), bool), VIEW.cameras(40)
+    alone, _, _ = lifter.lift(upright, inside, cameras)
+
+    def steadily(ahead):
+        steady = SteadyLifter(lifter)
+        rows = [slice(i, i + 1 + ahead) for i in range(40 - ahead)]
+        return np.stack([steady(upright[r], inside[r], cameras_of(r), np.arange(40)[r] / 30)[0] for r in rows])
+
+    def cameras_of(rows):
+        return Cameras(cameras.focal[rows], cameras.principal[rows], cameras.known[rows])
+
+    past, both = steadily(0), steadily(4)
+    np.testing.assert_allclose(past[0], alone[0], rtol=1e-4, atol=1e-2)  # the first one has no past
+    shake = [np.linalg.norm(np.diff(p[8:36], axis=0), axis=-1).mean() for p in (alone, past, both)]
+    assert shake[2] < shake[1] < 0.85 * shake[0]
+    steady = SteadyLifter(Lifter(lifter.network))
+    first, _ = steady(upright[:1], inside[:1], cameras_of(slice(1)), np.zeros(1))
+    np.testing.assert_allclose(first, alone[0], rtol=1e-4, atol=1e-2)

@@ -87,7 +87,7 @@ def test_nan_never_leaves_the_tracker(tmp_path):
 
 def test_a_fit_that_does_not_settle_keeps_its_landmarks_and_is_counted(tmp_path):
     class Unsettled(FakeTracker):
-        def step(self, frame, person):
+        def step(self, frame, person, *, later=()):
             return None if frame.index in (0, 3) else super().step(frame, person)
 
     summary = run(tmp_path, finder=FakeFinder(missing={5}), tracker=Unsettled(), overlay=tmp_path / "clip.mp4")

@@ -22,8 +22,8 @@ from tests.recording import record
 class Seeing(FakeTracker):
     """Its mesh lies where the picture is bright: another picture, another mesh."""
 
-    def step(self, frame, person):
-        fit = super().step(frame, person)
+    def step(self, frame, person, *, later=()):
+        fit = super().step(frame, person, later=later)
         fit.vertices[:] += np.float32(frame.picture.mean() / 1000)
         return fit
 

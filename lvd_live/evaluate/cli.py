@@ -24,6 +24,7 @@ from lvd_live.evaluate.scans import HeldOutScans, convergence, forward_pass, tur
 from lvd_live.evaluate.scans import tables as scan_tables
 from lvd_live.evaluate.views import compare, open_views
 from lvd_live.lift.finder import make_blazepose
+from lvd_live.lift.over_time import NEXT
 from lvd_live.lvd.presets import CONDITIONING, PRESETS
 from lvd_live.lvd.weights import annotate
 from lvd_live.paths import MODELS
@@ -277,8 +278,15 @@ def _real(args: argparse.Namespace) -> list[str]:
 
 def _views(args: argparse.Namespace) -> list[str]:
     """The tables of a folder of views, as lines; also into --json."""
-    finder = make_blazepose(QUALITIES[resolve(args.quality, live=True)], args.models)
-    tables = compare(args.views, args.preset, weights=args.weights, finder=finder, conditioning=args.conditioning)
+    quality = resolve(args.quality, live=True)
+    tables = compare(
+        args.views,
+        args.preset,
+        weights=args.weights,
+        finder=make_blazepose(QUALITIES[quality], args.models),
+        conditioning=args.conditioning,
+        ahead=NEXT if quality == "best" else 0,
+    )
     if args.json:
         figures = {name: [dict(zip(head, row, strict=True)) for row in rows] for name, (head, rows) in tables.items()}
         write_whole(args.json, json.dumps(figures, indent=1).encode())

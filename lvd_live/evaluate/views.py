@@ -19,19 +19,22 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.evaluate.alignment import jitter, mean_known, root_error, similarity_error, toward
-from lvd_live.lift.conditioning import lift_in_crop
-from lvd_live.lift.lifter import Lifter
+from lvd_live.lift.conditioning import lift_through
+from lvd_live.lift.steady import SteadyLifter
 from lvd_live.lvd.presets import CONDITIONING
 from lvd_live.person.crop import Crop
 from lvd_live.person.sides import COUNTERPART, counterparts
 from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.reread import reread, with_later
 from lvd_live.render import project
+from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
 from lvd_live.tracking.camera import Camera, to_metres
 from lvd_live.tracking.fit import Fit
@@ -125,17 +128,20 @@ def follow(
     trackers: Mapping[str, Tracker],
     camera: Camera,
     progress: Callable[[], None] = lambda: None,
+    *,
+    ahead: int = 0,
 ) -> dict[str, np.ndarray]:
     """Landmarks in a clip's first `frames` frames, by method.
 
     The methods are FINDER, LIFTER where a tracker has one, the trackers' names, and these with the mesh placed by the
     true camera (KNOWN).
 
-    progress : called after each frame.
+    progress : called after each frame. ahead : how many frames each waits for, as those of files do.
     Returns all 33 landmarks, (F, 33, 5) float64: mm, z axis from the camera to the hips; picture pixels. NaN where
     nobody was found. Raises UserError where the clip is shorter.
     """
     lifter = next((tracker.lifter for tracker in trackers.values() if tracker.lifter is not None), None)
+    steady = None if lifter is None else SteadyLifter(lifter)
     judges = (FINDER,) if lifter is None else (FINDER, LIFTER)
     methods = (*judges, *(f"{name}{by}" for by in ("", KNOWN) for name in trackers))
     out = {name: np.full((frames, len(COUNTERPART), 5), np.nan) for name in methods}
@@ -144,16 +150,14 @@ def follow(
         tracker.reset()
     count = 0
     with VideoSource(clip) as source:
-        for frame in source:
-            if count == frames:
-                break
-            person = finder.find(frame.picture)
+        found = ((frame, finder.find(frame.picture)) for frame in islice(source, frames))
+        for frame, person, later in with_later(reread(found) if ahead else found, ahead):
             if person is not None:
                 out[FINDER][count] = np.column_stack([1000 * person.world, person.landmarks[:, :2]])
-                if lifter is not None:
-                    out[LIFTER][count] = lift(lifter, person, frame.picture.shape[1::-1])
+                if steady is not None:
+                    out[LIFTER][count] = lift(steady, ((frame, person), *later))
             for name, tracker in trackers.items():
-                fit = None if person is None else tracker.step(frame, person)
+                fit = None if person is None else tracker.step(frame, person, later=later)
                 if fit is None:
                     tracker.reset()
                     continue
@@ -177,12 +181,13 @@ def mesh_rows(tracker: Tracker, fit: Fit, camera: Camera) -> tuple[np.ndarray, n
     return placed, by_camera
 
 
-def lift(lifter: Lifter, person: Person, size: tuple[int, int]) -> np.ndarray:
-    """What the lifter says of a person, as a row of `follow`, (33, 5); size : of the picture, whose field of view is
-    not known."""
-    camera = Camera.of_picture(*size)
-    whole = Crop(camera.centre, max(size) / 2)
-    lifted = lift_in_crop(lifter, person.landmarks, person.world, whole, size, camera.focal, known=False)
+def lift(steady: SteadyLifter, found: Sequence[tuple[Frame, Person]]) -> np.ndarray:
+    """What the lifter says of the first of people in frames, as a row of `follow`, (33, 5); the field of view is not
+    known."""
+    height, width = found[0][0].picture.shape[:2]
+    camera = Camera.of_picture(width, height)
+    whole = Crop(camera.centre, max(width, height) / 2)
+    lifted = lift_through(steady, found, whole, camera.focal, known=False)
     points = 1000 * to_metres(lifted[:, :3].astype(np.float64), whole, camera)
     return np.column_stack([toward(points, list(HIPS)), whole.to_picture(lifted[:, :2])])
 
@@ -215,13 +220,18 @@ def nearer(errors: np.ndarray, others: np.ndarray) -> tuple[int, int]:
 
 
 def measure(
-    views: Views, finder: PersonFinder, trackers: Mapping[str, Tracker], progress: Callable[[], None] = lambda: None
+    views: Views,
+    finder: PersonFinder,
+    trackers: Mapping[str, Tracker],
+    progress: Callable[[], None] = lambda: None,
+    *,
+    ahead: int = 0,
 ) -> dict[str, list[Score]]:
-    """A Score for each view, by method. progress : called after each frame."""
+    """A Score for each view, by method. progress, ahead : see `follow`."""
     scores: dict[str, list[Score]] = {}
     for clip, truth, K in zip(views.clips, views.joints, views.intrinsics, strict=True):
         camera = Camera(float(K[0, 0]), K[:2, 2])
-        for name, points in follow(clip, len(truth), finder, trackers, camera, progress).items():
+        for name, points in follow(clip, len(truth), finder, trackers, camera, progress, ahead=ahead).items():
             scores.setdefault(name, []).append(score(points, truth, views.landmarks, K))
     return scores
 
@@ -265,11 +275,13 @@ def compare(
     finder: PersonFinder,
     conditioning: Sequence[str] = CONDITIONING,
     progress: Callable[[], None] = lambda: None,
+    ahead: int = 0,
 ) -> dict[str, tuple[tuple[str, ...], list[tuple]]]:
-    """`tables` of the preset's network by conditioning, on a folder of views. Raises UserError where that is none."""
+    """`tables` of the preset's network by conditioning, on a folder of views. ahead : see `follow`. Raises UserError
+    where that is none."""
     views, first = open_views(folder), Tracker.load(preset=preset, weights=weights, uncertainty=0)
     kinds = conditioning if first.runtime.network.preset.landmarks else ("picture",)
     trackers = {kind: first.clone() for kind in kinds}
     for kind, tracker in trackers.items():
         tracker.change(conditioning=kind)
-    return tables(views, measure(views, finder, trackers, progress))
+    return tables(views, measure(views, finder, trackers, progress, ahead=ahead))

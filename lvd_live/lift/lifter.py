@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from safetensors import SafetensorError, safe_open
 
 from lvd_live.errors import UserError
 from lvd_live.lift.network import LiftNetwork
+from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.paths import MODELS
 from lvd_live.person.sides import COUNTERPART
 
 EXCHANGED = np.array(COUNTERPART)
 """Each landmark's partner on the body's other side."""
 
+OVER_TIME = "over_time.safetensors"
 LARGEST_BYTES = 32 << 20
 LEAST_HALF = 1e-3  # a box is never smaller, pixels or crop units
 MOST_NEARNESS = 3.0  # half box sizes: what the finder says of depth is clipped there
+Network = TypeVar("Network", LiftNetwork, TimeNetwork)
 _LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 
 
@@ -71,29 +75,23 @@ class Lifted:
 
 
 class Lifter:
-    """Lifts landmarks. network : a trained one."""
+    """Lifts landmarks. network : a trained one. over_time : one trained on top of it, or None, see `SteadyLifter`."""
 
-    def __init__(self, network: LiftNetwork):
+    def __init__(self, network: LiftNetwork, over_time: TimeNetwork | None = None):
         self.network = network.eval().requires_grad_(False)
+        self.over_time = None if over_time is None else over_time.eval().requires_grad_(False)
 
     @classmethod
     def load(cls, path: Path) -> Lifter:
-        """Read a weight file written by `train --lifter`. Raises UserError where it is missing or holds none."""
+        """Read a weight file written by `train --lifter`, and over_time.safetensors beside it, if there is one, by
+        `train --lifter --over-time`. Raises UserError where the first is missing, or one holds none."""
         if not path.is_file():
             raise UserError(f"There is no lifter {path}: restore models/ from the repository.")
-        try:
-            if path.stat().st_size > LARGEST_BYTES:
-                raise ValueError("it is too large")
-            with safe_open(path, "pt") as file:
-                shape = file.metadata() or {}
-                state = {name: file.get_tensor(name).float() for name in file.keys()}
-                with torch.device("meta"):  # takes no memory, whatever size is stated
-                    network = LiftNetwork(int(shape["width"]), min(int(shape["blocks"]), len(state)))
-                network.load_state_dict(state, assign=True)
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            why = "".join(str(error).splitlines()[:1]).removesuffix(":")[:_LONGEST]
-            raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
-        return cls(network)
+        network, beside = read_network(path, LiftNetwork), path.with_name(OVER_TIME)
+        over_time = read_network(beside, TimeNetwork) if beside.is_file() else None
+        if over_time is not None and over_time.norm.weight.numel() != network.width:
+            raise UserError(f"{beside} was trained on top of another lifter than {path}.")
+        return cls(network, over_time)
 
     @staticmethod
     @cache
@@ -147,6 +145,24 @@ class Lifter:
         points = points * size
         points[..., :2] += middle[:, None]
         return points, np.exp(log_scale) * size, log_scale.mean((1, 2))
+
+
+def read_network(path: Path, kind: type[Network]) -> Network:
+    """A network of a weight file, whose metadata names its sizes. Raises UserError."""
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ValueError("it is too large")
+        with safe_open(path, "pt") as file:
+            shape = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+            sizes = {name: int(shape[name]) for name in kind.SIZES}
+            with torch.device("meta"):  # takes no memory, whatever size is stated
+                network = kind(**sizes | {"blocks": min(sizes["blocks"], len(state))})
+            network.load_state_dict(state, assign=True)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        why = "".join(str(error).splitlines()[:1]).removesuffix(":")[:_LONGEST]
+        raise UserError(f"{path} does not hold a lifter's weights ({why}).") from error
+    return network
 
 
 def inputs_of(

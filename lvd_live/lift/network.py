@@ -34,9 +34,12 @@ class Block(nn.Module):
 class LiftNetwork(nn.Module):
     """Residual blocks on all landmarks at once."""
 
+    SIZES = "width", "blocks"
+
     def __init__(self, width: int = 512, blocks: int = 4):
         super().__init__()
         self.width = width
+        self.shape = {"width": width, "blocks": blocks}
         self.enter = nn.Linear(LANDMARKS * PER_LANDMARK + CAMERA, width)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.leave = nn.Linear(width, LANDMARKS * OUTPUTS)

@@ -86,7 +86,8 @@ class Sides:
         self._before = None if self._last is None else self._last.landmarks[:, :2]
         self._last, self.exchanged = person, reading
         read = without_depth(exchanged(person)) if reading else person
-        return replace(read, doubt=1 / (1 + math.exp(abs(self._odds))), is_new=person.is_new or corrected)
+        doubt = 1 / (1 + math.exp(abs(self._odds)))
+        return replace(read, doubt=doubt, is_new=person.is_new or corrected, corrected=corrected)
 
     def _change(self, person: Person, last: Person) -> float:
         """Log-likelihood of the motion since the last picture with the finder's sides changed, less without."""

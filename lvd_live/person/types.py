@@ -64,6 +64,7 @@ class Person:
     is_new               True when the person was searched for, not followed from the previous picture: a cold start.
     features             the finder's own feature maps, or None where it does not tell.
     doubt                0..0.5: probability that left and right are exchanged after all (see `exchange`).
+    corrected            True where the sides of this person were read wrong until the picture before.
     hands                the left and the right hand, each None where it is not seen; None: nobody looks for hands.
     hand_words           what is the matter with each, see `hands.HandFinder.words`.
     """
@@ -76,6 +77,7 @@ class Person:
     is_new: bool
     features: DetectorFeatures | None = None
     doubt: float = 0.0
+    corrected: bool = False
     hands: tuple[Hand | None, Hand | None] | None = None
     hand_words: tuple[str, str] = ("off", "off")
 

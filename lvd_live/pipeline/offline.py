@@ -18,10 +18,12 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lvd_live.errors import UserError
+from lvd_live.lift.over_time import NEXT
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.observer import Observer
 from lvd_live.pipeline.pictures import Overlay
 from lvd_live.pipeline.prefetch import prefetch
+from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.session.sequence import SequenceWriter, describe_run, is_finite
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.storage.files import check_writable
@@ -148,12 +150,17 @@ class _Run:
     def track_all(self, report: Callable[[int], object], stop: threading.Event) -> bool:
         """Work through the source; whether `stop` ended it early."""
         with contextlib.closing(prefetch(self.source, self._find)) as found:
-            for frame, person in found:
-                self._take(frame, person)
+            for frame, person, later in self._with_later(found):
+                self._take(frame, person, later)
                 report(self.writer.frames)
                 if stop.is_set():
                     return True
         return False
+
+    def _with_later(self, found: Iterator[tuple[Frame, Person | None]]) -> Iterator[tuple[Frame, Person | None, Later]]:
+        """Each frame with those after it, where there is time to wait for them and they belong together."""
+        at_once = self.independent or self.source.live
+        return with_later(found, 0) if at_once else with_later(reread(found), NEXT)
 
     def _find(self, frame: Frame) -> Person | None:
         """The person in a frame. Runs ahead of `_take`, in a thread of its own."""
@@ -161,14 +168,14 @@ class _Run:
             self.finder.reset()
         return self.finder.find(frame.picture)
 
-    def _take(self, frame: Frame, person: Person | None) -> None:
+    def _take(self, frame: Frame, person: Person | None, later: Later) -> None:
         """Fit, write and draw one frame."""
         if self.independent or frame.new_shot or self._fitted.changes(frame.picture.shape):
             self.tracker.reset()
         if self.independent:
             self.names.append(frame.name)
         self.corrupt += [frame.index] * frame.corrupt
-        fit = None if person is None else self.tracker.step(frame, person)
+        fit = None if person is None else self.tracker.step(frame, person, later=later)
         self.cuts += [frame.index] * (frame.new_shot or (fit is not None and fit.jumped))
         if fit is not None and not is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)

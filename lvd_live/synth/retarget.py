@@ -73,13 +73,15 @@ def bake_poses(bank_path: Path, body_joints: np.ndarray, out: Path, seed: int = 
     """Write the pose file from CMU's bank.
 
     Its arrays: pose (P, 24, 3) float16; category, clip (P,), the number of the take; held_out (P,) bool, whole takes,
-    some of every category that has several; category_names.
+    some of every category that has several; category_names. Beside it pose_frames.npz: frame (P,) uint16, where in its
+    take each pose stands, at 30 frames a second.
 
     body_joints : (24, 3), see `retarget`.
     """
     with np.load(bank_path, allow_pickle=False) as bank:
         joint_names, offsets = bank["joint_names"].tolist(), bank["rest_offsets_m"]
         pose = retarget(bank["local_axis_angle"], joint_names, bank["parents"], offsets, body_joints)
+        frame = bank["frame"].astype(np.uint16)
         category, take, names = bank["category"], bank["clip"], bank["category_names"]
         wild_wrist = np.char.startswith(bank["clip_names"][take], "cc_")
     wrists = np.array([JOINT[name] for name in ("left_wrist", "right_wrist", "left_hand", "right_hand")])
@@ -93,4 +95,5 @@ def bake_poses(bank_path: Path, body_joints: np.ndarray, out: Path, seed: int = 
             held_out |= np.isin(take, chosen)
     out.parent.mkdir(parents=True, exist_ok=True)
     pose = pose.astype(np.float16)
+    np.savez_compressed(out.with_name("pose_frames.npz"), frame=frame)
     np.savez_compressed(out, pose=pose, category=category, clip=take, held_out=held_out, category_names=names)

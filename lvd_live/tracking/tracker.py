@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ import torch
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.fingers import FingerRig
 from lvd_live.body.model import BodyModel
-from lvd_live.lift.conditioning import lift_in_crop
+from lvd_live.lift.conditioning import lift_through
 from lvd_live.lift.lifter import Lifter
+from lvd_live.lift.steady import SteadyLifter
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
@@ -162,6 +163,7 @@ class Tracker:
 
     def _forget_fit(self) -> None:
         self._last: _Last | None = None
+        self._steady = None if self.lifter is None else SteadyLifter(self.lifter)
         self._spread.reset()
         self._silhouette_fit.reset()
         if self._hands is not None:
@@ -172,17 +174,20 @@ class Tracker:
         self.reset()
         return self.step(frame, person)
 
-    def step(self, frame: Frame, person: Person, *, crop: Crop | None = None) -> Fit | None:
+    def step(
+        self, frame: Frame, person: Person, *, crop: Crop | None = None, later: Sequence[tuple[Frame, Person]] = ()
+    ) -> Fit | None:
         """Fit, starting from the last mesh if there is one. None where the mesh does not settle.
 
-        crop : where to look; by default where `choose_crop` says.
+        crop : where to look; by default where `choose_crop` says. later : the next frames and the same person in them,
+        where they are known already: the landmarks are steadier then.
         """
         clock = Clock()
         jumped = self._jumps.is_jump(person.landmarks, frame.timestamp_ns)
         if jumped or person.is_new:
             self._forget_fit()
         crop = crop or choose_crop(person, None if self._last is None else self._last.crop)
-        lifted = self._lifted(frame, person, crop)
+        lifted = self._lifted([(frame, person), *later], crop)
         view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning, lifted)
         start = self._carried(crop, view.landmarks)
         clock.lap("crop")
@@ -220,13 +225,12 @@ class Tracker:
             moved = carried_along(moved, before, landmarks)
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
 
-    def _lifted(self, frame: Frame, person: Person, crop: Crop) -> np.ndarray | None:
-        """The person's landmarks in a crop, lifted, (33, 4); None where the network is not given any."""
-        if self.lifter is None or self.conditioning != "all":
+    def _lifted(self, found: Sequence[tuple[Frame, Person]], crop: Crop) -> np.ndarray | None:
+        """The first person's landmarks, lifted in a crop, (33, 4), or None. found : with those after it, see `step`."""
+        if self._steady is None or self.conditioning != "all":
             return None
-        camera, known = camera_of(frame, self.options.fov_degrees)
-        size = frame.picture.shape[1], frame.picture.shape[0]
-        return lift_in_crop(self.lifter, person.landmarks, person.world, crop, size, camera.focal, known)
+        camera, known = camera_of(found[0][0], self.options.fov_degrees)
+        return lift_through(self._steady, found, crop, camera.focal, known)
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None

@@ -25,6 +25,7 @@ from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
 from lvd_live.train.lifter import LifterOptions, train_lifter
+from lvd_live.train.lifter_over_time import TimeOptions, train_over_time
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
 from lvd_live.train.options import TrainingOptions
@@ -67,6 +68,11 @@ def _train(
         torch.manual_seed(args.seed)
         train_scans(args, sizes, device, processes)
         return
+    if args.over_time:
+        time_options = TimeOptions(samples=args.samples, hours=args.hours, seed=args.seed)
+        out = args.out or Path("runs") / "over_time"
+        train_over_time(args.models, out, time_options, device=device, processes=processes)
+        return
     if args.lifter:
         lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
         out = args.out or Path("runs") / "lifter"
@@ -105,12 +111,7 @@ def _parser() -> Parser:
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
     )
-    add(
-        "--lifter",
-        action="store_true",
-        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
-    )
+    _add_lifter(parser)
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
     add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
@@ -140,6 +141,21 @@ def _parser() -> Parser:
     drawers_help = "threads that draw batches: more for a fast GPU"
     add("--drawers", type=int, default=TrainingOptions.drawers, help=drawers_help)
     return parser
+
+
+def _add_lifter(parser: Parser) -> None:
+    """Options that train the lifter instead."""
+    parser.add_argument(
+        "--lifter",
+        action="store_true",
+        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
+        " --out, --hours or --samples, --seed, --device and --threads",
+    )
+    parser.add_argument(
+        "--over-time",
+        action="store_true",
+        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
+    )
 
 
 def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:
@@ -185,6 +201,8 @@ def _device(name: str) -> torch.device:
 
 def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> None:
     """Raise UserError for options that cannot be."""
+    if args.over_time and not args.lifter:
+        raise UserError("--over-time is for --lifter.")
     if args.hours is not None and not 0 < args.hours < float("inf"):
         raise UserError("--hours must be more than 0.")
     for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):

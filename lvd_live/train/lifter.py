@@ -10,14 +10,16 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
 from lvd_live.lift.network import LiftNetwork, laplace_loss
+from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lvd.runtime.onednn import has_bfloat16
 from lvd_live.train.lift_noise import Noise, ObservedErrors
-from lvd_live.train.lift_samples import LiftBatch, LiftSamples
+from lvd_live.train.lift_samples import LiftSamples
 from lvd_live.train.processes import Processes
 from lvd_live.train.tables import append_row
 
@@ -59,8 +61,8 @@ class LifterRun:
     def __init__(self, options: LifterOptions, device: torch.device, processes: Processes | None = None):
         self.options, self.device, self.processes = options, device, processes or Processes()
         torch.manual_seed(options.seed)
-        self.network = LiftNetwork(options.width, options.blocks).to(device)
-        self.average = LiftNetwork(options.width, options.blocks).to(device).requires_grad_(False)
+        self.network = self.new_network().to(device)
+        self.average = self.new_network().to(device).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(self.network.parameters(), options.rate, weight_decay=options.weight_decay)
         self.step = self.samples = 0
@@ -73,13 +75,26 @@ class LifterRun:
         o = self.options
         return self.samples / o.samples if o.hours is None else self.seconds / (3600 * o.hours)
 
-    def learn(self, batch: LiftBatch) -> float:
+    def new_network(self) -> Any:
+        """An untrained network."""
+        return LiftNetwork(self.options.width, self.options.blocks)
+
+    def answers(self, network: Any, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and log_scale of a LiftBatch, see `LiftNetwork`."""
+        points, log_scale = network(batch.landmarks, batch.camera)
+        return points, log_scale
+
+    def loss(self, points: torch.Tensor, log_scale: torch.Tensor, batch: Any) -> torch.Tensor:
+        """See `laplace_loss`."""
+        return laplace_loss(points, log_scale, batch.truth)
+
+    def learn(self, batch: Any) -> float:
         """One step; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.rate_at(self.step, self.progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
-            points, log_scale = self.network(batch.landmarks, batch.camera)
-        loss = laplace_loss(points, log_scale, batch.truth)
+            points, log_scale = self.answers(self.network, batch)
+        loss = self.loss(points, log_scale, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         mean_loss = self._average(loss.detach())
@@ -105,9 +120,9 @@ class LifterRun:
         return mean_loss
 
     @torch.no_grad()
-    def validate(self, batch: LiftBatch) -> dict[str, float]:
+    def validate(self, batch: Any) -> dict[str, float]:
         """Of the averaged network: the loss; mean errors in the picture and in depth, thousandths of a box unit."""
-        points, log_scale = self.average(batch.landmarks, batch.camera)
+        points, log_scale = self.answers(self.average, batch)
         error = (points - batch.truth).abs()
         return {
             "loss": float(laplace_loss(points, log_scale, batch.truth)),
@@ -167,7 +182,7 @@ def train_lifter(
                 run.learn(samples.draw(options.batch))
                 if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
                     saved = time.monotonic()
-                    _report(run, held_out, out / TABLE)
+                    report(run, held_out, out / TABLE)
                     run.save(out / CHECKPOINT)
                     write_weights(run.average, weights, run.samples)
         finally:
@@ -178,17 +193,18 @@ def train_lifter(
     return write_weights(run.average, weights, run.samples) if processes.first else weights
 
 
-def write_weights(network: LiftNetwork, path: Path, samples: int) -> Path:
+def write_weights(network: LiftNetwork | TimeNetwork, path: Path, samples: int) -> Path:
     """The weights as float16, with the network's shape in the metadata."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
-    shape = {"width": network.width, "blocks": len(network.blocks), "samples": samples}
+    shape = network.shape | {"samples": samples}
     part = path.with_suffix(".part")
     save_file(state, part, {name: str(value) for name, value in shape.items()})
     part.replace(path)
     return path
 
 
-def _report(run: LifterRun, held_out: LiftBatch, table: Path) -> None:
+def report(run: LifterRun, held_out: Any, table: Path) -> None:
+    """Write a row of a validation on a held-out batch, and say it."""
     figures = run.validate(held_out)
     row = {"step": run.step, "samples": run.samples, "hours": round(run.seconds / 3600, 4)}
     row |= {name: round(value, 4) for name, value in figures.items()}
