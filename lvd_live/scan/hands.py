@@ -8,6 +8,7 @@ a hand is as large as a person: `UNIT` to the metre.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,11 +27,13 @@ from lvd_live.scan.frame import UNITS, Frame, unit_of
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.scan.prior import PosePrior, pose_prior
 from lvd_live.scan.reading import Scan
-from lvd_live.scan.registration import FINE_POINTS, Registrar, Registration, thinned
+from lvd_live.scan.registration import FINE_POINTS, Registrar, thinned
+from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import evenly, sample
 from lvd_live.scan.skinned import SkinnedBody
 from lvd_live.scan.solver import ScanSolver
 from lvd_live.scan.starts import Placed, Start, Told, bones_ratio
+from lvd_live.scan.watched import Progress, part, watched
 
 WEIGHTS = MODELS / "weights" / "hand.safetensors"
 UNIT = 10.0  # of the solver's units to a metre
@@ -104,6 +107,8 @@ class HandRegistrar:
         model: str = "smpl+d",
         betas: np.ndarray | None = None,
         before: Registration | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
     ) -> HandRegistration:
         """Register one scan, as `Registrar` does; a scan `before` tells nothing.
 
@@ -112,10 +117,14 @@ class HandRegistrar:
         told = Told() if told is None else told
         rng = np.random.default_rng(self._seed)
         points, normals = sample(scan, SAMPLE, rng)
+        report = watched(progress, stop)
         tried: list[tuple[float, HandRegistration]] = []
-        for side in SIDES if self._side is None else (self._side,):
+        sides = SIDES if self._side is None else (self._side,)
+        for i, side in enumerate(sides):
+            here = part(report, i / len(sides), (i + 1) / len(sides))
+            here(0.0, f"descending to a {side} hand")
             placed = self.place(points, side, told, rng)
-            tried.append(self._sides[side].fitted(points, normals, placed, told, model, betas))
+            tried.append(self._sides[side].fitted(points, normals, placed, told, model, betas, part(here, 0.4, 1.0)))
         tried.sort(key=lambda t: t[0])
         score, fit = tried[0]
         if len(tried) > 1:
@@ -202,13 +211,14 @@ class _OneSide(Registrar):
         told: Told,
         model: str,
         betas: np.ndarray | None,
+        report: Progress,
     ) -> tuple[float, HandRegistration]:
         """The best fit from the starts, lengths in metres; and its score, in the solver's units."""
         rng = np.random.default_rng(self._seed)
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
-        fit = self._fitted(placed, cloud, thinned(cloud, rng), told, betas)
+        fit = self._fitted(placed, cloud, thinned(cloud, rng), told, betas, part(report, 0.0, 0.6))
         score = self._solver.score(cloud, fit.p, partial=fit.partial)
-        found = self._finished(placed, fit, cloud, points, (), model)
+        found = self._finished(placed, fit, cloud, points, (), model, part(report, 0.6, 1.0))
         near = float((found.from_scan < NEAR).mean())
         bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
         arrays = {f.name: getattr(found, f.name) for f in fields(found)} | {

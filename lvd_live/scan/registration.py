@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,14 +15,16 @@ from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
 from lvd_live.scan.evidence import Cloud, to_scan
-from lvd_live.scan.frame import Frame, in_file
+from lvd_live.scan.frame import in_file
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
+from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
 from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
+from lvd_live.scan.watched import Progress, part, unwatched, watched
 
 MODELS = ("smpl", "smpl+d")
 SAMPLE, DENSE_POINTS, FINE_POINTS, ROUGH_POINTS = 30_000, 20_000, 10_000, 3_000
@@ -31,46 +34,6 @@ FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the s
 UNEXPLAINED, BARE = 0.12, 0.35  # shares of the scan, and of the body's surface, beyond which a fit says so
 ONE_SIDED = 0.22  # share of the body without a scan near it from which the scan counts as one-sided
 WARM = 0.03  # metres: residual up to which a sequence's last fit may lead to the next
-
-
-@dataclass(frozen=True)
-class Registration:
-    """A body in a scan.
-
-    vertices : (N, 3) float64, the fit, in the scan's unit and axes. faces : (M, 3).
-    pose : (K, 3) float64 axis-angle, the root's in the scan's axes. betas : (B,). trans : (3,) metres. scale : the
-    scan's units in a metre. displacements : (N, 3) metres, of the rest vertices; zeros without +D. So
-    vertices = scale · body(pose, betas, trans, displacements).
-    joints : (K, 3), as the vertices. skinned : (N, 3), the vertices without displacements.
-    std : (N,) metres, the descent's uncertainty; zeros where it is unknown.
-    to_scan : (N,) metres, of the vertices from the scan's points. from_scan : (P,) metres, of `points` from the fit.
-    points : (P, 3), those of the scan that were kept, in its unit and axes.
-    notes : what was decided. explained : whether the fit explains its scan. unit, up : as found.
-    residual : metres, of the skinned body; see `ScanSolver.residual`. partial : whether the scan shows one side.
-    frame, parameters : metres, y up, and the fit there: where the next scan of a sequence may start.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    pose: np.ndarray
-    betas: np.ndarray
-    trans: np.ndarray
-    scale: float
-    displacements: np.ndarray
-    joints: np.ndarray
-    skinned: np.ndarray
-    std: np.ndarray
-    to_scan: np.ndarray
-    from_scan: np.ndarray
-    points: np.ndarray
-    notes: list[str]
-    explained: bool
-    unit: str
-    up: str
-    residual: float
-    partial: bool
-    frame: Frame
-    parameters: Parameters
 
 
 @dataclass(frozen=True)
@@ -102,33 +65,41 @@ class Registrar:
         model: str = "smpl+d",
         betas: np.ndarray | None = None,
         before: Registration | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
     ) -> Registration:
-        """Register one scan.
+        """Register one scan. Raises `watched.Stopped` before the next step once `stop` is set.
 
         model : "smpl" or "smpl+d". betas : (B,), the shape where it is known.
         before : the registration of the scan before in a sequence: the fit starts there, if it leads anywhere.
+        progress : see `watched.Progress`; called in the thread that calls.
         """
         told = Told() if told is None else told
         rng = np.random.default_rng(self._seed)
+        report = watched(progress, stop)
+        report(0.0, "looking for the person")
         points, normals = sample(scan, SAMPLE, rng)
         cleaned = clean(points, normals, rng) if self._is_person else Cleaned([np.ones(len(points), bool)])
         dropped = [f"Dropped {scan.dropped} points that are no numbers."] if scan.dropped else []
         if before is not None:
+            report(0.2, "fitting the body")
             warm = self._warm(points, normals, cleaned, before, betas, rng)
             if warm is not None:
                 placed, fit, _ = warm
                 dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
-                return self._finished(placed, fit, dense, points, dropped, model)
-        placed = place(points, cleaned, self._descent, self.body, told, rng)
+                return self._finished(placed, fit, dense, points, dropped, model, part(report, 0.6, 1.0))
+        placed = place(points, cleaned, self._descent, self.body, told, rng, part(report, 0.1, 0.35))
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
         rough = thinned(cloud, rng)
-        fit = self._fitted(placed, cloud, rough, told, betas)
+        fit = self._fitted(placed, cloud, rough, told, betas, part(report, 0.35, 0.7))
         if self._is_person and not self._explains(cloud, fit):
-            part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
-            if part is not None:
-                placed, fit, _ = part
+            upper = self._upper_body(
+                points, normals, placed, cleaned.candidates, told, betas, rng, part(report, 0.7, 0.72)
+            )
+            if upper is not None:
+                placed, fit, _ = upper
         dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
-        return self._finished(placed, fit, dense, points, dropped, model)
+        return self._finished(placed, fit, dense, points, dropped, model, part(report, 0.72, 1.0))
 
     @property
     def _is_person(self) -> bool:
@@ -148,11 +119,22 @@ class Registrar:
             turned = -turned  # the triangles run the other way round
         return Cloud.of(kept, turned)
 
-    def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
+    def _fitted(
+        self,
+        placed: Placed,
+        cloud: Cloud,
+        rough: Cloud,
+        told: Told,
+        betas: np.ndarray | None,
+        report: Progress = unwatched,
+    ) -> _Fit:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
-        partial, solver = bool(told.partial), self._solver
+        partial, solver, done = bool(told.partial), self._solver, 0
 
         def fitted(p: Parameters, of: Cloud, widths: Sequence[float], partial: bool = False) -> Parameters:
+            nonlocal done
+            report(done / (STARTS + FURTHER + 3), "fitting the body")
+            done += 1
             schedule = Schedule(widths, partial=partial)
             return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
 
@@ -214,6 +196,7 @@ class Registrar:
         told: Told,
         betas: np.ndarray | None,
         rng: np.random.Generator,
+        report: Progress,
     ) -> tuple[Placed, _Fit, Cloud] | None:
         """The fit that takes one of the clusters for an upper body; None where that does not explain it either."""
         best: tuple[float, Placed, Cloud, Parameters] | None = None
@@ -224,7 +207,8 @@ class Registrar:
             for keep in candidates
             for start in part_starts(points[keep], self.body, self._solver.prior, told, PART_STARTS)
         ]
-        for start, keep in starts:
+        for i, (start, keep) in enumerate(starts):
+            report(i / len(starts), "fitting an upper body")
             here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
             cloud = self._cloud(points, normals, here, rng, FINE_POINTS)
             rough = thinned(cloud, rng)
@@ -250,18 +234,26 @@ class Registrar:
         return np.median(before.frame.into(before.points), axis=0)
 
     def _finished(
-        self, placed: Placed, fit: _Fit, cloud: Cloud, points: np.ndarray, notes: Sequence[str], model: str
+        self,
+        placed: Placed,
+        fit: _Fit,
+        cloud: Cloud,
+        points: np.ndarray,
+        notes: Sequence[str],
+        model: str,
+        report: Progress = unwatched,
     ) -> Registration:
         posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
         skinned = posed.vertices.astype(float)
         cloud, d = cloud.turned_with(posed.vertices, faces), np.zeros_like(skinned)
         if model == "smpl+d":
-            d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
+            d = self._displacer.displacements(skinned, cloud, partial=fit.partial, report=part(report, 0.0, 0.8))
+        report(0.9, "measuring distances")
         kept = points[placed.keep]
         metres = frame.into(kept)
         total = skinned + d
         pose, trans, scale = in_file(frame, fit.p, posed.rest_joints[0])
-        return Registration(
+        registration = Registration(
             vertices=frame.out_of(total),
             faces=faces,
             pose=pose,
@@ -284,6 +276,8 @@ class Registrar:
             frame=frame,
             parameters=fit.p,
         )
+        report(1.0, "done")
+        return registration
 
 
 def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
