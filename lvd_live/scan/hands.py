@@ -23,11 +23,12 @@ from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
 from lvd_live.scan.cube import Cube
+from lvd_live.scan.evidence import thinned
 from lvd_live.scan.frame import UNITS, Frame, unit_of
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.scan.prior import PosePrior, pose_prior
 from lvd_live.scan.reading import Scan
-from lvd_live.scan.registration import FINE_POINTS, Registrar, thinned
+from lvd_live.scan.registration import FINE_POINTS, Registrar
 from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import evenly, sample
 from lvd_live.scan.skinned import SkinnedBody

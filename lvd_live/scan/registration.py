@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,8 +14,9 @@ from lvd_live.render import vertex_normals
 from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
-from lvd_live.scan.evidence import Cloud, to_scan
+from lvd_live.scan.evidence import Cloud, thinned, to_scan
 from lvd_live.scan.frame import in_file
+from lvd_live.scan.limbs import Limbs
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
@@ -27,7 +28,7 @@ from lvd_live.scan.starts import Placed, Told, place, turned_about
 from lvd_live.scan.watched import Progress, part, unwatched, watched
 
 MODELS = ("smpl", "smpl+d")
-SAMPLE, DENSE_POINTS, FINE_POINTS, ROUGH_POINTS = 30_000, 20_000, 10_000, 3_000
+SAMPLE, DENSE_POINTS, FINE_POINTS = 30_000, 20_000, 10_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
 PART_STARTS = 4  # of an upper body
 FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
@@ -56,6 +57,7 @@ class Registrar:
     def __init__(self, body: BodyModel, descent: Descent, seed: int = 0):
         self.body, self._descent, self._seed = SkinnedBody(body), descent, seed
         self._solver, self._displacer = ScanSolver(self.body), Displacer(self.body)
+        self._limbs = Limbs(self.body, self._solver.prior) if self._is_person else None
 
     def __call__(
         self,
@@ -146,6 +148,8 @@ class Registrar:
             tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
         tried = [(fitted(p, rough, MIDDLE), std) for p, std in tried]
         p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
+        if self._limbs is not None:
+            p = self._with_limbs(rough, p, lambda q: fitted(q, rough, MIDDLE), partial=partial)
         notes = []
         if told.partial is None and self._bare(rough, p) > ONE_SIDED:
             partial = True
@@ -153,6 +157,20 @@ class Registrar:
         cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
         p = fitted(p, cloud, FINE, partial)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
+
+    def _with_limbs(
+        self, cloud: Cloud, p: Parameters, fitted: Callable[[Parameters], Parameters], *, partial: bool
+    ) -> Parameters:
+        """p with limbs elsewhere, where that explains the cloud better."""
+        assert self._limbs is not None, "a person's"
+        rng, least = np.random.default_rng(self._seed), self._solver.score(cloud, p, partial=partial)
+        for limb in self._limbs.limbs:
+            now, other, q = self._limbs.other_poses(cloud, p, limb, rng)
+            if other < now:
+                q = fitted(q)
+                score = self._solver.score(cloud, q, partial=partial)
+                p, least = (q, score) if score < least else (p, least)
+        return p
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
         """The share of the body's surface that no point of the scan lies near to."""
@@ -278,9 +296,3 @@ class Registrar:
         )
         report(1.0, "done")
         return registration
-
-
-def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
-    """ROUGH_POINTS of a cloud."""
-    few = evenly(cloud.points, ROUGH_POINTS, rng)
-    return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)
