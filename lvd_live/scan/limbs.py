@@ -6,7 +6,7 @@ limb are drawn from the prior, the best ones varied, and all compared by what th
     E = 1/P Σ_s min(D_s, |s − limb|) + Σ_{i in limb} a_i |v_i − scan|,
 
 where D_s is the distance of scan point s from the rest of the body, a_i a vertex's share of the surface, and no
-distance counts more than `FARTHEST`.
+distance counts more than `REACH`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.skeleton import JOINT
 from lvd_live.render import vertex_normals
-from lvd_live.scan.evidence import FARTHEST, Cloud, features
+from lvd_live.scan.evidence import Cloud, features
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.skinned import Parameters, Posed, SkinnedBody
 
@@ -29,9 +29,10 @@ CHAINS = [
     for side in ("left", "right")
 ]
 MOVED = 2  # joints of a chain that are turned: the others follow
-DRAWN, VARIED, COPIES = 240, 8, 24  # poses from the prior; the best ones; variations of each
-WIDER, SPREAD = 1.3, (0.3, 0.15)  # standard deviations: times the prior's; radians, of the variations, round by round
-VERTICES, POINTS = 120, 250  # of a limb, and of the scan beside it, that are looked at
+DRAWN, VARIED, COPIES = 200, 6, 20  # poses from the prior; the best ones; variations of each
+WIDEST, SPREAD = 2.5, (0.3, 0.15)  # times the prior's deviation, at most; radians, of the variations, by round
+VERTICES, POINTS = 70, 120  # of a limb, and of the scan beside it, that are looked at
+REACH = 0.3  # metres: nothing counts as farther away
 BESIDE = 0.02  # metres: scan points nearer to the rest of the body than that are the rest's
 
 
@@ -73,8 +74,9 @@ class Limbs:
         chain = list(limb.chain[:MOVED])
         judge = _Judge.of(cloud, self._body.posed(p), self._body, limb)
         own = (3 * (np.array(chain) - 1)[:, None] + np.arange(3)).ravel()
-        covariance = WIDER**2 * self._prior.covariance[np.ix_(own, own)]
-        drawn = rng.multivariate_normal(self._prior.mean[own], covariance, DRAWN).reshape(DRAWN, MOVED, 3)
+        drawn = rng.multivariate_normal(np.zeros(len(own)), self._prior.covariance[np.ix_(own, own)], DRAWN)
+        drawn = self._prior.mean[own] + drawn * rng.uniform(1, WIDEST, (DRAWN, 1))
+        drawn = drawn.reshape(DRAWN, MOVED, 3)
         poses = np.concatenate([p.pose[chain][None], drawn])
         E = judge.misfit(poses)
         now = float(E[0])
@@ -104,7 +106,7 @@ class _Judge:
     @classmethod
     def of(cls, cloud: Cloud, posed: Posed, body: SkinnedBody, limb: Limb) -> _Judge:
         rest = posed.vertices[~np.isin(body.weights.argmax(1), limb.chain)][::2].astype(float)
-        away = np.minimum(cKDTree(rest).query(cloud.points, distance_upper_bound=FARTHEST)[0], FARTHEST)
+        away = np.minimum(cKDTree(rest).query(cloud.points, distance_upper_bound=REACH)[0], REACH)
         beside = np.flatnonzero(away > BESIDE)
         some = beside[:: max(1, -(-len(beside) // POINTS))]
         share = len(beside) / max(len(some), 1) / len(cloud.points)
@@ -117,7 +119,7 @@ class _Judge:
         v, n = self._placed(poses)
         known = self.cloud.has_normals
         looked = features(v.reshape(-1, 3), n.reshape(-1, 3) if known else np.zeros((v.size // 3, 3)))
-        there = np.minimum(self.cloud.tree.query(looked, distance_upper_bound=FARTHEST)[0], FARTHEST)
+        there = np.minimum(self.cloud.tree.query(looked, distance_upper_bound=REACH)[0], REACH)
         squared = (self.points**2).sum(1)[:, None] + (v**2).sum(2)[:, None] - 2 * self.points @ v.swapaxes(1, 2)
         back = np.minimum(np.sqrt(np.maximum(squared.min(2), 0)), self.away)
         return self.share * back.sum(1) + there.reshape(len(v), -1) @ self.limb.area
