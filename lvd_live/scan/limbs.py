@@ -22,6 +22,7 @@ from lvd_live.render import vertex_normals
 from lvd_live.scan.evidence import Cloud, features
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.skinned import Parameters, Posed, SkinnedBody
+from lvd_live.scan.view import View
 
 CHAINS = [
     tuple(JOINT[f"{side}_{name}"] for name in names)
@@ -29,7 +30,7 @@ CHAINS = [
     for side in ("left", "right")
 ]
 MOVED = 2  # joints of a chain that are turned: the others follow
-DRAWN, VARIED, COPIES = 200, 6, 20  # poses from the prior; the best ones; variations of each
+DRAWN, VARIED, COPIES = 400, 8, 24  # poses from the prior; the best ones; variations of each
 WIDEST, SPREAD = 2.5, (0.3, 0.15)  # times the prior's deviation, at most; radians, of the variations, by round
 VERTICES, POINTS = 70, 120  # of a limb, and of the scan beside it, that are looked at
 REACH = 0.3  # metres: nothing counts as farther away
@@ -68,11 +69,14 @@ class Limbs:
         self.limbs = tuple(Limb.of(body, chain) for chain in CHAINS)
 
     def other_poses(
-        self, cloud: Cloud, p: Parameters, limb: Limb, rng: np.random.Generator
+        self, cloud: Cloud, p: Parameters, limb: Limb, rng: np.random.Generator, view: View | None = None
     ) -> tuple[float, float, Parameters]:
-        """E of a limb as it is in p, the least E that was found, and p with the limb so."""
+        """E of a limb as it is in p, the least E that was found, and p with the limb so.
+
+        view : of a scan from one side: vertices count by their way out of free space, not by that to the scan.
+        """
         chain = list(limb.chain[:MOVED])
-        judge = _Judge.of(cloud, self._body.posed(p), self._body, limb)
+        judge = _Judge.of(cloud, self._body.posed(p), self._body, limb, view)
         own = (3 * (np.array(chain) - 1)[:, None] + np.arange(3)).ravel()
         drawn = rng.multivariate_normal(np.zeros(len(own)), self._prior.covariance[np.ix_(own, own)], DRAWN)
         drawn = self._prior.mean[own] + drawn * rng.uniform(1, WIDEST, (DRAWN, 1))
@@ -102,9 +106,10 @@ class _Judge:
     points: np.ndarray
     away: np.ndarray
     share: float
+    view: View | None
 
     @classmethod
-    def of(cls, cloud: Cloud, posed: Posed, body: SkinnedBody, limb: Limb) -> _Judge:
+    def of(cls, cloud: Cloud, posed: Posed, body: SkinnedBody, limb: Limb, view: View | None) -> _Judge:
         rest = posed.vertices[~np.isin(body.weights.argmax(1), limb.chain)][::2].astype(float)
         away = np.minimum(cKDTree(rest).query(cloud.points, distance_upper_bound=REACH)[0], REACH)
         beside = np.flatnonzero(away > BESIDE)
@@ -112,14 +117,16 @@ class _Judge:
         share = len(beside) / max(len(some), 1) / len(cloud.points)
         normals = vertex_normals(posed.rest, body.faces).astype(float)[limb.rows]
         before = body.parents[limb.chain[0]]
-        return cls(cloud, posed, limb, before, normals, cloud.points[some], away[some], share)
+        return cls(cloud, posed, limb, before, normals, cloud.points[some], away[some], share, view)
 
     def misfit(self, poses: np.ndarray) -> np.ndarray:
         """E (C,) of poses (C, MOVED, 3) of the limb's first joints."""
         v, n = self._placed(poses)
-        known = self.cloud.has_normals
-        looked = features(v.reshape(-1, 3), n.reshape(-1, 3) if known else np.zeros((v.size // 3, 3)))
-        there = np.minimum(self.cloud.tree.query(looked, distance_upper_bound=REACH)[0], REACH)
+        if self.view is not None:
+            there = np.minimum(np.linalg.norm(self.view.wrong(v.reshape(-1, 3)), axis=1), REACH)
+        else:
+            looked = features(v.reshape(-1, 3), n.reshape(-1, 3) * self.cloud.has_normals)
+            there = np.minimum(self.cloud.tree.query(looked, distance_upper_bound=REACH)[0], REACH)
         squared = (self.points**2).sum(1)[:, None] + (v**2).sum(2)[:, None] - 2 * self.points @ v.swapaxes(1, 2)
         back = np.minimum(np.sqrt(np.maximum(squared.min(2), 0)), self.away)
         return self.share * back.sum(1) + there.reshape(len(v), -1) @ self.limb.area

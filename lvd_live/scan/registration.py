@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,8 +23,9 @@ from lvd_live.scan.reading import Scan
 from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
-from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
+from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, Held, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
+from lvd_live.scan.view import View
 from lvd_live.scan.watched import Progress, part, unwatched, watched
 
 MODELS = ("smpl", "smpl+d")
@@ -131,46 +132,45 @@ class Registrar:
         report: Progress = unwatched,
     ) -> _Fit:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
-        partial, solver, done = bool(told.partial), self._solver, 0
+        solver, done, size = self._solver, 0, placed.free_size
+        view = View.of(cloud) if self._is_person and told.partial is not False else None
+        partial = bool(told.partial) or view is not None
 
-        def fitted(p: Parameters, of: Cloud, widths: Sequence[float], partial: bool = False) -> Parameters:
+        def fitted(p: Parameters, of: Cloud, widths: Sequence[float], held: Held | None) -> Parameters:
             nonlocal done
             report(done / (STARTS + FURTHER + 3), "fitting the body")
             done += 1
-            schedule = Schedule(widths, partial=partial)
-            return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
+            schedule = Schedule(widths, partial=partial, view=view, held=held if partial else None)
+            return solver.fit(of, p, schedule, free_size=size, betas=betas)
 
-        begun = [(solver.from_mesh(s.mesh, s.std, free_size=placed.free_size), s.std) for s in placed.starts[:STARTS]]
-        tried = [(fitted(p, rough, ROUGH), std) for p, std in begun]
-        tried.sort(key=lambda t: solver.score(rough, t[0], partial=partial))
+        def score(p: Parameters) -> float:
+            return solver.score(rough, p, partial=partial, view=view)
+
+        tried = []
+        for start in placed.starts[:STARTS]:
+            held = Held.by(start.mesh, start.std, self.body.area)
+            p = solver.from_mesh(start.mesh, start.std, free_size=size)
+            tried.append((fitted(p, rough, ROUGH, held), start.std, held))
+        tried.sort(key=lambda t: score(t[0]))
         tried = tried[:FURTHER]
         if self._is_person and told.yaw is None:  # network and distances may take a back for a front
-            tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
-        tried = [(fitted(p, rough, MIDDLE), std) for p, std in tried]
-        p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
+            about = fitted(turned_about(tried[0][0]), rough, ROUGH, None)
+            tried.append((about, tried[0][1], None))
+        tried = [(fitted(p, rough, MIDDLE, held), std, held) for p, std, held in tried]
+        p, std, held = min(tried, key=lambda t: score(t[0]))
         if self._limbs is not None:
-            p = self._with_limbs(rough, p, lambda q: fitted(q, rough, MIDDLE), partial=partial)
+            rng = np.random.default_rng(self._seed)
+            for limb in self._limbs.limbs:
+                now, other, q = self._limbs.other_poses(rough, p, limb, rng, view)
+                if other < now:
+                    p = min(p, fitted(q, rough, MIDDLE, held), key=score)
         notes = []
-        if told.partial is None and self._bare(rough, p) > ONE_SIDED:
+        if told.partial is None and (partial or self._bare(rough, p) > ONE_SIDED):
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
         cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
-        p = fitted(p, cloud, FINE, partial)
+        p = fitted(p, cloud, FINE, held)
         return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
-
-    def _with_limbs(
-        self, cloud: Cloud, p: Parameters, fitted: Callable[[Parameters], Parameters], *, partial: bool
-    ) -> Parameters:
-        """p with limbs elsewhere, where that explains the cloud better."""
-        assert self._limbs is not None, "a person's"
-        rng, least = np.random.default_rng(self._seed), self._solver.score(cloud, p, partial=partial)
-        for limb in self._limbs.limbs:
-            now, other, q = self._limbs.other_poses(cloud, p, limb, rng)
-            if other < now:
-                q = fitted(q)
-                score = self._solver.score(cloud, q, partial=partial)
-                p, least = (q, score) if score < least else (p, least)
-        return p
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
         """The share of the body's surface that no point of the scan lies near to."""
