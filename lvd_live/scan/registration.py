@@ -39,7 +39,7 @@ WARM = 0.03  # metres: residual up to which a sequence's last fit may lead to th
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fitted:
     """Parameters in a placed scan, what became of the start's uncertainty, and how well they lie."""
 
     p: Parameters
@@ -130,7 +130,7 @@ class Registrar:
         told: Told,
         betas: np.ndarray | None,
         report: Progress = unwatched,
-    ) -> _Fit:
+    ) -> Fitted:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
         solver, done, size = self._solver, 0, placed.free_size
         view = View.of(cloud) if self._is_person and told.partial is not False else None
@@ -170,7 +170,7 @@ class Registrar:
             notes.append("The scan shows one side only: the body's other side is guessed.")
         cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
         p = fitted(p, cloud, FINE, held)
-        return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
+        return Fitted(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
         """The share of the body's surface that no point of the scan lies near to."""
@@ -188,7 +188,7 @@ class Registrar:
         before: Registration,
         betas: np.ndarray | None,
         rng: np.random.Generator,
-    ) -> tuple[Placed, _Fit, Cloud] | None:
+    ) -> tuple[Placed, Fitted, Cloud] | None:
         """The fit that starts where the last scan's ended; None where it leads nowhere."""
         notes = [*cleaned.notes, "Started from the scan before."]
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
@@ -198,12 +198,13 @@ class Registrar:
         p = replace(
             before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
         )
-        p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial), betas=shape)
-        p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial), betas=betas)
+        view = View.of(cloud) if self._is_person and before.partial else None
+        p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial, view=view), betas=shape)
+        p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial, view=view), betas=betas)
         residual = self._solver.residual(cloud, p, partial=before.partial)
         if residual > max(WARM, 1.3 * before.residual):
             return None
-        return placed, _Fit(p, None, residual, before.partial), cloud
+        return placed, Fitted(p, None, residual, before.partial), cloud
 
     def _upper_body(
         self,
@@ -215,7 +216,7 @@ class Registrar:
         betas: np.ndarray | None,
         rng: np.random.Generator,
         report: Progress,
-    ) -> tuple[Placed, _Fit, Cloud] | None:
+    ) -> tuple[Placed, Fitted, Cloud] | None:
         """The fit that takes one of the clusters for an upper body; None where that does not explain it either."""
         best: tuple[float, Placed, Cloud, Parameters] | None = None
         schedule = Schedule((*ROUGH, *MIDDLE), partial=True)
@@ -238,11 +239,11 @@ class Registrar:
             return None
         _, here, cloud, p = best
         p = self._solver.fit(cloud, p, Schedule(FINE, partial=True), betas=betas)
-        fit = _Fit(p, None, self._solver.residual(cloud, p, partial=True), True)
+        fit = Fitted(p, None, self._solver.residual(cloud, p, partial=True), True)
         said = f"Only an upper body is shown: up is {here.up}, the unit {here.unit}; the rest is guessed."
         return (replace(here, notes=[*notes, said]), fit, cloud) if self._explains(cloud, fit) else None
 
-    def _explains(self, cloud: Cloud, fit: _Fit) -> bool:
+    def _explains(self, cloud: Cloud, fit: Fitted) -> bool:
         """Whether the skinned body lies near enough to the cloud, and, of a whole scan, the cloud to the body."""
         vertices = self.body.posed(fit.p).vertices.astype(float)
         far = (MeshSearch(vertices, self.body.faces).nearest(cloud.points).distance > FAR).mean()
@@ -254,7 +255,7 @@ class Registrar:
     def _finished(
         self,
         placed: Placed,
-        fit: _Fit,
+        fit: Fitted,
         cloud: Cloud,
         points: np.ndarray,
         notes: Sequence[str],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lvd_live.body.hand_rig import Side
 from lvd_live.scan.frame import Frame
 from lvd_live.scan.skinned import Parameters
 
@@ -48,3 +49,13 @@ class Registration:
     partial: bool
     frame: Frame
     parameters: Parameters
+
+
+@dataclass(frozen=True)
+class HandRegistration(Registration):
+    """A hand in a scan: `Registration`, and which hand it is.
+
+    Where no unit is told, the metre is that in which the hand is about as large as the template.
+    """
+
+    side: Side = "right"
