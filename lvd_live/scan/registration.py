@@ -146,11 +146,11 @@ class Registrar:
         def score(p: Parameters) -> float:
             return solver.score(rough, p, partial=partial, view=view)
 
-        tried = []
+        tried: list[tuple[Parameters, np.ndarray | None, Held | None]] = []
         for start in placed.starts[:STARTS]:
-            held = Held.by(start.mesh, start.std, self.body.area)
+            own = Held.by(start.mesh, start.std, self.body.area)
             p = solver.from_mesh(start.mesh, start.std, free_size=size)
-            tried.append((fitted(p, rough, ROUGH, held), start.std, held))
+            tried.append((fitted(p, rough, ROUGH, own), start.std, own))
         tried.sort(key=lambda t: score(t[0]))
         tried = tried[:FURTHER]
         if self._is_person and told.yaw is None:  # network and distances may take a back for a front
