@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lvd_live.api import PictureTracker, load, track
     from lvd_live.errors import UserError
     from lvd_live.scan.load import register
-    from lvd_live.scan.registration import Registration
+    from lvd_live.scan.result import Registration
     from lvd_live.sources.frame import Frame
     from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.options import TrackerOptions
@@ -47,7 +47,7 @@ _HOMES = {
     "Fit": "tracking.fit",
     "Frame": "sources.frame",
     "PictureTracker": "api",
-    "Registration": "scan.registration",
+    "Registration": "scan.result",
     "Tracker": "tracking.tracker",
     "TrackerOptions": "tracking.options",
     "UserError": "errors",

@@ -392,3 +392,23 @@ def test_register_hand_says_what_is_missing(tmp_path, monkeypatch, right):
     np.savez(tmp_path / "scan.npz", points=points)
     with pytest.raises(UserError, match="no network for hands"):
         cli.main([str(tmp_path / "scan.npz"), "--to", str(tmp_path / "fit.obj"), "--hand"])
+
+
+@pytest.mark.slow
+def test_a_sequence_of_hands_starts_from_the_scan_before(right, turned_scan, monkeypatch):
+    from lvd_live.scan import hands
+    from lvd_live.scan.network import ScanNetwork
+    from lvd_live.scan.reading import make_scan
+
+    scan = turned_scan
+    registrar = hands.HandRegistrar(right, ScanNetwork(VolumeLVD(SCAN_PRESETS["hand"])), side="right")
+    monkeypatch.setattr(registrar, "descend", answering(scan, np.ones(3)))
+    first = registrar(make_scan(scan.points * 250), model="smpl")
+    assert first.std.shape == (778,) and (first.std > 0).all() and first.std.mean() < 1  # metres, if untrained
+    monkeypatch.setattr(registrar, "place", None)  # is not asked again
+    shift = np.array([50.0, 25.0, 0.0])
+    second = registrar(make_scan(scan.points * 250 + shift), model="smpl", before=first)
+    assert second.side == "right" and any("scan before" in note for note in second.notes)
+    error = np.linalg.norm(second.vertices - shift - scan.vertices * 250, axis=1) / (scan.metre * 250) * 1000
+    assert error.mean() < 6
+    assert second.scale == pytest.approx(first.scale) and second.std.shape == (778,)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lvd_live.scan.picture import sheet
 from lvd_live.scan.reading import make_scan, read_scan
 from lvd_live.scan.registration import Registrar
 from lvd_live.scan.starts import Told
+from lvd_live.scan.watched import Stopped
 from tests.scans import StandIn, person, room, skinned, surface_points
 
 
@@ -53,6 +55,27 @@ def test_the_file_s_numbers_give_the_mesh_again(plain):
     np.testing.assert_allclose(plain.scale * vertices[0].numpy(), plain.skinned, atol=1e-5)
     np.testing.assert_allclose(plain.scale * joints[0].numpy(), plain.joints, atol=1e-5)
     assert np.abs(plain.displacements).max() > 1e-4
+
+
+def test_it_tells_how_far_it_is_and_can_be_stopped(registrar):
+    points, normals = cloud_of()
+    scan, told, stop = make_scan(points, normals=normals), [], threading.Event()
+
+    def progress(share, doing):
+        told.append((share, doing))
+        if share > 0.4:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        registrar(scan, model="smpl", progress=progress, stop=stop)
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.4 < shares[-1] < 0.5
+    assert all(doing for _, doing in told)
+
+
+def test_the_library_asks_which_hand():
+    with pytest.raises(ValueError, match="hand"):
+        lvd_live.scan.load.register(np.zeros((10, 3)), hand="both")
 
 
 @pytest.mark.slow

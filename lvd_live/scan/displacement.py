@@ -22,6 +22,7 @@ from lvd_live.scan.evidence import OPPOSED, Cloud, features, to_scan
 from lvd_live.scan.intersections import added, self_intersections
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.skinned import SkinnedBody
+from lvd_live.scan.watched import Progress, part, unwatched
 
 STIFFNESS = (1.0, 0.2, 0.05, 0.02, 0.01, 0.005)  # λ, round by round, beside a vertex's share of the scan
 SOFTEST, STIFFEST = 0.2, 1000.0  # κ of long and of short edges
@@ -47,7 +48,13 @@ class Displacer:
         self._near = (graph + graph.T + scipy.sparse.identity(len(stiff))).tocsr()
 
     def displacements(
-        self, vertices: np.ndarray, cloud: Cloud, *, partial: bool, stiffness: Sequence[float] = STIFFNESS
+        self,
+        vertices: np.ndarray,
+        cloud: Cloud,
+        *,
+        partial: bool,
+        stiffness: Sequence[float] = STIFFNESS,
+        report: Progress = unwatched,
     ) -> np.ndarray:
         """d (N, 3) float64, metres, of the posed vertices (N, 3) toward a cloud.
 
@@ -55,9 +62,10 @@ class Displacer:
         """
         start = np.asarray(vertices, float)
         d = np.zeros_like(start)
-        for softness, reach in zip(stiffness, REACH, strict=False):
+        for i, (softness, reach) in enumerate(zip(stiffness, REACH, strict=False)):
+            report(0.6 * i / len(stiffness), "displacing the vertices")
             d = self._round(start, d, cloud, softness, reach, partial=partial)
-        return self._without_crossings(start, d)
+        return self._without_crossings(start, d, part(report, 0.6, 1.0))
 
     def _round(
         self, start: np.ndarray, d: np.ndarray, cloud: Cloud, stiffness: float, reach: float, *, partial: bool
@@ -87,12 +95,13 @@ class Displacer:
     def _nearest_rows(self, cloud: Cloud, vertices: np.ndarray, outward: np.ndarray) -> np.ndarray:
         return cloud.tree.query(features(vertices, outward))[1]
 
-    def _without_crossings(self, start: np.ndarray, d: np.ndarray) -> np.ndarray:
+    def _without_crossings(self, start: np.ndarray, d: np.ndarray, report: Progress) -> np.ndarray:
         """d, smaller where the mesh would newly pass through itself."""
         faces = self._body.faces
         before = self_intersections(start, faces)
         keep = np.ones(len(start))
         for retreat in range(HALVINGS + RETREATS):
+            report(retreat / (HALVINGS + RETREATS), "taking back what passes through itself")
             new = added(before, self_intersections(start + keep[:, None] * d, faces), len(faces))
             if not len(new):
                 break

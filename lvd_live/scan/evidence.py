@@ -17,9 +17,11 @@ import scipy.sparse
 from scipy.spatial import cKDTree
 
 from lvd_live.render import vertex_normals
+from lvd_live.scan.sampling import evenly
 
 NORMAL = 0.06  # metres that a unit of difference in normals counts for when the nearest point is sought
 OPPOSED = 0.1  # cosine of the normals below which two points are no pair
+ROUGH_POINTS = 3_000  # of a cloud, for the first steps
 FARTHEST = 0.1  # metres: in the residual, nothing is farther
 
 
@@ -67,6 +69,12 @@ class Cloud:
 def features(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Place and normal in metres, side by side: what the search trees compare."""
     return np.concatenate([points, NORMAL * normals], 1) if normals.any() else np.asarray(points)
+
+
+def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
+    """ROUGH_POINTS of a cloud."""
+    few = evenly(cloud.points, ROUGH_POINTS, rng)
+    return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.scan.output import summary, write_registration
 from lvd_live.scan.reading import SUFFIXES, read_scan
-from lvd_live.scan.registration import Registration
+from lvd_live.scan.result import Registration
 from lvd_live.scan.starts import Told
 from lvd_live.storage.files import write_whole
 

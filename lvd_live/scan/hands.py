@@ -8,8 +8,9 @@ a hand is as large as a person: `UNIT` to the metre.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,20 @@ from lvd_live.body.hand_rig import SIDES, Side
 from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
+from lvd_live.scan.cleaning import Cleaned
 from lvd_live.scan.cube import Cube
+from lvd_live.scan.evidence import Cloud, thinned
 from lvd_live.scan.frame import UNITS, Frame, unit_of
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.scan.prior import PosePrior, pose_prior
 from lvd_live.scan.reading import Scan
-from lvd_live.scan.registration import FINE_POINTS, Registrar, Registration, thinned
+from lvd_live.scan.registration import FINE_POINTS, Fitted, Registrar
+from lvd_live.scan.result import HandRegistration, Registration
 from lvd_live.scan.sampling import evenly, sample
 from lvd_live.scan.skinned import SkinnedBody
 from lvd_live.scan.solver import ScanSolver
 from lvd_live.scan.starts import Placed, Start, Told, bones_ratio
+from lvd_live.scan.watched import Progress, part, watched
 
 WEIGHTS = MODELS / "weights" / "hand.safetensors"
 UNIT = 10.0  # of the solver's units to a metre
@@ -46,16 +51,6 @@ EXPLAINED, BARE = 0.4, 0.35  # share of the scan within `NEAR` of the hand, at l
 NEAR = 0.04  # the solver's units
 OTHER = 0.006  # metres: what lies farther from the hand is an object or the forearm
 MIRROR = np.array([-1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class HandRegistration(Registration):
-    """A hand in a scan: `Registration`, and which hand it is.
-
-    Where no unit is told, the metre is that in which the hand is about as large as the template.
-    """
-
-    side: Side = "right"
 
 
 class HandRegistrar:
@@ -104,24 +99,45 @@ class HandRegistrar:
         model: str = "smpl+d",
         betas: np.ndarray | None = None,
         before: Registration | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
     ) -> HandRegistration:
-        """Register one scan, as `Registrar` does; a scan `before` tells nothing.
+        """Register one scan, as `Registrar` does. before : of this hand: the fit starts there, if it leads anywhere.
 
         told : of its unit and whether it shows one side. model : with displacements ("smpl+d") or without.
         """
         told = Told() if told is None else told
         rng = np.random.default_rng(self._seed)
         points, normals = sample(scan, SAMPLE, rng)
+        report = watched(progress, stop)
+        if isinstance(before, HandRegistration) and self._side in (None, before.side):
+            report(0.0, "fitting the hand")
+            found = self._sides[before.side].continued(points, normals, before, model, betas, report)
+            if found is not None:
+                return found
         tried: list[tuple[float, HandRegistration]] = []
-        for side in SIDES if self._side is None else (self._side,):
+        sides = SIDES if self._side is None else (self._side,)
+        for i, side in enumerate(sides):
+            here = part(report, i / len(sides), (i + 1) / len(sides))
+            here(0.0, f"descending to a {side} hand")
             placed = self.place(points, side, told, rng)
-            tried.append(self._sides[side].fitted(points, normals, placed, told, model, betas))
+            tried.append(self._sides[side].fitted(points, normals, placed, told, model, betas, part(here, 0.4, 1.0)))
         tried.sort(key=lambda t: t[0])
         score, fit = tried[0]
         if len(tried) > 1:
             residuals = f"residual {1000 * score / UNIT:.2f} mm; as the other hand {1000 * tried[1][0] / UNIT:.2f}"
             fit.notes.insert(0, f"Side: {fit.side} ({residuals}).")
-        return fit
+        return replace(fit, std=self.spread(points[evenly(points, POINTS, rng)], fit)) if self._same else fit
+
+    def spread(self, cloud: np.ndarray, fit: HandRegistration) -> np.ndarray:
+        """The descent's uncertainty (Eq. 3), (N,) metres, of a cloud (P, 3), file units, turned as its fit lies."""
+        mirror = MIRROR if fit.side == "left" else np.ones(3)
+        cloud = (cloud * mirror) @ self.palm_turn(fit.skinned * mirror).T
+        cube = Cube.around(cloud)
+        ended = self._network.descend([cube.into(cloud)], samples=8)
+        assert ended.sigma is not None, "samples were asked for"
+        sigma: np.ndarray = ended.sigma[0].astype(float) * cube.half / fit.scale
+        return sigma
 
     def place(self, points: np.ndarray, side: Side, told: Told, rng: np.random.Generator) -> Placed:
         """Turns and starts of a cloud (P, 3), file units, as a hand of this side."""
@@ -202,13 +218,39 @@ class _OneSide(Registrar):
         told: Told,
         model: str,
         betas: np.ndarray | None,
+        report: Progress,
     ) -> tuple[float, HandRegistration]:
         """The best fit from the starts, lengths in metres; and its score, in the solver's units."""
         rng = np.random.default_rng(self._seed)
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
-        fit = self._fitted(placed, cloud, thinned(cloud, rng), told, betas)
+        fit = self._fitted(placed, cloud, thinned(cloud, rng), told, betas, part(report, 0.0, 0.6))
         score = self._solver.score(cloud, fit.p, partial=fit.partial)
-        found = self._finished(placed, fit, cloud, points, (), model)
+        return score, self._hand(placed, fit, cloud, points, model, part(report, 0.6, 1.0))
+
+    def continued(
+        self,
+        points: np.ndarray,
+        normals: np.ndarray | None,
+        before: HandRegistration,
+        model: str,
+        betas: np.ndarray | None,
+        report: Progress,
+    ) -> HandRegistration | None:
+        """The fit that starts where the last scan's ended; None where it leads nowhere."""
+        frame = replace(before.frame, metre=before.frame.metre * UNIT)
+        last = replace(before, frame=frame, residual=before.residual * UNIT)
+        whole = Cleaned([np.ones(len(points), bool)])
+        warm = self._warm(points, normals, whole, last, betas, np.random.default_rng(self._seed))
+        if warm is None:
+            return None
+        placed, fit, cloud = warm
+        return self._hand(placed, fit, cloud, points, model, part(report, 0.4, 1.0))
+
+    def _hand(
+        self, placed: Placed, fit: Fitted, cloud: Cloud, points: np.ndarray, model: str, report: Progress
+    ) -> HandRegistration:
+        """What is reported of a fit, its lengths in metres."""
+        found = self._finished(placed, fit, cloud, points, (), model, report)
         near = float((found.from_scan < NEAR).mean())
         bare = 0.0 if fit.partial else self._bare(cloud, fit.p)
         arrays = {f.name: getattr(found, f.name) for f in fields(found)} | {
@@ -227,7 +269,7 @@ class _OneSide(Registrar):
             rest = 1000 * float(arrays["from_scan"][~other].mean())
             share = f"{other.mean():.1%} of the scan lie farther than {1000 * OTHER:g} mm from the hand"
             arrays["notes"] = [*found.notes, f"{share} (an object, the forearm); the others {rest:.1f} mm."]
-        return score, HandRegistration(**arrays, side=self._side)
+        return HandRegistration(**arrays, side=self._side)
 
 
 def _no_descent(clouds: Sequence[np.ndarray], *, certain: bool = False) -> tuple[np.ndarray, np.ndarray | None]:

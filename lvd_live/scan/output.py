@@ -11,7 +11,7 @@ import numpy as np
 
 from lvd_live import __version__
 from lvd_live.export.meshes import obj_faces, obj_vertices, ply
-from lvd_live.scan.registration import Registration
+from lvd_live.scan.result import Registration
 from lvd_live.storage.files import write_whole
 
 FORMATS = (".obj", ".ply", ".glb", ".npz")

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.scan.frame import about_y
-from lvd_live.scan.registration import Registration
+from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import estimated_normals
 
 CELL = (300, 420)  # pixels, width and height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,11 @@ class PosePrior:
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise UserError(f"{path} is missing or damaged: restore models/ from the repository.") from error
         return cls(mean, precision)
+
+    @functools.cached_property
+    def covariance(self) -> np.ndarray:
+        """(3 (K − 1),) square: the inverse of the precision."""
+        return np.linalg.inv(self.precision)
 
     def gradient(self, pose: np.ndarray) -> np.ndarray:
         """Of −log p, (3 (K − 1),), at a pose (K, 3)."""

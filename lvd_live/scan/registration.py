@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,18 +14,22 @@ from lvd_live.render import vertex_normals
 from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
-from lvd_live.scan.evidence import Cloud, to_scan
-from lvd_live.scan.frame import Frame, in_file
+from lvd_live.scan.evidence import Cloud, thinned, to_scan
+from lvd_live.scan.frame import in_file
+from lvd_live.scan.limbs import Limbs
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.parts import part_starts
 from lvd_live.scan.reading import Scan
+from lvd_live.scan.result import Registration
 from lvd_live.scan.sampling import estimated_normals, evenly, sample
 from lvd_live.scan.skinned import Parameters, SkinnedBody
-from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, ScanSolver, Schedule
+from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, Held, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
+from lvd_live.scan.view import View
+from lvd_live.scan.watched import Progress, part, unwatched, watched
 
 MODELS = ("smpl", "smpl+d")
-SAMPLE, DENSE_POINTS, FINE_POINTS, ROUGH_POINTS = 30_000, 20_000, 10_000, 3_000
+SAMPLE, DENSE_POINTS, FINE_POINTS = 30_000, 20_000, 10_000
 STARTS, FURTHER = 3, 2  # that are fitted roughly, and further
 PART_STARTS = 4  # of an upper body
 FAR, NEAR = 0.06, 0.04  # metres: what lies farther is not explained; what the scan shows is nearer
@@ -34,47 +39,7 @@ WARM = 0.03  # metres: residual up to which a sequence's last fit may lead to th
 
 
 @dataclass(frozen=True)
-class Registration:
-    """A body in a scan.
-
-    vertices : (N, 3) float64, the fit, in the scan's unit and axes. faces : (M, 3).
-    pose : (K, 3) float64 axis-angle, the root's in the scan's axes. betas : (B,). trans : (3,) metres. scale : the
-    scan's units in a metre. displacements : (N, 3) metres, of the rest vertices; zeros without +D. So
-    vertices = scale · body(pose, betas, trans, displacements).
-    joints : (K, 3), as the vertices. skinned : (N, 3), the vertices without displacements.
-    std : (N,) metres, the descent's uncertainty; zeros where it is unknown.
-    to_scan : (N,) metres, of the vertices from the scan's points. from_scan : (P,) metres, of `points` from the fit.
-    points : (P, 3), those of the scan that were kept, in its unit and axes.
-    notes : what was decided. explained : whether the fit explains its scan. unit, up : as found.
-    residual : metres, of the skinned body; see `ScanSolver.residual`. partial : whether the scan shows one side.
-    frame, parameters : metres, y up, and the fit there: where the next scan of a sequence may start.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    pose: np.ndarray
-    betas: np.ndarray
-    trans: np.ndarray
-    scale: float
-    displacements: np.ndarray
-    joints: np.ndarray
-    skinned: np.ndarray
-    std: np.ndarray
-    to_scan: np.ndarray
-    from_scan: np.ndarray
-    points: np.ndarray
-    notes: list[str]
-    explained: bool
-    unit: str
-    up: str
-    residual: float
-    partial: bool
-    frame: Frame
-    parameters: Parameters
-
-
-@dataclass(frozen=True)
-class _Fit:
+class Fitted:
     """Parameters in a placed scan, what became of the start's uncertainty, and how well they lie."""
 
     p: Parameters
@@ -93,6 +58,7 @@ class Registrar:
     def __init__(self, body: BodyModel, descent: Descent, seed: int = 0):
         self.body, self._descent, self._seed = SkinnedBody(body), descent, seed
         self._solver, self._displacer = ScanSolver(self.body), Displacer(self.body)
+        self._limbs = Limbs(self.body, self._solver.prior) if self._is_person else None
 
     def __call__(
         self,
@@ -102,33 +68,41 @@ class Registrar:
         model: str = "smpl+d",
         betas: np.ndarray | None = None,
         before: Registration | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
     ) -> Registration:
-        """Register one scan.
+        """Register one scan. Raises `watched.Stopped` before the next step once `stop` is set.
 
         model : "smpl" or "smpl+d". betas : (B,), the shape where it is known.
         before : the registration of the scan before in a sequence: the fit starts there, if it leads anywhere.
+        progress : see `watched.Progress`; called in the thread that calls.
         """
         told = Told() if told is None else told
         rng = np.random.default_rng(self._seed)
+        report = watched(progress, stop)
+        report(0.0, "looking for the person")
         points, normals = sample(scan, SAMPLE, rng)
         cleaned = clean(points, normals, rng) if self._is_person else Cleaned([np.ones(len(points), bool)])
         dropped = [f"Dropped {scan.dropped} points that are no numbers."] if scan.dropped else []
         if before is not None:
+            report(0.2, "fitting the body")
             warm = self._warm(points, normals, cleaned, before, betas, rng)
             if warm is not None:
                 placed, fit, _ = warm
                 dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
-                return self._finished(placed, fit, dense, points, dropped, model)
-        placed = place(points, cleaned, self._descent, self.body, told, rng)
+                return self._finished(placed, fit, dense, points, dropped, model, part(report, 0.6, 1.0))
+        placed = place(points, cleaned, self._descent, self.body, told, rng, part(report, 0.1, 0.35))
         cloud = self._cloud(points, normals, placed, rng, FINE_POINTS)
         rough = thinned(cloud, rng)
-        fit = self._fitted(placed, cloud, rough, told, betas)
+        fit = self._fitted(placed, cloud, rough, told, betas, part(report, 0.35, 0.7))
         if self._is_person and not self._explains(cloud, fit):
-            part = self._upper_body(points, normals, placed, cleaned.candidates, told, betas, rng)
-            if part is not None:
-                placed, fit, _ = part
+            upper = self._upper_body(
+                points, normals, placed, cleaned.candidates, told, betas, rng, part(report, 0.7, 0.72)
+            )
+            if upper is not None:
+                placed, fit, _ = upper
         dense = self._cloud(points, normals, placed, rng, DENSE_POINTS)
-        return self._finished(placed, fit, dense, points, dropped, model)
+        return self._finished(placed, fit, dense, points, dropped, model, part(report, 0.72, 1.0))
 
     @property
     def _is_person(self) -> bool:
@@ -148,29 +122,55 @@ class Registrar:
             turned = -turned  # the triangles run the other way round
         return Cloud.of(kept, turned)
 
-    def _fitted(self, placed: Placed, cloud: Cloud, rough: Cloud, told: Told, betas: np.ndarray | None) -> _Fit:
+    def _fitted(
+        self,
+        placed: Placed,
+        cloud: Cloud,
+        rough: Cloud,
+        told: Told,
+        betas: np.ndarray | None,
+        report: Progress = unwatched,
+    ) -> Fitted:
         """The best of several starts: all fitted roughly, the best few further, the best one to all points."""
-        partial, solver = bool(told.partial), self._solver
+        solver, done, size = self._solver, 0, placed.free_size
+        view = View.of(cloud) if self._is_person and told.partial is not False else None
+        partial = bool(told.partial) or view is not None
 
-        def fitted(p: Parameters, of: Cloud, widths: Sequence[float], partial: bool = False) -> Parameters:
-            schedule = Schedule(widths, partial=partial)
-            return solver.fit(of, p, schedule, free_size=placed.free_size, betas=betas)
+        def fitted(p: Parameters, of: Cloud, widths: Sequence[float], held: Held | None) -> Parameters:
+            nonlocal done
+            report(done / (STARTS + FURTHER + 3), "fitting the body")
+            done += 1
+            schedule = Schedule(widths, partial=partial, view=view, held=held if partial else None)
+            return solver.fit(of, p, schedule, free_size=size, betas=betas)
 
-        begun = [(solver.from_mesh(s.mesh, s.std, free_size=placed.free_size), s.std) for s in placed.starts[:STARTS]]
-        tried = [(fitted(p, rough, ROUGH), std) for p, std in begun]
-        tried.sort(key=lambda t: solver.score(rough, t[0], partial=partial))
+        def score(p: Parameters) -> float:
+            return solver.score(rough, p, partial=partial, view=view)
+
+        tried: list[tuple[Parameters, np.ndarray | None, Held | None]] = []
+        for start in placed.starts[:STARTS]:
+            own = Held.by(start.mesh, start.std, self.body.area)
+            p = solver.from_mesh(start.mesh, start.std, free_size=size)
+            tried.append((fitted(p, rough, ROUGH, own), start.std, own))
+        tried.sort(key=lambda t: score(t[0]))
         tried = tried[:FURTHER]
         if self._is_person and told.yaw is None:  # network and distances may take a back for a front
-            tried.append((fitted(turned_about(tried[0][0]), rough, ROUGH), tried[0][1]))
-        tried = [(fitted(p, rough, MIDDLE), std) for p, std in tried]
-        p, std = min(tried, key=lambda t: solver.score(rough, t[0], partial=partial))
+            about = fitted(turned_about(tried[0][0]), rough, ROUGH, None)
+            tried.append((about, tried[0][1], None))
+        tried = [(fitted(p, rough, MIDDLE, held), std, held) for p, std, held in tried]
+        p, std, held = min(tried, key=lambda t: score(t[0]))
+        if self._limbs is not None:
+            rng = np.random.default_rng(self._seed)
+            for limb in self._limbs.limbs:
+                now, other, q = self._limbs.other_poses(rough, p, limb, rng, view)
+                if other < now:
+                    p = min(p, fitted(q, rough, MIDDLE, held), key=score)
         notes = []
-        if told.partial is None and self._bare(rough, p) > ONE_SIDED:
+        if told.partial is None and (partial or self._bare(rough, p) > ONE_SIDED):
             partial = True
             notes.append("The scan shows one side only: the body's other side is guessed.")
         cloud = cloud.turned_with(self.body.posed(p).vertices, self.body.faces)
-        p = fitted(p, cloud, FINE, partial)
-        return _Fit(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
+        p = fitted(p, cloud, FINE, held)
+        return Fitted(p, std, solver.residual(cloud, p, partial=partial), partial, notes)
 
     def _bare(self, cloud: Cloud, p: Parameters) -> float:
         """The share of the body's surface that no point of the scan lies near to."""
@@ -188,7 +188,7 @@ class Registrar:
         before: Registration,
         betas: np.ndarray | None,
         rng: np.random.Generator,
-    ) -> tuple[Placed, _Fit, Cloud] | None:
+    ) -> tuple[Placed, Fitted, Cloud] | None:
         """The fit that starts where the last scan's ended; None where it leads nowhere."""
         notes = [*cleaned.notes, "Started from the scan before."]
         placed = Placed(before.frame, cleaned.candidates[0], [], False, notes, before.unit, before.up)
@@ -198,12 +198,13 @@ class Registrar:
         p = replace(
             before.parameters, place=before.parameters.place + np.median(cloud.points, 0) - self._middle(before)
         )
-        p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial), betas=shape)
-        p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial), betas=betas)
+        view = View.of(cloud) if self._is_person and before.partial else None
+        p = self._solver.fit(rough, p, Schedule(ROUGH, partial=before.partial, view=view), betas=shape)
+        p = self._solver.fit(cloud, p, Schedule(FINE, partial=before.partial, view=view), betas=betas)
         residual = self._solver.residual(cloud, p, partial=before.partial)
         if residual > max(WARM, 1.3 * before.residual):
             return None
-        return placed, _Fit(p, None, residual, before.partial), cloud
+        return placed, Fitted(p, None, residual, before.partial), cloud
 
     def _upper_body(
         self,
@@ -214,7 +215,8 @@ class Registrar:
         told: Told,
         betas: np.ndarray | None,
         rng: np.random.Generator,
-    ) -> tuple[Placed, _Fit, Cloud] | None:
+        report: Progress,
+    ) -> tuple[Placed, Fitted, Cloud] | None:
         """The fit that takes one of the clusters for an upper body; None where that does not explain it either."""
         best: tuple[float, Placed, Cloud, Parameters] | None = None
         schedule = Schedule((*ROUGH, *MIDDLE), partial=True)
@@ -224,7 +226,8 @@ class Registrar:
             for keep in candidates
             for start in part_starts(points[keep], self.body, self._solver.prior, told, PART_STARTS)
         ]
-        for start, keep in starts:
+        for i, (start, keep) in enumerate(starts):
+            report(i / len(starts), "fitting an upper body")
             here = replace(placed, frame=start.frame, keep=keep, unit=start.unit, up=start.up, free_size=False)
             cloud = self._cloud(points, normals, here, rng, FINE_POINTS)
             rough = thinned(cloud, rng)
@@ -236,11 +239,11 @@ class Registrar:
             return None
         _, here, cloud, p = best
         p = self._solver.fit(cloud, p, Schedule(FINE, partial=True), betas=betas)
-        fit = _Fit(p, None, self._solver.residual(cloud, p, partial=True), True)
+        fit = Fitted(p, None, self._solver.residual(cloud, p, partial=True), True)
         said = f"Only an upper body is shown: up is {here.up}, the unit {here.unit}; the rest is guessed."
         return (replace(here, notes=[*notes, said]), fit, cloud) if self._explains(cloud, fit) else None
 
-    def _explains(self, cloud: Cloud, fit: _Fit) -> bool:
+    def _explains(self, cloud: Cloud, fit: Fitted) -> bool:
         """Whether the skinned body lies near enough to the cloud, and, of a whole scan, the cloud to the body."""
         vertices = self.body.posed(fit.p).vertices.astype(float)
         far = (MeshSearch(vertices, self.body.faces).nearest(cloud.points).distance > FAR).mean()
@@ -250,18 +253,26 @@ class Registrar:
         return np.median(before.frame.into(before.points), axis=0)
 
     def _finished(
-        self, placed: Placed, fit: _Fit, cloud: Cloud, points: np.ndarray, notes: Sequence[str], model: str
+        self,
+        placed: Placed,
+        fit: Fitted,
+        cloud: Cloud,
+        points: np.ndarray,
+        notes: Sequence[str],
+        model: str,
+        report: Progress = unwatched,
     ) -> Registration:
         posed, frame, faces = self.body.posed(fit.p), placed.frame, self.body.faces
         skinned = posed.vertices.astype(float)
         cloud, d = cloud.turned_with(posed.vertices, faces), np.zeros_like(skinned)
         if model == "smpl+d":
-            d = self._displacer.displacements(skinned, cloud, partial=fit.partial)
+            d = self._displacer.displacements(skinned, cloud, partial=fit.partial, report=part(report, 0.0, 0.8))
+        report(0.9, "measuring distances")
         kept = points[placed.keep]
         metres = frame.into(kept)
         total = skinned + d
         pose, trans, scale = in_file(frame, fit.p, posed.rest_joints[0])
-        return Registration(
+        registration = Registration(
             vertices=frame.out_of(total),
             faces=faces,
             pose=pose,
@@ -284,9 +295,5 @@ class Registrar:
             frame=frame,
             parameters=fit.p,
         )
-
-
-def thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
-    """ROUGH_POINTS of a cloud."""
-    few = evenly(cloud.points, ROUGH_POINTS, rng)
-    return Cloud.of(cloud.points[few], cloud.normals[few], sure=cloud.sure)
+        report(1.0, "done")
+        return registration

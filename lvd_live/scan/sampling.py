@@ -9,7 +9,8 @@ from lvd_live.scan.reading import Scan
 
 NEIGHBOURS = 16  # that a normal is estimated from
 SPARSE, AROUND = 2000, 48  # of so many points the nearest, whose centre lies on a surface's inner side
-VIEWS, BEHIND, LAYERED = 100, 0.05, 0.15  # directions; of the size, so far behind is behind; share of such points
+VIEWS, BEHIND, LAYERED = 100, 0.05, 0.25  # directions; of the size, so far behind is behind; share of such points
+ALIKE = 0.01  # of that share: directions that differ by less are as likely
 ROUNDS, PERSUASION = 30, 3.0  # in which neighbours agree on the side; of their belief beside a point's own
 
 
@@ -98,8 +99,11 @@ def seen_from(points: np.ndarray) -> np.ndarray | None:
     size = float(np.ptp(off, axis=0).max())
     ways = _directions(VIEWS)
     behind = np.array([_share_behind(off, way, size) for way in ways])
-    best = int(behind.argmin())
-    return ways[best] if behind[best] < LAYERED else None
+    if behind.min() > LAYERED:
+        return None
+    likely = ways[behind < behind.min() + ALIKE]
+    likely = likely[likely @ ways[behind.argmin()] > 0.5].mean(0)
+    return likely / np.linalg.norm(likely)
 
 
 def _share_behind(points: np.ndarray, way: np.ndarray, size: float) -> float:

@@ -14,12 +14,14 @@ from lvd_live.body.skeleton import BODY_PARTS, JOINT_NAMES
 from lvd_live.scan.evidence import FARTHEST, Cloud, Pairs, gathered, pairs, robust
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.skinned import Parameters, SkinnedBody
+from lvd_live.scan.view import View
 
 MEASUREMENTS, ERROR = (
     400,
     0.01,
 )  # independent measurements that a scan counts as beside the priors, metres of error each
 DAMPING = 1e-3  # Levenberg's, of the diagonal
+SPREAD = 0.06  # metres: a descent's mesh is no surer than that
 TURN = 0.6  # radians: no joint turns by more in one step
 SIZE = 0.15  # standard deviation of the logarithm of the size, where it is free
 CLOTHED = {"hands": 1.0, "head": 0.5}  # weight of a point outside the body, by part; CLOTHES elsewhere
@@ -34,13 +36,36 @@ _one_thread = ThreadpoolController().wrap(limits=1, user_api="blas")  # products
 
 
 @dataclass(frozen=True)
+class Held:
+    """A mesh (N, 3), metres, that vertices are held to where a scan does not show them; weight : (N,)."""
+
+    mesh: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def by(cls, mesh: np.ndarray, std: np.ndarray | None, area: np.ndarray) -> Held:
+        """A descent's mesh and its uncertainty (N,), metres. area : (N,), shares of the surface."""
+        spread = np.full(len(mesh), SPREAD) if std is None else np.maximum(std, SPREAD)
+        return cls(mesh, area * (ERROR / spread) ** 2)
+
+    def pairs(self, vertices: np.ndarray, shown: np.ndarray) -> Pairs:
+        """Each vertex (N, 3) that is not `shown` (N,) with its place in the mesh."""
+        offset = self.mesh - vertices
+        zero = np.zeros_like(offset)
+        return Pairs(np.arange(len(offset)), offset, zero[:, 0], zero, ~shown, self.weight)
+
+
+@dataclass(frozen=True)
 class Schedule:
     """How a fit goes on. widths : metres, of the robust loss, step by step. plane : share of the point-to-plane part.
-    partial : the scan shows one side only."""
+    partial : the scan shows one side only. view : what is known of free space then. held : where vertices are guessed
+    to be that the scan does not show."""
 
     widths: Sequence[float]
     plane: float = 0.8
     partial: bool = False
+    view: View | None = None
+    held: Held | None = None
 
 
 class ScanSolver:
@@ -97,23 +122,32 @@ class ScanSolver:
             posed = self.body.posed(p)
             both = pairs(cloud, posed.vertices, self.body.faces, self.body.area, partial=schedule.partial)
             M, g = np.zeros((count, 3, 3), np.float32), np.zeros((count, 3), np.float32)
-            for pair in both:
-                part = gathered(pair, robust(pair, width, self.ease), schedule.plane, count)
+            more = [] if schedule.view is None else [(schedule.view.pairs(posed.vertices, self.body.area), width, 0.8)]
+            if schedule.held is not None:
+                more.append((schedule.held.pairs(posed.vertices, both[1].agree), FARTHEST, 0.0))
+            for pair, reach, plane in [*((pair, width, schedule.plane) for pair in both), *more]:
+                part = gathered(pair, robust(pair, reach, self.ease), plane, count)
                 M, g = M + part[0], g + part[1]
             p = self._step(p, M, g, free_size=free_size, fixed_shape=betas is not None, trust=_shown(both[1]))
         return p
 
-    def residual(self, cloud: Cloud, p: Parameters, *, partial: bool = False) -> float:
-        """Metres: the mean of both ways' distances, none more than FARTHEST; points outside count by their ease."""
+    def residual(self, cloud: Cloud, p: Parameters, *, partial: bool = False, view: View | None = None) -> float:
+        """Metres: the mean of both ways' distances, none more than FARTHEST; points outside count by their ease.
+
+        partial : of the way from the scan alone; with the vertices' way out of free space where a view is known.
+        """
         posed = self.body.posed(p)
         both = pairs(cloud, posed.vertices, self.body.faces, self.body.area, partial=False)
         total = [self._mean_distance(pair) for pair in (both[:1] if partial else both)]
+        if view is not None:
+            out = np.minimum(np.linalg.norm(view.wrong(posed.vertices), axis=1), FARTHEST)
+            total.append(float(self.body.area @ out))
         return float(np.mean(total))
 
-    def score(self, cloud: Cloud, p: Parameters, *, partial: bool = False) -> float:
+    def score(self, cloud: Cloud, p: Parameters, *, partial: bool = False, view: View | None = None) -> float:
         """Metres: the residual, and a little for a pose that people do not take: what starts are compared by."""
         unlikely = self.prior.distance(p.pose) / len(self.prior.mean)
-        return self.residual(cloud, p, partial=partial) + UNLIKELY * unlikely
+        return self.residual(cloud, p, partial=partial, view=view) + UNLIKELY * unlikely
 
     def _mean_distance(self, pair: Pairs) -> float:
         distance = np.minimum(np.linalg.norm(pair.offset, axis=1), FARTHEST)

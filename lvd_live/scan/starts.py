@@ -13,6 +13,7 @@ from lvd_live.scan.descent import Descent, two_way
 from lvd_live.scan.frame import UNITS, UPS, Frame, about_y, unit_of, up_rotation
 from lvd_live.scan.sampling import evenly
 from lvd_live.scan.skinned import Parameters, SkinnedBody
+from lvd_live.scan.watched import Progress, unwatched
 
 POINTS = 12_000  # of a cloud that the network looks at
 SURE = 0.022  # of the size: where no mesh lies so near, other directions than the axes may be up
@@ -65,10 +66,18 @@ class Placed:
 
 
 def place(
-    points: np.ndarray, cleaned: Cleaned, descent: Descent, body: SkinnedBody, told: Told, rng: np.random.Generator
+    points: np.ndarray,
+    cleaned: Cleaned,
+    descent: Descent,
+    body: SkinnedBody,
+    told: Told,
+    rng: np.random.Generator,
+    report: Progress = unwatched,
 ) -> Placed:
     """Find frame and starts of a scan's points (P, 3), file units."""
-    best, R, up, notes = _oriented(points, cleaned, descent, told, rng)
+    report(0.0, "looking for the upright")
+    best, R, up, notes = _oriented(points, cleaned, descent, told, rng, report)
+    report(0.7, "descending")
     cloud = points[best]
     origin = np.median(cloud, axis=0)
     thin = cloud[evenly(cloud, POINTS, rng)]
@@ -91,7 +100,12 @@ def place(
 
 
 def _oriented(
-    points: np.ndarray, cleaned: Cleaned, descent: Descent, told: Told, rng: np.random.Generator
+    points: np.ndarray,
+    cleaned: Cleaned,
+    descent: Descent,
+    told: Told,
+    rng: np.random.Generator,
+    report: Progress,
 ) -> tuple[np.ndarray, np.ndarray, str, list[str]]:
     """The person's points (P,) bool, the rotation (3, 3) to y up, the up axis's name, and the notes of this."""
     notes = list(cleaned.notes)
@@ -115,6 +129,7 @@ def _oriented(
         trials.extend((score / bar, number, way) for score, way in zip(scores, some, strict=True))
 
     for number in range(len(clouds)):
+        report(0.5 * number / len(clouds), "looking for the upright")
         attempt(number, range(len(ways)))
     if told.up is None and min(trials)[0] > SURE:
         names, ways = [*names, *["tilted"] * len(TILTED)], [*ways, *(up_rotation(np.array(up)) for up in TILTED)]
