@@ -105,6 +105,7 @@ class Completer(QObject):
                 self.ended.emit(path, text)
 
     def _complete(self, path: Path) -> Completion:
+        from lvd_live.person.hands import look_for_hands
         from lvd_live.pipeline.completion import complete
         from lvd_live.pipeline.replay import recorded_options
         from lvd_live.session.reader import open_session
@@ -114,6 +115,7 @@ class Completer(QObject):
         recorded, own = recorded_options(open_session(path)), self._options
         options = replace(recorded, weights=own.weights, body=own.body, device=own.device, engine=own.engine)
         finder, tracker = self._make_finder(), self._make_tracker(options)
+        look_for_hands(finder, options.hands)
 
         def report(done: int, total: int) -> None:
             with contextlib.suppress(RuntimeError):

@@ -84,12 +84,15 @@ class Job(QObject):
         self.ended.emit(summary, text)
 
     def _process(self) -> offline.Summary:
+        from lvd_live.person.hands import look_for_hands
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"Cannot write to {self.folder}: {reason(error)}.") from error
         with VideoSource(self.video) as source:
             finder, tracker = self._make_finder(), self._make_tracker()
+            look_for_hands(finder, tracker.options.hands)
             if self.cancelled:
                 raise UserError("Stopped before the first frame: nothing was written.")
             return offline.process(

@@ -142,6 +142,11 @@ class LiveTracking(QObject):
             self.vmc.forget()  # another shape, another floor
             self.pipeline.use(self.make_chosen_tracker())
 
+    def pause(self, on: bool) -> None:
+        """Have capture wait, or go on."""
+        if self.pipeline is not None:
+            self.pipeline.paused = on
+
     def reset(self) -> None:
         """Forget person, mesh and measurements."""
         if self.pipeline is not None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import QUrl
 from PySide6.QtWidgets import QWidget
 
 from lvd_live.gui.inputs import VIDEOS, Input, ask_for_file, ask_for_result, ask_for_video
+from lvd_live.gui.loading import is_scan
 from lvd_live.sources.images import SUFFIXES as PICTURES
 
 
@@ -24,6 +25,9 @@ class Opener(Protocol):
 
     def show_take(self, path: Path) -> None:
         """Show a session or a sequence."""
+
+    def show_scan(self, path: Path) -> None:
+        """Register a scan."""
 
 
 class Opening:
@@ -58,8 +62,10 @@ class Opening:
             self.open_file(path)
 
     def open_file(self, path: Path) -> None:
-        """Process a video, open a picture or a folder of them, show a result or a session."""
-        if path.suffix.lower() == ".npz" or (path / "session.json").exists():
+        """Process a video, open a picture or a folder of them, show a result or a session, register a scan."""
+        if not path.is_dir() and is_scan(path):
+            self._opener.show_scan(path)
+        elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
             self._opener.show_take(path)
         elif path.is_dir() or path.suffix.lower() in PICTURES:
             self._opener.open(Input("images", str(path)))

@@ -113,6 +113,10 @@ class ColourBar(QWidget):
             self.shown = (mode, calibrated, top_mm)
             self.update()
 
+    def show_distance(self, top_mm: int) -> None:
+        """The colours are a distance from 0 to `top_mm`."""
+        self.show_mode("distance", False, top_mm)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().windowText().color())
@@ -123,6 +127,8 @@ class ColourBar(QWidget):
             _draw_parts(painter, bar, below)
         elif mode == "depth":
             _draw_scale(painter, bar, below, (tr("far"), "", tr("near")))
+        elif mode == "distance" and top:
+            _draw_scale(painter, bar, below, ("0 mm", tr("distance from the scan"), f"≥ {top} mm"))
         elif mode == "uncertainty":
             middle = tr("expected error" if calibrated else "spread, standard deviation")
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))

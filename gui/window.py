@@ -119,7 +119,7 @@ class MainWindow(QMainWindow):
             "video": partial(opening.choose_input, ask_for_video),
             "images": partial(opening.choose_input, ask_for_images),
             "demo": lambda: self.open(Input("video", str(DEMO))),
-            "pause": self._pause,
+            "pause": self.tracking.pause,
             "step": self._step,
             "reset": self._reset,
             "mirror": controls.mirror.toggle,
@@ -169,16 +169,20 @@ class MainWindow(QMainWindow):
         self.actions_by_name["pause"].setChecked(False)
         if chosen.listed:
             self.settings.setValue("camera", chosen.listed)
+            self.page.controls.fov.use_of(chosen.listed)
         self.tracking.open(chosen, self.page.controls.look)
+
+    def _pause_for(self) -> None:
+        """Leave the machine to something else."""
+        if self.tracking.pipeline is not None and not self.tracking.pipeline.paused:
+            self.actions_by_name["pause"].trigger()
 
     def process(self, video: Path) -> None:
         """Track every frame of a video, with a bar, and show the result; what is tracked live pauses meanwhile."""
         from lvd_live.gui.job import process_video
 
-        if self.tracking.pipeline is not None and not self.tracking.pipeline.paused:
-            self.actions_by_name["pause"].trigger()
-        tracking = self.tracking
-        process_video(self, video, self.make_file_finder, tracking.make_chosen_tracker(), self.recordings)
+        self._pause_for()
+        process_video(self, video, self.make_file_finder, self.tracking.make_chosen_tracker(), self.recordings)
 
     def _browse(self) -> None:
         from lvd_live.gui.browser import Browser
@@ -195,20 +199,23 @@ class MainWindow(QMainWindow):
 
         review(self, path)
 
+    def show_scan(self, path: Path) -> None:
+        """Register a scan in a window of its own; what is tracked live pauses meanwhile."""
+        from lvd_live.gui.scan_window import ScanWindow
+
+        self._pause_for()
+        ScanWindow(path, self).show()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().urls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Process a video, open a picture, a folder of them or the address of a stream, show a result or a session."""
+        """Open what is dropped, see `Opening.open_file`, or the address of a stream."""
         if urls := event.mimeData().urls():
             self.opening.open_dropped(urls[0])
 
     # -- commands
-
-    def _pause(self, on: bool) -> None:
-        if self.tracking.pipeline is not None:
-            self.tracking.pipeline.paused = on
 
     def _step(self) -> None:
         if self.tracking.pipeline is not None:
@@ -228,10 +235,6 @@ class MainWindow(QMainWindow):
             self.page.picture.card.hide()
         else:
             self.show_clean(False)
-
-    def send_to(self, host: str, port: int) -> None:
-        """Send the motion by VMC, as the switch does."""
-        self.sending.send_to(host, port)
 
     def _reset(self) -> None:
         self.tracking.reset()

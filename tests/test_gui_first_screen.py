@@ -4,7 +4,7 @@ import socket
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPointF, QSettings, Qt
+from PySide6.QtCore import QEvent, QPointF, QSettings, Qt
 from PySide6.QtGui import QAccessible, QEnterEvent, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
@@ -184,7 +184,7 @@ def test_an_address_that_is_none_is_said_and_switched_off(qtbot, make_window):
 
 def test_the_command_lines_address_is_the_switchs(make_window):
     window = make_window()
-    window.send_to("::1", 5000)
+    window.sending.send_to("::1", 5000)
     assert window.page.controls.vmc.isChecked() and window.tracking.vmc.wanted == "[::1]:5000"
     window.refresh()
     assert window.page.controls.vmc_state.text() == "waiting for a person to track"
@@ -266,21 +266,50 @@ def test_the_last_camera_is_the_first_choice(qtbot, make_window, settings, monke
 
 
 def test_a_camera_is_looked_through_where_the_mouse_is_over_its_name(qtbot, make_window, monkeypatch):
-    asked, released = [], []
+    asked, released, shade = [], [], [200]
 
     class Capture:
         def release(self):
             released.append(1)
 
     monkeypatch.setattr(preview, "open_capture", lambda number, timeout: asked.append(number) or Capture())
-    monkeypatch.setattr(preview, "read_picture", lambda capture: np.full((48, 64, 3), 200, np.uint8))
+    monkeypatch.setattr(preview, "read_picture", lambda capture: np.full((48, 64, 3), shade[0], np.uint8))
     welcome = make_window().page.picture.welcome
     qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
     assert not asked  # no camera's light goes on by itself
     button = welcome.cameras[1]
-    for _ in range(2):
+
+    def enter():
         button.enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
-    qtbot.waitUntil(lambda: not button.icon().isNull(), timeout=SOON_MS)
-    assert asked == [2] and released == [1]
-    picture = button.icon().pixmap(160, 120).toImage()
-    assert picture.pixelColor(picture.width() // 2, picture.height() // 2).value() == 200
+
+    def seen():
+        picture = button.icon().pixmap(160, 120).toImage()
+        return -1 if button.icon().isNull() else picture.pixelColor(picture.width() // 2, picture.height() // 2).value()
+
+    for _ in range(2):
+        enter()
+    qtbot.waitUntil(lambda: seen() == 200, timeout=SOON_MS)
+    shade[0] = 90
+    qtbot.waitUntil(lambda: seen() == 90, timeout=SOON_MS)  # it moves
+    assert asked == [2] and not released
+    button.leaveEvent(QEvent(QEvent.Type.Leave))
+    qtbot.waitUntil(lambda: released == [1], timeout=SOON_MS)
+    enter()
+    qtbot.waitUntil(lambda: asked == [2, 2], timeout=SOON_MS)
+    welcome.hide()  # as where the camera is chosen: it is free before it is opened
+    assert released == [1, 1]
+
+
+def test_a_camera_that_vanishes_while_it_is_looked_through_is_given_back(qtbot, make_window, monkeypatch):
+    pictures, released = [np.full((48, 64, 3), 200, np.uint8)] * 6, []
+
+    class Capture:
+        def release(self):
+            released.append(1)
+
+    monkeypatch.setattr(preview, "open_capture", lambda number, timeout: Capture())
+    monkeypatch.setattr(preview, "read_picture", lambda capture: pictures.pop() if pictures else None)
+    welcome = make_window().page.picture.welcome
+    qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
+    welcome.cameras[0].enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
+    qtbot.waitUntil(lambda: released == [1], timeout=SOON_MS)

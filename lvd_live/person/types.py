@@ -93,7 +93,7 @@ class PersonFinder(Protocol):
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
     body = getattr(finder, "finder", finder)  # of one that finds hands, too
-    hands = getattr(finder, "hands", None)
+    hands = getattr(finder, "hands", None) if getattr(finder, "on", True) else None
     return {"finder": type(body).__name__, "provider": getattr(body, "provider", None)} | {
         name: True
         for name, holds in (

@@ -244,6 +244,8 @@ class Pipeline:
                 self._stop.wait(RETRY_S)
 
     def _find(self) -> None:
+        from lvd_live.person.hands import look_for_hands  # here, because what it needs takes a while
+
         self.finder = self._make_finder()
         finder = SparingFinder(self.finder, self.budget)
         shape: tuple[int, ...] | None = None
@@ -258,6 +260,8 @@ class Pipeline:
                 self._forget_person.clear()
                 shape = picture.shape
                 finder.reset()
+            if self.tracker is not None:
+                look_for_hands(self.finder, self.tracker.options.hands)
             began = time.perf_counter()
             person = finder.find(picture)
             milliseconds = 1000 * (time.perf_counter() - began)
