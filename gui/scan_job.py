@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOUND, BODY, HAND, LEFT, RIGHT = "found", "body", "hand", "left hand", "right hand"
 KINDS = (FOUND, BODY, HAND, LEFT, RIGHT)
 _HANDS = {HAND: "found", LEFT: "left", RIGHT: "right"}
+UNITS, UPS = ("m", "cm", "mm", "inch"), ("y", "z", "-y", "x", "-x", "-z")  # as in scan.frame, which imports torch
+REACH = 4.0  # spacings: samples lie no farther apart
 TALL = 1.7  # metres: as large a hand is shown
 
 
@@ -39,6 +41,7 @@ class Found:
 
     fit : in the scan's unit and axes. hand : "left" or "right", "" for a body.
     points : (P, 3) float32 of the scan; normals : (P, 3) float32. vertices : (N, 3) float32 of the fit.
+    distance : (N,) metres, of the vertices from the scan's surface, see `surface_distance`.
     """
 
     fit: Registration
@@ -46,6 +49,7 @@ class Found:
     points: np.ndarray
     normals: np.ndarray
     vertices: np.ndarray
+    distance: np.ndarray
 
 
 class ScanJob(QObject):
@@ -104,6 +108,7 @@ class ScanJob(QObject):
         except UserError as error:
             if self.cancelled:
                 raise
+            self._check_readable()
             fit, problem = None, error
         if fit is not None and fit.explained:
             return _shown(fit)
@@ -114,6 +119,11 @@ class ScanJob(QObject):
         if fit is None or self.cancelled:
             raise problem or UserError(tr("Stopped."))
         return _shown(fit)
+
+    def _check_readable(self) -> None:
+        from lvd_live.scan.reading import read_scan
+
+        read_scan(self.path)  # else there is no hand to be sought either
 
     def _attempt(self, hand: str | None, share: float = 1.0, before: float = 0.0) -> Registration:
         """One registration, which is `share` of the work, after `before` of it. hand : see `lvd_live.register`."""
@@ -144,8 +154,25 @@ def _shown(fit: Registration) -> Found:
     R = np.eye(3) if hand else about_y(-np.degrees(np.arctan2(front[0], front[2])))
     points, vertices = fit.frame.into(fit.points) @ R.T, fit.frame.into(fit.vertices) @ R.T
     normals = estimated_normals(points)
+    distance = surface_distance(vertices, points, normals)
     middle = (vertices.min(0) + vertices.max(0)) / 2
     size = TALL / max(float(np.ptp(vertices, axis=0).max()), 1e-9) if hand else 1.0
     before = np.array([1.0, -1.0, -1.0])  # y up and z toward the viewer, to OpenCV's axes
     points, vertices = (((p - middle) * size * before).astype(np.float32) for p in (points, vertices))
-    return Found(fit, hand, points, (normals * before).astype(np.float32), vertices)
+    return Found(fit, hand, points, (normals * before).astype(np.float32), vertices, distance)
+
+
+def surface_distance(vertices: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """How far vertices (N, 3) lie from the surface that points (P, 3) with normals (P, 3) are samples of, (N,).
+
+    The nearest point's plane counts where the point is as near as samples lie apart; where there is a hole, the point.
+    """
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(points)
+    away, nearest = tree.query(vertices)
+    few = points[:: max(1, len(points) // 2000)]
+    reach = REACH * float(np.median(tree.query(few, k=2)[0][:, 1]))
+    off_plane = np.abs(((vertices - points[nearest]) * normals[nearest]).sum(1))
+    along = np.sqrt(np.maximum(away**2 - off_plane**2, 0))
+    return np.where(along <= reach, off_plane, away)

@@ -27,12 +27,13 @@ from lvd_live.gui.choices import combo_box
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.language import tr
 from lvd_live.gui.points import PointsView, seen_alike
-from lvd_live.gui.scan_job import KINDS, Found, ScanJob, Told
+from lvd_live.gui.scan_job import FOUND, KINDS, UNITS, UPS, Found, ScanJob, Told
 from lvd_live.gui.shading import Mesh, scaled
 from lvd_live.gui.space import SpaceView
 from lvd_live.gui.views import ColourBar
 
-TOPS_MM = (5, 10, 20, 50, 100)  # where the distance's colours may end
+TOPS_MM = (5, 10, 20, 50)  # where the distance's colours may end
+GUESSED_MM, HAND_GUESSED_MM, GREY = 50.0, 15.0, 140  # from where on the scan does not show a part; its colour
 KEYS = (
     ("Ctrl+S", "save the fit"),
     ("Home", "from the front"),
@@ -58,7 +59,9 @@ class ScanWindow(QMainWindow):
         self.scan, self.fit, self.bar = PointsView(), SpaceView(), ColourBar()
         self.progress, self.said, self.banner = QProgressBar(), QLabel(), QLabel()
         self.kind = combo_box({kind: kind for kind in KINDS})
-        self.unit, self.up = _told_box("unit"), _told_box("up")
+        self.unit, self.up = (
+            combo_box({None: tr(FOUND)} | {name: name for name in names}, ready=True) for names in (UNITS, UPS)
+        )
         self.again, self.save_button = QPushButton(tr("Register again")), QPushButton(tr("Save …"))
         self.stop_button = QPushButton(tr("Stop"))
         self._lay_out()
@@ -107,6 +110,7 @@ class ScanWindow(QMainWindow):
             label.setBuddy(box)
             box.setToolTip(tr(tip))
             box.setAccessibleName(tr(name))
+            box.setMinimumContentsLength(7)
             row.addWidget(label)
             row.addWidget(box)
         row.addWidget(self.again)
@@ -184,10 +188,12 @@ class ScanWindow(QMainWindow):
         """Show a registration."""
         self.found = found
         fit = found.fit
-        distance_mm = 1000 * fit.to_scan
-        high = float(np.percentile(distance_mm, 98))
+        distance_mm = 1000 * found.distance
+        there = distance_mm <= (HAND_GUESSED_MM if found.hand else GUESSED_MM)
+        high = float(np.percentile(distance_mm[there], 98)) if there.any() else np.inf
         top = next((top for top in TOPS_MM if top >= high), TOPS_MM[-1])
-        mesh = Mesh(found.vertices, fit.faces, scaled(distance_mm, 0, top), None)
+        colours = np.where(there[:, None], scaled(distance_mm, 0, top), np.uint8(GREY))
+        mesh = Mesh(found.vertices, fit.faces, colours, None)
         view = seen_alike(mesh)
         for canvas in (self.scan, self.fit):
             canvas.has_floor = not found.hand
@@ -195,7 +201,7 @@ class ScanWindow(QMainWindow):
         self.fit.show_view(view)
         self.scan.show_points(found.points, found.normals, view)
         self.scan.look_as(self.fit)
-        self.bar.show_distance(top)
+        self.bar.show_distance(top, not there.all())
         self.said.setText(self._summary(found))
         lies = (
             "The fit does not explain the scan: too much of it lies far away. Say what it shows, its unit or its axes."
@@ -231,6 +237,7 @@ class ScanWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.job is not None:
             self.job.cancel()
+            self.job = None  # what it still says is for nobody
         super().closeEvent(event)
 
 
@@ -251,9 +258,3 @@ def write_found(found: Found, path: Path, source: str) -> None:
 
     _, data = cv2.imencode(".png", sheet(found.fit)[..., ::-1])
     write_whole(path, data.tobytes())
-
-
-def _told_box(what: str) -> Any:
-    from lvd_live.scan.frame import UNITS, UPS
-
-    return combo_box({None: tr("found")} | {name: name for name in (UNITS if what == "unit" else UPS)}, ready=True)

@@ -113,9 +113,9 @@ class ColourBar(QWidget):
             self.shown = (mode, calibrated, top_mm)
             self.update()
 
-    def show_distance(self, top_mm: int) -> None:
-        """The colours are a distance from 0 to `top_mm`."""
-        self.show_mode("distance", False, top_mm)
+    def show_distance(self, top_mm: int, some_guessed: bool) -> None:
+        """The colours are a distance from 0 to `top_mm`; some_guessed : what is grey is not in the scan."""
+        self.show_mode("distance", some_guessed, top_mm)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -128,7 +128,8 @@ class ColourBar(QWidget):
         elif mode == "depth":
             _draw_scale(painter, bar, below, (tr("far"), "", tr("near")))
         elif mode == "distance" and top:
-            _draw_scale(painter, bar, below, ("0 mm", tr("distance from the scan"), f"≥ {top} mm"))
+            middle = tr("distance from the scan; grey: not in it" if calibrated else "distance from the scan")
+            _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm"))
         elif mode == "uncertainty":
             middle = tr("expected error" if calibrated else "spread, standard deviation")
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))
