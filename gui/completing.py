@@ -150,7 +150,7 @@ class CompletionBar(QWidget):
 
     def _show(self, path: Path, done: int, total: int) -> None:
         self.label.setText(tr("Fitting frame {} of {}").format(done, total))
-        self.label.setToolTip(f"Frames of {path.name} that there was no time for while it was recorded.")
+        self.label.setToolTip(tr("Frames of {} that there was no time for while it was recorded.").format(path.name))
         self.bar.setMaximum(total)
         self.bar.setValue(done)
         self.show()

@@ -41,10 +41,10 @@ class Input:
             return Path(self.place).name
         address = parse_address(self.place)
         if not isinstance(address, int):
-            return self.place if is_name(self.place) else "camera stream"
+            return self.place if is_name(self.place) else tr("camera stream")
         start = f"{address}: "
         names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
-        return next(names, f"camera {address}")
+        return next(names, tr("camera {}").format(address))
 
     @property
     def listed(self) -> str:

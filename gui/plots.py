@@ -13,9 +13,9 @@ from lvd_live.gui.language import tr
 
 STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
 SERIES = {
-    "fits": ("fits a second", "#a3be8c"),
+    "fits": ("fits/s", "#a3be8c"),
     "latency": ("latency, ms", "#ebcb8b"),
-    "dropped": ("dropped a second", "#bf616a"),
+    "dropped": ("dropped/s", "#bf616a"),
 }
 REMEMBERED = 120  # values
 
@@ -62,7 +62,7 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
-        self.convergence = _plot("step per iteration, crop units")
+        self.convergence = _plot("step, crop units", "How far the mesh moved in each iteration of the last fit.")
         self.convergence.setXRange(1, 8)
         blue = "#88c0d0"
         dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}
@@ -110,9 +110,10 @@ class Plots(QWidget):
         self.legend.setText(" ".join(entries))
 
 
-def _plot(title: str) -> pg.PlotWidget:
+def _plot(title: str, tip: str = "") -> pg.PlotWidget:
     plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{tr(title)}</span>")
     plot.setMinimumSize(60, 60)
+    plot.setToolTip(tr(tip))
     plot.setMouseEnabled(False, False)
     plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     plot.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)

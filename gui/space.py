@@ -13,6 +13,7 @@ from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 
 from lvd_live import render
 from lvd_live.gui.canvas import Canvas, draw_picture
+from lvd_live.gui.language import tr
 from lvd_live.gui.perspective import (
     FOV,
     box_corners,
@@ -50,7 +51,7 @@ class SpaceView(Canvas):
     def __init__(self) -> None:
         super().__init__(240, 200)
         self.has_floor = True
-        self.setAccessibleName("the mesh in space")
+        self.setAccessibleName(tr("the mesh in space"))
         self.keeps_person_in_view = True
         self.view: View[object] | None = None
         self._floor: float | None = None  # y

@@ -40,7 +40,7 @@ class PictureView(Canvas):
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
         self.clock, self.countdown, self.advice = "", 0, ""
-        self.setAccessibleName("picture with the mesh")
+        self.setAccessibleName(tr("picture with the mesh"))
         self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
         layout.addWidget(self.welcome, 1)
@@ -104,7 +104,7 @@ class ColourBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(44)
-        self.setAccessibleName("what the colours mean")
+        self.setAccessibleName(tr("what the colours mean"))
         self.shown = ("uncertainty", False, 0)
 
     def show_mode(self, mode: str, calibrated: bool, top_mm: int) -> None:

@@ -19,7 +19,7 @@ from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
 from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
-from lvd_live.gui.language import use_language
+from lvd_live.gui.language import tr, use_language
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
@@ -161,7 +161,7 @@ class MainWindow(QMainWindow):
 
     def open(self, chosen: Input) -> None:
         """Track from `chosen`, instead of what was tracked before."""
-        self.page.clear(f"Opening {chosen.title} …")
+        self.page.clear(tr("Opening {} …").format(chosen.title))
         self.figures.forget()
         self._attendance.forget()
         if self.tracking.pipeline is not None:
@@ -246,12 +246,12 @@ class MainWindow(QMainWindow):
         """Write what is seen; the PNG's path, None where there is nothing to write or it cannot be written."""
         try:
             if self.page.view is None:
-                raise UserError("There is no picture to keep yet.")
+                raise UserError(tr("There is no picture to keep yet."))
             png = write_snapshot(self.page.view, folder or self.recordings / "snapshots")
         except UserError as error:
             self.say(str(error))
             return None
-        self.say(f"Snapshot: {png}")
+        self.say(tr("Snapshot: {}").format(png))
         return png
 
     # -- what is shown
