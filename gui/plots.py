@@ -18,6 +18,7 @@ SERIES = {
     "dropped": ("dropped/s", "#bf616a"),
 }
 REMEMBERED = 120  # values
+CROP_SIDE = 2.0  # crop units
 
 
 class Plots(QWidget):
@@ -62,7 +63,10 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
-        self.convergence = _plot("step, crop units", "How far the mesh moved in each iteration of the last fit.")
+        self.convergence = _plot(
+            "step, ‰ of the crop",
+            "How far the mesh moved in each iteration of the last fit, thousandths of the crop's side.",
+        )
         self.convergence.setXRange(1, 8)
         blue = "#88c0d0"
         dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}
@@ -86,8 +90,9 @@ class Plots(QWidget):
         if self._turn == 0:
             self._draw_stages()
         elif self._turn == 1:
-            self.descent.setData(np.arange(1, len(self._steps) + 1), self._steps)
-            self.convergence.setYRange(0, 1.1 * max(self._steps, default=1.0), padding=0)
+            steps = [1000 * step / CROP_SIDE for step in self._steps]
+            self.descent.setData(np.arange(1, len(steps) + 1), steps)
+            self.convergence.setYRange(0, 1.1 * max(steps, default=1.0), padding=0)
         else:
             name = list(SERIES)[self._turn - 2]
             values = self._values[name]

@@ -41,7 +41,7 @@ class PointsView(SpaceView):
         order = np.argsort(-seen[:, 2])  # the nearest ones last
         pixels = np.round(render.project(seen[order].astype(float), K)).astype(int)
         grey = (GREYS[0] + GREYS[1] * np.abs(normals[order] @ LAMP)).clip(0, 255).astype(np.uint8)
-        size = int(np.clip(round(1.2 * self.spacing * K[0, 0] / float(np.median(seen[:, 2]))), 1, 6))
+        size = int(np.clip(round(2.0 * self.spacing * K[0, 0] / float(np.median(seen[:, 2]))), 1, 6))
         height, width = picture.shape[:2]
         for dx in range(size):
             for dy in range(size):

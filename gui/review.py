@@ -113,7 +113,7 @@ class Review(QMainWindow):
             widget.setAccessibleName(tr(tip))
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.transport.space_presses)
-            controls.addWidget(widget)
+            controls.addWidget(widget, 0, Qt.AlignmentFlag.AlignBottom)
         scrub = QHBoxLayout()
         scrub.setContentsMargins(AXIS, 0, 0, 0)  # below the plot's own axis
         scrub.addWidget(self.slider)

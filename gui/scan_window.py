@@ -85,6 +85,8 @@ class ScanWindow(QMainWindow):
             layout.addWidget(QLabel(tr(title)))
             layout.addWidget(view, 1)
             views.addWidget(column)
+            column.setMinimumWidth(250)
+        views.setSizes([500, 500])
         working = QHBoxLayout()
         working.addWidget(self.progress, 1)
         working.addWidget(self.stop_button)

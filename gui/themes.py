@@ -71,6 +71,7 @@ QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
 QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
 QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
 QScrollArea { border: 0; }
+QHeaderView::section { padding: 2px 8px; }
 """)
 _CONTRAST_STYLE = """
 QPushButton, QComboBox, QLineEdit { border: 2px solid #ffffff; padding: 3px; background: #000; }

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.commands import SpacePresses
@@ -45,8 +45,7 @@ class Transport(QWidget):
 
     def _lay_out(self) -> None:
         self.space_presses = SpacePresses(self)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = QHBoxLayout()
         for widget, tip in (
             (self.play, "Play, pause (Space)"),
             (self.speed, "How fast it plays."),
@@ -60,7 +59,12 @@ class Transport(QWidget):
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.space_presses)
             layout.addWidget(widget)
-        layout.addWidget(self.label, 1)
+        layout.addStretch(1)
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.label)  # a line of its own: it is too long for the buttons' on a small screen
+        column.addLayout(layout)
 
     def _connect(self) -> None:
         self._clock.timeout.connect(self._advance)
