@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
@@ -37,6 +36,7 @@ from lvd_live.gui.choices import (
     state,
 )
 from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.flow import FlowLayout, together
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
@@ -110,20 +110,18 @@ class Controls(QScrollArea):
         """The row of what is wanted of nearly every take."""
         self.vmc_address.setFixedWidth(130)
         self.vmc_address.setText(VMC_ADDRESS)
-        self.vmc_state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.vmc.installEventFilter(SpacePresses(self))
         for box in (self.smoothing, self.countdown):
             box.setMinimumContentsLength(5)
         row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(4, 0, 4, 0)
+        flow = FlowLayout(row)
         for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
-            layout.addWidget(QLabel(tr(name)))
-            layout.addWidget(widget)
-            layout.addSpacing(8)
-        layout.addWidget(self.vmc)
-        layout.addWidget(self.vmc_address)
-        layout.addWidget(self.vmc_state, 1)
+            flow.addWidget(together(QLabel(tr(name)), widget))
+        flow.addWidget(together(self.vmc, self.vmc_address))
+        flow.addWidget(self.vmc_state)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        row.setSizePolicy(policy)
         return row
 
     def _lay_out(self) -> None:

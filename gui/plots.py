@@ -63,10 +63,8 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
-        self.convergence = _plot(
-            "step, ‰ of the crop",
-            "How far the mesh moved in each iteration of the last fit, thousandths of the crop's side.",
-        )
+        tip = "How far the mesh moved in each iteration of the last fit, thousandths of the crop's side."
+        self.convergence = _plot("step, ‰", tip)
         self.convergence.setXRange(1, 8)
         blue = "#88c0d0"
         dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}

@@ -85,7 +85,7 @@ class ScanWindow(QMainWindow):
             layout.addWidget(QLabel(tr(title)))
             layout.addWidget(view, 1)
             views.addWidget(column)
-            column.setMinimumWidth(250)
+            column.setMinimumWidth(200)
         views.setSizes([500, 500])
         working = QHBoxLayout()
         working.addWidget(self.progress, 1)

@@ -49,7 +49,7 @@ class SpaceView(Canvas):
     moved = Signal()
 
     def __init__(self) -> None:
-        super().__init__(240, 200)
+        super().__init__(160, 120)
         self.has_floor = True
         self.setAccessibleName(tr("the mesh in space"))
         self.keeps_person_in_view = True

@@ -75,6 +75,10 @@ QHeaderView::section { padding: 2px 8px; }
 """)
 _CONTRAST_STYLE = """
 QPushButton, QComboBox, QLineEdit { border: 2px solid #ffffff; padding: 3px; background: #000; }
+QAbstractSpinBox { border: 2px solid #ffffff; padding: 1px; background: #000; }
+QAbstractSpinBox QLineEdit { border: 0; padding: 1px; }
+QAbstractSpinBox:focus { border: 2px solid #ffd800; }
+QAbstractSpinBox:disabled { border: 2px solid #808080; }
 QPushButton:focus, QComboBox:focus, QLineEdit:focus, QCheckBox:focus { border: 2px solid #ffd800; }
 QCheckBox::indicator { border: 2px solid #ffffff; width: 12px; height: 12px; background: #000; }
 QCheckBox::indicator:checked { background: #ffd800; }

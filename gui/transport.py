@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.commands import SpacePresses
@@ -45,7 +45,8 @@ class Transport(QWidget):
 
     def _lay_out(self) -> None:
         self.space_presses = SpacePresses(self)
-        layout = QHBoxLayout()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         for widget, tip in (
             (self.play, "Play, pause (Space)"),
             (self.speed, "How fast it plays."),
@@ -61,10 +62,6 @@ class Transport(QWidget):
             layout.addWidget(widget)
         layout.addStretch(1)
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.label)  # a line of its own: it is too long for the buttons' on a small screen
-        column.addLayout(layout)
 
     def _connect(self) -> None:
         self._clock.timeout.connect(self._advance)

@@ -34,7 +34,7 @@ class PictureView(Canvas):
     """
 
     def __init__(self) -> None:
-        super().__init__(320, 240)
+        super().__init__(220, 130)
         self.picture: np.ndarray | None = None
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)

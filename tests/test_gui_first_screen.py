@@ -4,6 +4,7 @@ import socket
 
 import numpy as np
 import pytest
+from pyqtgraph import PlotWidget
 from PySide6.QtCore import QEvent, QPointF, QSettings, Qt
 from PySide6.QtGui import QAccessible, QEnterEvent, QPalette
 from PySide6.QtTest import QTest
@@ -20,12 +21,14 @@ from PySide6.QtWidgets import (
 
 from lvd_live import __version__
 from lvd_live.body.model import BodyModel
-from lvd_live.gui import inputs, preview
+from lvd_live.gui import inputs, language, preview
 from lvd_live.gui import welcome as module
 from lvd_live.gui.about import about_text
 from lvd_live.gui.app import application
 from lvd_live.gui.inputs import Input
-from lvd_live.gui.themes import use_theme
+from lvd_live.gui.loading import load
+from lvd_live.gui.review import Review
+from lvd_live.gui.themes import THEMES, use_theme
 from lvd_live.gui.vmc import VmcLink
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import MODELS
@@ -313,3 +316,43 @@ def test_a_camera_that_vanishes_while_it_is_looked_through_is_given_back(qtbot, 
     qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
     welcome.cameras[0].enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
     qtbot.waitUntil(lambda: released == [1], timeout=SOON_MS)
+
+
+@pytest.mark.parametrize("code", language.languages())
+def test_titles_of_plots_fit_into_a_small_screen(qtbot, make_window, settings, code):
+    settings.setValue("language", code)
+    window = make_window()
+    window.resize(1024, 600)
+    window.page.clear("")
+    window.page.show_details(True)
+    qtbot.wait(50)
+    plots = window.page.plots.findChildren(PlotWidget)
+    assert len(plots) == 5
+    for plot in plots:
+        title = plot.plotItem.titleLabel.item
+        assert title.boundingRect().width() <= plot.getViewBox().width(), title.toPlainText()
+    language.use_language(language.ENGLISH)
+
+
+@pytest.mark.parametrize("code", language.languages())
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_window_can_be_as_small_as_640_by_480(app, qtbot, make_window, settings, tmp_path, theme, code):
+    settings.setValue("language", code)
+    window = make_window()
+    window.page.controls.theme.setCurrentIndex(window.page.controls.theme.findData(theme))
+    window.resize(640, 480)
+    window.page.clear("")
+    qtbot.wait(20)
+    assert (window.width(), window.height()) == (640, 480)
+    controls = window.page.controls
+    for box in (controls.height_m, controls.smoothing, controls.countdown, controls.vmc_address):
+        right = box.mapTo(window, box.rect().bottomRight())
+        assert right.x() < 640 and right.y() < 480, box
+    review = Review(*load(record(tmp_path, count=5).path))
+    review.show()
+    review.resize(640, 480)
+    qtbot.wait(20)
+    assert (review.width(), review.height()) == (640, 480)
+    review.close()
+    use_theme(app, "dark")
+    language.use_language(language.ENGLISH)
