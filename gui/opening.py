@@ -10,6 +10,7 @@ from PySide6.QtCore import QUrl
 from PySide6.QtWidgets import QWidget
 
 from lvd_live.gui.inputs import VIDEOS, Input, ask_for_file, ask_for_result, ask_for_video
+from lvd_live.gui.language import tr
 from lvd_live.gui.loading import is_scan
 from lvd_live.sources.images import SUFFIXES as PICTURES
 
@@ -72,8 +73,13 @@ class Opening:
         else:
             self._opener.process(path)
 
-    def open_dropped(self, url: QUrl) -> None:
-        """Open a file, or the address of a stream."""
+    def open_dropped(self, urls: list[QUrl], say: Callable[[str], object]) -> None:
+        """Open the first of some files, or addresses of streams; say : shows a sentence for a while."""
+        if not urls:
+            return
+        if len(urls) > 1:
+            say(tr("One at a time: the first of {} files was opened.").format(len(urls)))
+        url = urls[0]
         if url.isLocalFile():
             self.open_file(Path(url.toLocalFile()))
         else:

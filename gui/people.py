@@ -17,6 +17,7 @@ from lvd_live.gui.language import tr
 from lvd_live.tracking.calibration import Calibration
 
 if TYPE_CHECKING:
+    from lvd_live.gui.inputs import Input
     from lvd_live.gui.live_tracking import LiveTracking
     from lvd_live.pipeline.live import Result
     from lvd_live.tracking.standing import Standing
@@ -109,6 +110,7 @@ class Calibrator(QObject):
         self._standing: Standing | None = None
         self._name, self._height, self._due_ns = "", 0.0, 0
         self._distance: float | None = None
+        self._input: Input | None = None
         tracking.watchers.append(self._watch)
 
     @property
@@ -133,8 +135,9 @@ class Calibrator(QObject):
         """Wait for somebody of this height, metres, who stands straight; distance : see `field_of_view`."""
         from lvd_live.tracking.standing import Standing
 
-        self._name, self._height, self._distance, self._standing = name, height, distance, Standing()
+        self._name, self._height, self._distance, self._input = name, height, distance, self._tracking.input
         self._due_ns = time.monotonic_ns() + int(PATIENCE_S * 1e9)
+        self._standing = Standing()  # last: the fit's thread looks at it
 
     def stop(self) -> None:
         """Give it up."""
@@ -147,6 +150,9 @@ class Calibrator(QObject):
 
         standing, tracker = self._standing, self._tracking.tracker
         if standing is None or tracker is None:
+            return
+        if self._tracking.input is not self._input:
+            self.stop()  # something else was opened: somebody else may be in it
             return
         standing(result.frame, result.person, result.fit)
         if standing.progress < 1:

@@ -173,9 +173,10 @@ class MainWindow(QMainWindow):
         self.tracking.open(chosen, self.page.controls.look)
 
     def _pause_for(self) -> None:
-        """Leave the machine to something else."""
-        if self.tracking.pipeline is not None and not self.tracking.pipeline.paused:
-            self.actions_by_name["pause"].trigger()
+        """Leave the machine to something else, but for a recording: it would lose what happens meanwhile."""
+        pause, recording = self.actions_by_name["pause"], self.actions_by_name["record"].isChecked()
+        if self.tracking.pipeline is not None and not pause.isChecked() and not recording:
+            pause.trigger()
 
     def process(self, video: Path) -> None:
         """Track every frame of a video, with a bar, and show the result; what is tracked live pauses meanwhile."""
@@ -212,8 +213,7 @@ class MainWindow(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what is dropped, see `Opening.open_file`, or the address of a stream."""
-        if urls := event.mimeData().urls():
-            self.opening.open_dropped(urls[0])
+        self.opening.open_dropped(event.mimeData().urls(), self.say)
 
     # -- commands
 

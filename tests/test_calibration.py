@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lvd_live.export.take import Take
 from lvd_live.gui.app import application
 from lvd_live.gui.calibrate_dialog import CalibrateDialog
 from lvd_live.gui.inputs import Input
-from lvd_live.gui.people import NOBODY
+from lvd_live.gui.people import NOBODY, Calibrator
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import MODELS
 from lvd_live.person import guidance
@@ -230,6 +231,16 @@ def test_in_the_window_a_person_is_calibrated_once_and_known_by_name(qtbot, tmp_
     assert window.page.controls.person.name == "" and window.tracking.tracker.options.scale == 1.0
     window.close()
     camera.close()
+
+
+def test_a_calibration_ends_where_something_else_is_opened(qtbot):
+    tracking = SimpleNamespace(watchers=[], tracker=Tracker(), input=Input("camera", "0"), pipeline=None)
+    calibrator = Calibrator(tracking)
+    calibrator.start("Anna", 1.7)
+    tracking.input = Input("video", "somebody.mp4")
+    with qtbot.waitSignal(calibrator.advised, timeout=SOON_MS):
+        tracking.watchers[0](None)
+    assert not calibrator.running
 
 
 @pytest.mark.parametrize("true", [25, 50, 80])

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import trimesh
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, QUrl
 from PySide6.QtWidgets import QFileDialog
 
 from lvd_live.errors import UserError
 from lvd_live.gui.app import application
-from lvd_live.gui.inputs import SCANS
+from lvd_live.gui.inputs import SCANS, Input
 from lvd_live.gui.loading import is_scan
 from lvd_live.gui.points import PointsView, seen_alike
 from lvd_live.gui.scan_job import FOUND, HAND, KINDS, UNITS, UPS, ScanJob, Told, surface_distance
@@ -24,8 +24,10 @@ from lvd_live.scan import frame, reading
 from lvd_live.scan.result import Registration
 from tests.conftest import ROOT
 from tests.fakes import FakeFinder, FakeTracker
+from tests.mjpeg import Camera
 from tests.scans import person, skinned, surface_points
-from tests.test_gui import drop_file
+from tests.test_gui import drop, drop_file
+from tests.test_gui_recording import Tracker
 
 SOON_MS = 20_000
 
@@ -133,6 +135,30 @@ def test_a_dropped_scan_is_registered_shown_and_saved(qtbot, scan, ply, tmp_path
     qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=SOON_MS)
     assert register.told == [(None, None, None), (None, "cm", None)] and "does not explain" in window.banner.text()
     window.close()
+
+
+def test_a_recording_goes_on_while_a_scan_is_registered(qtbot, ply, tmp_path, monkeypatch):
+    monkeypatch.setattr("lvd_live.register", Registrar(UserError("No person."), UserError("No hand.")), raising=False)
+    camera = Camera([np.full((120, 160, 3), 40 + i, np.uint8) for i in range(50)], fps=20)
+    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    main = MainWindow(FakeFinder, lambda _: Tracker(), settings=settings, recordings=tmp_path / "recordings")
+    qtbot.addWidget(main)
+    main.show()
+    main.open(Input("camera", camera.url))
+    qtbot.waitUntil(lambda: main.page.view is not None, timeout=SOON_MS)
+    main.actions_by_name["record"].trigger()
+    drop(main, *(QUrl.fromLocalFile(str(ply)) for _ in range(2)))
+    assert main.statusBar().currentMessage() == "One at a time: the first of 2 files was opened."
+    window, recorder = main.findChild(ScanWindow), main.tracking.recording.recorder
+    assert len(main.findChildren(ScanWindow)) == 1 and not main.tracking.pipeline.paused
+    qtbot.waitUntil(lambda: not window.running and recorder.frames > 5, timeout=SOON_MS)
+    main.actions_by_name["record"].trigger()
+    main.show_scan(ply)
+    assert main.tracking.pipeline.paused  # nothing is lost now, and the fit has the machine for itself
+    for window in main.findChildren(ScanWindow):
+        window.close()
+    main.close()
+    camera.close()
 
 
 def test_the_two_views_are_turned_together(qtbot, scan, ply):
