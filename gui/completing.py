@@ -105,7 +105,7 @@ class Completer(QObject):
                 self.ended.emit(path, text)
 
     def _complete(self, path: Path) -> Completion:
-        from lvd_live.person.hands import look_for_hands
+        from lvd_live.person.types import look_for_hands
         from lvd_live.pipeline.completion import complete
         from lvd_live.pipeline.replay import recorded_options
         from lvd_live.session.reader import open_session

@@ -86,7 +86,7 @@ class Job(QObject):
         self.ended.emit(summary, text)
 
     def _process(self) -> offline.Summary:
-        from lvd_live.person.hands import look_for_hands
+        from lvd_live.person.types import look_for_hands
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

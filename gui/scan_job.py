@@ -127,9 +127,7 @@ class ScanJob(QObject):
 
     def _attempt(self, hand: str | None, share: float = 1.0, before: float = 0.0) -> Registration:
         """One registration, which is `share` of the work, after `before` of it. hand : see `lvd_live.register`."""
-        register = self._register
-        if register is None:
-            from lvd_live import register  # imports torch
+        register = self._register or _engine()
         options: dict[str, Any] = {"unit": self.told.unit, "up": self.told.up if hand is None else None}
 
         def report(done: float, words: str) -> None:
@@ -140,6 +138,12 @@ class ScanJob(QObject):
         if self.cancelled:
             raise UserError(tr("Stopped."))
         return fit
+
+
+def _engine() -> Callable[..., Registration]:
+    import lvd_live
+
+    return lvd_live.register  # imports torch
 
 
 def _shown(fit: Registration) -> Found:

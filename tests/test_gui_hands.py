@@ -7,8 +7,8 @@ from PySide6.QtCore import QSettings
 from lvd_live.gui.app import application
 from lvd_live.gui.inputs import Input
 from lvd_live.gui.window import MainWindow
-from lvd_live.person.hands import WithHands, look_for_hands
-from lvd_live.person.types import describe
+from lvd_live.person.hands import WithHands
+from lvd_live.person.types import describe, look_for_hands
 from tests.fakes import FakeFinder
 from tests.mjpeg import Camera
 from tests.test_gui_recording import Tracker

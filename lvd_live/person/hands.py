@@ -181,12 +181,6 @@ class WithHands:
         self.hands.reset()
 
 
-def look_for_hands(finder: PersonFinder, on: bool) -> None:
-    """Have a finder look for hands, or leave them; nothing changes for one that knows no hands."""
-    if isinstance(finder, WithHands):
-        finder.on = on
-
-
 def pixels_per_metre(person: Person) -> float:
     """How large the person is seen: the spread of the landmarks in the picture over that in space."""
     seen, world = person.landmarks[11:29], person.world[11:29, :2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -88,6 +88,19 @@ class PersonFinder(Protocol):
 
     def reset(self) -> None:
         """Forget the person followed; the next picture is searched afresh."""
+
+
+@runtime_checkable
+class FindsHands(Protocol):
+    """A finder that looks for the hands, too, while it is `on`; see `hands.WithHands`."""
+
+    on: bool
+
+
+def look_for_hands(finder: PersonFinder, on: bool) -> None:
+    """Have a finder look for hands, or leave them; nothing changes for one that knows no hands."""
+    if isinstance(finder, FindsHands):
+        finder.on = on
 
 
 def describe(finder: PersonFinder) -> dict:

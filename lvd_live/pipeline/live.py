@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
-from lvd_live.person.types import Person, PersonFinder
+from lvd_live.person.types import Person, PersonFinder, look_for_hands
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
 from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
@@ -244,8 +244,6 @@ class Pipeline:
                 self._stop.wait(RETRY_S)
 
     def _find(self) -> None:
-        from lvd_live.person.hands import look_for_hands  # here, because what it needs takes a while
-
         self.finder = self._make_finder()
         finder = SparingFinder(self.finder, self.budget)
         shape: tuple[int, ...] | None = None
