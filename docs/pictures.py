@@ -117,8 +117,6 @@ class States:
         scan = self.window.findChild(ScanWindow)
         scan.move(0, 0)
         self.pause(1)
-        self.wait(lambda: scan.progress.value() > 100)
-        self.keep("scan-fitted", scan)
         self.wait(lambda: not scan.running, 4 * SOON_S)
         self.keep("scan", scan)
         scan.close()

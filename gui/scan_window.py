@@ -72,6 +72,7 @@ class ScanWindow(QMainWindow):
     def _lay_out(self) -> None:
         self.banner.setObjectName("banner")
         self.banner.hide()
+        self.bar.hide()  # it explains nothing before there is a fit
         for label in (self.said, self.banner):
             label.setWordWrap(True)
         self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -204,6 +205,7 @@ class ScanWindow(QMainWindow):
         self.scan.show_points(found.points, found.normals, view)
         self.scan.look_as(self.fit)
         self.bar.show_distance(top, not there.all())
+        self.bar.show()
         self.said.setText(self._summary(found))
         lies = (
             "The fit does not explain the scan: too much of it lies far away. Say what it shows, its unit or its axes."

@@ -114,7 +114,7 @@ def test_a_dropped_scan_is_registered_shown_and_saved(qtbot, scan, ply, tmp_path
     qtbot.addWidget(main)
     drop_file(main, ply)
     window = main.findChild(ScanWindow)
-    assert window.isVisible() and not window.save_button.isEnabled()
+    assert window.isVisible() and not window.save_button.isEnabled() and not window.bar.isVisible()
     qtbot.waitUntil(lambda: window.found is not None, timeout=SOON_MS)
     assert "Unit: cm." in window.said.text() and not window.banner.isVisible() and not window.running
     mesh = window.fit.view.mesh
