@@ -20,7 +20,7 @@ SIZES = ("1024x600", "1280x720", "1920x1080", "2560x1440@2")
 WIDTH, COLOURS = 800, 96  # of the pictures that are kept
 MAIN = "1280x720"  # all states are kept of this size, FEW of the others
 FEW = ("first-screen", "live", "recording", "details", "review")
-SOON_S = 120.0
+SOON_S, QUIET_S = 120.0, 3.0
 
 
 class States:
@@ -45,6 +45,7 @@ class States:
         settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
         find = partial(make_finder, live=True)
         self.window = MainWindow(find, Tracker.load, settings=settings, recordings=folder / "recordings")
+        self.window.tracking.budget_ms = float("inf")  # nothing is left out on a machine that is busy
         self.window.move(0, 0)
         self.window.resize(self.app.primaryScreen().availableSize())
         self.window.show()
@@ -60,8 +61,7 @@ class States:
         page.controls.height_m.setValue(1.7)
         window.open(Input("camera", self.camera.url))
         self.wait(lambda: page.view is not None and page.view.mesh is not None)
-        self.pause(2)
-        self.keep("live")
+        self.keep("live", quiet=True)
         picture.show_advice("Step back: feet not visible")
         self.keep("advice", settle=False)
         page.controls.countdown.setCurrentIndex(1)
@@ -76,8 +76,9 @@ class States:
         self.keep("recorded")
         actions["details"].trigger()
         picture.card.hide()
-        self.pause(1.5)
-        self.keep("details")
+        self.pause(12)  # for the plots to have something to show
+        self.keep("details", quiet=True)
+        self.calibrate()
         actions["details"].trigger()
         actions["pause"].trigger()
         self.wait(lambda: window.tracking.completer.path is None)
@@ -87,6 +88,38 @@ class States:
         self.wait(lambda: picture.stale)
         self.pause(2)
         self.keep("not-live")
+        self.register_scan()
+
+    def calibrate(self) -> None:
+        """The dialog that asks who is calibrated."""
+        from lvd_live.gui.calibrate_dialog import CalibrateDialog
+
+        dialog = CalibrateDialog(["Anna"], self.window)
+        dialog.distance_box.setValue(3.2)
+        dialog.show()
+        self.keep("calibrate", dialog)
+        dialog.close()
+
+    def register_scan(self) -> None:
+        """A scan made of the bundled body, with a scanner's noise, and the fit to it."""
+        import numpy as np
+        import trimesh
+
+        from lvd_live.gui.scan_window import ScanWindow
+        from tests.scans import person, skinned, surface_points
+
+        rng = np.random.default_rng(3)
+        _, posed = person(3, noise=0.2)
+        points, _ = surface_points(posed.vertices, skinned().faces, 60_000, rng)
+        path = self.folder / "scan.ply"
+        trimesh.PointCloud(points + rng.normal(0, 0.001, points.shape)).export(path)
+        self.window.show_scan(path)
+        scan = self.window.findChild(ScanWindow)
+        scan.move(0, 0)
+        self.pause(1)
+        self.wait(lambda: not scan.running, 4 * SOON_S)
+        self.keep("scan", scan)
+        scan.close()
 
     def show_take(self, take: Path) -> None:
         """The review, its export, the list of recordings."""
@@ -112,19 +145,35 @@ class States:
         self.keep("recordings", window.browser)
         window.browser.close()
 
-    def keep(self, name: str, widget=None, settle: bool = True) -> None:
+    def keep(self, name: str, widget=None, settle: bool = True, quiet: bool = False) -> None:
+        """quiet : once the pictures come evenly, and no message is in the way."""
         from PySide6.QtCore import Qt
         from PySide6.QtGui import QImage
 
-        if settle:
+        if quiet:
+            self.wait_until_quiet()
+        elif settle:
             self.pause(0.5)
         seen = (widget or self.window).grab().toImage()
         if seen.width() > WIDTH:
             seen = seen.scaledToWidth(WIDTH, Qt.TransformationMode.SmoothTransformation)
         seen.convertToFormat(QImage.Format.Format_RGB888).save(str(self.folder / f"{name}-{self.size}.png"))
 
-    def wait(self, condition: Callable[[], object]) -> None:
-        end = time.monotonic() + SOON_S
+    def wait_until_quiet(self) -> None:
+        """For QUIET_S in a row the window shows new pictures, none is late, and nothing is said."""
+        page, tracking, since = self.window.page, self.window.tracking, time.monotonic()
+        displayed, end = page.displayed, time.monotonic() + SOON_S
+        while time.monotonic() < end:
+            self.pause(0.2)
+            calm = tracking.pipeline.state == "running" and not page.picture.stale and not page.banner.isVisible()
+            if not calm or self.window.statusBar().currentMessage() or page.picture.advice:
+                since, displayed = time.monotonic(), page.displayed
+            elif time.monotonic() - since > QUIET_S and page.displayed - displayed >= 5:
+                return
+        raise TimeoutError("the window did not come to rest")
+
+    def wait(self, condition: Callable[[], object], seconds: float = SOON_S) -> None:
+        end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
                 raise TimeoutError("the window did not come into a state")
@@ -172,6 +221,7 @@ def make_size(size: str) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("QT_", "WAYLAND"))}
         environment |= {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "PYTHONPATH": str(ROOT)}
         environment |= {"QT_SCALE_FACTOR": scale} if scale else {}
+        environment |= {"HOME": scratch}  # so that paths in the pictures are nobody's own
         subprocess.run([sys.executable, __file__, "--here", size, scratch], check=True, env=environment, cwd=ROOT)
         FOLDER.mkdir(exist_ok=True)
         for path in sorted(Path(scratch).glob("*.png")):

@@ -8,6 +8,7 @@ import platform
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from lvd_live import __version__
+from lvd_live.gui.language import tr
 from lvd_live.paths import MODELS
 
 PARTS = {  # by distribution: its licence
@@ -44,7 +45,7 @@ def about_text() -> str:
 
 def show_about(parent: QWidget) -> None:
     """In a dialog."""
-    QMessageBox.about(parent, "About LVD Live", about_text())
+    QMessageBox.about(parent, tr("About LVD Live"), about_text())
 
 
 def _versions() -> list[tuple[str, str, str]]:

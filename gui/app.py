@@ -87,7 +87,7 @@ def run(
     window.page.controls.choose(given)
     window.record_soon, window.tracking.budget_ms = record, budget_ms
     if vmc is not None:
-        window.send_to(*vmc)
+        window.sending.send_to(*vmc)
     _on_signals(lambda: QTimer.singleShot(0, window.close))  # not in the middle of a paintEvent
     window.show()
     if chosen is not None:

@@ -124,7 +124,7 @@ class Browser(QDialog):
 
     def open_file(self) -> None:
         """Ask for a sequence's file, and show it."""
-        path, _ = QFileDialog.getOpenFileName(self, "A result", str(self.root), "Mesh sequences (*.npz)")
+        path, _ = QFileDialog.getOpenFileName(self, tr("A result"), str(self.root), f"{tr('Mesh sequences')} (*.npz)")
         if path:
             self._show_take(self.parentWidget(), Path(path))
 
@@ -132,7 +132,7 @@ class Browser(QDialog):
         """Ask for another name for the session chosen."""
         if self.chosen is None:
             return
-        name, agreed = QInputDialog.getText(self, "Rename", "Another name:", text=self.chosen.name)
+        name, agreed = QInputDialog.getText(self, tr("Rename"), tr("Another name:"), text=self.chosen.name)
         if agreed and name.strip():
             before = self.chosen.path
             if (after := self._try(library.rename, before, name.strip())) is not None:
@@ -143,15 +143,15 @@ class Browser(QDialog):
         """Put the session chosen into the trash, once that is confirmed."""
         if (info := self.chosen) is None:
             return
-        question = f"Put the recording {info.name} ({time_text(info.seconds)}) into the trash?"
-        if QMessageBox.question(self, "Move to trash", question) == QMessageBox.StandardButton.Yes:
+        question = tr("Put the recording {} ({} min) into the trash?").format(info.name, time_text(info.seconds))
+        if QMessageBox.question(self, tr("Move to trash"), question) == QMessageBox.StandardButton.Yes:
             self._try(library.move_to_trash, info.path)
             self.refresh()
 
     def export_chosen(self) -> None:
         """Ask for a format and a place, and write in a thread."""
         info, names = self.chosen, {kind.title: name for name, kind in FORMATS.items()}
-        title, agreed = QInputDialog.getItem(self, "Export", "As:", list(names), 0, False)
+        title, agreed = QInputDialog.getItem(self, tr("Export"), tr("As:"), list(names), 0, False)
         if info is None or not agreed:
             return
         kind = FORMATS[names[title]]
@@ -204,7 +204,8 @@ class Browser(QDialog):
         elif info is None:
             about = ""
         elif not info.whole:
-            about = f"It is being recorded, or was broken off: python -m lvd_live recover {info.path} repairs it."
+            said = tr("It is being recorded, or was broken off: {} repairs it.")
+            about = said.format(f"python -m lvd_live recover {info.path}")
         else:
             about = _measurements(info)
         self.hint.setText(about)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider
 
 from lvd_live.gui.language import tr
 from lvd_live.tracking.options import FOV_RANGE
+from lvd_live.tracking.smoothing import LEVELS
 
 TIPS = {
     "colour": "What the mesh's colours mean (C).",
@@ -23,6 +25,7 @@ TIPS = {
     "mirror": "Show the picture as a mirror does (M).",
     "warm": "Start each fit from the last one: faster and calmer.",
     "outline": "Move arms and legs onto the outline of the person.",
+    "hands": "Find the hands and pose the fingers, where the hands are seen from 24 pixels on.",
     "uncertainty": "Estimate, for each vertex, how far it may be off, mm.",
     "space": "Show the body in space (D).",
     "keep_in_view": "The 3D view moves with the person (F).",
@@ -41,6 +44,9 @@ TIPS = {
     "vmc_address": "The receiver's computer and port, such as 127.0.0.1:39539.",
     "vmc_state": "What is sent. Whether somebody receives it cannot be known: UDP has no answer.",
 }
+
+CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
+COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 
 Choice = QComboBox | QCheckBox | QSlider | QDoubleSpinBox
 
@@ -80,12 +86,45 @@ def set_state(widget: Choice, value: Any) -> None:
         widget.setValue(float(value))
 
 
-def fov_box() -> QDoubleSpinBox:
-    """Degrees; below FOV_RANGE it says "as started"."""
-    box = QDoubleSpinBox()
-    box.setDecimals(1)
-    box.setRange(FOV_RANGE[0] - 1, FOV_RANGE[1])
-    box.setSuffix("°")
-    box.setSpecialValueText(tr("as started"))
-    box.setKeyboardTracking(False)
-    return box
+class FovBox(QDoubleSpinBox):
+    """Degrees; below FOV_RANGE it says "as started".
+
+    by_camera : what was measured, by the camera's name. is_given : it was said when the program was started.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_camera: dict[str, float] = {}
+        self.is_given = False
+        self.setDecimals(1)
+        self.setRange(FOV_RANGE[0] - 1, FOV_RANGE[1])
+        self.setSuffix("°")
+        self.setSpecialValueText(tr("as started"))
+        self.setKeyboardTracking(False)
+
+    def keep(self, degrees: float, camera: str) -> None:
+        """Use a field of view that was measured, and remember it for a camera, "" for none that is listed."""
+        self.setValue(degrees)
+        if camera:
+            self.by_camera[camera] = round(degrees, 2)
+
+    def use_of(self, camera: str) -> None:
+        """Use what is remembered of a camera; where nothing is, what was chosen stays."""
+        if camera in self.by_camera and not self.is_given:
+            self.setValue(self.by_camera[camera])
+
+    def restore(self, text: Any) -> None:
+        """Remember what a setting says, which somebody may have edited."""
+        try:
+            values = json.loads(str(text or "{}")).items()
+            self.by_camera = {str(n): float(v) for n, v in values if FOV_RANGE[0] <= float(v) <= FOV_RANGE[1]}
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            self.by_camera = {}
+
+
+def level_text(name: str) -> str:
+    """A level of smoothing, and what it costs."""
+    level = LEVELS[name]
+    if level is None:
+        return tr(name)
+    return tr("{} (at most {:.0f} ms late, more in depth)").format(tr(name), level.lag_ms)

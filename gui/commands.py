@@ -124,7 +124,7 @@ class ToolBar(QToolBar):
             tip = "Videos, pictures and results" if menu == OPEN else "Step, full screen, keys, about"
             button.setToolTip(tr(tip))
             button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-            self._menus[menu] = QMenu(menu, self)
+            self._menus[menu] = QMenu(tr(menu), self)
             self._menus[menu].setToolTipsVisible(True)
             button.setMenu(self._menus[menu])
             self.addWidget(button)

@@ -105,6 +105,7 @@ class Completer(QObject):
                 self.ended.emit(path, text)
 
     def _complete(self, path: Path) -> Completion:
+        from lvd_live.person.types import look_for_hands
         from lvd_live.pipeline.completion import complete
         from lvd_live.pipeline.replay import recorded_options
         from lvd_live.session.reader import open_session
@@ -114,6 +115,7 @@ class Completer(QObject):
         recorded, own = recorded_options(open_session(path)), self._options
         options = replace(recorded, weights=own.weights, body=own.body, device=own.device, engine=own.engine)
         finder, tracker = self._make_finder(), self._make_tracker(options)
+        look_for_hands(finder, options.hands)
 
         def report(done: int, total: int) -> None:
             with contextlib.suppress(RuntimeError):
@@ -148,7 +150,7 @@ class CompletionBar(QWidget):
 
     def _show(self, path: Path, done: int, total: int) -> None:
         self.label.setText(tr("Fitting frame {} of {}").format(done, total))
-        self.label.setToolTip(f"Frames of {path.name} that there was no time for while it was recorded.")
+        self.label.setToolTip(tr("Frames of {} that there was no time for while it was recorded.").format(path.name))
         self.bar.setMaximum(total)
         self.bar.setValue(done)
         self.show()

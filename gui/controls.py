@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +14,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
@@ -23,8 +23,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lvd_live.gui.choices import TIPS, Choice, check_box, combo_box, fov_box, set_state, state
+from lvd_live.gui.choices import (
+    CONDITIONING_TEXTS,
+    COUNTDOWNS,
+    TIPS,
+    Choice,
+    FovBox,
+    check_box,
+    combo_box,
+    level_text,
+    set_state,
+    state,
+)
 from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.flow import FlowLayout, together
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
@@ -37,8 +49,6 @@ from lvd_live.paths import MODELS
 from lvd_live.tracking.options import FOV_RANGE, MOST_ITERATIONS, TrackerOptions
 from lvd_live.tracking.smoothing import LEVELS
 
-CONDITIONING_TEXTS = {"all": "landmarks and maps", "maps": "feature maps", "picture": "picture and mask"}
-COUNTDOWNS = (0, 3, 5, 10)  # seconds before a recording begins
 PERTURBATIONS = TrackerOptions.uncertainty  # per vertex, where the uncertainty is estimated
 
 VMC_ADDRESS = "127.0.0.1:39539"  # the protocol's port, on this computer
@@ -58,7 +68,7 @@ class Controls(QScrollArea):
         super().__init__()
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        levels = {name: _level_text(name) for name in LEVELS}
+        levels = {name: level_text(name) for name in LEVELS}
         numbers = {None: "auto"} | {n: str(n) for n in range(1, MOST_ITERATIONS + 1)}
         networks = [name for name in PRESETS if (MODELS / "weights" / f"{name}.safetensors").exists()]
         self.colour = combo_box({name: name for name in COLOURS})
@@ -70,7 +80,7 @@ class Controls(QScrollArea):
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(65)
-        self.fov = fov_box()
+        self.fov = FovBox()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
         self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
@@ -80,6 +90,7 @@ class Controls(QScrollArea):
         self.warm = check_box("start from the last mesh")
         self.outline = check_box("limbs onto the outline")
         self.uncertainty = check_box("estimate uncertainty")
+        self.hands = check_box("find the hands")
         self.space = check_box("3D view")
         self.keep_in_view = check_box("3D view follows")
         self.plots = check_box("plots")
@@ -99,20 +110,18 @@ class Controls(QScrollArea):
         """The row of what is wanted of nearly every take."""
         self.vmc_address.setFixedWidth(130)
         self.vmc_address.setText(VMC_ADDRESS)
-        self.vmc_state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.vmc.installEventFilter(SpacePresses(self))
         for box in (self.smoothing, self.countdown):
             box.setMinimumContentsLength(5)
         row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(4, 0, 4, 0)
+        flow = FlowLayout(row)
         for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
-            layout.addWidget(QLabel(tr(name)))
-            layout.addWidget(widget)
-            layout.addSpacing(8)
-        layout.addWidget(self.vmc)
-        layout.addWidget(self.vmc_address)
-        layout.addWidget(self.vmc_state, 1)
+            flow.addWidget(together(QLabel(tr(name)), widget))
+        flow.addWidget(together(self.vmc, self.vmc_address))
+        flow.addWidget(self.vmc_state)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        row.setSizePolicy(policy)
         return row
 
     def _lay_out(self) -> None:
@@ -149,7 +158,7 @@ class Controls(QScrollArea):
             getattr(self, name).setAccessibleName(tr(name.replace("_", " ")))
 
     def _check_boxes(self) -> tuple[QCheckBox, ...]:
-        options = self.mirror, self.warm, self.outline, self.uncertainty
+        options = self.mirror, self.warm, self.outline, self.hands, self.uncertainty
         shown = self.space, self.keep_in_view, self.plots, self.measure
         return *options, self.green, self.virtual, *shown, self.guidance, self.sound, self.gesture, self.osc
 
@@ -158,7 +167,7 @@ class Controls(QScrollArea):
         for signal in (*picked, self.opacity.valueChanged, self.mirror.toggled, self.green.toggled):
             signal.connect(lambda *_: self.look_changed.emit())
         picked = [box.currentIndexChanged for box in (self.iterations, self.conditioning)]
-        ticked = [box.toggled for box in (self.warm, self.outline, self.uncertainty)]
+        ticked = [box.toggled for box in (self.warm, self.outline, self.hands, self.uncertainty)]
         self.height_m.valueChanged.connect(lambda *_: self._check_person())
         for signal in (*picked, self.height_m.valueChanged, self.fov.valueChanged, *ticked, self.person.picked):
             signal.connect(lambda *_: self.options_changed.emit())
@@ -210,13 +219,14 @@ class Controls(QScrollArea):
             warm=self.warm.isChecked(),
             uncertainty=PERTURBATIONS if self.uncertainty.isChecked() else 0,
             silhouette_fit=self.outline.isChecked(),
+            hands=self.hands.isChecked(),
         )
 
     def lock(self, recording: bool) -> None:
         """Take away, while a recording runs, what would end it: a recording has one set of options."""
         self.person.setEnabled(not recording)
         boxes = self.presets, self.iterations, self.conditioning, self.height_m, self.fov
-        for widget in (*boxes, self.warm, self.outline, self.uncertainty):
+        for widget in (*boxes, self.warm, self.outline, self.hands, self.uncertainty):
             widget.setEnabled(not recording)
 
     def choose(self, given: Mapping[str, Any]) -> None:
@@ -231,8 +241,11 @@ class Controls(QScrollArea):
             self.height_field.confirm()
         if given.get("fov_degrees") is not None:
             self.fov.setValue(given["fov_degrees"])
+            self.fov.is_given = True
         if "silhouette_fit" in given:
             self.outline.setChecked(given["silhouette_fit"])
+        if "hands" in given:
+            self.hands.setChecked(given["hands"])
 
     def next_colours(self) -> None:
         """Colour the mesh in the next of the ways."""
@@ -251,6 +264,7 @@ class Controls(QScrollArea):
             "mirror": self.mirror,
             "warm": self.warm,
             "outline": self.outline,
+            "hands": self.hands,
             "uncertainty": self.uncertainty,
             "space": self.space,
             "follow": self.keep_in_view,
@@ -270,6 +284,7 @@ class Controls(QScrollArea):
                 with contextlib.suppress(TypeError, ValueError):  # a settings file that somebody edited
                     set_state(widget, value)
         self.person.restore(settings)
+        self.fov.restore(settings.value("fields of view"))
         self.height_field.doubt("last time")
 
     def save(self, settings: QSettings) -> None:
@@ -277,11 +292,5 @@ class Controls(QScrollArea):
         for name, widget in self._remembered().items():
             settings.setValue(name, state(widget))
         self.person.save(settings)
+        settings.setValue("fields of view", json.dumps(self.fov.by_camera))
         settings.setValue("language", self.language.currentData())
-
-
-def _level_text(name: str) -> str:
-    level = LEVELS[name]
-    if level is None:
-        return tr(name)
-    return tr("{} (at most {:.0f} ms late, more in depth)").format(tr(name), level.lag_ms)

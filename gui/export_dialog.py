@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ UPS = {"y": "y", "z": "z"}
 FORMAT_FIRST = "glb"
 
 
+def from_home(path: Path) -> str:
+    """A path as it is typed: with ~ for the user's own folder."""
+    home = Path.home()
+    return f"~{os.sep}{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
+
+
 class ExportDialog(QDialog):
     """Exports the take at `source`, into `folder` at first.
 
@@ -60,7 +67,7 @@ class ExportDialog(QDialog):
         self.rate.setSpecialValueText(tr("the take's own"))
         self.foot_lock = check_box("hold planted feet in place", False)
         self.unit, self.up = combo_box(UNITS), combo_box(UPS)
-        self.place, self.browse = QLineEdit(str(folder / self.source.stem)), QPushButton("…")
+        self.place, self.browse = QLineEdit(from_home(folder / self.source.stem)), QPushButton("…")
         self.range_label, self.bar, self.outcome = QLabel(), QProgressBar(), QLabel()
         self.bar.hide()
         self.outcome.setWordWrap(True)
@@ -160,7 +167,7 @@ class ExportDialog(QDialog):
             box.setEnabled(len(possible) > 1)
 
     def _browse(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export", str(self.target))
+        path, _ = QFileDialog.getSaveFileName(self, tr("Export"), str(self.target))
         if path:
             self.place.setText(path)
 

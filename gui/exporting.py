@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live.errors import UserError
 from lvd_live.export import export
+from lvd_live.gui.language import tr
 
 
 class Exporter(QObject):
@@ -43,7 +44,7 @@ class Exporter(QObject):
     def _run(self, source: Path, target: Path, name: str, options: dict[str, Any]) -> None:
         try:
             done = export(source, target, format=name, progress=self._progress, **options)
-            text = " ".join((f"Exported {done.frames} frames to {done.path}.", *done.notes))
+            text = " ".join((tr("Exported {} frames to {}.").format(done.frames, done.path), *done.notes))
             self.written.emit(done.path)
         except UserError as error:
             text = str(error)
@@ -53,6 +54,6 @@ class Exporter(QObject):
 
     def _progress(self, frame: int, total: int) -> None:
         if self._stop.is_set():
-            raise UserError("Cancelled: nothing was written.")
+            raise UserError(tr("Cancelled: nothing was written."))
         self.advanced.emit(frame + 1, total)
-        self.progressed.emit(f"Exporting: frame {frame + 1} of {total}")
+        self.progressed.emit(tr("Exporting: frame {} of {}").format(frame + 1, total))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
+from lvd_live.gui.language import tr
 from lvd_live.sources import CameraSource, ImageSource, Source, VideoSource
 from lvd_live.sources.address import parse_address
 from lvd_live.sources.capture import CameraMode
@@ -16,6 +17,7 @@ from lvd_live.sources.images import SUFFIXES
 from lvd_live.sources.kinds import VIDEO_SUFFIXES
 
 VIDEOS = VIDEO_SUFFIXES
+SCANS = (".ply", ".obj", ".stl", ".glb", ".gltf", ".off", ".xyz", ".txt", ".csv", ".pcd")  # and some .npz
 STILLS_FPS = 1.0  # how fast a folder of pictures is shown
 
 
@@ -39,10 +41,10 @@ class Input:
             return Path(self.place).name
         address = parse_address(self.place)
         if not isinstance(address, int):
-            return self.place if is_name(self.place) else "camera stream"
+            return self.place if is_name(self.place) else tr("camera stream")
         start = f"{address}: "
         names = (text.removeprefix(start) for text in known_cameras() if text.startswith(start))
-        return next(names, f"camera {address}")
+        return next(names, tr("camera {}").format(address))
 
     @property
     def listed(self) -> str:
@@ -61,8 +63,8 @@ class Input:
 def ask_for_camera(parent: QWidget) -> Input | None:
     """Ask with a dialog; None where nothing is chosen, as with the others."""
     names = camera_names()
-    question = "A camera, its name, or the address of a stream:"
-    text, chosen = QInputDialog.getItem(parent, "Camera", question, names or ["0"], 0, True)
+    question = tr("A camera, its name, or the address of a stream:")
+    text, chosen = QInputDialog.getItem(parent, tr("Camera"), question, names or ["0"], 0, True)
     if not chosen or not text.strip():
         return None
     return Input("camera", text.split(":")[0].strip() if text in names else text.strip())
@@ -70,27 +72,28 @@ def ask_for_camera(parent: QWidget) -> Input | None:
 
 def ask_for_video(parent: QWidget, title: str = "Video") -> Input | None:
     """Ask for a video file."""
-    kinds = f"Videos ({' '.join('*' + suffix for suffix in VIDEOS)});;All files (*)"
-    path, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
+    kinds = f"{tr('Videos')} ({' '.join('*' + suffix for suffix in VIDEOS)});;{tr('All files')} (*)"
+    path, _ = QFileDialog.getOpenFileName(parent, tr(title), "", kinds)
     return Input("video", path) if path else None
 
 
 def ask_for_file(parent: QWidget) -> Path | None:
-    """Ask for anything that can be opened: a video, a picture, a mesh sequence."""
-    kinds = f"Videos, pictures, results ({' '.join('*' + suffix for suffix in (*VIDEOS, *SUFFIXES, '.npz'))})"
-    path, _ = QFileDialog.getOpenFileName(parent, "Open", "", f"{kinds};;All files (*)")
+    """Ask for anything that can be opened: a video, a picture, a mesh sequence, a scan."""
+    endings = " ".join("*" + suffix for suffix in (*VIDEOS, *SUFFIXES, ".npz", *SCANS))
+    kinds = f"{tr('Videos, pictures, results, scans')} ({endings})"
+    path, _ = QFileDialog.getOpenFileName(parent, tr("Open"), "", f"{kinds};;{tr('All files')} (*)")
     return Path(path) if path else None
 
 
 def ask_for_result(parent: QWidget) -> Path | None:
     """Ask for the file of a mesh sequence."""
-    path, _ = QFileDialog.getOpenFileName(parent, "A result", "", "Mesh sequences (*.npz)")
+    path, _ = QFileDialog.getOpenFileName(parent, tr("A result"), "", f"{tr('Mesh sequences')} (*.npz)")
     return Path(path) if path else None
 
 
 def ask_for_images(parent: QWidget) -> Input | None:
     """Ask for a folder of pictures."""
-    path = QFileDialog.getExistingDirectory(parent, "A folder of pictures")
+    path = QFileDialog.getExistingDirectory(parent, tr("A folder of pictures"))
     return Input("images", path) if path else None
 
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QProgressBar, Q
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
+from lvd_live.gui.language import tr
 from lvd_live.gui.review import review
 from lvd_live.gui.status import time_text
 from lvd_live.pipeline import offline
@@ -73,10 +74,11 @@ class Job(QObject):
         summary = None
         try:
             summary = self._process()
-            kept = "Nothing was written."
+            kept = tr("Nothing was written.")
             if summary.output:
-                kept = f"{summary.tracked} of {summary.frames} frames tracked, in {summary.output}."
-            text = ("Stopped: " if summary.interrupted else "") + " ".join((kept, *summary.trouble))
+                said = tr("{} of {} frames tracked, in {}.")
+                kept = said.format(summary.tracked, summary.frames, summary.output)
+            text = (tr("Stopped: ") if summary.interrupted else "") + " ".join((kept, *summary.trouble))
         except UserError as error:
             text = str(error)
         except Exception as error:  # a thread's mistake must be seen, too
@@ -84,14 +86,17 @@ class Job(QObject):
         self.ended.emit(summary, text)
 
     def _process(self) -> offline.Summary:
+        from lvd_live.person.types import look_for_hands
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"Cannot write to {self.folder}: {reason(error)}.") from error
         with VideoSource(self.video) as source:
             finder, tracker = self._make_finder(), self._make_tracker()
+            look_for_hands(finder, tracker.options.hands)
             if self.cancelled:
-                raise UserError("Stopped before the first frame: nothing was written.")
+                raise UserError(tr("Stopped before the first frame: nothing was written."))
             return offline.process(
                 source,
                 finder,
@@ -116,10 +121,10 @@ class JobDialog(QDialog):
 
     def __init__(self, job: Job, on_result: Callable[[Path, Path], object], parent: QWidget | None = None):
         super().__init__(parent)
-        self.setWindowTitle(f"Process {job.video.name}")
+        self.setWindowTitle(tr("Process {}").format(job.video.name))
         self.setMinimumWidth(460)
         self.job, self._on_result = job, on_result
-        self.bar, self.label = QProgressBar(), QLabel("Loading the models …")
+        self.bar, self.label = QProgressBar(), QLabel(tr("Loading the models …"))
         self.bar.setMaximum(0)
         self.label.setWordWrap(True)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -138,15 +143,18 @@ class JobDialog(QDialog):
         if not self.running:
             super().reject()
             return
-        self.label.setText("Stopping; what is done is kept …")
+        self.label.setText(tr("Stopping; what is done is kept …"))
         self.job.cancel()
 
     def _show(self, done: int, total: int | None, fps: float) -> None:
         self.bar.setMaximum(max(total or 0, 0))
         self.bar.setValue(min(done, total or 0))
-        remaining = f", {time_text((total - done) / fps)} remaining" if total and fps and total >= done else ""
+        remaining = ""
+        if total and fps and total >= done:
+            remaining = tr(", {} min remaining").format(time_text((total - done) / fps))
         if not self.job.cancelled:
-            self.label.setText(f"Frame {done}{f' of {total}' if total else ''}, {fps:.1f} frames a second{remaining}")
+            place = tr("Frame {} of {}").format(done, total) if total else tr("Frame {}").format(done)
+            self.label.setText(place + tr(", {:.1f} frames/s").format(fps) + remaining)
 
     def _end(self, summary: offline.Summary | None, text: str) -> None:
         self.running = False

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from lvd_live.gui.completing import Completer
 from lvd_live.gui.inputs import Input
+from lvd_live.gui.language import tr
 from lvd_live.gui.painter import Look, Painter
 from lvd_live.gui.recording import Recording
 from lvd_live.gui.vmc import VmcLink
@@ -89,7 +90,7 @@ class LiveTracking(QObject):
 
     def open(self, chosen: Input, look: Look) -> None:
         """Track from `chosen`, instead of what was tracked before."""
-        self.close(wait=False, why="The recording ended because another input was opened.")
+        self.close(wait=False, why=tr("The recording ended because another input was opened."))
         self.input = chosen
         self.pipeline = Pipeline(
             chosen.open,
@@ -130,17 +131,22 @@ class LiveTracking(QObject):
             return
         before, tracker.options = tracker.options, self._choose(tracker.options)
         if changed := [field.name for field in fields(before) if _differ(before, tracker.options, field.name)]:
-            names = " and ".join(name.replace("_", " ") for name in changed)
-            self.stop_recording(f"The recording ended because another {names} was chosen.")
+            names = ", ".join(tr(name.replace("_", " ")) for name in changed)
+            self.stop_recording(tr("The recording ended because another {} was chosen.").format(names))
         if tracker.options.height != before.height and self.measurer is not None:
             self.measurer.rescale()
 
     def use_preset(self) -> None:
         """Go on with the network chosen."""
         if self.pipeline is not None:
-            self.stop_recording("The recording ended because another network was chosen.")
+            self.stop_recording(tr("The recording ended because another network was chosen."))
             self.vmc.forget()  # another shape, another floor
             self.pipeline.use(self.make_chosen_tracker())
+
+    def pause(self, on: bool) -> None:
+        """Have capture wait, or go on."""
+        if self.pipeline is not None:
+            self.pipeline.paused = on
 
     def reset(self) -> None:
         """Forget person, mesh and measurements."""
@@ -166,7 +172,7 @@ class LiveTracking(QObject):
         if recorder is not None and recorder.problem:
             self.stop_recording()
         elif recorder is not None and self.pipeline is not None and self.pipeline.is_over:
-            self.stop_recording(self.pipeline.problem or "The recording ended because there are no more pictures.")
+            self.stop_recording(self.pipeline.problem or tr("The recording ended because there are no more pictures."))
         self.vmc.look_after(tracker)
         if self.pipeline is None or tracker is None:
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lvd_live.errors import UserError
-from lvd_live.gui.inputs import VIDEOS
+from lvd_live.gui.inputs import SCANS, VIDEOS
 from lvd_live.paths import DEMO
 from lvd_live.session.reader import Session, check_is_matroska, open_session
 from lvd_live.session.sequence import Sequence, load_sequence
@@ -48,6 +49,24 @@ def is_motion(path: Path) -> bool:
     except (OSError, ValueError, zipfile.BadZipFile):
         return False
     return {"poses.npy", "trans.npy"} <= names and "vertices.npy" not in names
+
+
+def is_scan(path: Path) -> bool:
+    """Whether this is a scan's file by its name; of an .npz by what is in it: one mesh, or points."""
+    suffix = path.suffix.lower()
+    if suffix != ".npz":
+        return suffix in SCANS
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = set(file.namelist())
+            if "vertices.npy" in names and "vertex_std.npy" not in names:
+                with file.open("vertices.npy") as array:
+                    version = np.lib.format.read_magic(array)
+                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+                    return read is not None and len(read(array)[0]) == 2
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError):
+        return False
+    return "vertices.npy" not in names and bool({"points.npy", "xyz.npy", "verts.npy"} & names)
 
 
 def _video_beside(path: Path, data: Sequence) -> Path | None:

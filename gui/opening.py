@@ -10,6 +10,8 @@ from PySide6.QtCore import QUrl
 from PySide6.QtWidgets import QWidget
 
 from lvd_live.gui.inputs import VIDEOS, Input, ask_for_file, ask_for_result, ask_for_video
+from lvd_live.gui.language import tr
+from lvd_live.gui.loading import is_scan
 from lvd_live.sources.images import SUFFIXES as PICTURES
 
 
@@ -24,6 +26,9 @@ class Opener(Protocol):
 
     def show_take(self, path: Path) -> None:
         """Show a session or a sequence."""
+
+    def show_scan(self, path: Path) -> None:
+        """Register a scan."""
 
 
 class Opening:
@@ -58,16 +63,23 @@ class Opening:
             self.open_file(path)
 
     def open_file(self, path: Path) -> None:
-        """Process a video, open a picture or a folder of them, show a result or a session."""
-        if path.suffix.lower() == ".npz" or (path / "session.json").exists():
+        """Process a video, open a picture or a folder of them, show a result or a session, register a scan."""
+        if not path.is_dir() and is_scan(path):
+            self._opener.show_scan(path)
+        elif path.suffix.lower() == ".npz" or (path / "session.json").exists():
             self._opener.show_take(path)
         elif path.is_dir() or path.suffix.lower() in PICTURES:
             self._opener.open(Input("images", str(path)))
         else:
             self._opener.process(path)
 
-    def open_dropped(self, url: QUrl) -> None:
-        """Open a file, or the address of a stream."""
+    def open_dropped(self, urls: list[QUrl], say: Callable[[str], object]) -> None:
+        """Open the first of some files, or addresses of streams; say : shows a sentence for a while."""
+        if not urls:
+            return
+        if len(urls) > 1:
+            say(tr("One at a time: the first of {} files was opened.").format(len(urls)))
+        url = urls[0]
         if url.isLocalFile():
             self.open_file(Path(url.toLocalFile()))
         else:

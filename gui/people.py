@@ -10,13 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QSettings, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QPushButton, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QPushButton, QWidget
 
 from lvd_live.errors import UserError
 from lvd_live.gui.language import tr
 from lvd_live.tracking.calibration import Calibration
 
 if TYPE_CHECKING:
+    from lvd_live.gui.inputs import Input
     from lvd_live.gui.live_tracking import LiveTracking
     from lvd_live.pipeline.live import Result
     from lvd_live.tracking.standing import Standing
@@ -97,16 +98,19 @@ class Calibrator(QObject):
 
     running : somebody is to stand straight now.
 
-    advised : what to do, or how far it is; "" at the end. done : name and Calibration. failed : a sentence.
+    advised : what to do, or how far it is; "" at the end. done : name, Calibration, and the field of view in degrees,
+    None where no distance was measured. failed : a sentence.
     """
 
-    advised, done, failed = Signal(str), Signal(str, object), Signal(str)
+    advised, done, failed = Signal(str), Signal(str, object, object), Signal(str)
 
     def __init__(self, tracking: LiveTracking, parent: QObject | None = None):
         super().__init__(parent)
         self._tracking = tracking
         self._standing: Standing | None = None
         self._name, self._height, self._due_ns = "", 0.0, 0
+        self._distance: float | None = None
+        self._input: Input | None = None
         tracking.watchers.append(self._watch)
 
     @property
@@ -116,20 +120,24 @@ class Calibrator(QObject):
     def ask(self, parent: QWidget, names: list[str], height: float | None) -> None:
         """Ask for the name, and begin."""
         if height is None:
-            self.failed.emit("Type the person's height first: it is what the scale comes from.")
+            self.failed.emit(tr("Type the person's height first: it is what the scale comes from."))
         elif self._tracking.tracker is None or self._tracking.pipeline is None or not self._tracking.pipeline.live:
-            self.failed.emit("Choose a camera first: the person must stand before it.")
+            self.failed.emit(tr("Choose a camera first: the person must stand before it."))
         else:
-            name, agreed = QInputDialog.getItem(parent, "Calibrate", "The person's name:", names or [""], 0, True)
-            if agreed and name.strip() and name.strip() != NOBODY:
-                self.start(name.strip(), height)
+            from lvd_live.gui.calibrate_dialog import CalibrateDialog
 
-    def start(self, name: str, height: float) -> None:
-        """Wait for somebody of this height, metres, who stands straight."""
+            dialog = CalibrateDialog(names, parent)
+            agreed = dialog.exec() == QDialog.DialogCode.Accepted
+            if agreed and dialog.name and dialog.name != tr(NOBODY):
+                self.start(dialog.name, height, dialog.distance)
+
+    def start(self, name: str, height: float, distance: float | None = None) -> None:
+        """Wait for somebody of this height, metres, who stands straight; distance : see `field_of_view`."""
         from lvd_live.tracking.standing import Standing
 
-        self._name, self._height, self._standing = name, height, Standing()
+        self._name, self._height, self._distance, self._input = name, height, distance, self._tracking.input
         self._due_ns = time.monotonic_ns() + int(PATIENCE_S * 1e9)
+        self._standing = Standing()  # last: the fit's thread looks at it
 
     def stop(self) -> None:
         """Give it up."""
@@ -143,40 +151,54 @@ class Calibrator(QObject):
         standing, tracker = self._standing, self._tracking.tracker
         if standing is None or tracker is None:
             return
+        if self._tracking.input is not self._input:
+            self.stop()  # something else was opened: somebody else may be in it
+            return
         standing(result.frame, result.person, result.fit)
         if standing.progress < 1:
             if result.done_ns > self._due_ns:
                 self.stop()
-                self.failed.emit("The calibration was given up: nobody stood straight for two seconds.")
+                self.failed.emit(tr("The calibration was given up: nobody stood straight for two seconds."))
                 return
             dots = round(10 * standing.progress)
             self.advised.emit(standing.advice or f"{tr(STAND_STILL)}  {'●' * dots}{'○' * (10 - dots)}")
             return
         self._standing = None
-        work = partial(self._fit, list(standing.fits), self._name, self._height)
+        work = partial(self._fit, list(standing.fits), self._name, self._height, self._distance)
         threading.Thread(target=work, name="calibrator", daemon=True).start()
 
-    def _fit(self, fits: list, name: str, height: float) -> None:
+    def _fit(self, fits: list, name: str, height: float, distance: float | None) -> None:
+        from lvd_live.tracking.field_of_view import field_of_view
         from lvd_live.tracking.standing import calibrate
 
         tracker = self._tracking.tracker
         try:
             if tracker is not None:
-                self.done.emit(name, calibrate(fits, tracker.shown_body, height, tracker.options))
+                known = calibrate(fits, tracker.shown_body, height, tracker.options)
+                fov = None if distance is None else field_of_view(fits, known, distance, tracker.options)
+                self.done.emit(name, known, fov)
         except UserError as error:
             self.failed.emit(str(error))
         self.advised.emit("")
 
 
 def connect_people(
-    calibrator: Calibrator, box: PersonBox, set_height: Callable[[float], object], say: Callable[[str], object]
+    calibrator: Calibrator,
+    box: PersonBox,
+    set_height: Callable[[float], object],
+    set_fov: Callable[[float], object],
+    say: Callable[[str], object],
 ) -> None:
     """Have a calibration kept and used, and what goes wrong said."""
 
-    def keep(name: str, calibration: Calibration) -> None:
+    def keep(name: str, calibration: Calibration, fov: float | None) -> None:
         box.add(name, calibration)
+        if fov is not None:
+            set_fov(fov)
         set_height(calibration.height)
-        say(f"{name} is calibrated: {calibration.height:.2f} m, the scale times {calibration.scale:.3f}.")
+        said = tr("{} is calibrated: {:.2f} m tall, the scale times {:.3f}.")
+        seen = "" if fov is None else " " + tr("The camera's field of view is {:.1f}°.").format(fov)
+        say(said.format(name, calibration.height, calibration.scale) + seen)
 
     def use() -> None:
         if box.chosen is not None:

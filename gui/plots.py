@@ -13,11 +13,12 @@ from lvd_live.gui.language import tr
 
 STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
 SERIES = {
-    "fits": ("fits a second", "#a3be8c"),
+    "fits": ("fits/s", "#a3be8c"),
     "latency": ("latency, ms", "#ebcb8b"),
-    "dropped": ("dropped a second", "#bf616a"),
+    "dropped": ("dropped/s", "#bf616a"),
 }
 REMEMBERED = 120  # values
+CROP_SIDE = 2.0  # crop units
 
 
 class Plots(QWidget):
@@ -62,7 +63,8 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
-        self.convergence = _plot("step per iteration, crop units")
+        tip = "How far the mesh moved in each iteration of the last fit, thousandths of the crop's side."
+        self.convergence = _plot("step, ‰", tip)
         self.convergence.setXRange(1, 8)
         blue = "#88c0d0"
         dots = {"symbol": "o", "symbolSize": 5, "symbolBrush": blue, "symbolPen": None}
@@ -86,8 +88,9 @@ class Plots(QWidget):
         if self._turn == 0:
             self._draw_stages()
         elif self._turn == 1:
-            self.descent.setData(np.arange(1, len(self._steps) + 1), self._steps)
-            self.convergence.setYRange(0, 1.1 * max(self._steps, default=1.0), padding=0)
+            steps = [1000 * step / CROP_SIDE for step in self._steps]
+            self.descent.setData(np.arange(1, len(steps) + 1), steps)
+            self.convergence.setYRange(0, 1.1 * max(steps, default=1.0), padding=0)
         else:
             name = list(SERIES)[self._turn - 2]
             values = self._values[name]
@@ -110,9 +113,10 @@ class Plots(QWidget):
         self.legend.setText(" ".join(entries))
 
 
-def _plot(title: str) -> pg.PlotWidget:
+def _plot(title: str, tip: str = "") -> pg.PlotWidget:
     plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{tr(title)}</span>")
     plot.setMinimumSize(60, 60)
+    plot.setToolTip(tr(tip))
     plot.setMouseEnabled(False, False)
     plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     plot.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -1,13 +1,13 @@
-"""What a camera sees, before it is chosen: one picture, taken when the mouse is over its name."""
+"""What a camera sees, before it is chosen: live, as long as the mouse or the focus is on its name."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
 
 import numpy as np
-from PySide6.QtCore import QSize, Signal
-from PySide6.QtGui import QEnterEvent, QFocusEvent, QIcon, QImage, QPixmap
+from PySide6.QtCore import QEvent, QSize, Signal
+from PySide6.QtGui import QEnterEvent, QFocusEvent, QHideEvent, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QPushButton
 
 from lvd_live.render import fit_into
@@ -15,10 +15,12 @@ from lvd_live.sources.capture import open_capture, read_picture
 
 SIZE = (160, 120)  # of the picture, pixels
 TIMEOUT_MS, WARM_UP = 1500, 4  # many cameras give their first pictures dark
+EVERY_S = 0.1  # between two pictures shown
+PATIENCE_S = 1.0  # for the camera to be given back, before another part of the program opens it
 
 
 class CameraButton(QPushButton):
-    """A camera's name, and what it sees once mouse or focus came to it.
+    """A camera's name, and what it sees while mouse or focus are on it; its last picture stays.
 
     number : the camera's.
     """
@@ -28,7 +30,8 @@ class CameraButton(QPushButton):
     def __init__(self, text: str, number: int):
         super().__init__(text)
         self.number = number
-        self._asked = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self.setIconSize(QSize(*SIZE))
         self._seen.connect(self._show)
 
@@ -40,30 +43,58 @@ class CameraButton(QPushButton):
         self._look()
         super().focusInEvent(event)
 
-    def _look(self) -> None:
-        if not self._asked:
-            self._asked = True
-            threading.Thread(target=self._take, name="camera preview", daemon=True).start()
+    def leaveEvent(self, event: QEvent) -> None:
+        if not self.hasFocus():
+            self._stop.set()
+        super().leaveEvent(event)
 
-    def _take(self) -> None:
-        if (picture := take_picture(self.number)) is not None:
-            with contextlib.suppress(RuntimeError):  # the button is gone
-                self._seen.emit(picture)
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        if not self.underMouse():
+            self._stop.set()
+        super().focusOutEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self.close_camera()
+        super().hideEvent(event)
+
+    def close_camera(self) -> None:
+        """Give the camera back, waiting a little for it."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(PATIENCE_S)
+
+    def _look(self) -> None:
+        if self._thread is not None and self._thread.is_alive() and not self._stop.is_set():
+            return
+        before, self._stop = self._thread, threading.Event()
+        self._thread = threading.Thread(
+            target=self._watch, args=(self._stop, before), name="camera preview", daemon=True
+        )
+        self._thread.start()
+
+    def _watch(self, stop: threading.Event, before: threading.Thread | None) -> None:
+        """Emit pictures until `stop` is set; before : a thread that may still have the camera."""
+        if before is not None:
+            before.join(PATIENCE_S)
+        if stop.is_set() or (capture := open_capture(self.number, TIMEOUT_MS)) is None:
+            return
+        try:
+            count, shown = 0, 0.0
+            while not stop.is_set() and (picture := read_picture(capture)) is not None:
+                count += 1
+                if count >= WARM_UP and time.monotonic() - shown >= EVERY_S:
+                    shown = time.monotonic()
+                    self._seen.emit(picture)
+                else:
+                    stop.wait(0.005)  # some drivers give the same picture again at once
+        except RuntimeError:  # the button is gone
+            pass
+        finally:
+            capture.release()
 
     def _show(self, picture: np.ndarray) -> None:
+        if self._stop.is_set():
+            return
         small = np.ascontiguousarray(fit_into(picture, SIZE))
         image = QImage(small.data, *SIZE, 3 * SIZE[0], QImage.Format.Format_RGB888)
         self.setIcon(QIcon(QPixmap.fromImage(image)))
-
-
-def take_picture(number: int) -> np.ndarray | None:
-    """One picture (H, W, 3) uint8 RGB of a camera, None where it gives none; the camera is free again afterwards."""
-    if (capture := open_capture(number, TIMEOUT_MS)) is None:
-        return None
-    try:
-        picture = None
-        for _ in range(WARM_UP):
-            picture = read_picture(capture)
-        return picture
-    finally:
-        capture.release()

@@ -77,7 +77,7 @@ class Recording(QObject):
         from lvd_live.session.sequence import describe_run
 
         if pipeline is None or pipeline.tracker is None or pipeline.source is None or pipeline.finder is None:
-            raise UserError("There is nothing to record yet: choose a camera or a video first.")
+            raise UserError(tr("There is nothing to record yet: choose a camera or a video first."))
         tracker = pipeline.tracker
         meta = describe_run(pipeline.finder, tracker) | {"source": title, "version": __version__} | dict(about or {})
         called, fps = name or Path(title).stem.replace(" ", "-"), pipeline.source.fps or 0.0

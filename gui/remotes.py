@@ -46,7 +46,7 @@ class Remotes(QObject):
         page.controls.osc.toggled.connect(lambda on: self.osc.switch_on() if on else self.osc.switch_off())
         tracking.watchers.append(self._watch)
         self.calibrator, self._instruction = Calibrator(tracking, self), ""
-        connect_people(self.calibrator, page.controls.person, self._set_height, say)
+        connect_people(self.calibrator, page.controls.person, self._set_height, self._set_fov, say)
         page.controls.person.calibrate.connect(self.toggle_calibration)
         self.calibrator.advised.connect(self._instruct)
         tracking.recording.running.connect(lambda on: self.calibrator.stop() if on else None)  # it has one scale
@@ -83,7 +83,7 @@ class Remotes(QObject):
         if self.calibrator.running:
             self.calibrator.stop()
         elif self._record.isChecked():
-            self._say("Stop the recording first: it has one scale.")
+            self._say(tr("Stop the recording first: it has one scale."))
         else:
             self.calibrator.ask(self._page, list(controls.person.known), controls.height_field.metres)
 
@@ -96,6 +96,10 @@ class Remotes(QObject):
         field.box.setValue(metres)
         field.confirm()
         self._page.controls.options_changed.emit()
+
+    def _set_fov(self, degrees: float) -> None:
+        chosen = self._tracking.input
+        self._page.controls.fov.keep(degrees, "" if chosen is None else chosen.listed)
 
     def _watch(self, result: Result) -> None:
         """Called in the fit's thread."""

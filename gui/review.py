@@ -103,8 +103,8 @@ class Review(QMainWindow):
         middle.addWidget(self.picture)
         middle.addWidget(self.space)
         middle.setSizes([640, 500])
-        controls = QHBoxLayout()
-        controls.addWidget(self.transport, 1)
+        said = QHBoxLayout()
+        said.addWidget(self.transport.label, 1)
         for widget, tip in (
             (self.colour, "What the mesh's colours mean (C)"),
             (self.export_button, "Write it for other programs: all of it, or from In to Out (X)"),
@@ -113,7 +113,7 @@ class Review(QMainWindow):
             widget.setAccessibleName(tr(tip))
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.transport.space_presses)
-            controls.addWidget(widget)
+            said.addWidget(widget)
         scrub = QHBoxLayout()
         scrub.setContentsMargins(AXIS, 0, 0, 0)  # below the plot's own axis
         scrub.addWidget(self.slider)
@@ -123,7 +123,8 @@ class Review(QMainWindow):
             layout.addWidget(part)
         layout.setStretch(1, 1)
         layout.addLayout(scrub)
-        layout.addLayout(controls)
+        layout.addLayout(said)
+        layout.addWidget(self.transport)
         self.setCentralWidget(page)
 
     def _connect(self) -> None:

@@ -29,13 +29,13 @@ class Mesh:
     vertices : (N, 3) float32, metres, OpenCV camera frame: x right, y down, z forward.
     faces : (M, 3) int32.
     colours : (N, 3) uint8 RGB.
-    intrinsics : (3, 3) float64, of the frame's own picture, pixels.
+    intrinsics : (3, 3) float64, of the frame's own picture, pixels; None: no camera saw it.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     colours: np.ndarray
-    intrinsics: np.ndarray
+    intrinsics: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def shrink(picture: np.ndarray) -> tuple[np.ndarray, float]:
 
 def draw_over(picture: np.ndarray, scale: float, mesh: Mesh, opacity: float) -> np.ndarray:
     """A copy of a picture (H, W, 3) uint8 RGB that was shrunk by `scale`, with the mesh over it; opacity 0..1."""
+    if mesh.intrinsics is None:
+        return picture.copy()
     K = mesh.intrinsics.copy()
     K[:2] *= scale
     K[:2, 2] += (scale - 1) / 2  # pixel centres on whole numbers

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 
 from lvd_live import render
 from lvd_live.gui.canvas import Canvas, draw_picture
+from lvd_live.gui.language import tr
 from lvd_live.gui.perspective import (
     FOV,
     box_corners,
@@ -40,11 +41,17 @@ class SpaceView(Canvas):
     view : the View whose mesh is drawn, or None.
     keeps_person_in_view : the viewer moves with the person, and so far away that the camera is in view, too.
     azimuth, elevation, zoom : where the viewer stands, degrees and a factor of the distance.
+    has_floor : whether the floor is drawn.
+
+    moved : the viewer stands elsewhere, by the user's wish.
     """
 
+    moved = Signal()
+
     def __init__(self) -> None:
-        super().__init__(240, 200)
-        self.setAccessibleName("the mesh in space")
+        super().__init__(160, 120)
+        self.has_floor = True
+        self.setAccessibleName(tr("the mesh in space"))
         self.keeps_person_in_view = True
         self.view: View[object] | None = None
         self._floor: float | None = None  # y
@@ -58,6 +65,13 @@ class SpaceView(Canvas):
         self.azimuth, self.elevation, self.zoom, self._pan = -27.0, 18.0, 1.0, np.zeros(3)
         self._settled = False
         self._bring_into_view()
+        self.update()
+        self.moved.emit()
+
+    def look_as(self, other: SpaceView) -> None:
+        """See from where `other` is seen from."""
+        self.azimuth, self.elevation, self.zoom = other.azimuth, other.elevation, other.zoom
+        self._pan, self._middle, self._distance = other._pan, other._middle, other._distance
         self.update()
 
     def show_view(self, view: View[object] | None) -> None:
@@ -86,12 +100,19 @@ class SpaceView(Canvas):
         R = turned(self.azimuth, self.elevation)
         eye = self._middle + self._pan - R[2] * self._distance * self.zoom
         K = pinhole(width, height)
-        if self._floor is not None:
+        if self._floor is not None and self.has_floor:
             draw_lines(picture, (floor_lines(self._middle, self._floor) - eye) @ R.T, K, GRID)
         if self.view is None or self.view.mesh is None:
             return picture
-        mesh = self.view.mesh
-        camera = (frustum_lines(mesh.intrinsics, self.view.size) - eye) @ R.T
+        return self._draw_view(picture, self.view, eye, R, K)
+
+    def _draw_view(
+        self, picture: np.ndarray, view: View[object], eye: np.ndarray, R: np.ndarray, K: np.ndarray
+    ) -> np.ndarray:
+        """Mesh and camera of a view over the floor's picture, for a viewer at `eye` (3,) who is turned by R (3, 3)."""
+        mesh = view.mesh
+        assert mesh is not None
+        camera = (self._camera_lines(mesh, view.size) - eye) @ R.T
         seen = (mesh.vertices - np.float32(eye)) @ np.float32(R.T)
         camera_is_nearer = np.linalg.norm(eye) < np.linalg.norm(eye - mesh.vertices.mean(0))
         if not camera_is_nearer:
@@ -123,7 +144,12 @@ class SpaceView(Canvas):
         corners = box_corners(mesh.vertices)
         if mesh.vertices[:, 2].min() >= FAR_CAMERA_M:
             return corners
-        return np.concatenate([corners, frustum_lines(mesh.intrinsics, size).reshape(-1, 3)])
+        return np.concatenate([corners, SpaceView._camera_lines(mesh, size).reshape(-1, 3)])
+
+    @staticmethod
+    def _camera_lines(mesh: Mesh, size: tuple[int, int]) -> np.ndarray:
+        """The camera's pyramid (L, 2, 3), none for a mesh that no camera saw."""
+        return np.zeros((0, 2, 3)) if mesh.intrinsics is None else frustum_lines(mesh.intrinsics, size)
 
     # -- the mouse
 
@@ -141,8 +167,9 @@ class SpaceView(Canvas):
         else:
             metres = 2 * math.tan(math.radians(FOV / 2)) * self._distance * self.zoom / max(self.height(), 1)
             R = turned(self.azimuth, self.elevation)
-            self._pan -= metres * (moved.x() * R[0] + moved.y() * R[1])
+            self._pan = self._pan - metres * (moved.x() * R[0] + moved.y() * R[1])
         self.update()
+        self.moved.emit()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._grip = None
@@ -153,3 +180,4 @@ class SpaceView(Canvas):
     def wheelEvent(self, event: QWheelEvent) -> None:
         self.zoom = min(max(self.zoom * 0.999 ** event.angleDelta().y(), 0.1), 5.0)
         self.update()
+        self.moved.emit()

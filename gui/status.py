@@ -61,6 +61,8 @@ def facts(title: str, pipeline: Pipeline, view: View[Result] | None, latency_ms:
         parts += [tracker.runtime.provider, f"preset {tracker.runtime.network.preset.name}"]
     if view is not None:
         parts.append(_tracked(view.of))
+        if tracker is not None and not tracker.options.hands:
+            parts.append(tr("hands off"))
     if pipeline.statistics.results:
         speed = tr("{:.1f} fits/s").format(pipeline.statistics.fits_per_second)
         parts += [speed, f"{latency_ms:.0f} ms", tr("{} dropped").format(pipeline.dropped)]

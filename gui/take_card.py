@@ -60,7 +60,7 @@ class TakeCard(QFrame):
         """Say what was recorded, and why it ended where that was not the user's wish."""
         self.taken = taken
         self.headline.setText(str(taken))
-        self.why.setText(tr(taken.why))
+        self.why.setText(taken.why)
         self.why.setVisible(bool(taken.why))
         later = tr("{} of the frames are fitted now, in the background.")
         rest = later.format(taken.unfitted) if taken.unfitted else ""

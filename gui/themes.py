@@ -71,9 +71,17 @@ QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
 QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
 QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
 QScrollArea { border: 0; }
+QHeaderView::section { padding: 2px 8px; }
 """)
 _CONTRAST_STYLE = """
 QPushButton, QComboBox, QLineEdit { border: 2px solid #ffffff; padding: 3px; background: #000; }
+QAbstractSpinBox { border: 2px solid #ffffff; padding: 1px; background: #000; }
+QAbstractSpinBox QLineEdit { border: 0; padding: 1px; }
+QAbstractSpinBox:focus { border: 2px solid #ffd800; }
+QAbstractSpinBox:disabled { border: 2px solid #808080; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 16px; border: 0; background: #000; }
+QAbstractSpinBox::up-arrow { width: 0; height: 0; border: 4px solid #000; border-bottom: 5px solid #fff; }
+QAbstractSpinBox::down-arrow { width: 0; height: 0; border: 4px solid #000; border-top: 5px solid #fff; }
 QPushButton:focus, QComboBox:focus, QLineEdit:focus, QCheckBox:focus { border: 2px solid #ffd800; }
 QCheckBox::indicator { border: 2px solid #ffffff; width: 12px; height: 12px; background: #000; }
 QCheckBox::indicator:checked { background: #ffd800; }

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.commands import SpacePresses
@@ -60,7 +60,8 @@ class Transport(QWidget):
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             widget.installEventFilter(self.space_presses)
             layout.addWidget(widget)
-        layout.addWidget(self.label, 1)
+        layout.addStretch(1)
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def _connect(self) -> None:
         self._clock.timeout.connect(self._advance)

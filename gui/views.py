@@ -34,13 +34,13 @@ class PictureView(Canvas):
     """
 
     def __init__(self) -> None:
-        super().__init__(320, 240)
+        super().__init__(220, 130)
         self.picture: np.ndarray | None = None
         self.hint = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._captured_ns: int | None = None
         self.clock, self.countdown, self.advice = "", 0, ""
-        self.setAccessibleName("picture with the mesh")
+        self.setAccessibleName(tr("picture with the mesh"))
         self.card, self.welcome = TakeCard(self), Welcome(self)
         layout = QVBoxLayout(self)
         layout.addWidget(self.welcome, 1)
@@ -104,7 +104,7 @@ class ColourBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(44)
-        self.setAccessibleName("what the colours mean")
+        self.setAccessibleName(tr("what the colours mean"))
         self.shown = ("uncertainty", False, 0)
 
     def show_mode(self, mode: str, calibrated: bool, top_mm: int) -> None:
@@ -112,6 +112,10 @@ class ColourBar(QWidget):
         if (mode, calibrated, top_mm) != self.shown:
             self.shown = (mode, calibrated, top_mm)
             self.update()
+
+    def show_distance(self, top_mm: int, some_guessed: bool) -> None:
+        """The colours are a distance from 0 to `top_mm`; some_guessed : what is grey is not in the scan."""
+        self.show_mode("distance", some_guessed, top_mm)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -123,6 +127,9 @@ class ColourBar(QWidget):
             _draw_parts(painter, bar, below)
         elif mode == "depth":
             _draw_scale(painter, bar, below, (tr("far"), "", tr("near")))
+        elif mode == "distance" and top:
+            middle = tr("distance from the scan; grey: not in it" if calibrated else "distance from the scan")
+            _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm"))
         elif mode == "uncertainty":
             middle = tr("expected error" if calibrated else "spread, standard deviation")
             _draw_scale(painter, bar, below, ("0 mm", middle, f"≥ {top} mm" if top else ""))

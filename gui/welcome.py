@@ -168,6 +168,8 @@ def _button(text: str, tip: str, large: bool) -> QPushButton:
 def _refill(layout: QVBoxLayout, old: list[QPushButton], buttons: list[QPushButton]) -> None:
     """Put buttons in the place of the old ones."""
     for button in old:
+        if isinstance(button, CameraButton):
+            button.close_camera()
         layout.removeWidget(button)
         button.deleteLater()
     for button in buttons:

@@ -19,7 +19,7 @@ from lvd_live.gui.completing import CompletionBar
 from lvd_live.gui.figures import Figures
 from lvd_live.gui.height import Attendance
 from lvd_live.gui.inputs import Input, ask_for_camera, ask_for_images, ask_for_video
-from lvd_live.gui.language import use_language
+from lvd_live.gui.language import tr, use_language
 from lvd_live.gui.live_tracking import LiveTracking
 from lvd_live.gui.opening import Opening
 from lvd_live.gui.page import Page
@@ -119,7 +119,7 @@ class MainWindow(QMainWindow):
             "video": partial(opening.choose_input, ask_for_video),
             "images": partial(opening.choose_input, ask_for_images),
             "demo": lambda: self.open(Input("video", str(DEMO))),
-            "pause": self._pause,
+            "pause": self.tracking.pause,
             "step": self._step,
             "reset": self._reset,
             "mirror": controls.mirror.toggle,
@@ -161,7 +161,7 @@ class MainWindow(QMainWindow):
 
     def open(self, chosen: Input) -> None:
         """Track from `chosen`, instead of what was tracked before."""
-        self.page.clear(f"Opening {chosen.title} …")
+        self.page.clear(tr("Opening {} …").format(chosen.title))
         self.figures.forget()
         self._attendance.forget()
         if self.tracking.pipeline is not None:
@@ -169,16 +169,21 @@ class MainWindow(QMainWindow):
         self.actions_by_name["pause"].setChecked(False)
         if chosen.listed:
             self.settings.setValue("camera", chosen.listed)
+            self.page.controls.fov.use_of(chosen.listed)
         self.tracking.open(chosen, self.page.controls.look)
+
+    def _pause_for(self) -> None:
+        """Leave the machine to something else, but for a recording: it would lose what happens meanwhile."""
+        pause, recording = self.actions_by_name["pause"], self.actions_by_name["record"].isChecked()
+        if self.tracking.pipeline is not None and not pause.isChecked() and not recording:
+            pause.trigger()
 
     def process(self, video: Path) -> None:
         """Track every frame of a video, with a bar, and show the result; what is tracked live pauses meanwhile."""
         from lvd_live.gui.job import process_video
 
-        if self.tracking.pipeline is not None and not self.tracking.pipeline.paused:
-            self.actions_by_name["pause"].trigger()
-        tracking = self.tracking
-        process_video(self, video, self.make_file_finder, tracking.make_chosen_tracker(), self.recordings)
+        self._pause_for()
+        process_video(self, video, self.make_file_finder, self.tracking.make_chosen_tracker(), self.recordings)
 
     def _browse(self) -> None:
         from lvd_live.gui.browser import Browser
@@ -195,20 +200,22 @@ class MainWindow(QMainWindow):
 
         review(self, path)
 
+    def show_scan(self, path: Path) -> None:
+        """Register a scan in a window of its own; what is tracked live pauses meanwhile."""
+        from lvd_live.gui.scan_window import ScanWindow
+
+        self._pause_for()
+        ScanWindow(path, self).show()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().urls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Process a video, open a picture, a folder of them or the address of a stream, show a result or a session."""
-        if urls := event.mimeData().urls():
-            self.opening.open_dropped(urls[0])
+        """Open what is dropped, see `Opening.open_file`, or the address of a stream."""
+        self.opening.open_dropped(event.mimeData().urls(), self.say)
 
     # -- commands
-
-    def _pause(self, on: bool) -> None:
-        if self.tracking.pipeline is not None:
-            self.tracking.pipeline.paused = on
 
     def _step(self) -> None:
         if self.tracking.pipeline is not None:
@@ -229,10 +236,6 @@ class MainWindow(QMainWindow):
         else:
             self.show_clean(False)
 
-    def send_to(self, host: str, port: int) -> None:
-        """Send the motion by VMC, as the switch does."""
-        self.sending.send_to(host, port)
-
     def _reset(self) -> None:
         self.tracking.reset()
         self._attendance.forget()
@@ -243,12 +246,12 @@ class MainWindow(QMainWindow):
         """Write what is seen; the PNG's path, None where there is nothing to write or it cannot be written."""
         try:
             if self.page.view is None:
-                raise UserError("There is no picture to keep yet.")
+                raise UserError(tr("There is no picture to keep yet."))
             png = write_snapshot(self.page.view, folder or self.recordings / "snapshots")
         except UserError as error:
             self.say(str(error))
             return None
-        self.say(f"Snapshot: {png}")
+        self.say(tr("Snapshot: {}").format(png))
         return png
 
     # -- what is shown

@@ -1,12 +1,14 @@
 """Calibrating a person who stands straight: scale and shape, kept with the name."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QInputDialog
+from PySide6.QtWidgets import QDialog
 
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
@@ -15,8 +17,9 @@ from lvd_live.export import ExportOptions
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.take import Take
 from lvd_live.gui.app import application
+from lvd_live.gui.calibrate_dialog import CalibrateDialog
 from lvd_live.gui.inputs import Input
-from lvd_live.gui.people import NOBODY
+from lvd_live.gui.people import NOBODY, Calibrator
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import MODELS
 from lvd_live.person import guidance
@@ -24,13 +27,16 @@ from lvd_live.session.reader import open_session
 from lvd_live.session.sequence import SequenceWriter, load_sequence
 from lvd_live.sources.frame import Frame
 from lvd_live.tracking.calibration import Calibration
-from lvd_live.tracking.options import TrackerOptions
+from lvd_live.tracking.camera import Camera as Camera_
+from lvd_live.tracking.field_of_view import field_of_view
+from lvd_live.tracking.options import FOV_RANGE, TrackerOptions
 from lvd_live.tracking.standing import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Standing, calibrate
 from tests.fakes import FakeFinder, FakeTracker, fake_fit
 from tests.mjpeg import Camera
 from tests.test_gui_remote import raised, standing
 
 SOON_MS = 20_000
+INTRINSICS = Camera_.of_picture(640, 480, 50).intrinsics
 PICTURE = np.full((480, 640, 3), 120, np.uint8)
 WORLD = np.zeros((33, 3), np.float32)  # upright: metres, y down
 for _pair, _y in (([0], -0.75), ([11, 12], -0.5), ([23, 24], 0.0), ([25, 26], 0.4), ([27, 28], 0.8)):
@@ -38,8 +44,6 @@ for _pair, _y in (([0], -0.75), ([11, 12], -0.5), ([23, 24], 0.0), ([25, 26], 0.
 
 
 def person(landmarks=None, world=WORLD):
-    from dataclasses import replace
-
     from tests.fakes import fake_person
 
     return replace(fake_person(standing() if landmarks is None else landmarks), world=world)
@@ -168,14 +172,21 @@ class Tracker(FakeTracker):
         return self.options.to_json()
 
     def step(self, frame, who):
-        return fake_fit(self.vertices, np.eye(3) * 60, index=frame.index, time_ns=frame.timestamp_ns)
+        fit = fake_fit(self.vertices, INTRINSICS, index=frame.index, time_ns=frame.timestamp_ns)
+        return replace(fit, landmarks_3d=np.tile(np.float32([0.2, 0.0, 4.0]), (33, 1)))
 
 
 def test_in_the_window_a_person_is_calibrated_once_and_known_by_name(qtbot, tmp_path, monkeypatch):
     application()
     torch.set_num_threads(1)
     camera, settings = Camera([PICTURE], fps=15), QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
-    monkeypatch.setattr(QInputDialog, "getItem", lambda *a, **k: ("Anna", True))
+
+    def agree(dialog):
+        dialog.box.setEditText(" Anna ")
+        dialog.distance_box.setValue(4.4)
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(CalibrateDialog, "exec", agree)
 
     def open_window():
         window = MainWindow(Finder, lambda _: Tracker(), settings=settings, recordings=tmp_path / "recordings")
@@ -197,6 +208,8 @@ def test_in_the_window_a_person_is_calibrated_once_and_known_by_name(qtbot, tmp_
     scale = controls.person.chosen.scale
     assert abs(scale - 1 / 1.05) < 0.01
     qtbot.waitUntil(lambda: window.tracking.tracker.options.scale == scale, timeout=SOON_MS)
+    fov = window.tracking.tracker.options.fov_degrees  # 4.4 m away is farther than it was taken for: a longer lens
+    assert fov == controls.fov.value() and fov == pytest.approx(44.0, abs=0.1)
     window.actions_by_name["record"].trigger()
     qtbot.waitUntil(lambda: window.tracking.recording.recorder.frames > 5, timeout=SOON_MS)
     assert not controls.person.isEnabled()
@@ -218,3 +231,59 @@ def test_in_the_window_a_person_is_calibrated_once_and_known_by_name(qtbot, tmp_
     assert window.page.controls.person.name == "" and window.tracking.tracker.options.scale == 1.0
     window.close()
     camera.close()
+
+
+def test_a_calibration_ends_where_something_else_is_opened(qtbot):
+    tracking = SimpleNamespace(watchers=[], tracker=Tracker(), input=Input("camera", "0"), pipeline=None)
+    calibrator = Calibrator(tracking)
+    calibrator.start("Anna", 1.7)
+    tracking.input = Input("video", "somebody.mp4")
+    with qtbot.waitSignal(calibrator.advised, timeout=SOON_MS):
+        tracking.watchers[0](None)
+    assert not calibrator.running
+
+
+@pytest.mark.parametrize("true", [25, 50, 80])
+@pytest.mark.parametrize("assumed", [35, 50])
+@pytest.mark.parametrize("place", [(0, 0, 3.0), (0.7, 0.4, 2.2)])
+def test_a_measured_distance_gives_the_field_of_view(true, assumed, place):
+    """Somebody is seen by one camera and taken to be seen by another: as far away as their size says."""
+    seen, taken = (Camera_.of_picture(640, 360, fov) for fov in (true, assumed))
+    x, y, z = np.array(place)
+    k = taken.focal / seen.focal
+    size = 1.1  # as of a mesh that the calibration finds a tenth too large
+    landmarks = np.tile(np.float32([x * size, y * size, z * k * size]), (33, 1))
+    fits = [replace(fake_fit(np.zeros((1, 3), np.float32), taken.intrinsics), landmarks_3d=landmarks)] * 3
+    options, known = TrackerOptions(fov_degrees=assumed, scale=1.05), Calibration(1.7, 1.05 / size, ())
+    assert field_of_view(fits, known, float(np.linalg.norm(place)), options) == pytest.approx(true, abs=0.01)
+
+
+def test_a_distance_that_nobody_can_be_at_is_refused():
+    landmarks = np.tile(np.float32([1.0, 0.0, 2.0]), (33, 1))
+    fits = [replace(fake_fit(np.zeros((1, 3), np.float32), INTRINSICS), landmarks_3d=landmarks)]
+    with pytest.raises(UserError, match="check distance and height"):
+        field_of_view(fits, Calibration(1.7, 1.0, ()), 0.9, TrackerOptions())
+
+
+def test_the_field_of_view_is_remembered_for_its_camera(tmp_path):
+    application()
+    settings = QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
+
+    def open_window(**given):
+        window = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
+        window.page.controls.choose(given)
+        return window
+
+    window = open_window()
+    window.page.controls.fov.keep(61.5, "0: Front")
+    window.close()
+    fov = open_window().page.controls.fov
+    fov.use_of("1: Back")
+    assert fov.value() < FOV_RANGE[0]  # as started
+    fov.use_of("0: Front")
+    assert fov.value() == 61.5
+    given = open_window(fov_degrees=70.0).page.controls.fov
+    given.use_of("0: Front")
+    assert given.value() == 70.0
+    settings.setValue("fields of view", '{"0: Front": "wide"}')
+    assert open_window().page.controls.fov.by_camera == {}

@@ -4,7 +4,8 @@ import socket
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPointF, QSettings, Qt
+from pyqtgraph import PlotWidget
+from PySide6.QtCore import QEvent, QPointF, QSettings, Qt
 from PySide6.QtGui import QAccessible, QEnterEvent, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
@@ -20,12 +21,14 @@ from PySide6.QtWidgets import (
 
 from lvd_live import __version__
 from lvd_live.body.model import BodyModel
-from lvd_live.gui import inputs, preview
+from lvd_live.gui import inputs, language, preview
 from lvd_live.gui import welcome as module
 from lvd_live.gui.about import about_text
 from lvd_live.gui.app import application
 from lvd_live.gui.inputs import Input
-from lvd_live.gui.themes import use_theme
+from lvd_live.gui.loading import load
+from lvd_live.gui.review import Review
+from lvd_live.gui.themes import THEMES, use_theme
 from lvd_live.gui.vmc import VmcLink
 from lvd_live.gui.window import MainWindow
 from lvd_live.paths import MODELS
@@ -184,7 +187,7 @@ def test_an_address_that_is_none_is_said_and_switched_off(qtbot, make_window):
 
 def test_the_command_lines_address_is_the_switchs(make_window):
     window = make_window()
-    window.send_to("::1", 5000)
+    window.sending.send_to("::1", 5000)
     assert window.page.controls.vmc.isChecked() and window.tracking.vmc.wanted == "[::1]:5000"
     window.refresh()
     assert window.page.controls.vmc_state.text() == "waiting for a person to track"
@@ -266,21 +269,90 @@ def test_the_last_camera_is_the_first_choice(qtbot, make_window, settings, monke
 
 
 def test_a_camera_is_looked_through_where_the_mouse_is_over_its_name(qtbot, make_window, monkeypatch):
-    asked, released = [], []
+    asked, released, shade = [], [], [200]
 
     class Capture:
         def release(self):
             released.append(1)
 
     monkeypatch.setattr(preview, "open_capture", lambda number, timeout: asked.append(number) or Capture())
-    monkeypatch.setattr(preview, "read_picture", lambda capture: np.full((48, 64, 3), 200, np.uint8))
+    monkeypatch.setattr(preview, "read_picture", lambda capture: np.full((48, 64, 3), shade[0], np.uint8))
     welcome = make_window().page.picture.welcome
     qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
     assert not asked  # no camera's light goes on by itself
     button = welcome.cameras[1]
-    for _ in range(2):
+
+    def enter():
         button.enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
-    qtbot.waitUntil(lambda: not button.icon().isNull(), timeout=SOON_MS)
-    assert asked == [2] and released == [1]
-    picture = button.icon().pixmap(160, 120).toImage()
-    assert picture.pixelColor(picture.width() // 2, picture.height() // 2).value() == 200
+
+    def seen():
+        picture = button.icon().pixmap(160, 120).toImage()
+        return -1 if button.icon().isNull() else picture.pixelColor(picture.width() // 2, picture.height() // 2).value()
+
+    for _ in range(2):
+        enter()
+    qtbot.waitUntil(lambda: seen() == 200, timeout=SOON_MS)
+    shade[0] = 90
+    qtbot.waitUntil(lambda: seen() == 90, timeout=SOON_MS)  # it moves
+    assert asked == [2] and not released
+    button.leaveEvent(QEvent(QEvent.Type.Leave))
+    qtbot.waitUntil(lambda: released == [1], timeout=SOON_MS)
+    enter()
+    qtbot.waitUntil(lambda: asked == [2, 2], timeout=SOON_MS)
+    welcome.hide()  # as where the camera is chosen: it is free before it is opened
+    assert released == [1, 1]
+
+
+def test_a_camera_that_vanishes_while_it_is_looked_through_is_given_back(qtbot, make_window, monkeypatch):
+    pictures, released = [np.full((48, 64, 3), 200, np.uint8)] * 6, []
+
+    class Capture:
+        def release(self):
+            released.append(1)
+
+    monkeypatch.setattr(preview, "open_capture", lambda number, timeout: Capture())
+    monkeypatch.setattr(preview, "read_picture", lambda capture: pictures.pop() if pictures else None)
+    welcome = make_window().page.picture.welcome
+    qtbot.waitUntil(lambda: len(welcome.cameras) == 2, timeout=SOON_MS)
+    welcome.cameras[0].enterEvent(QEnterEvent(QPointF(1, 1), QPointF(1, 1), QPointF(1, 1)))
+    qtbot.waitUntil(lambda: released == [1], timeout=SOON_MS)
+
+
+@pytest.mark.parametrize("code", language.languages())
+def test_titles_of_plots_fit_into_a_small_screen(qtbot, make_window, settings, code):
+    settings.setValue("language", code)
+    window = make_window()
+    window.resize(1024, 600)
+    window.page.clear("")
+    window.page.show_details(True)
+    qtbot.wait(50)
+    plots = window.page.plots.findChildren(PlotWidget)
+    assert len(plots) == 5
+    for plot in plots:
+        title = plot.plotItem.titleLabel.item
+        assert title.boundingRect().width() <= plot.getViewBox().width(), title.toPlainText()
+    language.use_language(language.ENGLISH)
+
+
+@pytest.mark.parametrize("code", language.languages())
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_window_can_be_as_small_as_640_by_480(app, qtbot, make_window, settings, tmp_path, theme, code):
+    settings.setValue("language", code)
+    window = make_window()
+    window.page.controls.theme.setCurrentIndex(window.page.controls.theme.findData(theme))
+    window.resize(640, 480)
+    window.page.clear("")
+    qtbot.wait(20)
+    assert (window.width(), window.height()) == (640, 480)
+    controls = window.page.controls
+    for box in (controls.height_m, controls.smoothing, controls.countdown, controls.vmc_address):
+        right = box.mapTo(window, box.rect().bottomRight())
+        assert right.x() < 640 and right.y() < 480, box
+    review = Review(*load(record(tmp_path, count=5).path))
+    review.show()
+    review.resize(640, 480)
+    qtbot.wait(20)
+    assert (review.width(), review.height()) == (640, 480)
+    review.close()
+    use_theme(app, "dark")
+    language.use_language(language.ENGLISH)

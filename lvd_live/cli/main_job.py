@@ -137,7 +137,7 @@ def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
             f"There are no weights {weights}; train them with `python -m lvd_live train`, or choose another --preset."
         )
     chosen = Input("camera", arguments.camera, arguments.camera_size) if arguments.camera is not None else None
-    finder = partial(make_finder, arguments.person, arguments.quality, hands=options.hands)
+    finder = partial(make_finder, arguments.person, arguments.quality, hands=True)  # switched on and off by the window
     return run(
         chosen,
         partial(finder, live=True),

@@ -159,10 +159,10 @@ class HandFinder:
 
 
 class WithHands:
-    """A PersonFinder that finds the person's hands, too."""
+    """A PersonFinder that finds the person's hands, too, while it is `on`."""
 
     def __init__(self, finder: PersonFinder, hands: HandFinder):
-        self.finder, self.hands = finder, hands
+        self.finder, self.hands, self.on = finder, hands, True
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.finder, name)
@@ -170,9 +170,9 @@ class WithHands:
     def find(self, picture: np.ndarray) -> Person | None:
         """See `PersonFinder`."""
         person = self.finder.find(picture)
-        if person is None:
+        if person is None or not self.on:
             self.hands.reset()
-            return None
+            return person
         return replace(person, hands=self.hands.find(picture, person), hand_words=self.hands.words)
 
     def reset(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -92,10 +92,23 @@ class PersonFinder(Protocol):
         """Forget the person followed; the next picture is searched afresh."""
 
 
+@runtime_checkable
+class FindsHands(Protocol):
+    """A finder that looks for the hands, too, while it is `on`; see `hands.WithHands`."""
+
+    on: bool
+
+
+def look_for_hands(finder: PersonFinder, on: bool) -> None:
+    """Have a finder look for hands, or leave them; nothing changes for one that knows no hands."""
+    if isinstance(finder, FindsHands):
+        finder.on = on
+
+
 def describe(finder: PersonFinder) -> dict:
     """What a file should remember of a finder: JSON values."""
     body = getattr(finder, "finder", finder)  # of one that finds hands, too
-    hands = getattr(finder, "hands", None)
+    hands = getattr(finder, "hands", None) if getattr(finder, "on", True) else None
     return {"finder": type(body).__name__, "provider": getattr(body, "provider", None)} | {
         name: True
         for name, holds in (

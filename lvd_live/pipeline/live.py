@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
-from lvd_live.person.types import Person, PersonFinder
+from lvd_live.person.types import Person, PersonFinder, look_for_hands
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
 from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
@@ -258,6 +258,8 @@ class Pipeline:
                 self._forget_person.clear()
                 shape = picture.shape
                 finder.reset()
+            if self.tracker is not None:
+                look_for_hands(self.finder, self.tracker.options.hands)
             began = time.perf_counter()
             person = finder.find(picture)
             milliseconds = 1000 * (time.perf_counter() - began)
