@@ -246,6 +246,6 @@ def _cells(info: library.SessionInfo) -> tuple[str, ...]:
 def _measurements(info: library.SessionInfo) -> str:
     """A line about the session's person."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{spread:.0f})" if spread >= 0.5 else "")
-        for name, (cm, spread) in info.measurements.items()
+        f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{error:.0f})" if error >= 0.5 else "")
+        for name, (cm, error) in info.measurements.items()
     )

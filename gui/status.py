@@ -108,12 +108,18 @@ def measurement_table(found: Mapping[str, Measurement], height_is_known: bool) -
     if not found:
         return ""
     rows = "".join(
-        f"<tr><td>{tr(name.replace('_', ' '))}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td></tr>"
+        f"<tr><td>{tr(name.replace('_', ' '))}&nbsp;&nbsp;</td><td align=right>{m.cm:.0f} cm</td>"
+        f"<td align=right>{_error(m.error)}</td></tr>"
         for name, m in found.items()
     )
     return f"<table>{rows}</table>" + (
         "" if height_is_known else f"<br><i>{tr('the scale is a guess: set the height')}</i>"
     )
+
+
+def _error(cm: float) -> str:
+    """The error to expect, "" where the length was given."""
+    return f"&nbsp;± {cm:.0f}" if cm >= 0.5 else ""
 
 
 def time_text(seconds: float) -> str:

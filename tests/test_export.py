@@ -473,7 +473,7 @@ def test_from_a_recorded_session(tmp_path, body):
     assert_same(found, truth(joints))
     measured = measure_session(folder, body, height=1.75)
     assert measured["height"].cm == pytest.approx(175)
-    stored = {name: (round(m.cm, 2), round(m.spread, 2)) for name, m in measured.items()}
+    stored = {name: (round(m.cm, 2), round(m.error, 2)) for name, m in measured.items()}
     assert list_sessions(tmp_path)[0].measurements == stored
     assert recover(folder).code == 0 and rename(folder, "run")
     assert list_sessions(tmp_path)[0].measurements["height"][0] == 175

@@ -210,6 +210,7 @@ BAD_FACTS = {
     "a time that is none": {"started": 7},
     "measurements that are a text": {"measurements": "tall"},
     "a height that is a text": {"measurements": {"height": {"cm": "tall", "spread_cm": 1}}},
+    "an error that is a text": {"measurements": {"height": {"cm": 175, "spread_cm": 1, "error_cm": "none"}}},
     "a height without end": {"measurements": {"height": {"cm": 1e999, "spread_cm": 1}}},
 }
 

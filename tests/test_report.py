@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvd_live.body.estimate import ERRORS
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
@@ -121,6 +122,9 @@ def test_pictures_of_one_person_are_measured_together(folder):
     )
     assert len(together.found) == len(single.found) / PEOPLE
     assert np.abs(together.found - together.true).mean() < np.abs(single.found - single.true).mean()
+    models = experiments.error_models(single, together, PEOPLE)
+    assert models.keys() == ERRORS.keys() and models["waist"].mean == pytest.approx(together.ratios[1][:, 2].mean())
+    assert single.explained("inseam") > single.explained("waist") and 0 <= single.within("waist") <= 1
 
     def strangers(batch):
         betas = np.random.default_rng(0).normal(size=batch.rows["betas"].shape)

@@ -27,10 +27,12 @@ class Measurement:
     cm : its value.
     spread : how far single frames lie from each other, one standard deviation, cm; it says how steady the shape is, not
         how far it is from a tape. 0 where there are too few frames, or where the length was given.
+    error : how far it is from a tape, one standard deviation, cm; see `estimate`. 0 where the length was given.
     """
 
     cm: float
     spread: float
+    error: float = 0.0
 
 
 def measure(fitter: BodyFitter, fitted: Fitted, height: float | None = None) -> dict[str, Measurement]:

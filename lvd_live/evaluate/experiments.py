@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
+from lvd_live.body.estimate import ERRORS, ErrorModel, estimate
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.measure import NAMES, measure
 from lvd_live.body.model import BodyModel
@@ -86,17 +87,37 @@ class Shapes:
     """Body measurements of S people, cm.
 
     found, true : (S, 6), in the order of `measure.NAMES`.
+    estimated, error : (S, 6), as `estimate` says them, told the true height.
     second : (S, 2), the second shape component, found and true, standard deviations.
     """
 
     found: np.ndarray
     true: np.ndarray
     second: np.ndarray
+    estimated: np.ndarray
+    error: np.ndarray
 
     def slope(self, name: str) -> float:
         """Of found against true: 1 is right, 0 is always the average."""
         i = NAMES.index(name)
         return float(np.polyfit(self.true[:, i], self.found[:, i], 1)[0])
+
+    def explained(self, name: str) -> float:
+        """R² of the estimate: 1 is right, 0 is no better than the true average."""
+        i = NAMES.index(name)
+        left, true = self.estimated[:, i] - self.true[:, i], self.true[:, i]
+        return 1 - float((left**2).sum() / ((true - true.mean()) ** 2).sum())
+
+    def within(self, name: str, errors: float = 1) -> float:
+        """The share of people whose true length lies within so many errors of the estimate."""
+        i = NAMES.index(name)
+        return float((np.abs(self.estimated - self.true) <= errors * self.error)[:, i].mean())
+
+    @property
+    def ratios(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of lengths over the height, found and true, (S, 6) each."""
+        found, true = (np.log(cm / cm[:, :1]) for cm in (self.found, self.true))
+        return found, true
 
 
 def shapes(method: Method, fitter: BodyFitter, people: Iterable[EvalBatch], *, pictures: int = 1) -> Shapes:
@@ -106,7 +127,7 @@ def shapes(method: Method, fitter: BodyFitter, people: Iterable[EvalBatch], *, p
     pictures : of one person, in a row, that are measured together as a session's are. Raises ValueError where they are
         not of one person.
     """
-    found, true, second = [], [], []
+    found, true, second, estimated, error = [], [], [], [], []
     for batch in people:
         metres = (batch.millimetres(converged(method(batch))).numpy() / 1000).astype(np.float32)
         for first in range(0, len(metres), pictures):
@@ -117,8 +138,24 @@ def shapes(method: Method, fitter: BodyFitter, people: Iterable[EvalBatch], *, p
             truth = replace(fitted, betas=betas, shapes=fitted.shapes[:0])
             found.append([m.cm for m in measure(fitter, fitted).values()])
             true.append([m.cm for m in measure(fitter, truth).values()])
+            likely = estimate(fitter, fitted, true[-1][0] / 100)
+            estimated.append([likely[name].cm for name in NAMES])
+            error.append([likely[name].error for name in NAMES])
             second.append((fitted.betas[1], betas[1]))
-    return Shapes(np.array(found), np.array(true), np.array(second))
+    return Shapes(*map(np.array, (found, true, second, estimated, error)))
+
+
+def error_models(single: Shapes, together: Shapes, pictures: int) -> dict[str, ErrorModel]:
+    """What `body.estimate.ERRORS` holds, measured.
+
+    single : of `pictures` pictures in a row of each person; together : of these together.
+    """
+    once, (many, true) = single.ratios[0].reshape(len(together.found), pictures, -1), together.ratios
+    return {
+        name: ErrorModel.measured(true[:, i], once[:, :, i], many[:, i], pictures)
+        for i, name in enumerate(NAMES)
+        if name in ERRORS
+    }
 
 
 def milliseconds_per_iteration(runtime: Runtime, shards: Shards, rounds: int = 20) -> tuple[float, float]:

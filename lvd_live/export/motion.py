@@ -10,8 +10,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.estimate import estimate
 from lvd_live.body.fit import BodyFitter, Fitted
-from lvd_live.body.measure import Measurement, measure
+from lvd_live.body.measure import Measurement
 from lvd_live.body.skeleton import JOINT
 from lvd_live.export.feet import planted
 from lvd_live.export.grid import TimeGrid
@@ -83,7 +84,7 @@ class BodyMotion:
     @cached_property
     def measurements(self) -> dict[str, Measurement]:
         """The person's, scaled to `height`."""
-        return measure(self.fitter, self.fitted, self.options.height)
+        return estimate(self.fitter, self.fitted, self.options.height)
 
     @cached_property
     def residual_mm(self) -> np.ndarray:

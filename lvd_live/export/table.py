@@ -27,9 +27,9 @@ def write(motion: BodyMotion, path: Path) -> None:
     for number, (time, tracked, residual, values) in enumerate(rows):
         coordinates = [f"{value:.6f}" for value in values]
         table.append([number, f"{time:.6f}", int(tracked), f"{residual:.1f}", *coordinates])
-    measured = [[name, f"{m.cm:.1f}", f"{m.spread:.1f}"] for name, m in motion.measurements.items()]
+    measured = [[name, f"{m.cm:.1f}", f"{m.spread:.1f}", f"{m.error:.1f}"] for name, m in motion.measurements.items()]
     write_whole(path, _text(table))
-    write_whole(beside, _text([["measurement", "cm", "spread_cm"], *measured]))
+    write_whole(beside, _text([["measurement", "cm", "spread_cm", "error_cm"], *measured]))
 
 
 def _text(rows: Iterable[Sequence[object]]) -> bytes:

@@ -102,12 +102,12 @@ class Measurer:
         self._fitted = fitted if person == self._person else None
 
     def _measure(self, fitter: BodyFitter) -> None:
-        from lvd_live.body.measure import measure
+        from lvd_live.body.estimate import estimate
 
         if (fitted := self._fitted) is None:
             return
         try:
-            found = measure(fitter, fitted, self.tracker.options.height)
+            found = estimate(fitter, fitted, self.tracker.options.height)
         except Exception:
             log.warning("the meshes could not be measured", exc_info=True)
             return

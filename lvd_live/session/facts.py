@@ -72,7 +72,9 @@ def checksum(facts: Mapping[str, Any]) -> int:
 
 def _measurements_are_sane(measurements: Any) -> bool:
     return isinstance(measurements, dict) and all(
-        isinstance(found, dict) and _is_count(found.get("cm"), 1e6) and _is_count(found.get("spread_cm"), 1e6)
+        isinstance(found, dict)
+        and all(_is_count(found.get(key), 1e6) for key in ("cm", "spread_cm"))
+        and _is_count(found.get("error_cm", 0), 1e6)
         for found in measurements.values()
     )
 

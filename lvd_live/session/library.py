@@ -23,8 +23,8 @@ class SessionInfo:
 
     unfitted : frames that wait to be fitted (`refill`). dropped : frames that the recorder could not take. missed :
     frames that never came to it. whole : finished; otherwise it is being recorded, or `recover` should repair it.
-    measurements : of the person, name to (cm, spread in
-    cm); empty where they were not taken.
+    measurements : of the person, name to (cm, error to expect in cm, of older sessions the spread of single frames);
+    empty where they were not taken.
     """
 
     path: Path
@@ -110,7 +110,9 @@ def _info(folder: Path) -> SessionInfo:
         missed=int(facts.get("missed", 0)),
         thumbnail=thumbnail if look_up(thumbnail) else None,
         whole=whole,
-        measurements={name: (m["cm"], m["spread_cm"]) for name, m in facts.get("measurements", {}).items()},
+        measurements={
+            name: (m["cm"], m.get("error_cm", m["spread_cm"])) for name, m in facts.get("measurements", {}).items()
+        },
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lvd_live.body.estimate import estimate
 from lvd_live.body.fit import SHAPE_FRAMES, BodyFitter
-from lvd_live.body.measure import Measurement, measure
+from lvd_live.body.measure import Measurement
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.session.facts import read_facts, write_facts
@@ -16,7 +17,10 @@ from lvd_live.session.reader import open_session
 
 def as_json(found: dict[str, Measurement]) -> dict[str, dict[str, float]]:
     """Measurements as they are stored."""
-    return {name: {"cm": round(m.cm, 2), "spread_cm": round(m.spread, 2)} for name, m in found.items()}
+    return {
+        name: {"cm": round(m.cm, 2), "spread_cm": round(m.spread, 2), "error_cm": round(m.error, 2)}
+        for name, m in found.items()
+    }
 
 
 def measure_session(path: Path, body: BodyModel, height: float | None = None) -> dict[str, Measurement]:
@@ -32,7 +36,7 @@ def measure_session(path: Path, body: BodyModel, height: float | None = None) ->
     rows = np.unique(tracked[np.linspace(0, len(tracked) - 1, SHAPE_FRAMES).round().astype(int)])
     fitter = BodyFitter(body)
     try:
-        found = measure(fitter, fitter.fit(session.vertices[rows], session.vertex_std[rows]), height)
+        found = estimate(fitter, fitter.fit(session.vertices[rows], session.vertex_std[rows]), height)
     except (np.linalg.LinAlgError, ValueError) as error:  # raised by NumPy and SciPy for numbers that are no mesh
         sentence = f"The person in {path} cannot be measured: the meshes are not of a person."
         raise UserError(sentence, exit_code=1) from error

@@ -32,6 +32,8 @@ def report_shape(report: Report, subject: Subject, v2s: dict[str, float]) -> Non
     found = {c.name: shapes(c.method, fitter, c.people(subject.shards, SHAPES)) for c in compared}
     first, total = compared[0], sum(map(len, subject.shards.maps))
     together = shapes(first.method, fitter, first.people(subject.shards, total), pictures=POSES)
+    outlined = next(c for c in compared if c.name.endswith("on the outline"))
+    session = shapes(outlined.method, fitter, outlined.people(subject.shards, total), pictures=POSES)
     rows = [(name, *_errors_and_slopes(s)) for name, s in found.items()]
     rows.append((f"{first.name}, {POSES} pictures of a person together", *_errors_and_slopes(together)))
     report.table("shape", ("method", *(f"{name.replace('_', ' ')}, cm (slope)" for name in NAMES)), rows)
@@ -39,6 +41,15 @@ def report_shape(report: Report, subject: Subject, v2s: dict[str, float]) -> Non
         "shape_by_build",
         ("build (waist / height)", "waist found, cm", "waist true, cm"),
         _waist_by_build(found[first.name]),
+    )
+    report.say(
+        "As the program says them (`body/estimate.py`), on the outline, the height known: R², and the share of the "
+        "true lengths within the error that it states and within twice that (68 and 95 % if honest)."
+    )
+    said = {"one picture": found[outlined.name], f"{POSES} pictures of a person together": session}
+    girths = [name for name in NAMES if name != "height"]
+    report.table(
+        "estimates", ("", *(n.replace("_", " ") for n in girths)), [_said(n, s, girths) for n, s in said.items()]
     )
     _report_second_component(report, found, v2s)
     report.plot("waist", "Waist, found against true", lambda axes: _draw_waists(axes, found))
@@ -48,6 +59,12 @@ def _errors_and_slopes(s: Shapes) -> list[str]:
     """By measurement: the mean error in cm, and the slope."""
     errors = np.abs(s.found - s.true).mean(0)
     return [f"{error:.1f} ({s.slope(name):.2f})" for name, error in zip(NAMES, errors, strict=True)]
+
+
+def _said(title: str, s: Shapes, names: list[str]) -> tuple[str, ...]:
+    """A row: how good estimates are, and how honest."""
+    shares = ((s.explained(name), s.within(name), s.within(name, 2)) for name in names)
+    return title, *(f"{r2:.2f} ({one:.0%}, {two:.0%})" for r2, one, two in shares)
 
 
 def _waist_by_build(s: Shapes) -> list[tuple[str, float, float]]:
