@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from lvd_live.person.affine import resample
+from lvd_live.person.affine import compose, resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
 from lvd_live.person.landmarks import landmarks_in_crop
@@ -35,12 +35,17 @@ class Observed:
 
 
 def observe(
-    finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    finder: BlazePoseFinder,
+    picture: np.ndarray,
+    inside: np.ndarray,
+    landmarks: np.ndarray,
+    rng: np.random.Generator,
+    mask_size: int,
 ) -> Observed | None:
     """What BlazePose finds in a crop, or None where it finds nobody or somebody else.
 
-    picture : (S, S, 3) uint8 RGB, the crop.
-    inside : (S, S) bool, the rectangle of the crop that the picture covers; the finder gets only this part.
+    picture : (P, P, 3) uint8 RGB, the crop. mask_size : pixels along the side S of the mask.
+    inside : (P, P) bool, the rectangle of the crop that the picture covers; the finder gets only this part.
     landmarks : (33, 3), the true ones, crop frame; the finder searches where they are, with a random error, as it would
         where they were in the previous frame.
     """
@@ -61,7 +66,10 @@ def observe(
     if np.linalg.norm(found[:, :2] - landmarks[:, :2], axis=1).mean() > FARTHEST * reach:
         return None
     side = len(observation.mask)
-    mask = resample((observation.mask * 255).astype(np.uint8), roi.T_picture_from_grid(side), size)
+    smaller = mask_size / size  # of the mask's pixels for one of the picture's
+    T_mask_from_picture = np.float32([[smaller, 0, (smaller - 1) / 2], [0, smaller, (smaller - 1) / 2]])
+    T_mask_from_grid = compose(T_mask_from_picture, roi.T_picture_from_grid(side))
+    mask = resample((observation.mask * 255).astype(np.uint8), T_mask_from_grid, mask_size)
     fine, coarse = quantise(observation.features)
     return Observed(mask, found, fine, coarse, region_in_crop(roi.T_grid_from_picture(side), side, crop))
 
