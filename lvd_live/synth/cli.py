@@ -68,7 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for shards; those already there are kept")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of --people people instead (PNG)")
     parser.add_argument("--people", type=int, default=8, help="people on the sheet, two pictures of each")
-    parser.add_argument("--misread", type=Path, metavar="DIR", help="say how often BlazePose misreads a folder's people")
+    parser.add_argument(
+        "--misread", type=Path, metavar="DIR", help="say how often BlazePose misreads a folder's people"
+    )
     parser.add_argument("--held-out", action="store_true", help="people that training never gets, for evaluations")
     parser.add_argument("--scans", action="store_true", help="scans instead of pictures: shards of 64 people to scan")
     parser.add_argument("--shards", type=int, help="default 240, of --scans 24")

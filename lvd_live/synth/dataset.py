@@ -28,13 +28,13 @@ from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.person.blazepose import BlazePoseFinder
 from lvd_live.synth.backdrop import as_by_a_camera, random_backdrop, random_occluder
 from lvd_live.synth.base_mesh import BaseMesh
+from lvd_live.synth.composition import inside_picture, over, shrunk
 from lvd_live.synth.dressed import dress_person
 from lvd_live.synth.lighting import sample_light
 from lvd_live.synth.observe import imagined, observe
@@ -111,7 +111,9 @@ class ShardMaker:
         views = self.people.views(betas, rng, POSES)
         places = [self._place(rng) for _ in views]
         with self.renderer.upload(person) as identity:
-            lights = [place.light(v.R, rng) if place else sample_light(rng) for v, place in zip(views, places, strict=True)]
+            lights = [
+                place.light(v.R, rng) if place else sample_light(rng) for v, place in zip(views, places, strict=True)
+            ]
             shots = [
                 Shot(identity, v.bones, v.focal, (v.offset[0], v.offset[1]), light)
                 for v, light in zip(views, lights, strict=True)
@@ -124,20 +126,23 @@ class ShardMaker:
         """Where a picture is taken; None before a random backdrop."""
         return self.surroundings.place(rng) if self.surroundings and rng.random() < PLACES else None
 
-    def _sample(self, view: View, place: Place | None, rgba: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """The fields of one sample. rgba : (s, s, 4) uint8, the rendered person, premultiplied, as the finder sees it."""
-        fine, alpha = _over(self._behind(view, place, len(rgba), rng), rgba)
+    def _sample(
+        self, view: View, place: Place | None, rgba: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """The fields of one sample. rgba : (s, s, 4) uint8, the rendered person, premultiplied, as fine as the finder
+        sees it."""
+        fine, alpha = over(self._behind(view, place, len(rgba), rng), rgba)
         if rng.random() < OCCLUDED:
             hidden = random_occluder(alpha, rng)
             fine[hidden] = self._behind(view, place, len(rgba), rng)[hidden]
             alpha[hidden] = 0
         if not self.plain:
             fine = as_by_a_camera(fine, rng)
-        inside = _inside_picture(view.cut, len(fine))
+        inside = inside_picture(view.cut, len(fine))
         fine[~inside], alpha[~inside] = 0, 0
         observed = observe(self.finder, fine, inside, view.landmarks, rng, self.size)
-        inside = _inside_picture(view.cut, self.size)
-        picture, alpha = (_shrunk(array, self.size) for array in (fine, alpha))
+        inside = inside_picture(view.cut, self.size)
+        picture, alpha = (shrunk(array, self.size) for array in (fine, alpha))
         picture[~inside], alpha[~inside] = 0, 0
         conditioning = observed or imagined(alpha, view.landmarks, rng)
         return {
@@ -158,25 +163,6 @@ class ShardMaker:
             "focal": np.array(view.focal, np.float32),
             "offset": view.offset.astype(np.float32),
         }
-
-
-def _over(behind: np.ndarray, rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A rendered person (S, S, 4) before what is behind, (S, S, 3): picture (S, S, 3), alpha (S, S), uint8."""
-    alpha = rgba[..., 3].copy()
-    uncovered = 255 - alpha[..., None].astype(np.uint16)
-    return (rgba[..., :3] + behind.astype(np.uint16) * uncovered // 255).clip(0, 255).astype(np.uint8), alpha
-
-
-def _shrunk(array: np.ndarray, size: int) -> np.ndarray:
-    return array if len(array) == size else cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _inside_picture(cut: np.ndarray, size: int) -> np.ndarray:
-    """(S, S) bool: the pixels of a crop that lie inside the picture. cut : (4,), see `people.View`."""
-    left, bottom, right, top = cut
-    centres = (2 * np.arange(size) + 1) / size - 1
-    columns, rows = (centres > left) & (centres < right), (-centres > bottom) & (-centres < top)
-    return columns[None] & rows[:, None]
 
 
 def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:

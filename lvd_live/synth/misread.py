@@ -64,7 +64,10 @@ def report(folder: Path) -> list[str]:
     wrong, complete, everything, right = (np.concatenate(part) for part in (misread, whole, by_all, well))
     sorted_by = {name: np.concatenate([c[name] for c in classes]) for name in _CLASSES}
     lines = ["| people | share, % | misread, % |", "|---|---|---|"]
-    lines += [_row("all", np.ones(len(wrong), bool), wrong), _row("all, landmarks beyond the picture too", wrong >= 0, everything)]
+    lines += [
+        _row("all", np.ones(len(wrong), bool), wrong),
+        _row("all, landmarks beyond the picture too", wrong >= 0, everything),
+    ]
     lines += [_row("whole in the picture", complete, wrong), _row("cut off by its edge", ~complete, wrong)]
     for name, ends in _CLASSES.items():
         for low, high in zip((-np.inf, *ends), (*ends, np.inf), strict=True):
@@ -109,7 +112,9 @@ def landmark_errors(folder: Path, count: int) -> dict[str, np.ndarray]:
         half = np.ptp(truth[..., :2], axis=1).max(1) / 2
         error = np.concatenate([found[..., :2] - truth[..., :2], (found[..., 2] - _nearness(rows))[..., None]], -1)
         error /= half[:, None, None]
-        usable = rows["observed"] & distances(rows)[1].all(1) & (np.linalg.norm(error[..., :2], axis=-1).mean(1) < LARGEST)
+        usable = (
+            rows["observed"] & distances(rows)[1].all(1) & (np.linalg.norm(error[..., :2], axis=-1).mean(1) < LARGEST)
+        )
         left = truth[:, [11, 23]].mean(1) - truth[:, [12, 24]].mean(1)
         turn = np.arctan2(left[:, 2], left[:, 0]) / (2 * np.pi)
         facing = ((turn + 1) * FACINGS + 0.5).astype(int) % FACINGS

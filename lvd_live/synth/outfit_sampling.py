@@ -30,9 +30,7 @@ _HAIRS = np.array(
 _IRISES = np.array([[0.10, 0.16, 0.10, 0.10, 0.18], [0.045, 0.09, 0.20, 0.18, 0.20], [0.02, 0.04, 0.33, 0.10, 0.21]]).T
 
 
-def sample_outfit(
-    wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any", skins: Skins | None = None
-) -> Outfit:
+def sample_outfit(wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any", skins: Skins | None = None) -> Outfit:
     """A random outfit; the same state of rng gives the same outfit.
 
     sex : "female", "male" or "any": which of the wardrobe's clothes and hair are allowed. skins : skin is one of

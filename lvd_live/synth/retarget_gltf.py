@@ -27,7 +27,11 @@ CATEGORIES = {  # the clips of each, by words of their names; the first that fit
 }
 PER_SECOND = 8  # poses taken
 HELD_OUT_EVERY = 6  # of a category's clips one is never trained on
-_SPINE_M2M = {f"spine{k}": f"DEF-spine.00{k}" for k in (1, 2, 3)} | {"pelvis": "DEF-hips", "neck": "DEF-neck", "head": "DEF-head"}
+_SPINE_M2M = {f"spine{k}": f"DEF-spine.00{k}" for k in (1, 2, 3)} | {
+    "pelvis": "DEF-hips",
+    "neck": "DEF-neck",
+    "head": "DEF-head",
+}
 _LIMB_M2M = dict(collar="shoulder", shoulder="upper_arm", elbow="forearm", wrist="hand", hand="hand")
 _LIMB_M2M |= dict(hip="thigh", knee="shin", ankle="foot", foot="toe")
 _SPINE_KAYKIT = dict(pelvis="hips", spine1="spine", spine2="spine", spine3="chest", neck="chest", head="head")
@@ -37,17 +41,17 @@ _BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "
 
 
 @dataclass(frozen=True)
-class _Scene:
+class Character:
     """A .glb file: its JSON and its binary chunk."""
 
     json: dict[str, Any]
     data: bytes
 
     @staticmethod
-    def read(path: Path) -> _Scene:
+    def read(path: Path) -> Character:
         content = path.read_bytes()
         length = struct.unpack("<I", content[12:16])[0]
-        return _Scene(json.loads(content[20 : 20 + length]), content[28 + length :])
+        return Character(json.loads(content[20 : 20 + length]), content[28 + length :])
 
     def array(self, number: int) -> np.ndarray:
         """A float accessor, (n, components)."""
@@ -111,10 +115,12 @@ def joint_nodes(names: list[str]) -> dict[str, int]:
     return found
 
 
-def clip_poses(scene: _Scene, animation: dict[str, Any], rest: tuple[np.ndarray, np.ndarray], body: np.ndarray) -> np.ndarray:
+def clip_poses(
+    scene: Character, animation: dict[str, Any], rest: tuple[np.ndarray, np.ndarray], body: np.ndarray
+) -> np.ndarray:
     """Poses (P, 24, 3) axis-angle, radians, of one animation.
 
-    rest : the character's T-pose, as of `_Scene.pose`. body : (24, 3) metres, our joints in theirs. Both T-poses face
+    rest : the character's T-pose, as of `Character.pose`. body : (24, 3) metres, our joints in ours. Both T-poses face
     +z, y up: a bone's turn from rest in world axes carries over, behind the smallest rotation from our bone to theirs.
     """
     node = joint_nodes(scene.names())
@@ -142,7 +148,7 @@ def bake_everyday_poses(folder: Path, body: np.ndarray, out: Path) -> None:
     poses, category, clip, held_out = [], [], [], []
     counted = dict.fromkeys(CATEGORIES, 0)
     for path in sorted(folder.glob("*.glb")):
-        scene = _Scene.read(path)
+        scene = Character.read(path)
         animations = {a["name"].split("|")[-1]: a for a in scene.json["animations"]}
         rest = scene.pose(animations["T-Pose"], 0)
         for name, animation in animations.items():

@@ -162,7 +162,10 @@ void main() {
     if (kind < 0.5 && (abs(v_canonical.x) > m.cut.x || v_canonical.y < m.cut.y || v_canonical.y > m.cut.z)) discard;
     vec4 texel = vec4(1.0);
     bool skin = kind > 1.5 && kind < 2.5;
-    if (m.colour.w >= 0.0) texel = skin ? texture(skins, vec3(v_uv, m.colour.w)) : texture(textures, vec3(v_uv, m.colour.w));
+    if (m.colour.w >= 0.0) {
+        vec3 place = vec3(v_uv, m.colour.w);
+        texel = skin ? texture(skins, place) : texture(textures, place);
+    }
     if (kind > 0.5 && kind < 1.5 && texel.a < 0.35) discard;
 
     vec3 view = normalize(-v_position);
@@ -179,14 +182,14 @@ void main() {
     vec3 albedo = m.colour.rgb;
     float specular = m.kind.z, shininess = 24.0;
     if (skin) {
-      if (m.colour.w >= 0.0) {
-        albedo *= texel.rgb * texel.rgb * (0.96 + 0.08 * grain);
-      } else {
-        vec3 lips = (v_canonical - paint[5].xyz) / vec3(0.024, 0.0085, 0.03);
-        albedo *= mix(vec3(1.0), paint[6].rgb, 0.8 * smoothstep(1.15, 0.8, dot(lips, lips)));
-        albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y)
-                  * (0.94 + 0.12 * grain);
-      }
+        if (m.colour.w >= 0.0) {
+            albedo *= texel.rgb * texel.rgb * (0.96 + 0.08 * grain);
+        } else {
+            vec3 lips = (v_canonical - paint[5].xyz) / vec3(0.024, 0.0085, 0.03);
+            albedo *= mix(vec3(1.0), paint[6].rgb, 0.8 * smoothstep(1.15, 0.8, dot(lips, lips)));
+            albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y)
+                      * (0.94 + 0.12 * grain);
+        }
         if (part > 0) {
             albedo = part == 2 ? paint[2].rgb : paint[3].rgb * (part == 1 ? 1.0 : 0.7);
             specular *= 0.3;

@@ -155,15 +155,16 @@ def light_of(radiance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The light of a panorama (H, 2H, 3): its two strongest lamps and, of the rest, spherical harmonics to order 1.
 
     Returns directions (2, 3), colours (2, 3), ambient (4, 3), see `Light`, so that the mean luminance is 1. With
-    L = a + b . w, the rest lights a surface of normal n by a + 2/3 b . n, where b = 3 <L w>. Lamps are white: their pixels
-    are burnt out in one channel or another.
+    L = a + b . w, the rest lights a surface of normal n by a + 2/3 b . n, where b = 3 <L w>. Lamps are white: their
+    pixels are burnt out in one channel or another.
     """
     H = len(radiance)
     latitude = np.pi / 2 - (np.arange(H) + 0.5) / H * np.pi
     longitude = (np.arange(2 * H) + 0.5) / H * np.pi
     flat = np.cos(latitude)[:, None]
     ray = np.stack(
-        [flat * np.sin(longitude), np.broadcast_to(np.sin(latitude)[:, None], (H, 2 * H)), -flat * np.cos(longitude)], -1
+        [flat * np.sin(longitude), np.broadcast_to(np.sin(latitude)[:, None], (H, 2 * H)), -flat * np.cos(longitude)],
+        -1,
     )
     solid = np.broadcast_to(flat, (H, 2 * H)) / (flat.sum() * 2 * H)  # share of the sphere
     radiance = radiance / (radiance.mean(2) * solid).sum()
