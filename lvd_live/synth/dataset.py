@@ -134,13 +134,14 @@ class ShardMaker:
         fine, alpha = over(self._behind(view, place, len(rgba), rng), rgba)
         if rng.random() < OCCLUDED:
             hidden = random_occluder(alpha, rng)
-            fine[hidden] = self._behind(view, place, len(rgba), rng)[hidden]
+            elsewhere = self._place(rng) if place else None  # a thing that looks like its surroundings is none
+            fine[hidden] = self._behind(view, elsewhere, len(rgba), rng)[hidden]
             alpha[hidden] = 0
         if not self.plain:
             fine = as_by_a_camera(fine, rng)
         inside = inside_picture(view.cut, len(fine))
         fine[~inside], alpha[~inside] = 0, 0
-        observed = observe(self.finder, fine, inside, view.landmarks, rng, self.size)
+        observed = observe(self.finder, fine, inside, view.landmarks, rng, self.size, twice=not self.plain)
         inside = inside_picture(view.cut, self.size)
         picture, alpha = (shrunk(array, self.size) for array in (fine, alpha))
         picture[~inside], alpha[~inside] = 0, 0
