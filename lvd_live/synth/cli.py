@@ -62,6 +62,10 @@ def _sheet_of_scans(args: argparse.Namespace) -> np.ndarray:
     return sheet.contact_sheet(ScanSamples(args.models).of(twice, np.random.default_rng(args.seed), Scanner()))
 
 
+def _make_held_out(out: Path, models: Path, size: int, indices: range, *, seed: int) -> None:
+    make_shards(out, models, size, indices, seed=seed, held_out=True, plain=False)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The `synth` tool."""
     parser = Parser(prog="python -m lvd_live synth", description=__doc__)
@@ -93,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.out:
         size, make = (POINTS, make_surfaces) if args.scans else (args.size, make_shards)
         if args.held_out:
-            make = partial(make, held_out=True) if args.scans else partial(make, held_out=True, plain=False)
+            make = partial(make_surfaces, held_out=True) if args.scans else _make_held_out
         workers = start_workers(args.out, args.models, size, args.shards, args.workers, seed=args.seed, make=make)
         for worker in workers:
             worker.join()

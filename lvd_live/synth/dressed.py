@@ -114,8 +114,8 @@ def _skin(base: BaseMesh, rest: np.ndarray, outfit: Outfit, skins: Skins | None)
         uv = np.zeros((len(rest), 2), np.float32)
         return _Part(position, base.template, normal, uv, base.joint, base.weight, base.skin[shown])
     vertex, uv, faces = _split_at_seams(base.skin, skins.corner_uv, skins.uv)
-    arrays = (array[vertex] for array in (position, base.template, normal))
-    return _Part(*arrays, uv, base.joint[vertex], base.weight[vertex], faces[shown])
+    joint, weight = base.joint[vertex], base.weight[vertex]
+    return _Part(position[vertex], base.template[vertex], normal[vertex], uv, joint, weight, faces[shown])
 
 
 def _split_at_seams(faces: np.ndarray, corner_uv: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -72,7 +72,7 @@ def observe(
         return None
     side = len(observation.mask)
     smaller = mask_size / size  # of the mask's pixels for one of the picture's
-    T_mask_from_picture = np.float32([[smaller, 0, (smaller - 1) / 2], [0, smaller, (smaller - 1) / 2]])
+    T_mask_from_picture = np.array([[smaller, 0, (smaller - 1) / 2], [0, smaller, (smaller - 1) / 2]], np.float32)
     T_mask_from_grid = compose(T_mask_from_picture, roi.T_picture_from_grid(side))
     mask = resample((observation.mask * 255).astype(np.uint8), T_mask_from_grid, mask_size)
     fine, coarse = quantise(observation.features)

@@ -55,7 +55,7 @@ class People:
         models : the folder with body/ and synth/. held_out : only identities and takes that training never gets.
         plain : the poses and cameras of earlier figures, nearer and steeper than people choose; by default of the
             held-out people, so that figures measured on them stay comparable.
-        webcams : the share of views that are `before_webcam`; by default WEBCAMS, and 0 of plain held-out ones.
+        webcams : the share of views that are `before_webcam`; by default WEBCAMS, and 0 of the held-out ones.
         """
         self.body = BodyModel.load(models / "body" / "lvd_body.npz")
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as base:
@@ -66,7 +66,7 @@ class People:
         self.plain = held_out if plain is None else plain
         everyday = None if self.plain else models / "synth" / "poses_everyday.npz"
         self.motion = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out, everyday=everyday)
-        self.webcams = webcams if webcams is not None else 0.0 if held_out and self.plain else WEBCAMS
+        self.webcams = webcams if webcams is not None else 0.0 if held_out else WEBCAMS
 
     def shape(self, rng: np.random.Generator) -> np.ndarray:
         """Shape coefficients (20,) float32: between two people of the population, and a little beyond."""

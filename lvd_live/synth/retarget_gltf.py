@@ -77,7 +77,7 @@ class Character:
             stored = {"rotation": turn, "translation": place}.get(target["path"])
             if stored is not None:
                 times, values = self.array(sampler["input"])[:, 0], self.array(sampler["output"])
-                stored[target["node"]] = values[min(np.searchsorted(times, seconds), len(values) - 1)]
+                stored[target["node"]] = values[min(int(np.searchsorted(times, seconds)), len(values) - 1)]
         parents = self.parents()
         R, p = np.tile(np.eye(3), (len(nodes), 1, 1)), np.zeros((len(nodes), 3))
 

@@ -64,7 +64,10 @@ def bake_skins(folder: Path, base_obj: Path, faces: np.ndarray, out: Path) -> No
         "sexes": np.array([SEXES.index("female" if "_female" in path.stem else "male") for path in paths], np.uint8),
     }
     for k, path in enumerate(paths):
-        picture = cv2.resize(cv2.imread(str(path)), (SKIN_SIZE, SKIN_SIZE), interpolation=cv2.INTER_AREA)
+        picture = cv2.imread(str(path))
+        if picture is None:
+            raise UserError(f"{path} is no picture.")
+        picture = cv2.resize(picture, (SKIN_SIZE, SKIN_SIZE), interpolation=cv2.INTER_AREA)
         arrays[f"picture{k}"] = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out, **arrays)

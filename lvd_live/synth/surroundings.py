@@ -128,6 +128,8 @@ def bake_surroundings(folder: Path, out: Path) -> None:
     lights = []
     for k, path in enumerate(paths):
         radiance = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if radiance is None:
+            raise UserError(f"{path} is no picture.")
         radiance = cv2.resize(radiance, (2 * HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)
         radiance = without_holes(np.nan_to_num(radiance).clip(0))
         exposed = 1 - np.exp(-radiance * (0.35 / np.median(radiance.mean(2))))
