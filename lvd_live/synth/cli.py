@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -62,8 +63,11 @@ def _sheet_of_scans(args: argparse.Namespace) -> np.ndarray:
     return sheet.contact_sheet(ScanSamples(args.models).of(twice, np.random.default_rng(args.seed), Scanner()))
 
 
-def _make_held_out(out: Path, models: Path, size: int, indices: range, *, seed: int) -> None:
-    make_shards(out, models, size, indices, seed=seed, held_out=True, plain=False)
+def _what_to_make(args: argparse.Namespace) -> tuple[int, Callable[..., None]]:
+    """A sample's size, and the function that makes shards."""
+    if args.scans:
+        return POINTS, partial(make_surfaces, held_out=args.held_out)
+    return args.size, partial(make_shards, held_out=True, plain=False) if args.held_out else make_shards
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,9 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         if not cv2.imwrite(str(args.sheet), tiles[..., ::-1]):
             raise UserError(f"Cannot write {args.sheet}.")
     elif args.out:
-        size, make = (POINTS, make_surfaces) if args.scans else (args.size, make_shards)
-        if args.held_out:
-            make = partial(make_surfaces, held_out=True) if args.scans else _make_held_out
+        size, make = _what_to_make(args)
         workers = start_workers(args.out, args.models, size, args.shards, args.workers, seed=args.seed, make=make)
         for worker in workers:
             worker.join()
