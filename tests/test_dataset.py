@@ -8,6 +8,7 @@ from lvd_live.paths import MODELS
 from lvd_live.synth import dataset
 from lvd_live.synth.cli import contact_sheet
 from lvd_live.synth.dataset import POSES, ShardMaker, make_shards
+from lvd_live.synth.lifted import in_picture
 from lvd_live.synth.people import CLOSEST, People, cut_by_picture
 
 SIZE = 96
@@ -49,7 +50,8 @@ def test_the_same_seed_makes_the_same_people(maker, shard):
 def test_the_mesh_lies_on_the_person(shard):
     """Visible vertices that fall inside the picture fall on the person's pixels or next to them."""
     on = []
-    for alpha, vertices in zip(shard["alpha"], shard["vertices"].astype(float), strict=True):
+    for picture, alpha, mesh in zip(shard["picture"], shard["alpha"], shard["vertices"].astype(float), strict=True):
+        vertices = mesh[in_picture(picture, mesh)]
         x = ((vertices[:, 0] + 1) * SIZE / 2 - 0.5).round().astype(int)
         y = ((1 - vertices[:, 1]) * SIZE / 2 - 0.5).round().astype(int)
         near = np.zeros((SIZE + 4, SIZE + 4), bool)
@@ -106,6 +108,13 @@ def test_held_out_people_stand_before_no_webcam():
 
     trained, held_out = (share_of_webcams(People(MODELS, held_out=h)) for h in (False, True))
     assert 0.15 < trained < 0.35 and held_out == 0
+
+
+def test_held_out_people_are_plain_unless_they_are_asked_not_to_be():
+    plain, new = People(MODELS, held_out=True), People(MODELS, held_out=True, plain=False)
+    np.testing.assert_array_equal(new.population, plain.population)
+    assert plain.plain and not new.plain and not People(MODELS).plain
+    assert len(new.motion.groups) > len(plain.motion.groups)  # everyday poses
 
 
 def test_a_worker_whose_program_was_killed_stops(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ from lvd_live.paths import MODELS
 from lvd_live.synth.motion import PoseBank
 from lvd_live.synth.pose_variation import MIRROR, mirrored, sitting, standing, with_posed_arms, without_heading
 from lvd_live.synth.retarget import cmu_name, retarget
+from lvd_live.synth.retarget_gltf import Character, clip_poses
+from tests.conftest import ROOT
 
 POSES = MODELS / "synth" / "poses.npz"
 
@@ -144,3 +146,41 @@ def test_people_stand_on_straight_legs(body):
 def test_only_poses_to_train_on_are_made_to_stand():
     train, test = PoseBank.load(POSES, held_out=False), PoseBank.load(POSES, held_out=True)
     assert train.standing > 0 and test.standing == 0
+
+
+EVERYDAY = MODELS / "synth" / "poses_everyday.npz"
+
+
+def test_everyday_poses_are_a_fixed_share_and_the_old_held_out_ones_stay():
+    rng = np.random.default_rng(0)
+    both = PoseBank.load(POSES, held_out=False, everyday=EVERYDAY)
+    assert both.probability.sum() == pytest.approx(1) and both.probability[-5:].sum() == pytest.approx(0.4)
+    assert np.isfinite(np.stack([both.sample(rng) for _ in range(50)])).all()
+    with np.load(EVERYDAY, allow_pickle=False) as file:
+        held_out = set(np.unique(file["clip"][file["held_out"]]))
+        assert held_out and not held_out & set(np.unique(file["clip"][~file["held_out"]]))
+
+
+def test_who_sits_has_bent_hips_and_knees_and_who_does_push_ups_looks_down():
+    with np.load(EVERYDAY, allow_pickle=False) as file:
+        pose, names = file["pose"].astype(float), file["category_names"].tolist()
+        sitting_down = pose[file["category"] == names.index("sitting")]
+    bend = np.degrees(np.linalg.norm(sitting_down[:, [JOINT["left_knee"], JOINT["right_knee"]]], axis=-1))
+    assert (bend > 45).mean() > 0.7
+    forward = np.array([global_rotations(p)[JOINT["left_hip"]][:, 1] for p in sitting_down])
+    assert np.median(forward[:, 2]) < -0.5  # the thigh, which hangs along -y, points to +z
+
+
+def test_a_t_pose_is_our_t_pose(body):
+    """The character's own T-pose, brought onto our joints, is the identity but for bones that point elsewhere."""
+    folder = ROOT.parent / "shared" / "assets" / "motion" / "cc0"
+    if not folder.is_dir():
+        pytest.skip("the characters are not here")
+    joints = (body.J_regressor @ body.v_template).numpy()
+    for path in sorted(folder.glob("*.glb")):
+        character = Character.read(path)
+        animation = next(a for a in character.json["animations"] if "T-Pose" in a["name"])
+        pose = clip_poses(character, animation, character.pose(animation, 0), joints)[0]
+        upright = [JOINT[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")]
+        assert np.abs(pose[upright]).max() < 1e-5
+        assert np.degrees(np.abs(pose).max()) < 35  # feet

@@ -7,9 +7,10 @@ Where to find what:
     outfit            what somebody wears; `outfit_sampling` chooses it out of the `wardrobe` of garments (`garment`)
     dressed           a person as one mesh, on MakeHuman's `base_mesh`; `surface` holds the mesh algorithms
     render            pictures by OpenGL, of shots (`shot`) under light (`lighting`); `shaders` holds the GLSL
-    backdrop          what is behind and in front of the person
-    observe           the person finder's result on a synthetic picture
-    bake              everything in models/ that is not trained: poses by `retarget`, garments by `bake_wardrobe`,
-                      which reads them with `mhclo` and binds them to the base mesh with `bind`
+    surroundings      panoramas behind the person and their light; `skins` are maps of whole bodies, with faces
+    backdrop          random backdrops and occluders, and what a camera adds; `composition` puts a picture together
+    observe           the person finder's result on a synthetic picture; `misread`: how often it errs, and how
+    bake              everything in models/ that is not trained: poses by `retarget` and `retarget_gltf`, garments
+                      by `bake_wardrobe`, which reads them with `mhclo` and binds them to the base mesh with `bind`
     cli               the `synth` tool
 """

@@ -1,4 +1,4 @@
-"""What is behind and in front of a synthetic person: random backdrops and occluders."""
+"""What is behind and in front of a synthetic person, random backdrops and occluders, and what a camera adds."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def random_backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 5)))
     noise = rng.normal(0, rng.uniform(0, 8), (size, size, 1))
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def as_by_a_camera(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture (S, S, 3) uint8 RGB with a camera's contrast, blur and noise, and often compressed: the same."""
+    contrast, brightness = np.exp(rng.normal(0, 0.12)), rng.normal(0, 8)
+    out = (picture.astype(np.float32) - 128) * contrast + 128 + brightness
+    if rng.random() < 0.4:
+        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.3, 1.2) * len(picture) / 384))
+    out += rng.normal(0, rng.uniform(0, 6), (*picture.shape[:2], 1)).astype(np.float32)
+    out = out.clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])[1]
+        decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        out = out if decoded is None else decoded
+    return out
 
 
 def random_occluder(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:

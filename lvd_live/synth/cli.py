@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,7 @@ from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.storage.files import check_writable
 from lvd_live.synth.dataset import POSES, ShardMaker, make_shards, start_workers
+from lvd_live.synth.misread import report
 from lvd_live.synth.scans import sheet
 from lvd_live.synth.scans.samples import ScanSamples
 from lvd_live.synth.scans.scanner import Scanner
@@ -59,12 +63,23 @@ def _sheet_of_scans(args: argparse.Namespace) -> np.ndarray:
     return sheet.contact_sheet(ScanSamples(args.models).of(twice, np.random.default_rng(args.seed), Scanner()))
 
 
+def _what_to_make(args: argparse.Namespace) -> tuple[int, Callable[..., None]]:
+    """A sample's size, and the function that makes shards."""
+    if args.scans:
+        return POINTS, partial(make_surfaces, held_out=args.held_out)
+    return args.size, partial(make_shards, held_out=True, plain=False) if args.held_out else make_shards
+
+
 def main(argv: list[str] | None = None) -> int:
     """The `synth` tool."""
     parser = Parser(prog="python -m lvd_live synth", description=__doc__)
     parser.add_argument("--out", type=Path, help="folder for shards; those already there are kept")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of --people people instead (PNG)")
     parser.add_argument("--people", type=int, default=8, help="people on the sheet, two pictures of each")
+    parser.add_argument(
+        "--misread", type=Path, metavar="DIR", help="say how often BlazePose misreads a folder's people"
+    )
+    parser.add_argument("--held-out", action="store_true", help="people that training never gets, for evaluations")
     parser.add_argument("--scans", action="store_true", help="scans instead of pictures: shards of 64 people to scan")
     parser.add_argument("--shards", type=int, help="default 240, of --scans 24")
     parser.add_argument("--workers", type=int, default=1)
@@ -76,18 +91,20 @@ def main(argv: list[str] | None = None) -> int:
     args.shards = (24 if args.scans else 240) if args.shards is None else args.shards
     if args.people < 1 or args.shards < 1 or args.workers < 1 or args.size < 32:
         raise UserError("--people, --shards and --workers must be at least 1, --size at least 32.")
-    if args.sheet:
+    if args.misread:
+        sys.stdout.write("\n".join(report(args.misread)) + "\n")
+    elif args.sheet:
         check_writable(args.sheet, (".png",))
         tiles = _sheet_of_scans(args) if args.scans else _sheet_of_pictures(args)
         if not cv2.imwrite(str(args.sheet), tiles[..., ::-1]):
             raise UserError(f"Cannot write {args.sheet}.")
     elif args.out:
-        size, make = (POINTS, make_surfaces) if args.scans else (args.size, make_shards)
+        size, make = _what_to_make(args)
         workers = start_workers(args.out, args.models, size, args.shards, args.workers, seed=args.seed, make=make)
         for worker in workers:
             worker.join()
         if any(worker.exitcode for worker in workers):
             raise UserError("A worker stopped before its shards were made; what it said is above.", exit_code=1)
     else:
-        raise UserError("Say what to make: --out DIR for shards, or --sheet FILE.png.")
+        raise UserError("Say what to make: --out DIR for shards, --sheet FILE.png or --misread DIR.")
     return 0

@@ -32,14 +32,17 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.person.blazepose import BlazePoseFinder
-from lvd_live.synth.backdrop import random_backdrop, random_occluder
+from lvd_live.synth.backdrop import as_by_a_camera, random_backdrop, random_occluder
 from lvd_live.synth.base_mesh import BaseMesh
+from lvd_live.synth.composition import inside_picture, over, shrunk
 from lvd_live.synth.dressed import dress_person
 from lvd_live.synth.lighting import sample_light
 from lvd_live.synth.observe import imagined, observe
 from lvd_live.synth.outfit_sampling import sample_outfit
 from lvd_live.synth.people import People, View
 from lvd_live.synth.shot import Shot
+from lvd_live.synth.skins import Skins
+from lvd_live.synth.surroundings import Place, Surroundings
 from lvd_live.synth.wardrobe import Wardrobe
 from lvd_live.threads import limit_threads
 
@@ -48,28 +51,52 @@ log = logging.getLogger(__name__)
 IDENTITIES = 16  # people in a shard
 POSES = 16  # pictures of each
 OCCLUDED = 0.18  # share of pictures with something in front of the person
+PLACES = 0.9  # share of pictures before a panorama, the others before a random backdrop
+FINE = 2  # the finder looks at pictures so many times as large, as it does at a camera's
 
 
 class ShardMaker:
     """Makes shards: bodies, clothes, poses and light, their pictures, and what BlazePose finds in these."""
 
-    def __init__(self, models: Path, size: int, *, seed: int = 0, held_out: bool = False, webcams: float | None = None):
+    def __init__(
+        self,
+        models: Path,
+        size: int,
+        *,
+        seed: int = 0,
+        held_out: bool = False,
+        webcams: float | None = None,
+        plain: bool | None = None,
+    ):
         """Load the baked material and open a renderer. Raises UserError if there is no OpenGL.
 
         models : the folder with the baked material. size : pixels along a crop's side.
         held_out, webcams : see `people.People`.
+        plain : the people of earlier figures: painted skin, coloured backdrops, a finder that sees the crop's pixels.
+            By default held-out people are, so that figures measured on them stay comparable.
         """
         from lvd_live.synth.render import Renderer  # here, because reading shards needs no OpenGL
 
+        self.plain = held_out if plain is None else plain
         self.size, self.seed = size, seed + (1 << 20) * held_out
-        self.people = People(models, held_out=held_out, webcams=webcams)
+        self.people = People(models, held_out=held_out, webcams=webcams, plain=self.plain)
         self.wardrobe = Wardrobe.load(models / "synth" / "wardrobe.npz")
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as arrays:
             self.base = BaseMesh.from_arrays(arrays)
         with np.load(models / "body" / "lvd_body.npz", allow_pickle=False) as body:
             self.control = body["control"]
-        self.renderer = Renderer(size, batch=POSES, textures=self.wardrobe.textures)
+        self.skins = None if self.plain else Skins.load(models / "synth" / "skins.npz")
+        self.surroundings = None if self.plain else Surroundings.load(models / "synth" / "surroundings.npz")
+        maps = None if self.skins is None else self.skins.textures
+        scale = 1 if self.plain else FINE
+        self.renderer = Renderer(
+            size * scale, batch=POSES, textures=self.wardrobe.textures, skins=maps, smooth=scale == 1
+        )
         self.finder = BlazePoseFinder(models / "blazepose", providers="cpu")
+
+    def _behind(self, view: View, place: Place | None, size: int, rng: np.random.Generator) -> np.ndarray:
+        """What is behind the person, or the look of what is before them, (size, size, 3) uint8 RGB."""
+        return place.backdrop(size, view.R, view.focal, view.offset, rng) if place else random_backdrop(size, rng)
 
     def make(self, index: int, identities: int = IDENTITIES) -> dict[str, np.ndarray]:
         """The arrays of shard `index`."""
@@ -80,20 +107,44 @@ class ShardMaker:
     def _person(self, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
         """The samples of one random identity."""
         betas = self.people.shape(rng)
-        person = dress_person(self.base, betas, sample_outfit(self.wardrobe, rng))
+        person = dress_person(self.base, betas, sample_outfit(self.wardrobe, rng, skins=self.skins), skins=self.skins)
         views = self.people.views(betas, rng, POSES)
+        places = [self._place(rng) for _ in views]
         with self.renderer.upload(person) as identity:
-            shots = [Shot(identity, v.bones, v.focal, (v.offset[0], v.offset[1]), sample_light(rng)) for v in views]
+            lights = [
+                place.light(v.R, rng) if place else sample_light(rng) for v, place in zip(views, places, strict=True)
+            ]
+            shots = [
+                Shot(identity, v.bones, v.focal, (v.offset[0], v.offset[1]), light)
+                for v, light in zip(views, lights, strict=True)
+            ]
             pictures = self.renderer.render(shots)
-        for view, rgba in zip(views, pictures, strict=True):
-            yield self._sample(view, rgba, rng)
+        for view, place, rgba in zip(views, places, pictures, strict=True):
+            yield self._sample(view, place, rgba, rng)
 
-    def _sample(self, view: View, rgba: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """The fields of one sample. rgba : (S, S, 4) uint8, the rendered person, premultiplied."""
-        picture, alpha = _over_backdrop(rgba, rng)
-        inside = _inside_picture(view.cut, self.size)
+    def _place(self, rng: np.random.Generator) -> Place | None:
+        """Where a picture is taken; None before a random backdrop."""
+        return self.surroundings.place(rng) if self.surroundings and rng.random() < PLACES else None
+
+    def _sample(
+        self, view: View, place: Place | None, rgba: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """The fields of one sample. rgba : (s, s, 4) uint8, the rendered person, premultiplied, as fine as the finder
+        sees it."""
+        fine, alpha = over(self._behind(view, place, len(rgba), rng), rgba)
+        if rng.random() < OCCLUDED:
+            hidden = random_occluder(alpha, rng)
+            elsewhere = self._place(rng) if place else None  # a thing that looks like its surroundings is none
+            fine[hidden] = self._behind(view, elsewhere, len(rgba), rng)[hidden]
+            alpha[hidden] = 0
+        if not self.plain:
+            fine = as_by_a_camera(fine, rng)
+        inside = inside_picture(view.cut, len(fine))
+        fine[~inside], alpha[~inside] = 0, 0
+        observed = observe(self.finder, fine, inside, view.landmarks, rng, self.size, twice=not self.plain)
+        inside = inside_picture(view.cut, self.size)
+        picture, alpha = (shrunk(array, self.size) for array in (fine, alpha))
         picture[~inside], alpha[~inside] = 0, 0
-        observed = observe(self.finder, picture, inside, view.landmarks, rng)
         conditioning = observed or imagined(alpha, view.landmarks, rng)
         return {
             "picture": picture,
@@ -113,28 +164,6 @@ class ShardMaker:
             "focal": np.array(view.focal, np.float32),
             "offset": view.offset.astype(np.float32),
         }
-
-
-def _over_backdrop(rgba: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A rendered person on a random backdrop, at times occluded: picture (S, S, 3), alpha (S, S), uint8."""
-    size = len(rgba)
-    alpha = rgba[..., 3].copy()
-    behind = random_backdrop(size, rng).astype(np.uint16)
-    uncovered = 255 - alpha[..., None].astype(np.uint16)
-    picture = (rgba[..., :3] + behind * uncovered // 255).clip(0, 255).astype(np.uint8)
-    if rng.random() < OCCLUDED:
-        hidden = random_occluder(alpha, rng)
-        picture[hidden] = random_backdrop(size, rng)[hidden]
-        alpha[hidden] = 0
-    return picture, alpha
-
-
-def _inside_picture(cut: np.ndarray, size: int) -> np.ndarray:
-    """(S, S) bool: the pixels of a crop that lie inside the picture. cut : (4,), see `people.View`."""
-    left, bottom, right, top = cut
-    centres = (2 * np.arange(size) + 1) / size - 1
-    columns, rows = (centres > left) & (centres < right), (-centres > bottom) & (-centres < top)
-    return columns[None] & rows[:, None]
 
 
 def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -159,6 +188,7 @@ def make_shards(
     seed: int = 0,
     held_out: bool = False,
     webcams: float | None = None,
+    plain: bool | None = None,
 ) -> None:
     """Make those shards of `indices` that are not there yet; see `ShardMaker`.
 
@@ -166,7 +196,7 @@ def make_shards(
     """
     missing, parent = [i for i in indices if not shard_path(out, i).exists()], multiprocessing.parent_process()
     if missing:
-        maker = ShardMaker(models, size, seed=seed, held_out=held_out, webcams=webcams)
+        maker = ShardMaker(models, size, seed=seed, held_out=held_out, webcams=webcams, plain=plain)
         for i in missing:
             if parent is not None and not parent.is_alive():
                 return  # it was killed, without a chance to end its workers

@@ -11,6 +11,7 @@ from lvd_live.synth.base_mesh import BaseMesh
 from lvd_live.synth.garment import dress
 from lvd_live.synth.outfit import Outfit, Worn
 from lvd_live.synth.shaders import MATERIAL_COUNT
+from lvd_live.synth.skins import Skins
 from lvd_live.synth.surface import cluster_vertices, near_open_edge, value_noise, vertex_normals
 
 VERTEX = np.dtype(
@@ -54,18 +55,21 @@ class DressedPerson:
     joints: np.ndarray
 
 
-def dress_person(base: BaseMesh, betas: np.ndarray, outfit: Outfit, detail: float = DETAIL) -> DressedPerson:
+def dress_person(
+    base: BaseMesh, betas: np.ndarray, outfit: Outfit, detail: float = DETAIL, skins: Skins | None = None
+) -> DressedPerson:
     """Build the mesh of a person who wears the outfit.
 
     betas : (k,) float shape coefficients, k <= K.
     detail : metres on the template; where vertices lie closer (fingers, face, buttons), one of them stands for all.
         0 keeps every vertex.
+    skins : where the outfit's skin_map lies on the body; needed where it has one.
     """
     rest, joints = base.shaped(betas)
     worn = outfit.worn[: MATERIAL_COUNT - 2]
-    parts = [_skin(base, rest, outfit), _eyes(base, rest), *(_garment(w, rest) for w in worn)]
+    parts = [_skin(base, rest, outfit, skins), _eyes(base, rest), *(_garment(w, rest) for w in worn)]
     materials = np.zeros((MATERIAL_COUNT, 5, 4), np.float32)
-    materials[0] = _material(outfit.skin, _SKIN, -1, specular=outfit.shine)
+    materials[0] = _material(outfit.skin, _SKIN, outfit.skin_map, specular=outfit.shine)
     materials[1] = _material(outfit.iris, _EYE, -1, specular=0.35)
     for row, w in enumerate(worn, start=2):
         materials[row] = _worn_material(w)
@@ -90,7 +94,7 @@ class _Part:
     faces: np.ndarray
 
 
-def _skin(base: BaseMesh, rest: np.ndarray, outfit: Outfit) -> _Part:
+def _skin(base: BaseMesh, rest: np.ndarray, outfit: Outfit, skins: Skins | None) -> _Part:
     """Skin that no garment covers, and a margin of it tucked in under the hems.
 
     Where a garment was cut short (sleeve, hem, top), the skin shows again. rest : (19158, 3) metres.
@@ -105,8 +109,24 @@ def _skin(base: BaseMesh, rest: np.ndarray, outfit: Outfit) -> _Part:
         tucked[worn.garment.tucked] |= inside[worn.garment.tucked] & (worn.garment.kind in ("outfit", "shoes"))
     normal = vertex_normals(rest, base.skin)
     position = rest - _TUCK * (hidden | tucked)[:, None] * normal
-    faces = base.skin[~hidden[base.skin].all(axis=1)]
-    return _Part(position, base.template, normal, np.zeros((len(rest), 2), np.float32), base.joint, base.weight, faces)
+    shown = ~hidden[base.skin].all(axis=1)
+    if skins is None:
+        uv = np.zeros((len(rest), 2), np.float32)
+        return _Part(position, base.template, normal, uv, base.joint, base.weight, base.skin[shown])
+    vertex, uv, faces = _split_at_seams(base.skin, skins.corner_uv, skins.uv)
+    joint, weight = base.joint[vertex], base.weight[vertex]
+    return _Part(position[vertex], base.template[vertex], normal[vertex], uv, joint, weight, faces[shown])
+
+
+def _split_at_seams(faces: np.ndarray, corner_uv: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, ...]:
+    """One vertex per pair of position and uv: the positions' indices (V,), uv (V, 2) and faces (F, 3).
+
+    faces, corner_uv : (F, 3), triangles as indices of positions and as rows of uv (T, 2).
+    """
+    corners = np.stack([faces, corner_uv], axis=-1).reshape(-1, 2)
+    keys, index = np.unique(corners[:, 0].astype(np.int64) * (len(uv) + 1) + corners[:, 1], return_inverse=True)
+    vertex, row = np.divmod(keys, len(uv) + 1)
+    return vertex, uv[row], index.reshape(-1, 3)
 
 
 def _eyes(base: BaseMesh, rest: np.ndarray) -> _Part:
@@ -130,17 +150,14 @@ def _garment(worn: Worn, rest: np.ndarray) -> _Part:
     if worn.wrinkles > 0:
         bumps = np.stack([value_noise(g.canonical * _WRINKLES_PER_METRE, seed) for seed in range(3)], axis=1) - 0.5
         normal = normal + worn.wrinkles * bumps
-    corners = np.stack([g.faces, g.corner_uv], axis=-1).reshape(-1, 2)
-    keys, index = np.unique(corners[:, 0].astype(np.int64) * (len(g.uv) + 1) + corners[:, 1], return_inverse=True)
-    vertex, uv = np.divmod(keys, len(g.uv) + 1)
-    faces = index.reshape(-1, 3)
+    vertex, uv, faces = _split_at_seams(g.faces, g.corner_uv, g.uv)
     canonical = g.canonical[vertex]
     gone = (np.abs(canonical[:, 0]) > worn.sleeve) | (canonical[:, 1] < worn.hem) | (canonical[:, 1] > worn.top)
     return _Part(
         position=position[vertex],
         canonical=canonical,
         normal=normal[vertex],
-        uv=g.uv[uv],
+        uv=uv,
         joint=g.joint[vertex],
         weight=g.weight[vertex],
         faces=faces[~gone[faces].all(axis=1)],

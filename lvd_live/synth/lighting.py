@@ -32,10 +32,10 @@ def sample_light(rng: np.random.Generator, shadow_share: float = 0.5) -> Light:
     share = rng.uniform(0.25, 0.9)
     exposure = rng.uniform(0.65, 1.5)
     hardness = rng.uniform(0.1, 0.9)
-    key = exposure * hardness * 1.3 * _tint(rng, 0.15)
-    fill = key.mean() * (rng.uniform(0.1, 0.7) if share > 0.4 else 0.0) * _tint(rng, 0.25)
-    constant = exposure * (1.0 - 0.75 * hardness) * 0.8 * _tint(rng, 0.12)
-    sky = constant * rng.uniform(0.0, 0.5) * _tint(rng, 0.1)
+    key = exposure * hardness * 1.3 * tint(rng, 0.15)
+    fill = key.mean() * (rng.uniform(0.1, 0.7) if share > 0.4 else 0.0) * tint(rng, 0.25)
+    constant = exposure * (1.0 - 0.75 * hardness) * 0.8 * tint(rng, 0.12)
+    sky = constant * rng.uniform(0.0, 0.5) * tint(rng, 0.1)
     side = constant * rng.uniform(-0.3, 0.3)
     depth = constant * rng.uniform(-0.2, 0.3)
     return Light(
@@ -54,7 +54,7 @@ def _direction(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
     return np.array([flat * np.sin(angle), height, flat * np.cos(angle)])
 
 
-def _tint(rng: np.random.Generator, amount: float) -> np.ndarray:
+def tint(rng: np.random.Generator, amount: float) -> np.ndarray:
     """Factors (3,) for RGB, warm or cool by up to `amount`."""
     warm = rng.uniform(-amount, amount)
     return np.array([1.0 + warm, 1.0 + rng.uniform(-0.3, 0.3) * amount, 1.0 - warm])

@@ -14,6 +14,7 @@ SEATED = 0.12
 SEATED_OR_ARMS = 0.40
 SEATED_ARMS_OR_BENT = 0.46
 STANDING = 0.12  # share of the drawn poses that stand on straight legs, of those to train on
+EVERYDAY = 0.4  # share of poses of the second file, where there is one
 JITTER = 0.10  # radians
 LOOSE = np.array(
     [0.3, 1, 1, 0.7, 1, 1, 0.7, 1, 1, 0.5, 0.6, 0.6, 1, 0.5, 0.5, 1, 1.3, 1.3, 1.3, 1.3, 1.3, 1.3, 1, 1], np.float32
@@ -36,20 +37,32 @@ class PoseBank:
     standing: float
 
     @classmethod
-    def load(cls, path: Path, *, held_out: bool) -> PoseBank:
+    def load(cls, path: Path, *, held_out: bool, everyday: Path | None = None) -> PoseBank:
         """The takes to train on, or the held-out ones.
 
         Categories count by the square root of the number of their poses, so that none dominates. Half of CMU's knees
         are bent by 29 degrees and more, and a network in doubt bends them, while people before a camera mostly stand:
         some of the poses to train on are therefore made to stand. The held-out ones are not, so that figures measured
         on them stay comparable.
+
+        everyday : a second file, of which EVERYDAY of the poses are, each of its categories as often as another.
         """
         with np.load(path, allow_pickle=False) as file:
             keep = file["held_out"] == held_out
             category, pose = file["category"], file["pose"].astype(np.float32)
         groups = tuple(np.flatnonzero(keep & (category == c)) for c in np.unique(category[keep]))
         size = np.sqrt([len(g) for g in groups])
-        return cls(pose, groups, size / size.sum(), 0.0 if held_out else STANDING)
+        bank = cls(pose, groups, size / size.sum(), 0.0 if held_out else STANDING)
+        return bank if everyday is None else bank._with(everyday, held_out)
+
+    def _with(self, path: Path, held_out: bool) -> PoseBank:
+        """Poses of another file added, EVERYDAY of those drawn; stand as those to train on."""
+        with np.load(path, allow_pickle=False) as file:
+            keep = file["held_out"] == held_out
+            category, pose = file["category"], file["pose"].astype(np.float32)
+        added = [len(self.pose) + np.flatnonzero(keep & (category == c)) for c in np.unique(category[keep])]
+        probability = np.concatenate([(1 - EVERYDAY) * self.probability, np.full(len(added), EVERYDAY / len(added))])
+        return PoseBank(np.concatenate([self.pose, pose]), (*self.groups, *added), probability, STANDING)
 
     def sample(self, rng: np.random.Generator, *, upright: bool = False) -> np.ndarray:
         """One pose (24, 3) axis-angle with the heading taken out of the root.

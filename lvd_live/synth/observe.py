@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from lvd_live.person.affine import resample
+from lvd_live.person.affine import compose, resample
 from lvd_live.person.blazepose import MIN_PRESENCE, BlazePoseFinder
 from lvd_live.person.crop import Crop
 from lvd_live.person.landmarks import landmarks_in_crop
-from lvd_live.person.roi import Roi
+from lvd_live.person.roi import Roi, roi_from_landmarks
 from lvd_live.tracking.conditioning import quantise, region_in_crop
 
 FARTHEST = 0.35  # mean error of the landmarks, of the body's reach, beyond which the finder has found somebody else
@@ -35,14 +35,21 @@ class Observed:
 
 
 def observe(
-    finder: BlazePoseFinder, picture: np.ndarray, inside: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    finder: BlazePoseFinder,
+    picture: np.ndarray,
+    inside: np.ndarray,
+    landmarks: np.ndarray,
+    rng: np.random.Generator,
+    mask_size: int,
+    *,
+    twice: bool = False,
 ) -> Observed | None:
     """What BlazePose finds in a crop, or None where it finds nobody or somebody else.
 
-    picture : (S, S, 3) uint8 RGB, the crop.
-    inside : (S, S) bool, the rectangle of the crop that the picture covers; the finder gets only this part.
+    picture : (P, P, 3) uint8 RGB, the crop. mask_size : pixels along the side S of the mask.
+    inside : (P, P) bool, the rectangle of the crop that the picture covers; the finder gets only this part.
     landmarks : (33, 3), the true ones, crop frame; the finder searches where they are, with a random error, as it would
-        where they were in the previous frame.
+        where they were in the previous frame. twice : then around where it has found them, as it follows somebody.
     """
     size = len(picture)
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -53,7 +60,10 @@ def observe(
     reach = np.linalg.norm(landmarks[:, :2] - _hips(landmarks), axis=1).max()
     roi = _random_roi(landmarks, reach, crop, rng)
     covered = np.ascontiguousarray(picture[top : rows[-1] + 1, left : columns[-1] + 1])
-    observation = finder.observe(covered, replace(roi, centre_x=roi.centre_x - left, centre_y=roi.centre_y - top))
+    observation = finder.observe(covered, _moved(roi, -left, -top))
+    if twice and observation.presence >= MIN_PRESENCE:
+        roi = _shaken(_moved(roi_from_landmarks(observation.landmarks), left, top), rng)
+        observation = finder.observe(covered, _moved(roi, -left, -top))
     if observation.presence < MIN_PRESENCE:
         return None
     in_picture = observation.landmarks[:33, [0, 1, 3]] + np.array([left, top, 0], np.float32)
@@ -61,9 +71,23 @@ def observe(
     if np.linalg.norm(found[:, :2] - landmarks[:, :2], axis=1).mean() > FARTHEST * reach:
         return None
     side = len(observation.mask)
-    mask = resample((observation.mask * 255).astype(np.uint8), roi.T_picture_from_grid(side), size)
+    smaller = mask_size / size  # of the mask's pixels for one of the picture's
+    T_mask_from_picture = np.array([[smaller, 0, (smaller - 1) / 2], [0, smaller, (smaller - 1) / 2]], np.float32)
+    T_mask_from_grid = compose(T_mask_from_picture, roi.T_picture_from_grid(side))
+    mask = resample((observation.mask * 255).astype(np.uint8), T_mask_from_grid, mask_size)
     fine, coarse = quantise(observation.features)
     return Observed(mask, found, fine, coarse, region_in_crop(roi.T_grid_from_picture(side), side, crop))
+
+
+def _moved(roi: Roi, x: float, y: float) -> Roi:
+    return replace(roi, centre_x=roi.centre_x + x, centre_y=roi.centre_y + y)
+
+
+def _shaken(roi: Roi, rng: np.random.Generator) -> Roi:
+    """The region, where a person has moved a little since."""
+    x, y = 0.02 * roi.size * rng.normal(size=2)
+    size, rotation = roi.size * np.exp(rng.normal(0, 0.03)), roi.rotation + rng.normal(0, 0.03)
+    return Roi(roi.centre_x + float(x), roi.centre_y + float(y), float(size), float(rotation))
 
 
 def _random_roi(landmarks: np.ndarray, reach: float, crop: Crop, rng: np.random.Generator) -> Roi:

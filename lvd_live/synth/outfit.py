@@ -100,10 +100,14 @@ class Paint:
 
 @dataclass(frozen=True)
 class Outfit:
-    """All that shows of a person: garments, paint on the skin, the colours of skin and irises, shine of the skin."""
+    """All that shows of a person: garments, paint on the skin, the colours of skin and irises, shine of the skin.
+
+    skin : linear RGB, times the map's where there is one. skin_map : layer of `Skins.textures`, -1 for none.
+    """
 
     worn: tuple[Worn, ...] = ()
     paint: Paint = field(default_factory=Paint)
     skin: Colour = (0.5, 0.3, 0.2)
     iris: Colour = (0.1, 0.05, 0.02)
     shine: float = 0.03
+    skin_map: int = -1

@@ -8,6 +8,7 @@ import numpy as np
 
 from lvd_live.synth.garment import Garment
 from lvd_live.synth.outfit import PATTERNS, Colour, Outfit, Paint, Pattern, Worn
+from lvd_live.synth.skins import Skins
 from lvd_live.synth.wardrobe import Wardrobe
 
 # Linear albedo (n, 3), written as rows of red, green and blue. Skin from pale to deep; hair black, two browns, two
@@ -29,10 +30,11 @@ _HAIRS = np.array(
 _IRISES = np.array([[0.10, 0.16, 0.10, 0.10, 0.18], [0.045, 0.09, 0.20, 0.18, 0.20], [0.02, 0.04, 0.33, 0.10, 0.21]]).T
 
 
-def sample_outfit(wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any") -> Outfit:
+def sample_outfit(wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any", skins: Skins | None = None) -> Outfit:
     """A random outfit; the same state of rng gives the same outfit.
 
-    sex : "female", "male" or "any": which of the wardrobe's clothes and hair are allowed.
+    sex : "female", "male" or "any": which of the wardrobe's clothes and hair are allowed. skins : skin is one of
+        them; without, it is painted.
     """
     if sex == "any":
         sex = ("female", "male")[rng.integers(2)]
@@ -46,13 +48,18 @@ def sample_outfit(wardrobe: Wardrobe, rng: np.random.Generator, sex: str = "any"
         worn.append(_recoloured(rng, shoes, 0.5))
     worn += _head(wardrobe, rng, sex)
     skin = _skin_albedo(rng.uniform(0, len(_SKIN_RAMP) - 1))
-    return Outfit(
+    outfit = Outfit(
         worn=tuple(worn),
         paint=_sportswear(rng, sex) if not dressed else _underwear(rng),
         skin=_vary(rng, skin, 0.08),
         iris=_vary(rng, _IRISES[rng.integers(len(_IRISES))], 0.2),
         shine=float(rng.uniform(0.01, 0.07)),
     )
+    if skins is None:
+        return outfit
+    skin_map = int(rng.choice(skins.of_sex(sex)))
+    brightness = rng.uniform(0.9, 1.4) * rng.uniform(0.95, 1.05, 3)
+    return replace(outfit, skin=_colour(brightness), skin_map=skin_map)
 
 
 def random_colour(rng: np.random.Generator) -> Colour:

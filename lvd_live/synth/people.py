@@ -15,6 +15,8 @@ from lvd_live.synth.motion import PoseBank
 
 HELD_OUT_BODIES = 0.1  # of the population's end: never trained on
 WEBCAMS = 0.25  # share of the pictures that a webcam takes
+NEAREST, NEAREST_PLAIN = 1.5, 1.0  # metres, of the pelvis from a camera that is no webcam
+STEEP, STEEP_PLAIN = 0.1, 0.2  # share of cameras at any elevation, the others are nearly level
 CLOSEST = 0.35  # metres: nothing comes nearer to the lens
 
 
@@ -45,20 +47,25 @@ class View:
 class People:
     """Draws bodies, poses and views."""
 
-    def __init__(self, models: Path, *, held_out: bool = False, webcams: float | None = None):
+    def __init__(
+        self, models: Path, *, held_out: bool = False, webcams: float | None = None, plain: bool | None = None
+    ):
         """Read the body, the population and the pose bank.
 
         models : the folder with body/ and synth/. held_out : only identities and takes that training never gets.
-        webcams : the share of views that are `before_webcam`; by default WEBCAMS, and 0 of the held-out ones, so that
-            figures measured on them stay comparable.
+        plain : the poses and cameras of earlier figures, nearer and steeper than people choose; by default of the
+            held-out people, so that figures measured on them stay comparable.
+        webcams : the share of views that are `before_webcam`; by default WEBCAMS, and 0 of the held-out ones.
         """
         self.body = BodyModel.load(models / "body" / "lvd_body.npz")
-        self.motion = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out)
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as base:
             population = base["betas"].astype(np.float32)
         split = round(len(population) * (1 - HELD_OUT_BODIES))
         self.population = population[split:] if held_out else population[:split]
         self.to_landmarks = self.body.landmarks.numpy()
+        self.plain = held_out if plain is None else plain
+        everyday = None if self.plain else models / "synth" / "poses_everyday.npz"
+        self.motion = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out, everyday=everyday)
         self.webcams = webcams if webcams is not None else 0.0 if held_out else WEBCAMS
 
     def shape(self, rng: np.random.Generator) -> np.ndarray:
@@ -90,13 +97,13 @@ class People:
         rng: np.random.Generator,
     ) -> View:
         """Put a camera before a posed body. bones, body : bones and vertices with the pelvis at the origin."""
-        R = random_viewpoint(rng, webcam=webcam)
+        R = random_viewpoint(rng, webcam=webcam, steep=STEEP_PLAIN if self.plain else STEEP)
         turned = body @ R.T
         if webcam:
             t, cut = before_webcam(turned, self.to_landmarks @ turned, rng)
             image = project(turned + t)
         else:
-            t = before_camera(turned, rng)
+            t = before_camera(turned, rng, NEAREST_PLAIN if self.plain else NEAREST)
             image = project(turned + t)
             cut = cut_by_picture(image, self.to_landmarks @ image, rng)
         centre, half = _crop(image, self.to_landmarks @ image, cut)
@@ -121,10 +128,13 @@ class People:
         )
 
 
-def random_viewpoint(rng: np.random.Generator, *, webcam: bool) -> np.ndarray:
-    """A rotation (3, 3) from the body frame to the camera's axes, mostly from the front and level."""
+def random_viewpoint(rng: np.random.Generator, *, webcam: bool, steep: float = STEEP) -> np.ndarray:
+    """A rotation (3, 3) from the body frame to the camera's axes, mostly from the front and level.
+
+    steep : the share of elevations of all kinds.
+    """
     yaw = rng.normal(0, 0.6) if webcam or rng.random() < 0.55 else rng.uniform(-np.pi, np.pi)
-    elevation = np.clip(rng.normal(0.08, 0.22) if rng.random() < 0.8 else rng.uniform(-0.52, 1.05), -0.6, 1.1)
+    elevation = np.clip(rng.normal(0.08, 0.22) if rng.random() < 1 - steep else rng.uniform(-0.52, 1.05), -0.6, 1.1)
     roll = np.clip(rng.normal(0, 0.09) if rng.random() < 0.8 else rng.uniform(-0.35, 0.35), -0.4, 0.4)
     around_z, around_x = Rotation.from_euler("z", roll), Rotation.from_euler("x", elevation)
     return (around_z * around_x * Rotation.from_euler("y", yaw)).as_matrix()
@@ -135,15 +145,15 @@ def project(camera: np.ndarray) -> np.ndarray:
     return camera[:, :2] / -camera[:, 2:]
 
 
-def before_camera(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Where a camera that is aimed at the hips has the pelvis: t (3,), camera frame, 1 to 6 m away.
+def before_camera(body: np.ndarray, rng: np.random.Generator, nearest: float = NEAREST) -> np.ndarray:
+    """Where a camera that is aimed at the hips has the pelvis: t (3,), camera frame, `nearest` to 6 m away.
 
     body : (N, 3), the pelvis at the origin, turned as the camera sees it.
     """
-    depth = float(np.exp(rng.uniform(np.log(1.0), np.log(6.0))))
+    depth = float(np.exp(rng.uniform(np.log(nearest), np.log(6.0))))
     t = np.array([*rng.normal(0, 0.13, 2) * depth, -depth])
-    nearest = depth - body[:, 2].max()
-    return t if nearest >= CLOSEST else t * (1 + (CLOSEST - nearest) / depth)  # a hand almost in the lens: step back
+    gap = depth - body[:, 2].max()
+    return t if gap >= CLOSEST else t * (1 + (CLOSEST - gap) / depth)  # a hand almost in the lens: step back
 
 
 def before_webcam(body: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

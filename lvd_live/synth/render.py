@@ -24,7 +24,7 @@ _BODY_ATTRIBUTES = ("position", "normal", "canonical", "uv", "joint", "weight", 
 _BODY_LAYOUT = ("3f 3f 3f 2f 4u1 4f1 1u1 2f1 1x1", *_BODY_ATTRIBUTES)
 _SHADOW_LAYOUT = ("3f 32x1 4u1 4f1 4x1", "position", "joint", "weight")
 _SHOT_BINDING, _PERSON_BINDING = 0, 1
-_TEXTURES_UNIT, _SHADOW_UNIT = 0, 1
+_TEXTURES_UNIT, _SHADOW_UNIT, _SKINS_UNIT = 0, 1, 2
 
 
 class Renderer:
@@ -39,6 +39,7 @@ class Renderer:
         batch: int = 16,
         *,
         textures: np.ndarray | None = None,
+        skins: np.ndarray | None = None,
         smooth: bool = True,
         shadow_size: int = 256,
     ):
@@ -46,7 +47,7 @@ class Renderer:
 
         size : pixels along a picture's side.
         batch : pictures per framebuffer; more shots than these are drawn in several.
-        textures : (L, H, W, 4) uint8, Wardrobe.textures, or None.
+        textures : (L, H, W, 4) uint8, Wardrobe.textures, or None. skins : Skins.textures, or None.
         smooth : antialiasing, by drawing at twice the size (cheaper in software than multisampling; smooths textures).
         shadow_size : pixels along the side of one shot's shadow map.
         """
@@ -64,6 +65,7 @@ class Renderer:
         self._shadow_canvas = self._gl.framebuffer(depth_attachment=self._shadow_map)
         white = np.full((1, 4, 4, 4), 255, np.uint8)
         self._textures = self._texture_array(white if textures is None else textures)
+        self._skins = self._texture_array(white if skins is None else skins)
         self._person_program, self._shadow_program = _person_program(self._gl), _shadow_program(self._gl)
         shrink = self._gl.program(vertex_shader=shaders.SHRINK_VERTEX, fragment_shader=shaders.SHRINK_FRAGMENT)
         self._screen = self._gl.vertex_array(shrink, [])
@@ -121,6 +123,7 @@ class Renderer:
         self._canvas.use()
         self._canvas.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
         self._textures.use(_TEXTURES_UNIT)
+        self._skins.use(_SKINS_UNIT)
         self._shadow_map.use(_SHADOW_UNIT)
         self._draw(shots, tiles, self._canvas, self._side, self._draw_body)
         if self._target is not self._canvas:
@@ -182,7 +185,7 @@ def _person_program(context: moderngl.Context) -> moderngl.Program:
     program = context.program(vertex_shader=shaders.PERSON_VERTEX, fragment_shader=shaders.PERSON_FRAGMENT)
     _bind_block(program, "ShotBlock", _SHOT_BINDING)
     _bind_block(program, "PersonBlock", _PERSON_BINDING)
-    for name, unit in (("textures", _TEXTURES_UNIT), ("shadow_map", _SHADOW_UNIT)):
+    for name, unit in (("textures", _TEXTURES_UNIT), ("shadow_map", _SHADOW_UNIT), ("skins", _SKINS_UNIT)):
         sampler = program[name]
         assert isinstance(sampler, moderngl.Uniform)
         sampler.value = unit

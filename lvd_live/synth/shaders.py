@@ -96,7 +96,7 @@ PERSON_FRAGMENT = (
     + _SHOT
     + """
 struct Material {
-    vec4 colour;     // rgb linear; layer of the texture array, -1 for none
+    vec4 colour;     // rgb linear; layer of the texture array (of skins, for skin), -1 for none
     vec4 second;     // rgb of the pattern; pattern: 0 plain, 1 stripes, 2 plaid, 3 spots, 4 noise
     vec4 pattern;    // waves per metre, angle, edge sharpness, mix
     vec4 kind;       // 0 cloth, 1 alpha card, 2 skin, 3 eye; how much of the texture's colour; specular; unused
@@ -107,6 +107,7 @@ layout(std140) uniform PersonBlock {
     vec4 paint[8];   // skin paint, see outfit.Paint.rows
 };
 uniform sampler2DArray textures;
+uniform sampler2DArray skins;
 uniform sampler2DShadow shadow_map;
 
 in vec3 v_position;
@@ -160,7 +161,11 @@ void main() {
     float kind = m.kind.x;
     if (kind < 0.5 && (abs(v_canonical.x) > m.cut.x || v_canonical.y < m.cut.y || v_canonical.y > m.cut.z)) discard;
     vec4 texel = vec4(1.0);
-    if (m.colour.w >= 0.0) texel = texture(textures, vec3(v_uv, m.colour.w));
+    bool skin = kind > 1.5 && kind < 2.5;
+    if (m.colour.w >= 0.0) {
+        vec3 place = vec3(v_uv, m.colour.w);
+        texel = skin ? texture(skins, place) : texture(textures, place);
+    }
     if (kind > 0.5 && kind < 1.5 && texel.a < 0.35) discard;
 
     vec3 view = normalize(-v_position);
@@ -168,7 +173,6 @@ void main() {
     if (dot(n, view) < 0.0) n = -n;
 
     // One pattern per pixel, of the cloth or of the paint; where there is none, its noise grains the skin.
-    bool skin = kind > 1.5 && kind < 2.5;
     int part = skin ? painted(v_canonical) : 0;
     vec4 wave = skin ? vec4(paint[6].w, paint[4].x, 0.15, 1.0) : m.pattern;
     vec4 second = skin ? paint[7] * (part == 2 ? 1.0 : 0.0) : m.second;
@@ -178,10 +182,14 @@ void main() {
     vec3 albedo = m.colour.rgb;
     float specular = m.kind.z, shininess = 24.0;
     if (skin) {
-        vec3 lips = (v_canonical - paint[5].xyz) / vec3(0.024, 0.0085, 0.03);
-        albedo *= mix(vec3(1.0), paint[6].rgb, 0.8 * smoothstep(1.15, 0.8, dot(lips, lips)));
-        albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y)
-                  * (0.94 + 0.12 * grain);
+        if (m.colour.w >= 0.0) {
+            albedo *= texel.rgb * texel.rgb * (0.96 + 0.08 * grain);
+        } else {
+            vec3 lips = (v_canonical - paint[5].xyz) / vec3(0.024, 0.0085, 0.03);
+            albedo *= mix(vec3(1.0), paint[6].rgb, 0.8 * smoothstep(1.15, 0.8, dot(lips, lips)));
+            albedo *= (0.82 + 0.36 * v_mottle.x) * mix(vec3(1.0), vec3(1.12, 0.93, 0.92), v_mottle.y)
+                      * (0.94 + 0.12 * grain);
+        }
         if (part > 0) {
             albedo = part == 2 ? paint[2].rgb : paint[3].rgb * (part == 1 ? 1.0 : 0.7);
             specular *= 0.3;
