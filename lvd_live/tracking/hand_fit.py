@@ -207,10 +207,7 @@ def split(local: np.ndarray, axis: np.ndarray, most_twist: float, most_bend: flo
     to = local @ axis
     swing = rotation_between(axis, to) if axis @ to > -0.95 else np.eye(3)
     about = swing.T @ local
-    across = np.cross(axis, [0.0, 1.0, 0.0])
-    across /= np.linalg.norm(across)
-    moved = about @ across
-    twist = float(np.arctan2(np.cross(across, moved) @ axis, across @ moved))
+    twist = float(rotation_vector(about) @ axis)
     turn = rotation(axis * twist)
     bend = rotation_vector(turn.T @ swing @ turn)
     bend *= min(1.0, most_bend / max(float(np.linalg.norm(bend)), 1e-9))
