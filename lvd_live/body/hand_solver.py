@@ -20,7 +20,7 @@ from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_v
 STEPS = 2
 PICTURE, DEPTH = 0.008, 0.015  # metres, standard deviations of the landmarks
 FROM_PICTURE = 0.75  # of the depth: the landmarks' own; the rest is that of the points in space
-FLEXION, SPREADS, THUMB = 0.6, 0.15, 0.42  # radians, standard deviations of the angles about those of the idle hand
+FLEXION, SPREADS, THUMB = 0.8, 0.15, 0.42  # radians, standard deviations of the angles about those of the idle hand
 COUPLED, COUPLING = 0.35, 0.6  # radians: a finger's last joint follows its middle one by this share
 SIZE = 0.15  # of the logarithm of the scale
 _TURN, _ANGLES = slice(0, 3), slice(3, 24)
