@@ -24,7 +24,7 @@ from lvd_live.tracking.hand_filter import HandFilter
 
 NONE, RELAXED, SEEN = 0, 1, 2  # what became of a hand: as descended, not seen and relaxed, as seen
 BLEND = (-0.035, 0.005)  # metres along the forearm, from the wrist: where the mesh passes into the skinned hand
-SHIFT = 0.10  # metres: the wrist moves no farther toward where it is seen
+SHIFT = 0.03  # metres: the wrist moves no farther toward where it is seen; farther harmed it against real truth
 BEND = 1.4  # radians that a wrist bends to any side
 TWIST = 2.4  # and turns about the forearm
 STD_SEEN = 0.015  # metres: the spread of a hand of `SURE` pixels beside its wrist's; inversely with its size
