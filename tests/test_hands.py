@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body import hand_solver
 from lvd_live.body.fingers import FingerRig, blend, chained, finger_transforms
 from lvd_live.body.hand_anatomy import FLEX, THUMB_CONE, THUMB_FLEX, Angles, HandAnatomy
-from lvd_live.body.hand_solver import PICTURE, fit_hand
+from lvd_live.body.hand_solver import fit_hand
 from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.lift.finder import make_finder
@@ -169,7 +170,9 @@ def test_depth_is_in_the_pictures_pixels():
     tilted[:, 2] = 0.4 * np.linspace(0, 50, 21)
     finder.flat = tilted
     left, _ = finder.find(PICTURE, standing())
-    scale = np.linalg.norm(left.landmarks[9, :2] - left.landmarks[0, :2]) / np.linalg.norm(tilted[9, :2] - tilted[0, :2])
+    scale = np.linalg.norm(left.landmarks[9, :2] - left.landmarks[0, :2]) / np.linalg.norm(
+        tilted[9, :2] - tilted[0, :2]
+    )
     np.testing.assert_allclose(left.landmarks[:, 2], scale * np.linspace(0, 50, 21), rtol=1e-3, atol=1e-3)
 
 
@@ -213,7 +216,9 @@ def test_a_hand_is_found_again_from_its_points(flat, side):
         errors.append(np.linalg.norm(anatomy.posed(found) @ wrist.T - points, axis=1))
         idle.append(np.linalg.norm(anatomy.posed(anatomy.neutral()) @ wrist.T - points, axis=1))
     fingers = np.array(errors)[:, 5:]
-    assert fingers.mean() < PICTURE and np.percentile(fingers, 99) < 0.025  # angles are drawn to an idle hand's
+    assert (
+        fingers.mean() < hand_solver.PICTURE and np.percentile(fingers, 99) < 0.025
+    )  # angles are drawn to an idle hand's
     assert np.mean(errors) < 0.3 * np.mean(idle)
 
 

@@ -17,7 +17,7 @@ from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FlatBody
 from lvd_live.body.hand_rig import FINGERS, SIDES, palm_frame
 from lvd_live.body.procrustes import nearest_rotation
 
-LIMITS = {  # degrees: flexion, spreading (towards the thumb; the thumb's: away from the palm), of a finger's three joints
+LIMITS = {  # degrees: flexion, spreading (towards the thumb; the thumb's: away from the palm), of three joints
     "index": (((-20, 90), (-18, 18)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
     "middle": (((-20, 90), (-12, 12)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
     "ring": (((-20, 90), (-14, 10)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
