@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body import hand_solver
 from lvd_live.body.fingers import FingerRig, blend, chained, finger_transforms
 from lvd_live.body.hand_anatomy import FLEX, THUMB_CONE, THUMB_FLEX, Angles, HandAnatomy
 from lvd_live.body.hand_solver import fit_hand
@@ -93,6 +94,7 @@ class Watched(HandFinder):
 
     def __init__(self, *, both=False, presence=0.9, sides=(0.0, 1.0)):
         self.both, self.presence, self.sides, self.looks, self.searches = both, presence, sides, [], 0
+        self.flat = flat_hand_in_crop()
         self.reset()
 
     def look(self, pixels):
@@ -100,7 +102,7 @@ class Watched(HandFinder):
 
     def _seen_in(self, picture, roi, person, side, length):
         self.looks.append(side)
-        self.look = lambda _: Raw(flat_hand_in_crop(), self.presence, self.sides[side], flat_hand_in_crop() / 1000)
+        self.look = lambda _: Raw(self.flat, self.presence, self.sides[side], flat_hand_in_crop() / 1000)
         return super()._seen_in(picture, roi, person, side, length)
 
     def _searched(self, picture, region):
@@ -161,6 +163,19 @@ def test_regions_lie_along_the_hand():
     assert np.allclose(carried(hand, np.array([8.0, 4.0])).landmarks[:, :2], points[:, :2] + [3, -1])
 
 
+def test_depth_is_in_the_pictures_pixels():
+    """MediaPipe's graph divides the network's depth by 0.4 (`normalize_z`): palms are as long whichever way they turn."""
+    finder = Watched(both=True)
+    tilted = flat_hand_in_crop()
+    tilted[:, 2] = 0.4 * np.linspace(0, 50, 21)
+    finder.flat = tilted
+    left, _ = finder.find(PICTURE, standing())
+    scale = np.linalg.norm(left.landmarks[9, :2] - left.landmarks[0, :2]) / np.linalg.norm(
+        tilted[9, :2] - tilted[0, :2]
+    )
+    np.testing.assert_allclose(left.landmarks[:, 2], scale * np.linspace(0, 50, 21), rtol=1e-3, atol=1e-3)
+
+
 def test_hands_of_a_real_person_are_followed(film):
     finder = make_finder(quality="live", hands=True)
     seen = [finder.find(picture).hands for picture in film]
@@ -193,32 +208,33 @@ def random_angles(rng):
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_hand_is_found_again_from_its_points(flat, side):
     rng, anatomy = np.random.default_rng(side), HandAnatomy.of(flat, side)
-    errors = []
+    errors, idle = [], []
     for _ in range(40):
         angles, R = random_angles(rng), Rotation.random(random_state=rng).as_matrix()
         points = anatomy.posed(angles) @ R.T
-        wrist, found = anatomy.fit(3 * points + 1)
+        wrist, found = fit_hand(anatomy, 400 * points + 100, points)
         errors.append(np.linalg.norm(anatomy.posed(found) @ wrist.T - points, axis=1))
-    thumbs, fingers = np.array(errors)[:, 1:5], np.array(errors)[:, 5:]
-    assert fingers.max() < 0.003 and np.median(thumbs) < 0.008 and thumbs.max() < 0.03  # a thumb's roll hardly shows
+        idle.append(np.linalg.norm(anatomy.posed(anatomy.neutral()) @ wrist.T - points, axis=1))
+    fingers = np.array(errors)[:, 5:]
+    assert (
+        fingers.mean() < hand_solver.PICTURE and np.percentile(fingers, 99) < 0.025
+    )  # angles are drawn to an idle hand's
+    assert np.mean(errors) < 0.3 * np.mean(idle)
 
 
-def test_gauss_newton_beats_the_closed_form_where_depth_is_bad(flat):
-    """The picture is exact to 2 mm, depth is shrunk by a third and noisy: the bones' lengths tell what is missing."""
+def test_bones_lengths_tell_what_depth_does_not(flat):
+    """The picture is exact to 2 mm, depth is shrunk by a third and noisy to 8 mm: the fit is nearer than what it saw."""
     rng, anatomy = np.random.default_rng(3), HandAnatomy.of(flat, 0)
     errors = []
     for _ in range(30):
         angles, R = random_angles(rng), Rotation.random(random_state=rng).as_matrix()
         true = anatomy.posed(angles) @ R.T
-        world = true * (1, 1, 0.65) + rng.normal(0, 1, (21, 3)) * (0.002, 0.002, 0.006)
-        landmarks = world * 400 + [300, 200, 0]
-        both = []
-        for wrist, found in (anatomy.fit(world), fit_hand(anatomy, landmarks, world)):
-            points = anatomy.posed(found) @ wrist.T
-            both.append(np.linalg.norm(points - points[0] - true, axis=1).mean())
-        errors.append(both)
-    closed, refined = np.mean(errors, 0)
-    assert refined < 0.8 * closed
+        seen = true * (1, 1, 0.65) + rng.normal(0, 1, (21, 3)) * (0.002, 0.002, 0.008)
+        wrist, found = fit_hand(anatomy, seen * 400 + [300, 200, 0], seen)
+        points = anatomy.posed(found) @ wrist.T
+        errors.append([np.linalg.norm(p - p[0] - true, axis=1).mean() for p in (seen, points)])
+    before, after = np.mean(errors, 0)
+    assert after < 0.85 * before
 
 
 def test_no_finger_bends_backward_whatever_is_seen(flat):
@@ -227,11 +243,11 @@ def test_no_finger_bends_backward_whatever_is_seen(flat):
         points = (
             rng.normal(0, 0.05, (21, 3)) if k % 2 else anatomy.posed(random_angles(rng)) + rng.normal(0, 0.02, (21, 3))
         )
-        for _, found in (anatomy.fit(points), fit_hand(anatomy, points * 500, points)):
-            assert (found.flex >= FLEX[:, 0] - 1e-9).all() and (found.flex <= FLEX[:, 1] + 1e-9).all()
-            assert np.linalg.norm(found.thumb) <= THUMB_CONE + 1e-6
-            assert (found.thumb_flex >= THUMB_FLEX[:, 0] - 1e-9).all()
-            assert np.isfinite(found.packed()).all()
+        _, found = fit_hand(anatomy, points * 500, points)
+        assert (found.flex >= FLEX[..., 0] - 1e-9).all() and (found.flex <= FLEX[..., 1] + 1e-9).all()
+        assert np.linalg.norm(found.thumb) <= THUMB_CONE + 1e-6
+        assert (found.thumb_flex >= THUMB_FLEX[:, 0] - 1e-9).all()
+        assert np.isfinite(found.packed()).all()
 
 
 def scene(body, rig, flat, seed=0, turn=0.0):

@@ -12,7 +12,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.errors import UserError
 from lvd_live.export import osc
-from lvd_live.export.unity import BONE_NAMES, LEARNING, BoneFitter
+from lvd_live.export.unity import BONE_NAMES, FINGER_BONES, LEARNING, BoneFitter
 from lvd_live.export.vmc import VmcSender, frame_packets, parse_address
 from lvd_live.paths import MODELS
 from tests.fakes import fake_fit
@@ -22,6 +22,7 @@ osc_message = pytest.importorskip("pythonosc.osc_message", reason="python-osc is
 
 CAMERA = np.diag([1.0, -1.0, -1.0])  # our y-up world to the camera frame, and back
 MIRROR = np.diag([-1.0, 1.0, 1.0])
+BONES = len(BONE_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def receiver():
         yield sock
 
 
-def receive(sock, frames):
-    """`frames` frames as lists of (address, values)."""
+def receive(sock, frames, bones=BONES):
+    """`frames` frames of so many bones as lists of (address, values)."""
     out = []
     while True:
         data = sock.recv(65536)
@@ -47,7 +48,7 @@ def receive(sock, frames):
         if messages[0][0] == "/VMC/Ext/OK":
             out.append([])
         out[-1] += messages
-        if len(out) == frames and sum(a == "/VMC/Ext/Bone/Pos" for a, _ in out[-1]) == len(BONE_NAMES):
+        if len(out) == frames and sum(a == "/VMC/Ext/Bone/Pos" for a, _ in out[-1]) == bones:
             return out
 
 
@@ -162,6 +163,22 @@ def test_fits_are_sent_and_frames_without_a_fit_are_not(body, receiver):
         sender.on_fit(fake_fit(vertices[0], np.eye(3)))
         assert len(receive(receiver, 1)) == 1
     assert sender.sent == len(frame_packets(sender.bones.fit(vertices[0]), 0.0))
+
+
+def test_finger_bones_arrive(body, receiver):
+    """A fit with hands sends the 30 finger bones, each turned as its joint is, in Unity's left-handed axes."""
+    vertices, _ = posed(body, 1)
+    pose = 0.3 * np.random.default_rng(2).normal(size=(30, 3)).astype(np.float32)
+    fit = fake_fit(vertices[0], np.eye(3))
+    object.__setattr__(fit, "hand_pose", pose)
+    with VmcSender(receiver.getsockname(), body) as sender:
+        sender.on_fit(fit)
+        (messages,) = receive(receiver, 1, BONES + len(FINGER_BONES))
+    sent = {v[0]: Rotation.from_quat(v[4:8]) for a, v in messages if a == "/VMC/Ext/Bone/Pos"}
+    assert {"LeftIndexProximal", "RightThumbIntermediate", "LeftLittleDistal"} <= set(sent)
+    for joint, name in zip(pose, FINGER_BONES, strict=True):
+        expected = MIRROR @ Rotation.from_rotvec(joint).as_matrix() @ MIRROR
+        assert (sent[name].inv() * Rotation.from_matrix(expected)).magnitude() < np.radians(1)
 
 
 def test_another_person_is_learnt_anew(body, receiver):

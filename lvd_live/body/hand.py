@@ -10,7 +10,7 @@ from torch import nn
 
 from lvd_live.body.hand_pose import sample_poses
 from lvd_live.body.hand_rig import HAND_JOINT, Side
-from lvd_live.body.model import KEYS, BodyModel, axis_angle_to_matrix, skin
+from lvd_live.body.model import KEYS, BodyModel, check_arrays
 from lvd_live.body.smpl_file import read_arrays
 from lvd_live.errors import UserError
 from lvd_live.paths import MODELS
@@ -33,18 +33,8 @@ class HandModel(BodyModel):
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         nn.Module.__init__(self)
-        for name in ("v_template", "shapedirs", "J_regressor", "weights"):
-            self.register_buffer(name, torch.as_tensor(np.asarray(arrays[name], np.float32)))
+        self._set_arrays(arrays)
         self.weights = self.weights / self.weights.sum(1, keepdim=True)  # half precision rounds them
-        posedirs, correctives = arrays.get("posedirs"), None
-        if posedirs is not None and np.any(posedirs):
-            correctives = torch.as_tensor(np.asarray(posedirs, np.float32)).reshape(-1, 9 * (N_JOINTS - 1)).T
-        self.register_buffer("posedirs", None if correctives is None else correctives.contiguous())
-        self.register_buffer("faces", torch.as_tensor(np.asarray(arrays["f"], np.int64)))
-        self.register_buffer("part_labels", self.weights.argmax(1))
-        parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
-        parents[0] = -1
-        self.parents: list[int] = parents.tolist()
         joints = self.J_regressor @ self.v_template
         self.side = "left" if joints[HAND_JOINT["middle1"], 0] > joints[0, 0] else "right"
 
@@ -62,36 +52,6 @@ class HandModel(BodyModel):
     def default(cls, side: Side = "right") -> HandModel:
         """The hand that ships. Raises UserError where its file is missing."""
         return cls.load(HANDS / f"{side}.npz")
-
-    def forward(
-        self, betas: torch.Tensor, pose: torch.Tensor, transl: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vertices (B, N, 3) and joints (B, 16, 3), metres.
-
-        betas : (B, K) shape coefficients.
-        pose : (B, 16, 3) axis-angle, radians, or (B, 16, 3, 3) rotations; each relative to the joint's parent.
-        transl : (B, 3) metres.
-        """
-        rotations = axis_angle_to_matrix(pose) if pose.dim() == 3 else pose
-        rest = self.shaped(betas)
-        joints = torch.einsum("jn,bnc->bjc", self.J_regressor, rest)
-        if self.posedirs is not None:
-            offset = (rotations[:, 1:] - torch.eye(3, device=rest.device)).flatten(1)
-            rest = rest + (offset @ self.posedirs).view_as(rest)
-        T = self.transforms(rotations, joints)
-        posed = (T[..., :3] @ joints[..., None])[..., 0] + T[..., 3]
-        moved = torch.zeros_like(joints[:, :1]) if transl is None else transl[:, None]
-        return skin(self.weights, rest, T) + moved, posed + moved
-
-    def transforms(self, rotations: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
-        """T_posed_from_rest (B, 16, 3, 4) from local rotations (B, 16, 3, 3) and rest joints (B, 16, 3)."""
-        turned, at = [rotations[:, 0]], [joints[:, 0]]
-        for j in range(1, N_JOINTS):
-            p = self.parents[j]
-            turned.append(turned[p] @ rotations[:, j])
-            at.append(at[p] + (turned[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
-        R, t = torch.stack(turned, 1), torch.stack(at, 1)
-        return torch.cat([R, (t - (R @ joints[..., None])[..., 0])[..., None]], -1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The file's arrays, float32."""
@@ -130,20 +90,9 @@ def mirrored_pose(pose: np.ndarray) -> np.ndarray:
 def check_hand_layout(arrays: dict[str, np.ndarray], path: str | Path) -> None:
     """Raise UserError, naming the file `path`, where its arrays are not a hand in MANO's layout."""
     refusal = f"{path} is not a hand in MANO's layout: "
-    missing = [k for k, ndim in KEYS.items() if k not in arrays or arrays[k].ndim != ndim]
-    if missing:
-        raise UserError(f"{refusal}{', '.join(missing)} missing or misshapen.")
-    n, faces, K = len(arrays["v_template"]), arrays["f"], N_JOINTS
-    shapes = {"shapedirs": (n, 3), "J_regressor": (K, n), "weights": (n, K), "kintree_table": (2, K)}
-    if arrays["weights"].shape[1:] in ((24,), (52,), (55,)):
+    if "weights" in arrays and arrays["weights"].shape[1:] in ((24,), (52,), (55,)):
         raise UserError(f"{refusal}it has {arrays['weights'].shape[1]} joints, a whole body's.")
-    shapes_agree = all(arrays[name].shape[: len(shape)] == shape for name, shape in shapes.items())
-    if not (shapes_agree and faces.size and 0 <= faces.min() <= faces.max() < n):
-        raise UserError(f"{refusal}its arrays disagree about the number of vertices or joints.")
-    parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
-    is_tree = ((parents >= 0) & (parents < np.arange(1, K))).all()
-    if not is_tree or weights.min() < -1e-3 or np.abs(weights.sum(1, dtype=float) - 1).max() > 1e-2:
-        raise UserError(f"{refusal}its joints are no tree, or its skin weights do not sum to 1.")
+    check_arrays(arrays, N_JOINTS, refusal)
     extent = float(np.ptp(arrays["v_template"].astype(float), axis=0).max())
     if not EXTENT[0] < extent < EXTENT[1]:
         raise UserError(f"{path} is {extent:g} m long: a hand's file is in metres.")

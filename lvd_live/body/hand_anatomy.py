@@ -14,18 +14,26 @@ from typing import NamedTuple
 import numpy as np
 
 from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FlatBody
-from lvd_live.body.hand_rig import SIDES, palm_frame
+from lvd_live.body.hand_rig import FINGERS, SIDES, palm_frame
 from lvd_live.body.procrustes import nearest_rotation
-from lvd_live.body.skeleton import rotation_between
 
-FLEX = np.array([(-0.35, 1.65), (0.0, 1.95), (0.0, 1.4)])  # radians, of a finger's three joints
-SPREAD = 0.40  # radians to either side, of a straight finger; a bent one cannot spread
+LIMITS = {  # degrees: flexion, spreading (towards the thumb; the thumb's: away from the palm), of three joints
+    "index": (((-20, 90), (-18, 18)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
+    "middle": (((-20, 90), (-12, 12)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
+    "ring": (((-20, 90), (-14, 10)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
+    "pinky": (((-20, 95), (-25, 12)), ((0, 105), (0, 0)), ((-5, 80), (0, 0))),
+    "thumb": (((-25, 35), (-25, 45)), ((-10, 60), (-8, 8)), ((-20, 80), (0, 0))),
+}
+_RADIANS = np.radians([LIMITS[finger] for finger in FINGERS])  # (5, 3, 2, 2)
+FLEX = _RADIANS[:4, :, 0]  # (4, 3, 2) radians, lowest and highest, of Angles.flex
+THUMB_FLEX = _RADIANS[4, 1:, 0]  # (2, 2)
+SPREAD = float(np.abs(_RADIANS[:4, 0, 1]).max())  # to either side, of a straight finger; a bent one cannot spread
 THUMB_CONE = 0.9  # radians from the flat hand, of the thumb's first joint
-THUMB_FLEX = np.array([(-0.1, 1.1), (0.0, 1.4)])  # of its two others
 NEUTRAL_FLEX = (0.35, 0.50, 0.30)
 NEUTRAL_THUMB = (0.2, 0.2)
 THUMB_ACROSS = 0.55  # of the direction in which a thumb flexes: toward the palm; the rest is toward the fingers
 _STARTS = np.array(LANDMARK_STARTS)
+_PALM, _PALM_WEIGHTS = [0, 5, 9, 13, 17], np.array([2.0, 1.5, 1.5, 1.0, 1.5])  # landmarks that lie in one plane
 
 
 class Angles(NamedTuple):
@@ -51,7 +59,7 @@ class Angles(NamedTuple):
 
     def limited(self) -> Angles:
         """Brought within what a hand can do."""
-        flex = np.clip(self.flex, FLEX[:, 0], FLEX[:, 1])
+        flex = np.clip(self.flex, FLEX[..., 0], FLEX[..., 1])
         room = SPREAD * np.clip(np.cos(flex[:, 0]), 0, 1)
         cone = min(1.0, THUMB_CONE / max(float(np.linalg.norm(self.thumb)), 1e-9))
         return Angles(
@@ -132,16 +140,6 @@ class HandAnatomy:
         return points, turned
 
     @cached_property
-    def _toward(self) -> np.ndarray:
-        """(5, 3, 3), where each bone's end goes as it flexes."""
-        return np.cross(self.axes, self.bones)
-
-    @cached_property
-    def _aside(self) -> np.ndarray:
-        """(4, 3), where each finger goes as it spreads."""
-        return np.cross(self.out, self.bones[:4, 0])
-
-    @cached_property
     def _heads(self) -> np.ndarray:
         """(5, 3), the fingers' first joints about the wrist."""
         return self.points[_STARTS] - self.points[0]
@@ -151,62 +149,13 @@ class HandAnatomy:
         """(5, 3, 3), the bones as vectors, metres."""
         return np.stack([self.points[_STARTS + k + 1] - self.points[_STARTS + k] for k in range(3)], 1)
 
-    def fit(self, points: np.ndarray) -> tuple[np.ndarray, Angles]:
-        """The wrist's rotation (3, 3) and the angles of a hand whose points (21, 3) were seen, in any unit.
-
-        The rotation leads from the body frame at rest to the frame of `points`. Closed form: the palm by Kabsch, then
-        each bone's direction in its parent's frame gives its angles, which are brought within their limits before the
-        next bone is looked at.
-        """
-        palm = [0, 5, 9, 13, 17]
-        weights = np.array([2.0, 1.5, 1.5, 1.0, 1.5])[:, None]
-        rest, seen = self.points[palm], points[palm]
+    def palm(self, points: np.ndarray) -> np.ndarray:
+        """The rotation (3, 3) that leads from the body frame at rest to the frame in which a hand's points (21, 3), in
+        any unit, were seen: that of its palm, by Kabsch."""
+        weights = _PALM_WEIGHTS[:, None]
+        rest, seen = self.points[_PALM], points[_PALM]
         rest, seen = (a - (weights * a).sum(0) / weights.sum() for a in (rest, seen))
-        wrist = nearest_rotation(seen.T @ (weights * rest))
-        chains = np.stack([points[start : start + 4] for start in LANDMARK_STARTS])
-        seen_bones = np.diff(chains, axis=1) @ wrist  # in the frame of the rest pose
-        seen_bones /= np.maximum(np.linalg.norm(seen_bones, axis=2, keepdims=True), 1e-9)
-        flex, spread = self._fingers(seen_bones[:4])
-        thumb, thumb_flex = self._thumb(seen_bones[4])
-        return wrist, Angles(flex, spread, thumb, thumb_flex).limited()
-
-    def _fingers(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flexion (4, 3) and spread (4,) of the fingers' bones (4, 3, 3), unit, the palm not turned."""
-        bones, palmward = self.bones[:4], -self.out
-        flex, turned = np.empty((4, 3)), np.empty((4, 3, 3))
-        first, level = seen[:, 0], seen[:, 0] - (seen[:, 0] @ palmward)[:, None] * palmward
-        ahead = (level * bones[:, 0]).sum(1)
-        flex[:, 0] = np.clip(np.arctan2(first @ palmward, ahead), *FLEX[0])
-        aside = (level * self._aside).sum(1)
-        room = SPREAD * np.clip(np.cos(flex[:, 0]), 0, 1)
-        spread = np.clip(np.arctan2(aside, np.maximum(ahead, 0.2)), -room, room)
-        turned = rotation(self.out * spread[:, None]) @ rotation(self.axes[:4, 0] * flex[:, 0, None])
-        for k in (1, 2):
-            local = np.einsum("fba,fb->fa", turned, seen[:, k])
-            flex[:, k] = np.arctan2((local * self._toward[:4, k]).sum(1), (local * bones[:, k]).sum(1))
-            flex[:, k] = np.where(flex[:, k] < -2.0, np.pi, flex[:, k])  # a fist, not a bend backward
-            flex[:, k] = np.clip(flex[:, k], *FLEX[k])
-            turned = turned @ rotation(self.axes[:4, k] * flex[:, k, None])
-        return flex, spread
-
-    def _thumb(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first joint's rotation vector (3,) and the others' flexion (2,), from the bones (3, 3), unit."""
-        bones, axes = self.bones[4], self.axes[4]
-        swing = rotation_between(bones[0], seen[0]) if bones[0] @ seen[0] > -0.9 else np.eye(3)
-        bend = seen[2] - seen[0] * (seen[2] @ seen[0])  # which way it flexes tells how it is rolled
-        expected = swing @ self._toward[4, 0]
-        roll = np.arctan2(np.cross(expected, bend) @ seen[0], expected @ bend)
-        sure = np.clip((np.linalg.norm(bend) - 0.2) / 0.4, 0, 1)
-        turned = rotation(seen[0] * float(np.clip(roll, -0.6, 0.6) * sure)) @ swing
-        thumb = rotation_vector(turned)
-        thumb *= min(1.0, THUMB_CONE / max(float(np.linalg.norm(thumb)), 1e-9))
-        turned, flex = rotation(thumb), np.empty(2)
-        for k in (1, 2):
-            local = turned.T @ seen[k]
-            flex[k - 1] = np.arctan2(local @ self._toward[4, k], local @ bones[k])
-            flex[k - 1] = np.clip(flex[k - 1], *THUMB_FLEX[k - 1])
-            turned = turned @ rotation(axes[k] * flex[k - 1])
-        return thumb, flex
+        return nearest_rotation(seen.T @ (weights * rest))
 
 
 def rotation(vectors: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What a hand's joints can do: axes of flexion and spreading, their limits, and poses drawn from them.
+"""Poses that a hand takes, drawn within the limits of its joints (`hand_anatomy.LIMITS`).
 
-Angles are degrees in the tables and radians elsewhere. A joint's rotation is R(spread) R(flexion) R(twist) about axes
+Angles are degrees in TWIST and radians elsewhere. A joint's rotation is R(spread) R(flexion) R(twist) about axes
 that follow from where the joints lie in a flat hand, so that any file with MANO's joints can be posed.
 """
 
@@ -11,15 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.hand_anatomy import LIMITS
 from lvd_live.body.hand_rig import FINGERS, HAND_JOINT, HAND_PARENTS
 
-LIMITS = {  # flexion, spreading (towards the thumb; the thumb's: away from the palm), of a finger's three joints
-    "index": (((-20, 90), (-18, 18)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
-    "middle": (((-20, 90), (-12, 12)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
-    "ring": (((-20, 90), (-14, 10)), ((0, 110), (0, 0)), ((-5, 75), (0, 0))),
-    "pinky": (((-20, 95), (-25, 12)), ((0, 105), (0, 0)), ((-5, 80), (0, 0))),
-    "thumb": (((-25, 35), (-25, 45)), ((-10, 60), (-8, 8)), ((-20, 80), (0, 0))),
-}
 TWIST = {"thumb": (-45, 10)}  # of the first joint, about its bone: negative turns the thumb's pulp to the fingers
 THUMB_FLEXION = np.array([0.49, -0.86, 0.11])
 """Axis about which a right thumb bends: across its last bone's wider side, as the skin there lies."""

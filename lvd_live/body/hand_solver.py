@@ -1,13 +1,13 @@
 """A hand from its 21 landmarks: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
 
-The picture shows where the landmarks lie, to a few pixels; how deep they lie a network only guesses. The bones' lengths
-are known. With p_i the posed points in the camera's axes, u_i the landmarks in the picture, z_i the network's depth,
+The picture shows where the landmarks lie; how deep they lie a network only guesses. The bones' lengths are known. With
+p_i the posed points in the camera's axes, u_i the landmarks in the picture, z_i their depths,
 
     min over R, angles, s, t of  Σ_i |p_i,xy + (t − u_i)/s|² / PICTURE² + Σ_i (p_i,z − z_i)² / DEPTH² + priors,
 
-a weak-perspective camera of scale s and offset t. Priors keep the angles near the closed form that the start is from,
-near one another where tendons couple them, and the scale near that of the network's hand. After each step the angles
-are brought within their limits.
+a weak-perspective camera of scale s and offset t. Priors keep the angles near those of a hand that does nothing, near
+one another where tendons couple them, and the scale near that of the start. The start is that hand, turned as the
+palm is seen. After each step the angles are brought within their limits.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from lvd_live.body.fingers import LANDMARK_STARTS
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
 
-STEPS = 3
-PICTURE, DEPTH = 0.004, 0.020  # metres, standard deviations of the landmarks
-START = 0.6  # radians, of the angles about the closed form
+STEPS = 2
+PICTURE, DEPTH = 0.008, 0.015  # metres, standard deviations of the landmarks
+FROM_PICTURE = 0.75  # of the depth: the landmarks' own; the rest is that of the points in space
+FLEXION, SPREADS, THUMB = 0.8, 0.15, 0.42  # radians, standard deviations of the angles about those of the idle hand
 COUPLED, COUPLING = 0.35, 0.6  # radians: a finger's last joint follows its middle one by this share
-SPREADS, THUMB = 0.15, 0.6  # radians: fingers lie side by side, the thumb's base near its rest
 SIZE = 0.15  # of the logarithm of the scale
-_ANGLES, _TURN = slice(3, 24), slice(0, 3)
+_TURN, _ANGLES = slice(0, 3), slice(3, 24)
 _FINGERS = [start + k for start in LANDMARK_STARTS[:4] for k in range(3)]
 _PIVOTS = [*_FINGERS, *LANDMARK_STARTS[:4], 1, 1, 1, 2, 3]  # of the 21 angles, as landmarks
 
@@ -37,48 +37,57 @@ def _moved() -> np.ndarray:
     return out
 
 
+def _tendons() -> np.ndarray:
+    """(4, 21), rows whose products with the angles are to be zero, over COUPLED."""
+    out = np.zeros((4, 21))
+    for f in range(4):
+        out[f, [3 * f + 2, 3 * f + 1]] = 1, -COUPLING
+    return out / COUPLED
+
+
 _MOVED = _moved()
+_STIFF = np.concatenate([np.full(12, FLEXION), np.full(4, SPREADS), np.full(3, THUMB), np.full(2, FLEXION)]) ** -2.0
+_COUPLED = _tendons().T @ _tendons()
+_PRIOR = np.zeros((27, 27))
+_PRIOR[_ANGLES, _ANGLES] = np.diag(_STIFF) + _COUPLED
+_PRIOR[24, 24] = SIZE**-2
+_PRIOR += 1e-6 * np.eye(27)
+_WEIGHTS = np.array([PICTURE, PICTURE, DEPTH]) ** -1.0
 
 
 def fit_hand(anatomy: HandAnatomy, landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, Angles]:
     """The wrist's rotation (3, 3), from the body frame at rest to the picture's axes (x right, y down, z away), and the
     angles.
 
-    landmarks : (21, 3) pixels, depth in pixels, too. world : (21, 3), along the picture's axes, in any unit. The start
-    comes from world, and depth is the mean of both.
+    landmarks : (21, 3) pixels, depth in pixels, too. world : (21, 3), along the picture's axes, in any unit.
     """
-    picture, world = landmarks[:, :2], world.copy()
-    unit = _spread(world[:, :2]) / max(_spread(picture), 1e-9)
-    world[:, 2] = (world[:, 2] - world[0, 2] + unit * (landmarks[:, 2] - landmarks[0, 2])) / 2
-    wrist, angles = anatomy.fit(world)
-    depth = world[:, 2] - world[0, 2]
-    depth = depth * (_spread(anatomy.posed(angles) @ wrist.T) / max(_spread(world), 1e-9))
-    start = angles
+    idle = anatomy.neutral().packed()
+    placed = landmarks - landmarks[0]
+    unit = _spread(placed[:, :2]) / max(_spread(world[:, :2]), 1e-9)
+    placed[:, 2] = FROM_PICTURE * placed[:, 2] + (1 - FROM_PICTURE) * unit * (world[:, 2] - world[0, 2])
+    wrist, angles = anatomy.palm(placed), Angles.unpacked(idle)
     points = anatomy.posed(angles) @ wrist.T
-    scale, offset = _placed(points[:, :2], picture)
-    first = np.log(scale)
+    scale = max(_spread(placed) / max(_spread(points), 1e-9), 1e-6)
+    first, offset = np.log(scale), placed.mean(0) - scale * points.mean(0)
+    rows = np.zeros((21, 3, 27))
+    rows[:, 0, 25] = rows[:, 1, 26] = 1  # t, metres
     for _ in range(STEPS):
         points, J = _derivatives(anatomy, wrist, angles)
-        left = (picture - offset) / scale - points[:, :2]
-        rows = np.zeros((42, 27))
-        rows[:, :24] = J[:, :, :2].transpose(1, 2, 0).reshape(42, 24)
-        rows[:, 24] = points[:, :2].ravel()  # growth of s moves the points outward
-        rows[0::2, 25] = rows[1::2, 26] = 1  # t, metres
-        A, b = [rows / PICTURE], [left.ravel() / PICTURE]
-        deep = np.zeros((21, 27))
-        deep[:, :24] = (J[:, :, 2] - J[:, :1, 2]).T
-        A.append(deep / DEPTH)
-        b.append((depth - (points[:, 2] - points[0, 2])) / DEPTH)
-        prior, missing = _priors(start, angles, first - np.log(scale))
-        A.append(prior)
-        b.append(missing)
-        A_all, b_all = np.concatenate(A), np.concatenate(b)
-        step = np.linalg.solve(A_all.T @ A_all + 1e-6 * np.eye(27), A_all.T @ b_all)
-        step[:24] = np.clip(step[:24], -0.6, 0.6)
+        left = (placed - offset) / scale - points
+        left[:, 2] = placed[:, 2] / scale - points[:, 2]
+        rows[..., :24] = J.transpose(1, 2, 0)
+        rows[:, :2, 24] = points[:, :2]  # growth of s moves the points outward
+        A, b = (rows * _WEIGHTS[:, None]).reshape(63, 27), (left * _WEIGHTS).ravel()
+        missing = A.T @ b
+        packed = angles.packed()
+        missing[_ANGLES] += _STIFF * (idle - packed) - _COUPLED @ packed
+        missing[24] += (first - np.log(scale)) / SIZE**2
+        step = np.linalg.solve(A.T @ A + _PRIOR, missing)
+        step[:24] = np.clip(step[:24], -1.0, 1.0)
         wrist = rotation(step[_TURN]) @ wrist
         angles = _turned(angles, step[_ANGLES]).limited()
-        offset = offset + scale * step[25:]
-        scale = scale * float(np.exp(np.clip(step[24], -0.3, 0.3)))
+        offset[:2] += scale * step[25:]
+        scale *= float(np.exp(np.clip(step[24], -0.3, 0.3)))
     return wrist, angles
 
 
@@ -103,34 +112,12 @@ def _derivatives(anatomy: HandAnatomy, wrist: np.ndarray, angles: Angles) -> tup
     axes[15:19], axes[19:22] = anatomy.out, np.eye(3)
     axes[22:] = (turned[4, :2] @ anatomy.axes[4, 1:, :, None])[..., 0]
     pivots[3:] = points[_PIVOTS]
-    arm = points - pivots[:, None]
+    arm = (points - pivots[:, None]) * _MOVED
     x, y, z = axes[:, None].transpose(2, 0, 1)
     rx, ry, rz = arm[..., 0], arm[..., 1], arm[..., 2]
-    J = np.stack([y * rz - z * ry, z * rx - x * rz, x * ry - y * rx], -1)
-    return points @ wrist.T, (J * _MOVED) @ wrist.T
-
-
-def _priors(start: Angles, angles: Angles, log_scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the priors, (n, 27), and what is missing to them, (n,)."""
-    rows, missing = np.zeros((21 + 4 + 4 + 3 + 1, 27)), np.zeros(33)
-    rows[range(21), range(3, 24)] = 1 / START
-    missing[:21] = (start.packed() - angles.packed()) / START
-    for f in range(4):
-        rows[21 + f, [5 + 3 * f, 4 + 3 * f]] = 1 / COUPLED, -COUPLING / COUPLED
-        missing[21 + f] = (COUPLING * angles.flex[f, 1] - angles.flex[f, 2]) / COUPLED
-        rows[25 + f, 15 + f] = 1 / SPREADS
-        missing[25 + f] = -angles.spread[f] / SPREADS
-    rows[range(29, 32), range(19, 22)] = 1 / THUMB
-    missing[29:32] = -angles.thumb / THUMB
-    rows[32, 24], missing[32] = 1 / SIZE, log_scale / SIZE
-    return rows, missing
-
-
-def _placed(points: np.ndarray, picture: np.ndarray) -> tuple[float, np.ndarray]:
-    """Scale and offset (2,) that bring points (21, 2), metres, onto the picture's (21, 2)."""
-    p, u = points - points.mean(0), picture - picture.mean(0)
-    scale = max(float(np.sqrt((u * u).sum() / max((p * p).sum(), 1e-12))), 1e-6)
-    return scale, picture.mean(0) - scale * points.mean(0)
+    J = np.empty((24, 21, 3))
+    J[..., 0], J[..., 1], J[..., 2] = y * rz - z * ry, z * rx - x * rz, x * ry - y * rx
+    return points @ wrist.T, J @ wrist.T
 
 
 def _spread(points: np.ndarray) -> float:

@@ -42,19 +42,24 @@ class BodyModel(nn.Module):
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         super().__init__()
+        self._set_arrays(arrays)
+        landmarks = arrays.get("landmarks")
+        if landmarks is None:
+            landmarks = landmark_regressor(arrays["v_template"], arrays["J_regressor"], self.part_labels.numpy())
+        self.register_buffer("landmarks", torch.as_tensor(np.asarray(landmarks, np.float32)))
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set what every model in SMPL's layout has, of any number of joints."""
         for name in ("v_template", "shapedirs", "J_regressor", "weights"):
             self.register_buffer(name, torch.as_tensor(np.asarray(arrays[name], np.float32)))
         posedirs, correctives = arrays.get("posedirs"), None
         if posedirs is not None and np.any(posedirs):
-            correctives = torch.as_tensor(np.asarray(posedirs, np.float32)).reshape(-1, 207).T.contiguous()
+            rows = 9 * (len(arrays["J_regressor"]) - 1)
+            correctives = torch.as_tensor(np.asarray(posedirs, np.float32)).reshape(-1, rows).T.contiguous()
         self.register_buffer("posedirs", correctives)
         self.register_buffer("faces", torch.as_tensor(np.asarray(arrays["f"], np.int64)))
         labels = arrays["part_labels"] if "part_labels" in arrays else arrays["weights"].argmax(1)
         self.register_buffer("part_labels", torch.as_tensor(np.asarray(labels, np.int64)))
-        landmarks = arrays.get("landmarks")
-        if landmarks is None:
-            landmarks = landmark_regressor(arrays["v_template"], arrays["J_regressor"], labels)
-        self.register_buffer("landmarks", torch.as_tensor(np.asarray(landmarks, np.float32)))
         parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
         parents[0] = -1
         self.parents: list[int] = parents.tolist()
@@ -81,13 +86,13 @@ class BodyModel(nn.Module):
     def forward(
         self, betas: torch.Tensor, pose: torch.Tensor, transl: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vertices (B, N, 3) and joints (B, 24, 3), metres, in the frame that the root's rotation leads to.
+        """Vertices (B, N, 3) and joints (B, J, 3), metres, in the frame that the root's rotation leads to.
 
         betas : (B, K) shape coefficients.
-        pose : (B, 24, 3) axis-angle, radians, or (B, 24, 3, 3) rotations; each relative to the joint's parent.
+        pose : (B, J, 3) axis-angle, radians, or (B, J, 3, 3) rotations; each relative to the joint's parent; J = 24.
         transl : (B, 3) metres.
         """
-        rotations = axis_angle_to_matrix(pose) if pose.shape[-2:] == (24, 3) else pose
+        rotations = axis_angle_to_matrix(pose) if pose.dim() == 3 else pose
         rest = self.shaped(betas)
         joints = torch.einsum("jn,bnc->bjc", self.J_regressor, rest)
         if self.posedirs is not None:
@@ -110,21 +115,21 @@ class BodyModel(nn.Module):
 
 
 def skin(weights: torch.Tensor, rest: torch.Tensor, T_posed_from_rest: torch.Tensor) -> torch.Tensor:
-    """Linear blend skinning: rest (B or 1, N, 3), T_posed_from_rest (B, 24, 3, 4) -> vertices (B, N, 3), metres.
+    """Linear blend skinning: rest (B or 1, N, 3), T_posed_from_rest (B, J, 3, 4) -> vertices (B, N, 3), metres.
 
-    weights : (N, 24) skin weights.
+    weights : (N, J) skin weights.
     """
     blend = (weights @ T_posed_from_rest.flatten(2)).unflatten(-1, (3, 4))
     return (blend[..., :3] * rest[..., None, :]).sum(-1) + blend[..., 3]
 
 
 def pose_transforms(parents: list[int], rotations: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
-    """T_posed_from_rest (B, 24, 3, 4) from local rotations (B, 24, 3, 3) and rest joints (B, 24, 3).
+    """T_posed_from_rest (B, J, 3, 4) from local rotations (B, J, 3, 3) and rest joints (B, J, 3).
 
-    parents : of the 24 joints, -1 for the root; each precedes its children.
+    parents : of the J joints, -1 for the root; each precedes its children.
     """
     turned, moved = [rotations[:, 0]], [joints[:, 0]]
-    for j in range(1, 24):
+    for j in range(1, len(parents)):
         p = parents[j]
         turned.append(turned[p] @ rotations[:, j])
         moved.append(moved[p] + (turned[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
@@ -135,25 +140,33 @@ def pose_transforms(parents: list[int], rotations: torch.Tensor, joints: torch.T
 def check_layout(arrays: dict[str, np.ndarray], path: str | Path) -> None:
     """Raise UserError, naming the file `path`, where its arrays are not a body in SMPL's layout."""
     refusal = f"{path} is not a body in SMPL's layout: "
+    check_arrays(arrays, 24, refusal)
+    n = len(arrays["v_template"])
+    shapes = {"posedirs": (n, 3, 207), "part_labels": (n,), "landmarks": (33, n)}
+    if any(arrays[k].shape[: len(shape)] != shape for k, shape in shapes.items() if k in arrays):
+        raise UserError(f"{refusal}its arrays disagree about the number of vertices or joints.")
+    height = float(np.ptp(arrays["v_template"][:, 1]))
+    if not 0.05 < height < 5:
+        raise UserError(f"{path} is {height:g} m tall: a body file is in metres.")
+
+
+def check_arrays(arrays: dict[str, np.ndarray], joints: int, refusal: str) -> None:
+    """Raise UserError, beginning with `refusal`, where arrays are not a model of so many joints in SMPL's layout."""
     missing = [k for k, ndim in KEYS.items() if k not in arrays or arrays[k].ndim != ndim]
     if missing:
         raise UserError(f"{refusal}{', '.join(missing)} missing or misshapen.")
     n, faces = len(arrays["v_template"]), arrays["f"]
-    shapes: dict[str, tuple[int, ...]] = {"v_template": (n, 3), "shapedirs": (n, 3), "J_regressor": (24, n)}
-    shapes |= {"weights": (n, 24), "kintree_table": (2, 24), "f": (len(faces), 3)}
-    shapes |= {"posedirs": (n, 3, 207), "part_labels": (n,), "landmarks": (33, n)}
-    shapes_agree = all(arrays[k].shape[: len(shape)] == shape for k, shape in shapes.items() if k in arrays)
+    shapes: dict[str, tuple[int, ...]] = {"v_template": (n, 3), "shapedirs": (n, 3), "J_regressor": (joints, n)}
+    shapes |= {"weights": (n, joints), "kintree_table": (2, joints), "f": (len(faces), 3)}
+    shapes_agree = all(arrays[k].shape[: len(shape)] == shape for k, shape in shapes.items())
     if not (shapes_agree and faces.size and 0 <= faces.min() <= faces.max() < n):
         raise UserError(f"{refusal}its arrays disagree about the number of vertices or joints.")
     if any(array.dtype.kind == "b" for array in arrays.values()):
         raise UserError(f"{refusal}it holds truth values in place of numbers.")
     parents, weights = arrays["kintree_table"][0, 1:].astype(np.int64), arrays["weights"]
-    is_tree = ((parents >= 0) & (parents < np.arange(1, 24))).all()
-    if not is_tree or weights.min() < -1e-3 or np.abs(weights.sum(1) - 1).max() > 1e-2:
+    is_tree = ((parents >= 0) & (parents < np.arange(1, joints))).all()
+    if not is_tree or weights.min() < -1e-3 or np.abs(weights.sum(1, dtype=float) - 1).max() > 1e-2:
         raise UserError(f"{refusal}its joints are no tree, or its skin weights do not sum to 1.")
-    height = float(np.ptp(arrays["v_template"][:, 1]))
-    if not 0.05 < height < 5:
-        raise UserError(f"{path} is {height:g} m tall: a body file is in metres.")
 
 
 def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a = a / np.linalg.norm(a, axis=-1, keepdims=True)
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
     cosine = (a * b).sum(-1)[..., None, None]
-    K = cross_matrix(np.cross(a, b))
+    K = b[..., :, None] * a[..., None, :] - a[..., :, None] * b[..., None, :]  # of a × b
     return np.eye(3) + K + K @ K / (1 + cosine)
 
 

@@ -141,7 +141,7 @@ class PosedHands:
             anatomy = HandAnatomy.of(flat, side)
             closed = rng.beta(0.7, 0.9) if rng.random() < 0.8 else 0.0
             each = np.clip(closed + rng.normal(0, 0.15, 4) + rng.choice([0.0, -0.6], 4, p=[0.8, 0.2]), 0, 1)
-            flex = each[:, None] * (0.85 * FLEX[:, 1]) + rng.normal(0, 0.08, (4, 3))
+            flex = each[:, None] * (0.85 * FLEX[..., 1]) + rng.normal(0, 0.08, (4, 3))
             spread = rng.normal(0, SPREAD / 3, 4)
             thumb = anatomy.axes[4, 0] * rng.uniform(-0.2, 0.5) + rng.normal(0, 0.15, 3)
             angles = Angles(flex, spread, thumb, rng.uniform(0, 1, 2) * (0.7, 0.9)).limited()

@@ -29,6 +29,7 @@ MIN_VISIBILITY = 0.3  # of the wrist, by the pose
 STRAY = 1.2  # of a hand's length: a hand followed that lies so far from the pose's is another one
 _WRISTS, _ELBOWS, _PINKIES, _INDICES = (15, 16), (13, 14), (17, 18), (19, 20)  # of the pose, left and right
 _SEARCHED, _SEEN = 256, 224  # pixels, the networks' sides
+_DEPTH = 0.4  # of a pixel: the landmark network's unit of depth, `normalize_z` of MediaPipe's graph
 _FRAME = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]  # landmarks that the next region is laid around
 _RECROP, _LANDMARKS = "hand_recrop.onnx", "hand_landmarks.onnx"
 
@@ -135,7 +136,7 @@ class HandFinder:
         (points,) = self._recrop.run(None, {"input_1": pixels[None].astype(np.float32) / 255})
         centre, below = affine.apply(region.T_picture_from_grid(_SEARCHED), points.reshape(2, 2) - 0.5)
         down = below - centre
-        return _along(centre, -down, 2 * float(np.hypot(*down)))
+        return _along(centre - 0.2 * down, -down, 2 * float(np.hypot(*down)))  # a tenth of the side toward the fingers
 
     def _seen_in(self, picture: np.ndarray, roi: Roi, person: Person, side: int, length: float) -> Hand | None:
         """The hand in a square of the picture, None where there is none, or the other one."""
@@ -146,7 +147,7 @@ class HandFinder:
             return None
         points = raw.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(_SEEN), points[:, :2] - 0.5)
-        points[:, 2] *= roi.size / _SEEN
+        points[:, 2] *= roi.size / _SEEN / _DEPTH
         wrist = person.landmarks[_WRISTS[side], :2].copy()
         if np.hypot(*(points[0, :2] - wrist)) > STRAY * length:
             return None

@@ -9,8 +9,8 @@ import numpy as np
 
 from lvd_live.body.hand_anatomy import rotation, rotation_vector
 
-CUTOFF, SLOPE = 2.5, 1.2  # Hz at rest, and Hz per radian a second, of angles
-SHIFT_CUTOFF, SHIFT_SLOPE = 2.5, 15.0  # Hz per metre a second, of the wrist
+CUTOFF, SLOPE = 2.5, 0.3  # Hz at rest, and Hz per radian a second, of angles
+SHIFT_CUTOFF, SHIFT_SLOPE = 2.5, 5.0  # Hz per metre a second, of the wrist
 SPEED_CUTOFF = 1.5  # Hz
 RELAX_S = 0.3  # time constant with which a hand that is not seen relaxes
 LONGEST_S = 0.5  # between two frames; beyond it a series begins anew

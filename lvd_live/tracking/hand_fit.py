@@ -13,18 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.fingers import BODY_JOINTS, WRISTS, FingerRig
+from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FingerRig
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
 from lvd_live.body.hand_solver import fit_hand
 from lvd_live.body.model import BodyModel
 from lvd_live.body.procrustes import nearest_rotation
-from lvd_live.body.skeleton import JOINT, rotation_between
+from lvd_live.body.skeleton import JOINT, cross_matrix, rotation_between
 from lvd_live.person.types import Hand, Person
 from lvd_live.tracking.hand_filter import HandFilter
 
 NONE, RELAXED, SEEN = 0, 1, 2  # what became of a hand: as descended, not seen and relaxed, as seen
 BLEND = (-0.035, 0.005)  # metres along the forearm, from the wrist: where the mesh passes into the skinned hand
-SHIFT = 0.10  # metres: the wrist moves no farther toward where it is seen
+SHIFT = 0.03  # metres: the wrist moves no farther toward where it is seen; farther harmed it against real truth
 BEND = 1.4  # radians that a wrist bends to any side
 TWIST = 2.4  # and turns about the forearm
 STD_SEEN = 0.015  # metres: the spread of a hand of `SURE` pixels beside its wrist's; inversely with its size
@@ -97,9 +97,10 @@ class _Side:
         fingers = list(range(BODY_JOINTS + 15 * side, BODY_JOINTS + 15 * side + 15))
         moved = rig.weights[:, [elbow, wrist, *fingers]]
         self.which = np.flatnonzero(moved.sum(1) > 0.5)
-        self.weights = moved[self.which] / moved[self.which].sum(1, keepdims=True)
+        weights = moved[self.which] / moved[self.which].sum(1, keepdims=True)
         self.rest = rest[self.which] - joints[wrist]
-        self.chain = joints[fingers].reshape(5, 3, 3) - joints[wrist]
+        self.chain = joints[fingers] - joints[wrist]
+        self.heads = [start + k for start in LANDMARK_STARTS for k in range(3)]  # of the finger joints, as landmarks
         self.axis = joints[wrist] - joints[elbow]
         reach = float(np.linalg.norm(self.axis))
         self.axis /= reach
@@ -107,11 +108,14 @@ class _Side:
         self.share = np.clip(1 + along / reach, 0, 1)
         low, high = BLEND
         t = np.clip((along - low) / (high - low), 0, 1)
-        self.skinned = (t * t * (3 - 2 * t))[:, None]
+        self.hand = np.flatnonzero(t > 0)
+        self.skinned = (t * t * (3 - 2 * t))[self.hand, None]
+        self.weights = weights[self.hand]
         self.joint_rows = regressor[[elbow, wrist]]
-        own = self.weights[:, 0] > 0.95
+        own = weights[:, 0] > 0.95
         self.forearm = np.flatnonzero(own & (self.share > 0.35) & (self.share < 0.9))
-        self.palm = np.flatnonzero(self.weights[:, 1] > 0.95)
+        self.palm = np.flatnonzero(weights[:, 1] > 0.95)
+        self.own = self.which[self.hand[self.skinned[:, 0] > 0.5]]  # whose spread is the hand's
 
     def fit(
         self,
@@ -138,9 +142,8 @@ class _Side:
         rotations = self.anatomy.rotations(angles)
         posed = self._posed(mesh, (forearm, twist, bend, rotations), elbow, wrist, shift, size)
         vertices[self.which] = posed
-        hands = self.which[self.skinned[:, 0] > 0.5]
-        own = STD_UNSEEN if hand is None else spread_of(hand)
-        std[hands] = np.where(std[hands] > 0, np.hypot(std[hands], np.float32(own)), std[hands])
+        was, own = std[self.own], STD_UNSEEN if hand is None else spread_of(hand)
+        std[self.own] = np.where(was > 0, np.hypot(was, np.float32(own)), was)
         return Rotation.from_matrix(rotations).as_rotvec(), RELAXED if hand is None else SEEN
 
     def _read(self, hand: Hand, wrist: np.ndarray) -> tuple[np.ndarray, Angles]:
@@ -176,25 +179,21 @@ class _Side:
         pose : forearm (3, 3), twist about it, radians, bend (3, 3) behind that, finger joints (15, 3, 3).
         """
         forearm, twist, bend, fingers = pose
-        way = forearm @ self.axis
-        turned = np.einsum("nab,nb->na", rotation(way * (twist * self.share)[:, None]), mesh - elbow) + elbow
-        turned += shift * self.share[:, None]
-        at_wrist = forearm @ rotation(self.axis * twist)
-        T = np.empty((17, 3, 4))
-        T[0, :, :3], T[1, :, :3] = at_wrist, at_wrist @ bend
-        T[:2, :, 3] = 0
-        for finger in range(5):
-            G, at = T[1, :, :3], np.zeros(3)  # of the parent, and where its head lies at rest
-            place = np.zeros(3)
-            for k in range(3):
-                place = place + G @ (self.chain[finger, k] - at)
-                at = self.chain[finger, k]
-                G = G @ fingers[3 * finger + k]
-                T[2 + 3 * finger + k] = np.column_stack([G, place - G @ at])
+        way, arm, angle = forearm @ self.axis, mesh - elbow, twist * self.share[:, None]
+        cos = np.cos(angle)
+        turned = cos * arm + np.sin(angle) * (arm @ cross_matrix(way).T) + (1 - cos) * (arm @ way)[:, None] * way
+        turned += elbow + shift * self.share[:, None]
+        palm = forearm @ rotation(self.axis * twist) @ bend
+        points, bones = self.anatomy.chain(fingers)
+        T = np.zeros((17, 3, 4))
+        T[0, :, :3], T[1, :, :3], T[2:, :, :3] = palm @ bend.T, palm, (palm @ bones).reshape(15, 3, 3)
+        heads = points[self.heads] @ palm.T
+        T[2:, :, 3] = heads - (T[2:, :, :3] @ self.chain[..., None])[..., 0]
         mixed = (self.weights @ T.reshape(17, 12)).reshape(-1, 3, 4)
-        hand = np.einsum("nab,nb->na", mixed[..., :3], self.rest) + mixed[..., 3]
+        hand = (mixed[..., :3] @ self.rest[self.hand, :, None])[..., 0] + mixed[..., 3]
         hand = size * hand + wrist + shift
-        return turned + self.skinned * (hand - turned)
+        turned[self.hand] += self.skinned * (hand - turned[self.hand])
+        return turned
 
 
 def spread_of(hand: Hand) -> float:
@@ -208,10 +207,7 @@ def split(local: np.ndarray, axis: np.ndarray, most_twist: float, most_bend: flo
     to = local @ axis
     swing = rotation_between(axis, to) if axis @ to > -0.95 else np.eye(3)
     about = swing.T @ local
-    across = np.cross(axis, [0.0, 1.0, 0.0])
-    across /= np.linalg.norm(across)
-    moved = about @ across
-    twist = float(np.arctan2(np.cross(across, moved) @ axis, across @ moved))
+    twist = float(rotation_vector(about) @ axis)
     turn = rotation(axis * twist)
     bend = rotation_vector(turn.T @ swing @ turn)
     bend *= min(1.0, most_bend / max(float(np.linalg.norm(bend)), 1e-9))
