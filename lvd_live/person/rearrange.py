@@ -47,6 +47,9 @@ class Rearranged:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
+        self.before_last_stage = next(
+            n.input[0] for n in self.nodes("Resize") if self.shapes[n.output[0]] == [1, NARROW, MASK, MASK]
+        )  # of the mask decoder: the value that it enlarges
         self.widen_mask_decoder()
         if head is None:
             self.part_last_convolution()
@@ -103,8 +106,7 @@ class Rearranged:
 
     def put_mask_head(self, head: Head) -> None:
         """The mask decoder's last stage goes; a `Head` gives the mask, (1, 128, 128, 1) probabilities."""
-        value = next(n.input[0] for n in self.nodes("Resize") if self.shapes[n.output[0]] == [1, NARROW, MASK, MASK])
-        nodes = []
+        value, nodes = self.before_last_stage, []
         for layer in LAYERS:
             weight = head[f"{layer}_weight"].astype(np.float32)
             if layer == "first":
@@ -229,7 +231,7 @@ def rearrange_network(source: Path, out: Path) -> None:
     8 bits, the other with the mask head that ships. UserError where the other is missing, or one is not the original.
     """
     for name in (NAME, HEAVY) if (source / HEAVY).is_file() else (NAME,):
-        model = _rearranged(source / name, shipped_head() if name == NAME else None)
+        model = rearranged(source / name, shipped_head() if name == NAME else None).model
         if name == HEAVY:
             store_as_levels(model.graph)
             onnx.checker.check_model(model)
@@ -242,11 +244,12 @@ def shipped_head() -> Head:
         return dict(file)
 
 
-def _rearranged(path: Path, head: Head | None) -> ModelProto:
+def rearranged(path: Path, head: Head | None = None) -> Rearranged:
+    """An original network from its file, rearranged. Raises UserError where it is none."""
     try:
         model = onnx.load(path)
     except Exception as error:  # onnx raises protobuf's errors, too
         raise UserError(f"{path} cannot be read as an ONNX network ({type(error).__name__}).") from error
     if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
         raise UserError(f"{path} is not the original network: that takes a picture of (1, 256, 256, 3).")
-    return Rearranged(model, head).model
+    return Rearranged(model, head)

@@ -5,6 +5,7 @@ python -m lvd_live bake --assets DIR                  DIR holds motion/ and make
 python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are shards: where BlazePose really sees
                                                       each landmark
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --finder DIR --mask-head runs/data    the same with its mask head trained anew
 python -m lvd_live bake --hand-networks DIR           MediaPipe's hand networks, their weights stored as 8 bits
 python -m lvd_live bake --fingers                     the fingers of the body that is there
 python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
@@ -127,6 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.mask_head and not args.finder:
+        raise UserError("--mask-head needs --finder: the folder with the original networks.")
     wanted = (
         args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands, args.int8
     )  # fmt: skip
@@ -134,6 +137,10 @@ def main(argv: list[str] | None = None) -> int:
         what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh, --hands or --int8"
         raise UserError(f"Say what to bake: {what}; see --help.")
     try:
+        if args.finder and args.mask_head:
+            from lvd_live.synth.bake_mask_head import bake_mask_head  # likewise
+
+            bake_mask_head(args.finder, args.mask_head, args.models)
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
@@ -167,6 +174,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmarks-from", type=Path, metavar="DATA", help=shards)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    mask_head = "with --finder: shards of rendered people on which the head for its mask is trained anew"
+    parser.add_argument("--mask-head", type=Path, metavar="DATA", help=mask_head)
     networks = "folder with MediaPipe's hand networks"
     parser.add_argument("--hand-networks", type=Path, metavar="DIR", help=networks)
     parser.add_argument("--fingers", action="store_true", help="bake the fingers of the body that is there")
