@@ -33,7 +33,12 @@ def crop(size=192, seed=0):
     mask = np.zeros((1, size, size), np.uint8)
     mask[:, 40:150, 70:120] = 255
     maps = rng.integers(0, 60, (1, 48, 32, 32), np.uint8), rng.integers(0, 60, (1, 288, 8, 8), np.uint8)
-    return picture, mask, rng.uniform(-0.5, 0.5, (1, 33, 4)).astype(np.float32), (*maps, np.eye(2, 3, dtype=np.float32)[None])
+    return (
+        picture,
+        mask,
+        rng.uniform(-0.5, 0.5, (1, 33, 4)).astype(np.float32),
+        (*maps, np.eye(2, 3, dtype=np.float32)[None]),
+    )
 
 
 @pytest.mark.skipif(not int8.path_of(LVD(PRESETS["live"])).is_file(), reason="no ranges are shipped")

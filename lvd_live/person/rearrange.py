@@ -33,7 +33,10 @@ channel, and 1 × 1 to the logit, a ReLU after each of the first three."""
 
 
 class Rearranged:
-    """A landmark network (`model`, changed in place), and who makes and reads its values. head : see `Head`, or None."""
+    """A landmark network (`model`, changed in place), and who makes and reads its values.
+
+    head : see `Head`, or None.
+    """
 
     def __init__(self, model: ModelProto, head: Head | None = None):
         self.model, self.graph = model, model.graph

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
+from lvd_live.pipeline.items import Captured, Found
 from lvd_live.pipeline.lead import Lead
 from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
@@ -52,20 +53,6 @@ class Result:
     captured_ns: int
     done_ns: int
     milliseconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Captured:
-    frame: Frame
-    captured_ns: int
-
-
-@dataclass(frozen=True)
-class _Found:
-    frame: Frame
-    captured_ns: int
-    person: Person | None
-    milliseconds: float
 
 
 class Pipeline:
@@ -105,8 +92,8 @@ class Pipeline:
         self.tracker: Tracker | None = None
         self.notice, self.ended = "", False
         self._failure = self._absence = ""  # why all ended; why the camera cannot be opened yet
-        self._captured: Slot[_Captured] = Slot(newest=live)
-        self._found: Slot[_Found] = Slot(newest=False)
+        self._captured: Slot[Captured] = Slot(newest=live)
+        self._found: Slot[Found] = Slot(newest=False)
         self._fitted: Slot[Result] = Slot(newest=True)
         self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
         self._forget_person, self._forget_mesh = threading.Event(), threading.Event()
@@ -219,7 +206,7 @@ class Pipeline:
                 self._single.clear()
                 self.newest = frame
                 captured_ns = frame.timestamp_ns if self.live else time.monotonic_ns()
-                if not self._captured.put(_Captured(frame, captured_ns)):
+                if not self._captured.put(Captured(frame, captured_ns)):
                     break
         self.ended = True
         if not self.live:  # the last frame is still on its way
@@ -265,7 +252,7 @@ class Pipeline:
             person = finder.find(picture)
             self._lead.found(seconds := time.perf_counter() - began)
             milliseconds = 1000 * seconds
-            if not self._found.put(_Found(item.frame, item.captured_ns, person, milliseconds)):
+            if not self._found.put(Found(item.frame, item.captured_ns, person, milliseconds)):
                 break
         if not self.live:
             self._found.put(None)

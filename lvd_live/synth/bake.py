@@ -130,10 +130,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.mask_head and not args.finder:
         raise UserError("--mask-head needs --finder: the folder with the original networks.")
-    wanted = (
-        args.assets, args.landmarks_from, args.finder, args.hand_networks, args.fingers, args.smplh, args.hands, args.int8
-    )  # fmt: skip
-    if not any(wanted):
+    body = args.assets, args.landmarks_from, args.fingers, args.smplh, args.hands
+    if not any((*body, args.finder, args.hand_networks, args.int8)):
         what = "--assets, --landmarks-from, --finder, --hand-networks, --fingers, --smplh, --hands or --int8"
         raise UserError(f"Say what to bake: {what}; see --help.")
     try:

@@ -94,5 +94,5 @@ def _in_region(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A crop (S, S, 3) uint8 as a region (LANDMARK_SIZE, LANDMARK_SIZE, 3)."""
     side = len(crop)
     T = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, rng.normal(0, TURN), LANDMARK_SIZE / side * rng.uniform(*ZOOM))
-    T[:, 2] += (LANDMARK_SIZE - side) / 2
-    return cv2.warpAffine(crop, T, (LANDMARK_SIZE,) * 2, borderMode=cv2.BORDER_REPLICATE)
+    middled = np.asarray(T, np.float64) + [[0, 0, (LANDMARK_SIZE - side) / 2]]
+    return cv2.warpAffine(crop, middled, (LANDMARK_SIZE,) * 2, borderMode=cv2.BORDER_REPLICATE)

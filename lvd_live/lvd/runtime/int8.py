@@ -184,7 +184,9 @@ def _quantise_weights(
     if len(node.input) > 2 and node.input[2]:
         bias, steps = numpy_helper.to_array(constants[node.input[2]]), steps * np.float32(scale)
         limit = 2**31 - 1
-        back.append(_add_constant(graph, node.input[2], np.round(bias / steps).clip(-limit, limit).astype(np.int32), steps))
+        back.append(
+            _add_constant(graph, node.input[2], np.round(bias / steps).clip(-limit, limit).astype(np.int32), steps)
+        )
         node.input[2] = back[1].output[0]
     return back
 
