@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -117,7 +118,11 @@ class Rearranged:
             side = weight.shape[-1]
             names = [self.constant(f"head_{layer}_{part}", array) for part, array in
                      (("weight", weight), ("bias", head[f"{layer}_bias"].astype(np.float32)))]  # fmt: skip
-            where = {"kernel_shape": [side, side], "pads": [side // 2] * 4, "group": WIDE if layer in DEPTHWISE else 1}
+            where: dict[str, Any] = {
+                "kernel_shape": [side, side],
+                "pads": [side // 2] * 4,
+                "group": WIDE if layer in DEPTHWISE else 1,
+            }
             nodes.append(helper.make_node("Conv", [value, *names], [f"head_{layer}"], **where))
             value = f"head_{layer}"
             if layer in LAYERS[:3]:
