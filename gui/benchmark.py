@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0  # for threads to end
 FIRST_MESH_S = 60.0  # until then there must be one
 LOOK_MS = 50
+MINUTE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,28 @@ class _Start:
     memory_mb: float | None
 
 
+@dataclass(frozen=True)
+class _Minute:
+    """How a minute went. threads : of the process. handles : files, sockets and the like that it has open."""
+
+    fits: int
+    late_ms: float
+    memory_mb: float | None
+    threads: int | None
+    handles: int | None
+
+
 class Benchmark:
-    """Waits for the first mesh, counts for `seconds`, and closes the window; `report` prints, once it is closed."""
+    """Waits for the first mesh, counts for `seconds`, and closes the window; `report` prints, once it is closed. Of a
+    run of minutes, each of them is told: what grows shows."""
 
     def __init__(self, window: MainWindow, seconds: float):
         self.window, self.seconds = window, seconds
         self._opened = time.monotonic()
         self._first_picture_s: float | None = None  # since the process began
         self._start: _Start | None = None
+        self._minutes: list[_Minute] = []
+        self._counted = 0, 0  # fits and latencies before this minute
         self._lines: list[str] = []
         self._threads = set(threading.enumerate())
         self._clock = QTimer(window)
@@ -59,13 +74,45 @@ class Benchmark:
                 page.picture.latencies_ms = deque(maxlen=1_000_000)
                 now, memory_mb = time.monotonic(), resident_mb()
                 self._start = _Start(now, page.displayed, pipeline.dropped, cpu_seconds(), memory_mb)
+                self._counted = page.displayed, 0
             elif time.monotonic() - self._opened > FIRST_MESH_S:
                 why = pipeline.problem if pipeline else "Nothing was opened: name a --camera."
                 self._end([f"There was no mesh within {FIRST_MESH_S:.0f} s. {why}"])
         elif pipeline is not None:
             passed = time.monotonic() - self._start.at
+            if passed >= MINUTE_S * (len(self._minutes) + 1):
+                self._note_minute()
             if passed >= self.seconds or pipeline.state in ("ended", "failed"):
                 self._end(self._figures(self._start, passed, pipeline))
+
+    def _note_minute(self) -> None:
+        fits, counted = self._counted
+        page, latencies = self.window.page, list(self.window.page.picture.latencies_ms)
+        self._counted = page.displayed, len(latencies)
+        late = float(np.percentile(latencies[counted:] or [np.nan], 95))
+        counts = count_entries("task"), count_entries("fd")
+        self._minutes.append(_Minute(page.displayed - fits, late, resident_mb(), *counts))
+
+    def _of_minutes(self) -> list[str]:
+        """A table, and what grew since the first minute."""
+        if len(self._minutes) < 2:
+            return []
+        lines = ["minute  fits/s  latency 95 %, ms  memory, MB  threads  handles"]
+        for i, m in enumerate(self._minutes, 1):
+            counts = (f"{'?' if x is None else format(x, '.0f'):>{n}}" for x, n in
+                      ((m.memory_mb, 10), (m.threads, 7), (m.handles, 7)))  # fmt: skip
+            lines.append(f"{i:>6}  {m.fits / MINUTE_S:>6.1f}  {m.late_ms:>16.0f}  {'  '.join(counts)}")
+        first, last = self._minutes[0], self._minutes[-1]
+        grown = [
+            f"{after - before:+.0f} {name}"
+            for name, before, after in (
+                ("MB", first.memory_mb, last.memory_mb),
+                ("threads", first.threads, last.threads),
+                ("handles", first.handles, last.handles),
+            )
+            if before is not None and after is not None
+        ]
+        return [*lines, f"since the first minute   {', '.join(grown) or 'not known on this system'}"]
 
     def _end(self, lines: list[str]) -> None:
         self._lines = lines
@@ -95,7 +142,7 @@ class Benchmark:
         if start.memory_mb is not None and (memory_mb := resident_mb()) is not None:
             grown = memory_mb - start.memory_mb
             lines.append(f"memory                   {memory_mb:.0f} MB, {grown:+.0f} MB since the first mesh")
-        return lines
+        return lines + self._of_minutes()
 
     def report(self) -> int:
         """Print; the exit status: 1 where there was nothing to measure."""
@@ -121,6 +168,14 @@ def resident_mb() -> float | None:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):
+        return None
+
+
+def count_entries(kind: str) -> int | None:
+    """How many threads ("task") or open handles ("fd") the process has, where the system says so (Linux)."""
+    try:
+        return len(os.listdir(f"/proc/self/{kind}"))
+    except OSError:
         return None
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from lvd_live.gui.language import tr
+
+if TYPE_CHECKING:  # it takes a fifth of the window's start to import: once the plots are shown
+    import pyqtgraph as pg
 
 STAGE_COLOURS = ("#5e81ac", "#88c0d0", "#a3be8c", "#ebcb8b", "#d08770", "#b48ead", "#8fbcbb")
 SERIES = {
@@ -24,22 +28,32 @@ CROP_SIDE = 2.0  # crop units
 class Plots(QWidget):
     """Time by stage, convergence, fits a second, latency and dropped frames, side by side.
 
-    `refresh` takes the values, `redraw` draws one of the plots: none of them keeps the window busy for long.
+    `refresh` takes the values, `redraw` draws one of the plots: none of them keeps the window busy for long. They are
+    made when they are first shown.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(128)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
         self._values = {name: np.full(REMEMBERED, np.nan) for name in SERIES}
         self._stages: Mapping[str, float] = {}
         self._steps: Sequence[float] = ()
         self._turn = 0
+        self.curves: dict[str, pg.PlotDataItem] = {}
+
+    def showEvent(self, event: QShowEvent) -> None:
+        if not self.curves:
+            self._make()
+        super().showEvent(event)
+
+    def _make(self) -> None:
+        import pyqtgraph as pg
+
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
         self._add_stages(layout)
         self._add_convergence(layout)
-        self.curves = {}
         for name, (title, colour) in SERIES.items():
             plot = _plot(title)
             plot.getAxis("bottom").hide()
@@ -48,6 +62,8 @@ class Plots(QWidget):
             self.curves[name] = plot.plot(pen=pg.mkPen(colour), connect="finite")
 
     def _add_stages(self, layout: QHBoxLayout) -> None:
+        import pyqtgraph as pg
+
         self.stages, self.legend = _plot("time by stage, ms"), QLabel()
         self.legend.setWordWrap(True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
@@ -63,6 +79,8 @@ class Plots(QWidget):
         layout.addLayout(column, 3)
 
     def _add_convergence(self, layout: QHBoxLayout) -> None:
+        import pyqtgraph as pg
+
         tip = "How far the mesh moved in each iteration of the last fit, thousandths of the crop's side."
         self.convergence = _plot("step, ‰", tip)
         self.convergence.setXRange(1, 8)
@@ -83,7 +101,9 @@ class Plots(QWidget):
             self._values[name] = np.append(self._values[name][1:], value)
 
     def redraw(self) -> None:
-        """Draw the next of the plots, in turns."""
+        """Draw the next of the plots, in turns, once they were shown."""
+        if not self.curves:
+            return
         self._turn = (self._turn + 1) % (2 + len(SERIES))
         if self._turn == 0:
             self._draw_stages()
@@ -99,6 +119,8 @@ class Plots(QWidget):
             self.curves[name].getViewBox().setYRange(0, 1.2 * max(float(top), 1.0), padding=0)
 
     def _draw_stages(self) -> None:
+        import pyqtgraph as pg
+
         if not self._stages:
             return
         widths = list(self._stages.values())
@@ -114,6 +136,8 @@ class Plots(QWidget):
 
 
 def _plot(title: str, tip: str = "") -> pg.PlotWidget:
+    import pyqtgraph as pg
+
     plot = pg.PlotWidget(title=f"<span style='font-size: 8pt'>{tr(title)}</span>")
     plot.setMinimumSize(60, 60)
     plot.setToolTip(tr(tip))

@@ -89,6 +89,39 @@ def test_ray_does_the_same():
     )
 
 
+def note_and_wait(job: Job) -> Outcome:
+    """Notes on which machine it works, and takes its time."""
+    import ray
+
+    job.output.parent.joinpath(f"{job.clip.name}-{ray.get_runtime_context().get_node_id()}").write_text("")
+    time.sleep(2.0)
+    return Outcome(job.clip, 10, 9, 2.0)
+
+
+@pytest.mark.slow
+def test_a_machine_of_a_cluster_that_dies_loses_nothing(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the package ray is not installed")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), *sys.path])))
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        other = cluster.add_node(num_cpus=1)
+        waiting = [Job(Path(f"{i}.mp4"), tmp_path / f"{i}.npz") for i in range(10)]
+        outcomes, lost = [], set()
+        for outcome in run_ray(waiting, cluster.address, note_and_wait):
+            outcomes.append(outcome)
+            notes = [path.name.split("-") for path in tmp_path.iterdir()]
+            done = {o.clip.name for o in outcomes}
+            if not lost and (lost := {clip for clip, machine in notes if machine == other.node_id} - done):
+                cluster.remove_node(other, allow_graceful=False)  # while it works
+        assert sorted(o.clip for o in outcomes) == sorted(job.clip for job in waiting)
+        assert all(o.tracked == 9 and not o.problem for o in outcomes)
+        worked = [path.name.split("-")[0] for path in tmp_path.iterdir()]
+        assert lost and len(worked) > len(waiting)  # what the other machine had in hand was begun anew
+    finally:
+        cluster.shutdown()
+
+
 def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(UserError, match="pip install"):

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lvd_live.errors import UserError
 from lvd_live.pipeline import live
+from lvd_live.pipeline.lead import SHARE, Lead
 from lvd_live.pipeline.live import Pipeline
 from lvd_live.pipeline.slot import Slot
 from lvd_live.sources.frame import Frame
@@ -268,3 +270,29 @@ def test_one_euro_smooths_what_stands_and_follows_what_moves():
             late = np.float32([0.033 * i * 2, 0, 0]) - f(np.full((1, 3), 0.033 * i * 2) * [1, 0, 0], i * 33_000_000)[0]
         assert abs(late[0]) < 2 * 0.05  # at 2 m/s less than 50 ms behind
     assert 0 < LEVELS["low"].lag_ms < LEVELS["high"].lag_ms
+
+
+def test_the_person_is_looked_for_just_in_time():
+    class Warm(Tracker):
+        def step(self, frame, person):
+            return replace(super().step(frame, person), cold=False)
+
+    p, results = pipeline(Source(interval=0.005), live=True, tracker=Warm(0.15))
+    wait_until(lambda: len(results) >= 14)
+    p.close()
+    ages = [r.done_ns - r.captured_ns for r in results[8:]]
+    assert np.median(ages) / 1e6 < 240  # of two fits one after the other: 300
+
+
+def test_expectations_follow_what_was_measured():
+    lead = Lead()
+    lead.found(0.02)
+    assert lead.wait_s == 0
+    lead.fitted(0.1)
+    assert lead.wait_s == pytest.approx(SHARE * 0.1 - 0.02)
+    for _ in range(50):
+        lead.found(0.2)
+    assert lead.wait_s == 0  # the fit waits for the finder
+    for _ in range(50):
+        lead.fitted(0.4)
+    assert lead.wait_s == pytest.approx(SHARE * 0.4 - 0.2, rel=0.01)

@@ -16,7 +16,9 @@ from lvd_live.bench.variants import PLAIN, build, variants
 from lvd_live.body.fit import BodyFitter
 from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.network import LVD
+from lvd_live.lvd.runtime.engines import INT8
 from lvd_live.lvd.runtime.graph_step import GraphStep
+from lvd_live.lvd.runtime.int8 import has_ranges
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
@@ -51,10 +53,10 @@ class Live:
         base = Tracker.load(weights=plan.weights, device=device, engine="float32")
         network, _, _ = load_network(plan.weights or MODELS / "weights" / "live.safetensors")
         chosen = Runtime(network, device=device).engine
-        self.trackers = {
-            name: base.clone(runtime=build(network, device, **options))
-            for name, options in variants(device, plan.compiled).items()
-        }
+        named = variants(device, plan.compiled)
+        if device == "cpu" and has_ranges(network):
+            named[INT8] = {"engine": INT8}
+        self.trackers = {name: base.clone(runtime=build(network, device, **options)) for name, options in named.items()}
         self.best = chosen if chosen in self.trackers else PLAIN
         for tracker in self.trackers.values():
             stages.run_frames(frames[:WARM_UP], self.finder, tracker)

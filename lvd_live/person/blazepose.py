@@ -18,7 +18,7 @@ from lvd_live.person import affine
 from lvd_live.person.detector import Detection, decode, detector_input, make_anchors
 from lvd_live.person.exchange import Opinion, Sides
 from lvd_live.person.onnx import open_network, provider_of
-from lvd_live.person.passes import Pass, look, mean
+from lvd_live.person.passes import Pass, look, look_again, mean
 from lvd_live.person.roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
 from lvd_live.person.types import DetectorFeatures, Person
 
@@ -132,7 +132,7 @@ class BlazePoseFinder:
     def _again(self, pixels: np.ndarray, first: Pass) -> Pass:
         """The first pass over a region's pixels, or the mean with the further ones that were asked for."""
         network, ways = self._heavy or self._landmarks, (False,) * self.heavy + (True,) * self.mirror
-        further = [look(network, pixels, mirror=mirror) for mirror in ways]
+        further = look_again(network, pixels, ways)
         passes = further if self.heavy else [first, *further]
         return mean(passes, [first, *further]) if further else first
 

@@ -29,7 +29,7 @@ def open_network(
         raise UserError(f"The network file {path} is missing: restore the models folder of the repository.")
     wanted = [_CUDA, _CPU] if providers == "cuda" or (providers == "auto" and _cuda_is_likely()) else [_CPU]
     try:
-        session = make_session(path.read_bytes() + _graph_outputs(also), wanted, threads)
+        session = make_session(path.read_bytes() + graph_outputs(also), wanted, threads)
     except Exception as error:  # onnxruntime raises several private classes for a file that is no network
         log.debug("onnxruntime: %s", error)
         raise UserError(
@@ -62,7 +62,7 @@ def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: in
         ort.set_default_logger_severity(_WARNING)
 
 
-def _graph_outputs(names: tuple[str, ...]) -> bytes:
+def graph_outputs(names: tuple[str, ...]) -> bytes:
     """An ONNX model that has nothing but outputs, float32.
 
     Appended to another's bytes it adds them: concatenated protobuf messages are one.

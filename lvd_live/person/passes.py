@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,29 @@ def look(network: ort.InferenceSession, pixels: np.ndarray, inner: Sequence[str]
     points[:, 3:] = sigmoid(points[:, 3:])
     found = Pass(points, float(presence[0, 0]), mask[0, :, :, 0], world.reshape(39, 3), tuple(m[0] for m in maps))
     return mirrored(found) if mirror else found
+
+
+def look_again(network: ort.InferenceSession, pixels: np.ndarray, ways: Sequence[bool]) -> list[Pass]:
+    """`look` once for each of `ways`, mirrored or not; side by side, where there are several."""
+    found: list[Pass | Exception | None] = [None] * len(ways)
+
+    def work(i: int) -> None:
+        try:
+            found[i] = look(network, pixels, mirror=ways[i])
+        except Exception as error:  # raised where it was asked for
+            found[i] = error
+
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(1, len(ways))]
+    for thread in threads:
+        thread.start()
+    if ways:
+        work(0)
+    for thread in threads:
+        thread.join()
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return [one for one in found if isinstance(one, Pass)]
 
 
 def mirrored(found: Pass) -> Pass:

@@ -7,24 +7,39 @@ which wants channels in multiples of 16 and is left at every Pad, Transpose and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
+from lvd_live.paths import MODELS
 from lvd_live.person.levels import store_as_levels
 from lvd_live.storage.files import write_whole
 
 NARROW, WIDE = 8, 16  # channels of the mask decoder, before and after
 MASK = 256  # pixels along its side, twice those of the mask that comes out
+HEAD = "mask_head.npz"
+LAYERS = ("first", "second", "third", "fourth", "last")  # of the mask head
+DEPTHWISE = ("second", "fourth")
+
+Head = Mapping[str, np.ndarray]
+"""A small network in the place of the mask decoder's last stage, which works on 256 × 256 pixels for a mask of half as
+many: by layer its weight and bias, "first_weight" (WIDE, NARROW, 3, 3) and so on, float16. It is trained to give the
+same mask (`synth.bake_mask_head`): convolutions of 3 × 3 pixels to WIDE channels, channel by channel, 1 × 1, channel by
+channel, and 1 × 1 to the logit, a ReLU after each of the first three."""
 
 
 class Rearranged:
-    """A landmark network (`model`, changed in place), and who makes and reads its values."""
+    """A landmark network (`model`, changed in place), and who makes and reads its values.
 
-    def __init__(self, model: ModelProto):
+    head : see `Head`, or None.
+    """
+
+    def __init__(self, model: ModelProto, head: Head | None = None):
         self.model, self.graph = model, model.graph
         self.shapes = {
             v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
@@ -36,10 +51,17 @@ class Rearranged:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
+        self.before_last_stage = next(
+            n.input[0] for n in self.nodes("Resize") if self.shapes[n.output[0]] == [1, NARROW, MASK, MASK]
+        )  # of the mask decoder: the value that it enlarges
         self.widen_mask_decoder()
-        self.part_last_convolution()
+        if head is None:
+            self.part_last_convolution()
+        else:
+            self.put_mask_head(head)
         self.clip_after_convolutions()
-        self.halve_mask()
+        if head is None:
+            self.halve_mask()
         self.pad_in_convolutions()
         self.drop_unused()
         onnx.checker.check_model(model)
@@ -85,6 +107,34 @@ class Rearranged:
                 "Conv", ["mask_by_channel", ones, last.input[2]], [last.output[0]], kernel_shape=[1, 1], group=1
             ),
         )
+
+    def put_mask_head(self, head: Head) -> None:
+        """The mask decoder's last stage goes; a `Head` gives the mask, (1, 128, 128, 1) probabilities."""
+        value, nodes = self.before_last_stage, []
+        for layer in LAYERS:
+            weight = head[f"{layer}_weight"].astype(np.float32)
+            if layer == "first":
+                weight = np.concatenate([weight, np.zeros_like(weight)], 1)
+            side = weight.shape[-1]
+            names = [self.constant(f"head_{layer}_{part}", array) for part, array in
+                     (("weight", weight), ("bias", head[f"{layer}_bias"].astype(np.float32)))]  # fmt: skip
+            where: dict[str, Any] = {
+                "kernel_shape": [side, side],
+                "pads": [side // 2] * 4,
+                "group": WIDE if layer in DEPTHWISE else 1,
+            }
+            nodes.append(helper.make_node("Conv", [value, *names], [f"head_{layer}"], **where))
+            value = f"head_{layer}"
+            if layer in LAYERS[:3]:
+                nodes.append(helper.make_node("Relu", [value], [f"{value}_relu"]))
+                value = f"{value}_relu"
+        shape = (1, MASK // 2, MASK // 2, 1)
+        half = self.constant("mask_128", np.array(shape, np.int64))
+        nodes.append(helper.make_node("Reshape", [value, half], ["head_mask"]))
+        nodes.append(helper.make_node("Sigmoid", ["head_mask"], ["Identity_2"]))
+        self.put(self.maker["Identity_2"], *nodes)
+        self.set_shape(next(o for o in self.graph.output if o.name == "Identity_2"), shape)
+        self.drop_unused()
 
     def clip_after_convolutions(self) -> None:
         """A Clip of a sum gets a convolution by one before it, in the mask decoder: onnxruntime takes the Clip into
@@ -139,9 +189,12 @@ class Rearranged:
             self.graph.node.remove(pad)
 
     def drop_unused(self) -> None:
-        read = {name for node in self.graph.node for name in node.input} | {o.name for o in self.graph.output}
-        for node in [n for n in self.graph.node if read.isdisjoint(n.output)]:
-            self.graph.node.remove(node)
+        read = {o.name for o in self.graph.output}
+        for node in reversed(list(self.graph.node)):  # each after its readers
+            if read.isdisjoint(node.output):
+                self.graph.node.remove(node)
+            else:
+                read.update(node.input)
         read = {name for node in self.graph.node for name in node.input}
         for constant in [c for c in self.graph.initializer if c.name not in read]:
             self.graph.initializer.remove(constant)
@@ -183,21 +236,28 @@ NAME, HEAVY = "pose_landmarks_full.onnx", "pose_landmarks_heavy.onnx"
 
 def rearrange_network(source: Path, out: Path) -> None:
     """Rearrange the landmark networks of one folder into another; the heavy one, where it is there, with weights of
-    8 bits. UserError where the other is missing, or one is not the original.
+    8 bits, the other with the mask head that ships. UserError where the other is missing, or one is not the original.
     """
     for name in (NAME, HEAVY) if (source / HEAVY).is_file() else (NAME,):
-        model = _rearranged(source / name)
+        model = rearranged(source / name, shipped_head() if name == NAME else None).model
         if name == HEAVY:
             store_as_levels(model.graph)
             onnx.checker.check_model(model)
         write_whole(out / name, model.SerializeToString())
 
 
-def _rearranged(path: Path) -> ModelProto:
+def shipped_head() -> Head:
+    """The mask head in models/blazepose."""
+    with np.load(MODELS / "blazepose" / HEAD, allow_pickle=False) as file:
+        return dict(file)
+
+
+def rearranged(path: Path, head: Head | None = None) -> Rearranged:
+    """An original network from its file, rearranged. Raises UserError where it is none."""
     try:
         model = onnx.load(path)
     except Exception as error:  # onnx raises protobuf's errors, too
         raise UserError(f"{path} cannot be read as an ONNX network ({type(error).__name__}).") from error
     if [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim] != [1, 256, 256, 3]:
         raise UserError(f"{path} is not the original network: that takes a picture of (1, 256, 256, 3).")
-    return Rearranged(model).model
+    return Rearranged(model, head)

