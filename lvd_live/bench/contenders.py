@@ -16,7 +16,7 @@ from lvd_live.bench.variants import PLAIN, build, variants
 from lvd_live.body.fit import BodyFitter
 from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.network import LVD
-from lvd_live.lvd.runtime.engines import INT8
+from lvd_live.lvd.presets import INT8
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.lvd.runtime.int8 import has_ranges
 from lvd_live.lvd.runtime.runtime import Runtime

@@ -13,7 +13,8 @@ CONDITIONING = ("all", "maps", "picture")
 """What the network is given of the person finder's opinion: landmarks and detector features, detector features alone,
 or neither."""
 
-ENGINES = ("float32", "bfloat16", "onnxruntime")
+INT8 = "int8"
+ENGINES = ("float32", "bfloat16", "onnxruntime", INT8)
 """What can run the network on a CPU, see `runtime.runtime.Runtime`."""
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvd_live.body.height import HIGHEST, LOWEST, parse_height
-from lvd_live.lvd.presets import CONDITIONING, PRESETS
-from lvd_live.lvd.runtime.engines import ENGINES
+from lvd_live.lvd.presets import CONDITIONING, ENGINES, PRESETS
 
 DEFAULT_FOV = 50.0  # degrees across the longer side: portrait lenses have 25, webcams 70
 FOV_RANGE = (5.0, 150.0)  # degrees
@@ -36,7 +35,7 @@ class TrackerOptions:
         weights : a weight file instead of the preset's in models/weights.
         body : a body file in SMPL's layout instead of the bundled one.
         device : "cpu", "cuda" or "auto".
-        engine : what runs the network on a CPU, one of `engines.ENGINES` or "auto".
+        engine : what runs the network on a CPU, one of `presets.ENGINES` or "auto".
 
     Fitting; these may be changed between frames (`Tracker.change`):
         fov_degrees : the camera's field of view across the picture's longer side.

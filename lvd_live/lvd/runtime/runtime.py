@@ -16,9 +16,9 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.descent import Descent, descend
 from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
+from lvd_live.lvd.presets import ENGINES, INT8
 from lvd_live.lvd.runtime import onednn
 from lvd_live.lvd.runtime.autoselect import fastest
-from lvd_live.lvd.runtime.engines import ENGINES, INT8
 from lvd_live.lvd.runtime.int8 import ranges_of
 from lvd_live.lvd.runtime.onnx import OnnxBackbone
 from lvd_live.lvd.uncertainty import spread
