@@ -11,7 +11,7 @@ from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.errors import UserError
 from lvd_live.lift.conditioning import lift_in_crop, lift_in_crops
 from lvd_live.lift.lifter import EXCHANGED, Cameras, Lifter, View, read_network
-from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss
+from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss, symmetric
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lift.steady import SteadyLifter
 from lvd_live.paths import MODELS
@@ -215,6 +215,18 @@ def test_a_crop_and_the_picture_are_told_the_same(samples, lifter):
         in_picture_frame = lifter(landmarks, VIEW)
         np.testing.assert_allclose(crop.to_picture(lifted[:, :2]), in_picture_frame.points[:, :2], atol=0.05)
         np.testing.assert_allclose(lifted[:, 2] * crop.half, in_picture_frame.points[:, 2], atol=0.05)
+
+
+def test_a_mirrored_person_is_lifted_to_the_mirror_image(samples, lifter):
+    batch = samples.draw(6)
+    mirrored = batch.landmarks[:, EXCHANGED] * torch.tensor([-1, 1, 1, 1, 1])
+    _, points, log_scale = symmetric(lifter.network, batch.landmarks, batch.camera)
+    _, other, other_scale = symmetric(lifter.network, mirrored, batch.camera * torch.tensor([-1, 1, 1, 1]))
+    back = other[:, EXCHANGED] * torch.tensor([-1, 1, 1])
+    torch.testing.assert_close(back, points, atol=1e-5, rtol=0)
+    torch.testing.assert_close(other_scale[:, EXCHANGED], log_scale, atol=1e-5, rtol=0)
+    alone, _ = lifter.network(batch.landmarks, batch.camera)
+    assert (alone - points).abs().max() > 1e-3  # the network alone is not so
 
 
 def test_crops_are_lifted_at_once_as_one_by_one(lifter):

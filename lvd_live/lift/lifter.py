@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lvd_live.errors import UserError
-from lvd_live.lift.network import LiftNetwork
+from lvd_live.lift.network import LiftNetwork, symmetric
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.paths import MODELS
 from lvd_live.person.sides import COUNTERPART
@@ -140,7 +140,8 @@ class Lifter:
         Returns points (B, 33, 3) and scale (B, 33, 2) float32 in the unit of `landmarks`, and doubt (B,), see `Lifted`.
         """
         features, camera, middle, half = inputs_of(landmarks, inside, cameras)
-        points, log_scale = (x.numpy() for x in self.network(torch.from_numpy(features), torch.from_numpy(camera)))
+        _, *answer = symmetric(self.network, torch.from_numpy(features), torch.from_numpy(camera))
+        points, log_scale = (x.numpy() for x in answer)
         size = half[:, None, None]
         points = points * size
         points[..., :2] += middle[:, None]

@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lvd_live.person.sides import COUNTERPART
+
 LANDMARKS = 33
 PER_LANDMARK = 5  # x, y, depth as the finder has it, visibility, whether it lies in the picture
 CAMERA = 4  # the box's middle as a ray (x, y), its half size as a ray, whether the field of view is known
@@ -54,11 +56,35 @@ class LiftNetwork(nn.Module):
         1 where it lies in the picture. camera : (B, 4), see `lifter.inputs_of`.
         Returns points (B, 33, 3), box frame, and log_scale (B, 33, 2): of the Laplace distributions of x and y, and z.
         """
-        out = self.leave(self.blocks(self.enter(torch.cat([landmarks.flatten(1), camera], 1)))).float()
-        out = out.unflatten(1, (LANDMARKS, OUTPUTS))
+        return self.decode(self.encode(landmarks, camera), landmarks)
+
+    def encode(self, landmarks: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+        """The features (B, width) from which the answer is read; see `forward` for the arguments."""
+        return self.blocks(self.enter(torch.cat([landmarks.flatten(1), camera], 1)))
+
+    def decode(self, features: torch.Tensor, landmarks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `forward` returns, of what `encode` returned."""
+        out = self.leave(features).float().unflatten(1, (LANDMARKS, OUTPUTS))
         depth = out[..., 2:3]
         points = torch.cat([landmarks[..., :2].float() + out[..., :2], depth - depth[:, [23, 24]].mean(1, True)], -1)
         return points, out[..., 3:].clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
+
+
+def symmetric(
+    network: LiftNetwork, landmarks: torch.Tensor, camera: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Lift people and their mirror images, and take the means: a body's two sides can do the same.
+
+    Returns the people's features (B, width), points (B, 33, 3) and log_scale (B, 33, 2); see `LiftNetwork`.
+    """
+    count, other = len(landmarks), list(COUNTERPART)
+    mirrored = landmarks[:, other] * landmarks.new_tensor([-1, 1, 1, 1, 1])
+    both = torch.cat([landmarks, mirrored])
+    features = network.encode(both, torch.cat([camera, camera * camera.new_tensor([-1, 1, 1, 1])]))
+    points, log_scale = network.decode(features, both)
+    back = points[count:, other] * points.new_tensor([-1, 1, 1])
+    points, log_scale = (points[:count] + back) / 2, (log_scale[:count] + log_scale[count:, other]) / 2
+    return features[:count].float(), points, log_scale
 
 
 def laplace_loss(points: torch.Tensor, log_scale: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lvd_live.lift.network import LANDMARKS, LEAST_LOG_SCALE, MOST_LOG_SCALE, OUTPUTS, Block, LiftNetwork
+from lvd_live.lift.network import LANDMARKS, LEAST_LOG_SCALE, MOST_LOG_SCALE, OUTPUTS, Block
 
 NEXT = 4  # frames before and after
 FARTHER = (0.2, 0.4, 0.8)  # seconds before
@@ -63,17 +63,6 @@ class TimeNetwork(nn.Module):
         z = points[..., 2:]
         points = torch.cat([points[..., :2], z - z[:, [23, 24]].mean(1, True)], -1)
         return points, (log_scale + out[..., :2]).clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
-
-
-def single(
-    network: LiftNetwork, landmarks: torch.Tensor, camera: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The features (B, width) behind `LiftNetwork`'s answer, its points (B, 33, 3) and log_scale (B, 33, 2)."""
-    features = network.blocks(network.enter(torch.cat([landmarks.flatten(1), camera], 1)))
-    out = network.leave(features).float().unflatten(1, (LANDMARKS, OUTPUTS))
-    depth = out[..., 2:3]
-    points = torch.cat([landmarks[..., :2].float() + out[..., :2], depth - depth[:, [23, 24]].mean(1, True)], -1)
-    return features.float(), points, out[..., 3:].clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
 
 def differences(answers: torch.Tensor, half: torch.Tensor, mine: torch.Tensor, own_half: torch.Tensor) -> torch.Tensor:

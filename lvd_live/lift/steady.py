@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lvd_live.lift.lifter import Cameras, Lifter, inputs_of
-from lvd_live.lift.over_time import FARTHER, NEAR, differences, neighbours, single
+from lvd_live.lift.network import symmetric
+from lvd_live.lift.over_time import FARTHER, NEAR, differences, neighbours
 
 REMEMBERED = FARTHER[-1] * (1 + NEAR)  # seconds
 MOST = 256  # frames
@@ -49,7 +50,7 @@ class SteadyLifter:
             points, scale, _ = self.lifter.lift(landmarks[:1], inside[:1], _first(cameras))
             return points[0], scale[0]
         found, camera, middle, half = inputs_of(landmarks, inside, cameras)
-        features, answers, log_scale = single(self.lifter.network, torch.from_numpy(found), torch.from_numpy(camera))
+        features, answers, log_scale = symmetric(self.lifter.network, torch.from_numpy(found), torch.from_numpy(camera))
         rays = half / cameras.focal
         past = self._before(float(seconds[0]))
         times = torch.tensor([*(one.seconds for one in past), *seconds], dtype=torch.float64) - seconds[0]

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from lvd_live.lift.lifter import read_network
-from lvd_live.lift.network import LiftNetwork, laplace_loss
-from lvd_live.lift.over_time import BEFORE, NEIGHBOURS, TimeNetwork, differences, neighbours, single
+from lvd_live.lift.network import LiftNetwork, laplace_loss, symmetric
+from lvd_live.lift.over_time import BEFORE, NEIGHBOURS, TimeNetwork, differences, neighbours
 from lvd_live.train.lift_noise import Noise, ObservedErrors
 from lvd_live.train.lift_sequences import LiftSequences, SequenceBatch
 from lvd_live.train.lifter import (
@@ -83,7 +83,7 @@ class TimeRun(LifterRun):
         """The single-frame lifter's, computed once."""
         if batch.lifted is None:
             with torch.no_grad():
-                batch.lifted = single(self.trunk, batch.landmarks.flatten(0, 1), batch.camera.flatten(0, 1))
+                batch.lifted = symmetric(self.trunk, batch.landmarks.flatten(0, 1), batch.camera.flatten(0, 1))
         return batch.lifted
 
     def _seen(self, B: int, T: int, sides: str | None) -> torch.Tensor:
