@@ -281,7 +281,7 @@ def test_versions_are_stored(run, tmp_path):
 
 def test_a_person_without_a_fit_is_not_called_nobody(run, tmp_path, monkeypatch):
     make_video(tmp_path / "clip.mp4")
-    monkeypatch.setattr(FakeTracker, "step", lambda self, frame, person: None)
+    monkeypatch.setattr(FakeTracker, "step", lambda self, frame, person, later=(): None)
     code, _, err = run("--video", "clip.mp4")
     assert code == 1 and "did not settle" in one_sentence(err)
 

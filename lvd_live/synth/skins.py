@@ -13,7 +13,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.synth.mhclo import read_obj
 
-SKIN_SIZE, QUALITY = 512, 85
+SKIN_SIZE, QUALITY = 512, 72
 SEXES = ("female", "male")
 
 

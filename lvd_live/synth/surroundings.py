@@ -17,7 +17,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.synth.lighting import Light, tint
 
-HEIGHT, QUALITY = 256, 85  # a panorama is 2 HEIGHT x HEIGHT
+HEIGHT, QUALITY = 256, 70  # a panorama is 2 HEIGHT x HEIGHT
 CONE = np.cos(np.radians(25))  # pixels this near to the brightest one may belong to the same lamp
 BRIGHT = 4.0  # times the mean luminance: what exceeds it belongs to a lamp
 WIDEST = 2.5  # how much more of a panorama may be seen than the camera would: more detail behind the person
