@@ -49,8 +49,8 @@ def lifter():
 def clear(samples, count):
     """People wholly in the picture, seen without any error but with no depth: a film, and it as pixels of VIEW
     (count, 33, 4)."""
-    rotations = axis_angle_to_matrix(samples.poses(8 * count))
-    film = samples.film(samples.pose_landmarks(samples.shapes(8 * count), rotations))
+    rotations = axis_angle_to_matrix(samples.poses(40 * count))
+    film = samples.film(samples.pose_landmarks(samples.shapes(40 * count), rotations))
     whole = torch.nonzero(film.shows(film.rays).all(1) & (film.rays.abs().amax((1, 2)) < 0.35))[:count, 0]
     assert len(whole) == count
     film = Film(film.points[whole], film.edges[whole])
@@ -320,24 +320,26 @@ def test_over_time_learns_to_steady_and_saves(sequences, lifter, tmp_path):
 
 
 def test_a_video_is_lifted_steadily(samples, lifter):
-    film, pixels = clear(samples, 1)
-    rng = np.random.default_rng(0)
-    noisy = pixels[0] + np.pad(rng.normal(0, 2.0, (40, 33, 2)), ((0, 0), (0, 0), (0, 2))).astype(np.float32)
-    upright, inside, cameras = noisy * np.float32([1, -1, 1, 1]), np.ones((40, 33), bool), VIEW.cameras(40)
-    alone, _, _ = lifter.lift(upright, inside, cameras)
-
-    def steadily(ahead):
-        steady = SteadyLifter(lifter)
-        rows = [slice(i, i + 1 + ahead) for i in range(40 - ahead)]
-        return np.stack([steady(upright[r], inside[r], cameras_of(r), np.arange(40)[r] / 30)[0] for r in rows])
+    _, people = clear(samples, 6)
+    rng, inside, cameras = np.random.default_rng(0), np.ones((40, 33), bool), VIEW.cameras(40)
 
     def cameras_of(rows):
         return Cameras(cameras.focal[rows], cameras.principal[rows], cameras.known[rows])
 
-    past, both = steadily(0), steadily(4)
-    np.testing.assert_allclose(past[0], alone[0], rtol=1e-4, atol=1e-2)  # the first one has no past
-    shake = [np.linalg.norm(np.diff(p[8:36], axis=0), axis=-1).mean() for p in (alone, past, both)]
-    assert shake[2] < shake[1] < 0.85 * shake[0]
-    steady = SteadyLifter(Lifter(lifter.network))
-    first, _ = steady(upright[:1], inside[:1], cameras_of(slice(1)), np.zeros(1))
-    np.testing.assert_allclose(first, alone[0], rtol=1e-4, atol=1e-2)
+    def steadily(video, ahead):
+        steady = SteadyLifter(lifter)
+        rows = [slice(i, i + 1 + ahead) for i in range(40 - ahead)]
+        return np.stack([steady(video[r], inside[r], cameras_of(r), np.arange(40)[r] / 30)[0] for r in rows])
+
+    shakes = []
+    for still in people:  # who seem to move, as the finder errs
+        noisy = still + np.pad(rng.normal(0, 2.0, (40, 33, 2)), ((0, 0), (0, 0), (0, 2))).astype(np.float32)
+        video = noisy * np.float32([1, -1, 1, 1])
+        alone, _, _ = lifter.lift(video, inside, cameras)
+        past, both = steadily(video, 0), steadily(video, 4)
+        np.testing.assert_allclose(past[0], alone[0], rtol=1e-4, atol=1e-2)  # the first one has no past
+        first, _ = SteadyLifter(Lifter(lifter.network))(video[:1], inside[:1], cameras_of(slice(1)), np.zeros(1))
+        np.testing.assert_allclose(first, alone[0], rtol=1e-4, atol=1e-2)
+        shakes.append([np.linalg.norm(np.diff(p[8:36], axis=0), axis=-1).mean() for p in (alone, past, both)])
+    one, past, both = np.mean(shakes, 0)
+    assert both < past < 0.85 * one
