@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,12 +176,20 @@ def train_lifter(
 
     samples = make_samples(options.seed + run.step + APART * processes.share.rank, held_out=False)
     held_out = make_samples(VALIDATION_SEED, held_out=True).draw(VALIDATION) if processes.first else None
-    saved, weights = time.monotonic(), out / "lifter.safetensors"
+    return run_to_the_end(run, lambda: samples.draw(options.batch), held_out, out / "lifter.safetensors")
+
+
+def run_to_the_end(run: LifterRun, draw: Callable[[], Any], held_out: Any, weights: Path) -> Path:
+    """Learn from what `draw` gives until the end; writes a table, checkpoints and `weights`, whose path it returns.
+
+    held_out : a batch to validate on, or None in processes that do not. Ctrl-C saves and is passed on.
+    """
+    saved, out, processes = time.monotonic(), weights.parent, run.processes
     with processes.interruptible():
         try:
             while run.progress < 1 and not run.stopped:
-                run.learn(samples.draw(options.batch))
-                if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
+                run.learn(draw())
+                if held_out is not None and (time.monotonic() - saved > run.options.save_s or run.progress >= 1):
                     saved = time.monotonic()
                     report(run, held_out, out / TABLE)
                     run.save(out / CHECKPOINT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,10 @@ from lvd_live.train.lift_sequences import LiftSequences, SequenceBatch
 from lvd_live.train.lifter import (
     APART,
     CHECKPOINT,
-    TABLE,
     VALIDATION_SEED,
     LifterOptions,
     LifterRun,
-    report,
-    write_weights,
+    run_to_the_end,
 )
 from lvd_live.train.processes import Processes
 
@@ -134,22 +131,12 @@ def train_over_time(
 
     samples = make(options.seed + run.step + APART * processes.share.rank, held_out=False)
     held_out = make(VALIDATION_SEED, held_out=True).draw_sequences(VALIDATION) if processes.first else None
-    saved, weights = time.monotonic(), out / "over_time.safetensors"
-    with processes.interruptible():
-        try:
-            pool: list[SequenceBatch] = []
-            while run.progress < 1 and not run.stopped:
-                if len(pool) < POOL or run.step % AGAIN == 0:
-                    pool = [*pool[-POOL + 1 :], samples.draw_sequences(options.batch)]
-                run.learn(random.choice(pool))
-                if held_out is not None and (time.monotonic() - saved > options.save_s or run.progress >= 1):
-                    saved = time.monotonic()
-                    report(run, held_out, out / TABLE)
-                    run.save(out / CHECKPOINT)
-                    write_weights(run.average, weights, run.samples)
-        finally:
-            run.save(out / CHECKPOINT)
-        processes.wait()
-    if run.stopped:
-        raise KeyboardInterrupt
-    return write_weights(run.average, weights, run.samples) if processes.first else weights
+    pool: list[SequenceBatch] = []
+
+    def draw() -> SequenceBatch:
+        nonlocal pool
+        if len(pool) < POOL or run.step % AGAIN == 0:
+            pool = [*pool[-POOL + 1 :], samples.draw_sequences(options.batch)]
+        return random.choice(pool)
+
+    return run_to_the_end(run, draw, held_out, out / "over_time.safetensors")
