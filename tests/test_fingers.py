@@ -207,7 +207,7 @@ def test_the_skinned_mesh_has_the_tracked_fingers(take, moving, tmp_path):
 
 
 def test_wrists_turn_as_the_palms_do(take, moving, rig, tmp_path):
-    """A palm is too small a share of the body for the fit of the whole to turn the wrist; without its own it lags far."""
+    """A palm is too small a share of the body for the whole's fit to turn the wrist; without its own it lags far."""
     done = export(take, tmp_path / "hands.npz", origin="camera", mesh="regularised", up="y")
     with np.load(done.path, allow_pickle=False) as file:
         found = file["lvd_vertices"]
@@ -228,7 +228,8 @@ def test_blender_moves_the_finger_bones(take, moving, tmp_path):
         "out = []\n"
         "for frame in (1, 5):\n"
         "    bpy.context.scene.frame_set(frame)\n"
-        "    out.append({b.name: [list(r) for r in (b.parent.matrix.inverted() @ b.matrix)] for b in rig.pose.bones if b.parent})\n"
+        "    children = [b for b in rig.pose.bones if b.parent]\n"
+        "    out.append({b.name: [list(r) for r in (b.parent.matrix.inverted() @ b.matrix)] for b in children})\n"
         "print('RESULT' + json.dumps(out))\n"
     )
     if subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True).returncode:

@@ -164,7 +164,7 @@ def test_regions_lie_along_the_hand():
 
 
 def test_depth_is_in_the_pictures_pixels():
-    """MediaPipe's graph divides the network's depth by 0.4 (`normalize_z`): palms are as long whichever way they turn."""
+    """MediaPipe's graph divides the network's depth by 0.4 (`normalize_z`): palms are as long however they turn."""
     finder = Watched(both=True)
     tilted = flat_hand_in_crop()
     tilted[:, 2] = 0.4 * np.linspace(0, 50, 21)
@@ -223,7 +223,7 @@ def test_a_hand_is_found_again_from_its_points(flat, side):
 
 
 def test_bones_lengths_tell_what_depth_does_not(flat):
-    """The picture is exact to 2 mm, depth is shrunk by a third and noisy to 8 mm: the fit is nearer than what it saw."""
+    """The picture is exact to 2 mm, depth is shrunk by a third and noisy to 8 mm: the fit is nearer than its input."""
     rng, anatomy = np.random.default_rng(3), HandAnatomy.of(flat, 0)
     errors = []
     for _ in range(30):

@@ -198,8 +198,9 @@ def small(monkeypatch):
 
 
 def _train(data, out, steps, *more):
-    cli.main(["--preset", "scan", "--data", str(data), "--out", str(out), "--workers", "0", "--steps", str(steps),
-              "--batch", "4", "--sizes", "1:32", "--validate-every", "60" if steps > 60 else "20", "--rate", "4e-3", "--device", "cpu", *more])  # fmt: skip
+    places = ["--data", str(data), "--out", str(out), "--workers", "0", "--device", "cpu"]
+    length = ["--steps", str(steps), "--validate-every", "60" if steps > 60 else "20"]
+    cli.main(["--preset", "scan", *places, *length, "--batch", "4", "--sizes", "1:32", "--rate", "4e-3", *more])
 
 
 @pytest.mark.slow

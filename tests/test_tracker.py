@@ -1,4 +1,5 @@
-"""The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped weights on synthetic and real people."""
+"""The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped
+weights on synthetic and real people."""
 
 from dataclasses import replace
 

@@ -137,7 +137,7 @@ def test_importance_weighs_the_loss():
 
 
 def test_a_sample_moves_as_one():
-    """Turning, scaling and shifting a sample keeps picture, mask, landmarks, feature maps and vertices on each other."""
+    """Turning, scaling and shifting a sample keeps picture, mask, landmarks, maps and vertices on each other."""
     row = {k: v[0] for k, v in fake_shard(np.random.default_rng(1)).items()}
     moving = replace(STILL, shift=0.15, scale=0.2, roll=0.7)
     for seed in range(8):
@@ -188,7 +188,8 @@ def test_the_average_lags_and_follows():
 
 
 def test_a_kernel_steps_in_all_directions_alike():
-    """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not a copy; the head and single numbers are AdamW's."""
+    """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not
+    a copy; the head and single numbers are AdamW's."""
     network = nn.ModuleDict({"body": nn.Conv2d(6, 4, 3), "head": nn.Linear(4, 3)}).to(memory_format=torch.channels_last)
     optimiser = MuonAdamW(network, rate=0.1, weight_decay=0.0)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
