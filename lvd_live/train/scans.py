@@ -99,8 +99,7 @@ def train_scans(
     workers = start_workers(
         args.data, args.models, POINTS, args.shards, args.workers, seed=args.seed, part=part, make=make_surfaces
     )
-    out = args.out or Path("runs") / args.preset
-    weights = args.weights or out / f"{args.preset}.safetensors"
+    weights = args.weights or args.out / f"{args.preset}.safetensors"
     about = {"hours": args.hours, "steps": args.steps, "size": sizes[-1][1], "stages": sizes}
 
     def keep(network: VolumeLVD) -> None:
@@ -112,7 +111,7 @@ def train_scans(
         Shards.open(args.data),
         held_out.shards,
         importance_of(body, preset.vertices),
-        out,
+        args.out,
         options,
         task=scan_task(args.models, network, held_out, keep),
         device=device,
