@@ -66,24 +66,8 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     )
     monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
     monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
-    assert (
-        cli.main(
-            [
-                "--frames",
-                "6",
-                "--rounds",
-                "2",
-                "--device",
-                "cpu",
-                "--threads",
-                "1",
-                "2",
-                "--json",
-                str(tmp_path / "b.json"),
-            ]
-        )
-        == 0
-    )
+    short = ["--frames", "2", "--rounds", "2", "--device", "cpu", "--threads", "1", "2"]
+    assert cli.main([*short, "--json", str(tmp_path / "b.json")]) == 0
     results = json.loads((tmp_path / "b.json").read_text())
     assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
     for r in results:
