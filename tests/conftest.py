@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import lvd_live  # noqa: F401 - before any test imports OpenCV, whose limits it sets
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and torch: workers, and what they start, share the cores
+    for library in ("OMP", "OPENBLAS", "LP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import lvd_live  # noqa: E402,F401 - before any test imports OpenCV, whose limits it sets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,17 +38,30 @@ def shared() -> Path:
 WHOLE_SUITE, TURNS = 1_000, 3  # tests; days in which each slow test is run once
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the part of the slow tests that is run, once for all workers."""
+    os.environ.setdefault("LVD_SLOW", str(datetime.date.today().toordinal() % TURNS + 1))
+    if os.environ["LVD_SLOW"] not in ("all", *map(str, range(1, TURNS + 1))):
+        raise pytest.UsageError(f"LVD_SLOW is a number from 1 to {TURNS}, or all.")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which part that is."""
+    part = os.environ["LVD_SLOW"]
+    return f"slow tests of a whole run: {'all' if part == 'all' else f'part {part} of {TURNS}'} (LVD_SLOW)"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a run of the whole suite, a third of the slow tests, another one each day; LVD_SLOW=all or -m runs all."""
-    if len(items) < WHOLE_SUITE or config.option.markexpr or os.environ.get("LVD_SLOW") == "all":
+    part = os.environ["LVD_SLOW"]
+    if len(items) < WHOLE_SUITE or config.option.markexpr or part == "all":
         return
-    today = datetime.date.today().toordinal() % TURNS
-    resting = [item for item in items if item.get_closest_marker("slow") and turn_of(item.nodeid) != today]
+    resting = [item for item in items if item.get_closest_marker("slow") and part_of(item.nodeid) != int(part)]
     if resting:
         config.hook.pytest_deselected(items=resting)
         items[:] = [item for item in items if item not in set(resting)]
 
 
-def turn_of(nodeid: str) -> int:
-    """On which of TURNS days a slow test is run."""
-    return zlib.crc32(nodeid.encode()) % TURNS
+def part_of(nodeid: str) -> int:
+    """The part, from 1 to TURNS, that a slow test belongs to."""
+    return zlib.crc32(nodeid.encode()) % TURNS + 1

@@ -115,7 +115,9 @@ def arguments(name: str, clip, folder) -> list[str]:
     return list(map(str, given[name[:2]]))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[pytest.mark.slow] * ("train" in path.stem), id=path.stem) for path in EXAMPLES]
+)
 def test_every_example_runs(path, clip, tmp_path):
     if path.name.startswith("06"):
         pytest.importorskip("moderngl", reason="training needs the extra [train]")

@@ -49,6 +49,7 @@ def test_a_process_that_dies_costs_its_clip_alone():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
 def test_ctrl_c_reaches_the_processes_and_ends_all(tmp_path):
     program = f"""

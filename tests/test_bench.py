@@ -216,6 +216,7 @@ def test_what_fails_of_a_check_is_told_and_the_rest_goes_on(small_check, tmp_pat
     assert "FAIL graph" in out and "NOT all is well" in out
 
 
+@pytest.mark.slow
 def test_bfloat16_is_left_out_where_onednn_may_not_use_it(tmp_path):
     """Neither what was measured before nor the processor's own word offers it."""
     program = "import torch; from lvd_live.bench.variants import variants; from lvd_live.lvd.network import LVD; "
