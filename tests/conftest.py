@@ -35,6 +35,43 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def body():
+    """The bundled body; nobody changes it."""
+    from lvd_live.body.model import BodyModel  # here, because it takes a second to import
+    from lvd_live.paths import MODELS
+
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+@pytest.fixture(scope="session")
+def rig(body):
+    """Its fingers' bones."""
+    from lvd_live.body.fingers import FingerRig
+
+    return FingerRig(body)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """Writes the demo's first `count` frames as a clip, and returns their pictures (H, W, 3) uint8 RGB."""
+
+    def write(path, count):
+        from lvd_live.paths import DEMO
+        from lvd_live.session.video import VideoWriter
+        from lvd_live.sources import VideoSource
+
+        with VideoSource(DEMO) as source:
+            pictures = [frame.picture for frame, _ in zip(source, range(count), strict=False)]
+        writer = VideoWriter(path, 25, pictures[0].shape[1::-1])
+        for picture in pictures:
+            writer.write(picture, None)
+        writer.close()
+        return pictures
+
+    return write
+
+
 WHOLE_SUITE, TURNS = 1_000, 3  # tests; days in which each slow test is run once
 
 

@@ -31,7 +31,7 @@ from lvd_live.tracking.camera import Camera as Camera_
 from lvd_live.tracking.field_of_view import field_of_view
 from lvd_live.tracking.options import FOV_RANGE, TrackerOptions
 from lvd_live.tracking.standing import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Standing, calibrate
-from tests.fakes import FakeFinder, FakeTracker, fake_fit
+from tests.fakes import RUNTIME, FakeFinder, FakeTracker, fake_fit
 from tests.mjpeg import Camera
 from tests.test_gui_remote import raised, standing
 
@@ -47,11 +47,6 @@ def person(landmarks=None, world=WORLD):
     from tests.fakes import fake_person
 
     return replace(fake_person(standing() if landmarks is None else landmarks), world=world)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 def mesh_of(body, betas, size=1.0):
@@ -153,18 +148,7 @@ class Finder(FakeFinder):
 class Tracker(FakeTracker):
     """Fits somebody 5 % too large who stands still."""
 
-    class Runtime:
-        provider = "fake"
-
-        class Network:
-            class Preset:
-                name = "fake"
-
-            preset = Preset
-
-        network = Network
-
-    runtime, shown_body = Runtime, BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    runtime, shown_body = RUNTIME, BodyModel.load(MODELS / "body" / "lvd_body.npz")
     faces = shown_body.faces.numpy().astype(np.int32)
     vertices = mesh_of(shown_body, np.zeros(10), 1.05 * 1.7 / float(np.ptp(shown_body.v_template.numpy()[:, 1])))
 

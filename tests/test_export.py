@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live import export as exports
 from lvd_live.body.correspondence import Correspondence
-from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES
 from lvd_live.cli.tools import main as tool
 from lvd_live.errors import UserError
@@ -34,11 +33,6 @@ from tests.test_body import SMPLX_VERTICES
 
 FPS, FRAMES = 30, 12
 CAMERA = np.diag([1.0, -1.0, -1.0])
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 def perform(body, times, seed=0):

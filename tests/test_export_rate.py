@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lvd_live.body.model import BodyModel
 from lvd_live.export import export
 from lvd_live.export.mesh_frames import meshes
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.options import ExportOptions
 from lvd_live.export.take import Take
-from lvd_live.paths import MODELS
 from tests.test_export import perform, truth, write_take
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 @pytest.mark.parametrize("fps", [24000 / 1001, 24, 25, 30000 / 1001, 50, 60000 / 1001, 30])

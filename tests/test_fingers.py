@@ -26,7 +26,6 @@ from lvd_live.errors import UserError
 from lvd_live.export import export
 from lvd_live.export.take import Take
 from lvd_live.export.unity import BONE_NAMES, FINGER_BONES, BoneFitter
-from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter, load_sequence
@@ -38,16 +37,6 @@ FRAMES, FPS = 6, 30
 CAMERA = np.diag([1.0, -1.0, -1.0])
 K = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
 ONE_DEGREE = np.radians(1)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
-
-
-@pytest.fixture(scope="module")
-def rig(body):
-    return FingerRig(body)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body import hand_solver
-from lvd_live.body.fingers import FingerRig, blend, chained, finger_transforms
+from lvd_live.body.fingers import blend, chained, finger_transforms
 from lvd_live.body.hand_anatomy import FLEX, THUMB_CONE, THUMB_FLEX, Angles, HandAnatomy
 from lvd_live.body.hand_solver import fit_hand
-from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.lift.finder import make_finder
 from lvd_live.paths import DEMO, MODELS
@@ -33,16 +32,6 @@ from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
 
 K = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
-
-
-@pytest.fixture(scope="module")
-def rig(body):
-    return FingerRig(body)
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,8 @@ def small(monkeypatch):
     preset = replace(SCAN_PRESETS["scan"], size=32, hidden=(64, 64))
     monkeypatch.setitem(SCAN_PRESETS, "scan", preset)
     monkeypatch.setitem(PYRAMIDS, "scan", Tiny)
-    monkeypatch.setattr("lvd_live.train.scans.TrainingOptions", partial(TrainingOptions, warm_up=5, ema=0.8))
+    asked = partial(TrainingOptions.asked, warm_up=5, ema=0.8)
+    monkeypatch.setattr("lvd_live.train.scans.TrainingOptions.asked", asked)
     monkeypatch.setattr("lvd_live.evaluate.scans.HELD_OUT_SHARDS", 0)
     return preset
 

@@ -79,17 +79,7 @@ def _train(
         lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
         train_lifter(args.models, args.out, lifter_options, device=device, processes=processes)
         return
-    options = TrainingOptions(
-        steps=args.steps,
-        hours=args.hours,
-        batch=args.batch,
-        rate=args.rate,
-        sizes=sizes,
-        drawers=args.drawers,
-        validate_every=args.validate_every,
-        seed=args.seed,
-        clip=PRESETS[args.preset].clip or CLIP,
-    )
+    options = TrainingOptions.asked(args, sizes, clip=PRESETS[args.preset].clip or CLIP)
     torch.manual_seed(args.seed)
     if args.baseline:
         _train_baseline(args, options, device, processes)

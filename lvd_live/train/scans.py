@@ -80,19 +80,7 @@ def train_scans(
     network, average = (scan_network_for(preset, body) for _ in range(2))
     if args.start_from:
         load_weights(network, args.start_from)
-    options = TrainingOptions(
-        steps=args.steps,
-        hours=args.hours,
-        batch=args.batch,
-        rate=args.rate,
-        sizes=sizes,
-        drawers=args.drawers,
-        validate_every=args.validate_every,
-        save_every=SAVE_EVERY,
-        seed=args.seed,
-        clip=preset.clip or CLIP,
-        loss=SCAN_LOSS,
-    )
+    options = TrainingOptions.asked(args, sizes, save_every=SAVE_EVERY, clip=preset.clip or CLIP, loss=SCAN_LOSS)
     held_out = HeldOutScans(args.models, args.data.with_name(args.data.name + "-held-out"))
     args.data.mkdir(parents=True, exist_ok=True)
     part = processes.share.rank, processes.share.count
