@@ -26,9 +26,12 @@ def test_ordinary_video_keeps_its_frames(body, tmp_path, fps, rounded):
     path = write_take(tmp_path / "walk.npz", body, vertices, times, fps, tracked)
     motion = BodyMotion(Take.open(path), ExportOptions(origin="camera", mesh="fitted"))
     assert motion.grid.fps == pytest.approx(fps) and len(motion) == 72 and not motion.grid.resampling
-    shown = [mesh and mesh[0] for mesh in meshes(motion)]
-    for number in (0, 29, 33, 71):
-        assert np.abs(shown[number] - truth(vertices[number])).max() < 0.004
+    rows = np.flatnonzero(tracked)
+    np.testing.assert_array_equal(motion.grid.mix(rows.astype(float))[rows], rows)
+    if fps in (24000 / 1001, 30):  # which takes seconds
+        shown = [mesh and mesh[0] for mesh in meshes(motion)]
+        for number in (0, 29, 33, 71):
+            assert np.abs(shown[number] - truth(vertices[number])).max() < 0.004
 
 
 def test_what_is_resampled_is_said(body, tmp_path):

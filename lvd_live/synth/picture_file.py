@@ -38,14 +38,19 @@ def pictures_of(file: Any, count: int, shape: tuple[int, ...]) -> list[np.ndarra
 
     file : see `opened`.
     """
-    pictures = [cv2.imdecode(file[f"picture{k}"], cv2.IMREAD_UNCHANGED) for k in range(count)]
-    if any(picture is None or picture.shape != shape for picture in pictures):
-        raise ValueError("a picture cannot be decoded")
-    return [np.ascontiguousarray(picture[..., [2, 1, 0, 3][: shape[2]]]) for picture in pictures]
+    pictures = []
+    for k in range(count):
+        picture = cv2.imdecode(file[f"picture{k}"], cv2.IMREAD_UNCHANGED)
+        if picture is None or picture.shape != shape:
+            raise ValueError("a picture cannot be decoded")
+        pictures.append(np.ascontiguousarray(picture[..., [2, 1, 0, 3][: shape[2]]]))
+    return pictures
 
 
 def write(path: Path, pictures: Sequence[np.ndarray], suffix: str, option: tuple[int, int], **arrays: Any) -> None:
     """Write uint8 BGR or BGRA pictures, encoded as `suffix` (".jpg") with an option of `cv2.imencode`, and arrays."""
-    coded = {f"picture{k}": cv2.imencode(suffix, picture, option)[1] for k, picture in enumerate(pictures)}
+    coded: dict[str, Any] = {
+        f"picture{k}": cv2.imencode(suffix, picture, option)[1] for k, picture in enumerate(pictures)
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **coded, **arrays)
