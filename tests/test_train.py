@@ -276,6 +276,7 @@ def run(data, out, steps, **changes):
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 
+@pytest.mark.slow
 def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     batches = iter(range(55))
 
