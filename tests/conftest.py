@@ -4,7 +4,6 @@ import datetime
 import os
 import signal
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
@@ -93,12 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     part = os.environ["LVD_SLOW"]
     if len(items) < WHOLE_SUITE or config.option.markexpr or part == "all":
         return
-    resting = [item for item in items if item.get_closest_marker("slow") and part_of(item.nodeid) != int(part)]
+    slow = [item for item in items if item.get_closest_marker("slow")]  # those of one file on different days
+    resting = {item for number, item in enumerate(slow) if number % TURNS + 1 != int(part)}
     if resting:
-        config.hook.pytest_deselected(items=resting)
-        items[:] = [item for item in items if item not in set(resting)]
-
-
-def part_of(nodeid: str) -> int:
-    """The part, from 1 to TURNS, that a slow test belongs to."""
-    return zlib.crc32(nodeid.encode()) % TURNS + 1
+        config.hook.pytest_deselected(items=list(resting))
+        items[:] = [item for item in items if item not in resting]
