@@ -47,6 +47,7 @@ def test_a_camera_keeps_its_pace():
     assert len(played) == 10 and played[-1].timestamp_ns - played[0].timestamp_ns >= 85e6
 
 
+@pytest.mark.slow
 def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     """On the demo's first frames, the paper's network left out, which takes seconds."""
 
@@ -66,7 +67,7 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     )
     monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
     monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
-    short = ["--frames", "2", "--rounds", "2", "--device", "cpu", "--threads", "1", "2"]
+    short = ["--frames", "4", "--rounds", "1", "--device", "cpu", "--threads", "1", "2"]
     assert cli.main([*short, "--json", str(tmp_path / "b.json")]) == 0
     results = json.loads((tmp_path / "b.json").read_text())
     assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
