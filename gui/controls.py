@@ -35,7 +35,7 @@ from lvd_live.gui.choices import (
     set_state,
     state,
 )
-from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.flow import FlowLayout, together
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
@@ -110,7 +110,7 @@ class Controls(QScrollArea):
         """The row of what is wanted of nearly every take."""
         self.vmc_address.setFixedWidth(130)
         self.vmc_address.setText(VMC_ADDRESS)
-        self.vmc.installEventFilter(SpacePresses(self))
+        self.vmc.installEventFilter(ButtonKeys(self))
         for box in (self.smoothing, self.countdown):
             box.setMinimumContentsLength(5)
         row = QWidget()
@@ -135,9 +135,9 @@ class Controls(QScrollArea):
         form.addRow(tr("field of view"), self.fov)
         form.addRow(tr("theme"), self.theme)
         form.addRow(tr("language"), self.language)
-        space_presses = SpacePresses(self)
+        button_keys = ButtonKeys(self)
         for box in self._check_boxes():
-            box.installEventFilter(space_presses)
+            box.installEventFilter(button_keys)
             form.addRow(box)
         inner = QWidget()
         layout = QVBoxLayout(inner)

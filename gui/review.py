@@ -112,7 +112,7 @@ class Review(QMainWindow):
             widget.setToolTip(tr(tip))
             widget.setAccessibleName(tr(tip))
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            widget.installEventFilter(self.transport.space_presses)
+            widget.installEventFilter(self.transport.button_keys)
             said.addWidget(widget)
         scrub = QHBoxLayout()
         scrub.setContentsMargins(AXIS, 0, 0, 0)  # below the plot's own axis
