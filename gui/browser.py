@@ -36,6 +36,7 @@ from lvd_live.session import library
 
 COLUMNS = ("", "name", "recorded", "length", "frames", "dropped", "state")
 THUMBNAIL = QSize(112, 84)
+COMPLETE = "Fit the frames that there was no time for while it was recorded."
 KEYS = (("Enter", "open the recording"), ("Esc", "close"), ("F1", "this sheet"))
 
 R = TypeVar("R")
@@ -68,19 +69,20 @@ class Browser(QDialog):
         self.table, self.hint = _make_table(), QLabel()
         self.hint.setWordWrap(True)
         self.buttons = {
-            "open": self._button("Open", self.open_chosen),
-            "rename": self._button("Rename …", self.rename_chosen),
-            "trash": self._button("Move to trash", self.trash_chosen),
-            "export": self._button("Export …", self.export_chosen),
-            "complete": self._button("Fit the rest", self.complete_chosen),
-            "file": self._button("Open a result …", self.open_file),
+            "open": self._button("Open", "Look at the take (Enter)", self.open_chosen),
+            "rename": self._button(
+                "Rename …", "Call the take something else; its folder's name changes", self.rename_chosen
+            ),
+            "trash": self._button("Move to trash", "Put the take into the system's trash", self.trash_chosen),
+            "export": self._button("Export …", "Write all of the take for other programs", self.export_chosen),
+            "complete": self._button("Fit the rest", COMPLETE, self.complete_chosen),
+            "file": self._button("Open a result …", "Look at a mesh sequence in a file", self.open_file),
         }
         self.buttons["open"].setDefault(True)  # pressed by Enter in the list
         row = QHBoxLayout()
         for button in self.buttons.values():
             row.addWidget(button)
         row.insertStretch(5)
-        self.buttons["complete"].setToolTip(tr("Fit the frames that there was no time for while it was recorded."))
         layout = QVBoxLayout(self)
         layout.addWidget(self.table)
         layout.addWidget(self.hint)
@@ -91,8 +93,9 @@ class Browser(QDialog):
         self.refresh()
 
     @staticmethod
-    def _button(text: str, act: Callable[[], None]) -> QPushButton:
+    def _button(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
         button = QPushButton(tr(text))
+        button.setToolTip(tr(tip))
         button.clicked.connect(lambda *_: act())
         return button
 
@@ -215,12 +218,14 @@ class Browser(QDialog):
         try:
             return act(*arguments)
         except UserError as error:
-            QMessageBox.warning(self, "Recordings", str(error))
+            QMessageBox.warning(self, tr("Recordings"), str(error))
             return None
 
 
 def _make_table() -> QTableWidget:
     table = QTableWidget(0, len(COLUMNS))
+    table.setToolTip(tr("The takes, the newest first; a double click opens one"))
+    table.setAccessibleName(tr("Recordings"))
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
     table.setHorizontalHeaderLabels([tr(name) for name in COLUMNS])
@@ -246,6 +251,6 @@ def _cells(info: library.SessionInfo) -> tuple[str, ...]:
 def _measurements(info: library.SessionInfo) -> str:
     """A line about the session's person."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{error:.0f})" if error >= 0.5 else "")
+        f"{tr(name.replace('_', ' '))} {cm:.0f} cm" + (f" (±{error:.0f})" if error >= 0.5 else "")
         for name, (cm, error) in info.measurements.items()
     )

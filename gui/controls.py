@@ -37,7 +37,7 @@ from lvd_live.gui.choices import (
 )
 from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.flow import FlowLayout, together
-from lvd_live.gui.height import HeightField
+from lvd_live.gui.height import HeightField, LettersAreKeys
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
 from lvd_live.gui.people import PersonBox
@@ -83,6 +83,9 @@ class Controls(QScrollArea):
         self.fov = FovBox()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
+        letters = LettersAreKeys(self)
+        for widget in (self.fov, self.fov.lineEdit()):
+            widget.installEventFilter(letters)
         self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
         self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()}, ready=True)
         self.language.setCurrentIndex(self.language.findData(used()))
@@ -115,7 +118,12 @@ class Controls(QScrollArea):
             box.setMinimumContentsLength(5)
         row = QWidget()
         flow = FlowLayout(row)
-        for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
+        for name, widget in (
+            ("Height", self.height_field),
+            ("Field of view", self.fov),
+            ("Smoothing", self.smoothing),
+            ("Timer", self.countdown),
+        ):
             flow.addWidget(together(QLabel(tr(name)), widget))
         flow.addWidget(together(self.vmc, self.vmc_address))
         flow.addWidget(self.vmc_state)
@@ -132,7 +140,6 @@ class Controls(QScrollArea):
         form.addRow(tr("network"), self.presets)
         form.addRow(tr("iterations"), self.iterations)
         form.addRow(tr("network sees"), self.conditioning)
-        form.addRow(tr("field of view"), self.fov)
         form.addRow(tr("theme"), self.theme)
         form.addRow(tr("language"), self.language)
         button_keys = ButtonKeys(self)
@@ -145,7 +152,7 @@ class Controls(QScrollArea):
         layout.addWidget(self.measurements)
         layout.addStretch(1)
         self.setWidget(inner)
-        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning, self.fov
+        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning
         order = [self.person.box, self.person.button, *boxes, self.theme, self.language, *self._check_boxes()]
         for before, after in pairwise(order):  # Tab goes as the eye does
             QWidget.setTabOrder(before, after)

@@ -99,7 +99,13 @@ class ExportDialog(QDialog):
             form.addRow(tr(name), widget)
         form.addRow(tr("Into"), where)
         self.place.setToolTip(tr("The file, or the folder for formats of one file per frame."))
-        self.browse.setToolTip(tr("Choose another place"))
+        for widget, tip in (
+            (self.browse, "Choose another place"),
+            (self.export_button, "Write the file"),
+            (self.cancel_button, "Stop what runs, and write nothing; close otherwise"),
+            (self.folder_button, "Show where it was written"),
+        ):
+            widget.setToolTip(tr(tip))
         buttons.addWidget(self.folder_button)
         buttons.addStretch(1)
         buttons.addWidget(self.export_button)

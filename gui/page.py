@@ -49,7 +49,8 @@ class Page(QWidget):
         self.plots, self.controls = Plots(), Controls()
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
-        self.controls.height_m.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
+        for box in (self.controls.height_m, self.controls.fov):
+            box.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
 
     def _lay_out(self) -> None:
         self.space.setMinimumWidth(1)  # so that a window with details can be made NARROW, where it goes
@@ -80,7 +81,14 @@ class Page(QWidget):
     def _put_essentials_before_details(self) -> None:
         """In the order of Tab, though their row lies below the details."""
         controls = self.controls
-        row = [controls.height_m, controls.smoothing, controls.countdown, controls.vmc, controls.vmc_address]
+        row = [
+            controls.height_m,
+            controls.fov,
+            controls.smoothing,
+            controls.countdown,
+            controls.vmc,
+            controls.vmc_address,
+        ]
         chain = [*self.picture.welcome.buttons.values(), *row]
         for before, after in pairwise(chain):
             QWidget.setTabOrder(before, after)

@@ -616,6 +616,22 @@ def test_the_first_screen_needs_no_mouse(active, key):
     assert active.page.picture.hasFocus()  # not the box of a number, which the button's focus would come to
 
 
+def test_the_picture_alone_goes_back_to_what_was_before(window):
+    clean, full = (window.actions_by_name[name].trigger for name in ("clean", "fullscreen"))
+    for before in (Qt.WindowState.WindowNoState, Qt.WindowState.WindowMaximized, Qt.WindowState.WindowFullScreen):
+        window.setWindowState(before)
+        clean()
+        assert window.isFullScreen() and window.page.picture.cursor().shape() == Qt.CursorShape.BlankCursor
+        window.actions_by_name["dismiss"].trigger()
+        assert window.windowState() == before and not window.page.clean
+        assert window.page.picture.cursor().shape() == Qt.CursorShape.ArrowCursor
+    window.setWindowState(Qt.WindowState.WindowMaximized)
+    full()
+    assert window.isFullScreen()
+    full()
+    assert window.windowState() == Qt.WindowState.WindowMaximized
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_window_of_640_pixels_has_room_for_the_details(qtbot, tmp_path, language):
     settings = QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
