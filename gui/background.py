@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, Signal
+from PySide6.QtWidgets import QDialog
 
 from lvd_live.errors import UserError
 
@@ -64,3 +65,9 @@ class BackgroundTask(QObject):
     def _work(self) -> tuple[Any, str]:
         """The outcome, and a sentence about it. Raises UserError."""
         raise NotImplementedError
+
+
+def is_left_alone(dialog: QDialog) -> bool:
+    """Whether the window that it belongs to was closed: a dialog that stays open then keeps the program from ending."""
+    parent = dialog.parentWidget()
+    return parent is not None and not parent.isVisible()

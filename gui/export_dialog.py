@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.export import FORMATS
+from lvd_live.gui.background import is_left_alone
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.exporting import Exporter
 from lvd_live.gui.language import tr
@@ -162,7 +163,7 @@ class ExportDialog(QDialog):
         if self.running:
             self.outcome.setText(tr("Stopping …"))
             self._exporter.cancel()
-        else:
+        if not self.running or is_left_alone(self):
             super().reject()
 
     def _use_format(self) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QProgressBar, Q
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
-from lvd_live.gui.background import BackgroundTask
+from lvd_live.gui.background import BackgroundTask, is_left_alone
 from lvd_live.gui.language import tr
 from lvd_live.gui.review import review
 from lvd_live.gui.status import time_text
@@ -109,11 +109,11 @@ class JobDialog(QDialog):
         job.start()
 
     def reject(self) -> None:
-        if not self.running:
+        if self.running:
+            self.label.setText(tr("Stopping; what is done is kept …"))
+            self.job.cancel()
+        if not self.running or is_left_alone(self):
             super().reject()
-            return
-        self.label.setText(tr("Stopping; what is done is kept …"))
-        self.job.cancel()
 
     def _show(self, done: int, total: int | None, fps: float) -> None:
         self.bar.setMaximum(max(total or 0, 0))

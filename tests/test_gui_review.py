@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from lvd_live.errors import UserError
 from lvd_live.export import FORMATS, Exported
@@ -96,6 +96,27 @@ def test_a_job_cancelled_before_its_first_frame_writes_nothing(app, video, tmp_p
     dialog.reject()
     wait(app, lambda: not dialog.running)
     assert not results and "before the first frame" in dialog.label.text() and not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_job_keeps_its_dialog_but_not_the_program_open(app, video, tmp_path, closed):
+    class Slow(FakeTracker):
+        def step(self, frame, person, *, later=()):
+            time.sleep(0.05)
+            return super().step(frame, person)
+
+    parent = QWidget()
+    parent.show()
+    job = Job(video, FakeFinder, Slow, tmp_path)
+    dialog = JobDialog(job, lambda *_: None, parent)
+    dialog.show()
+    wait(app, lambda: dialog.bar.value() >= 3)
+    if closed:
+        parent.close()  # as the program's end does before it asks the other windows
+    assert dialog.close() == closed and job.cancelled
+    job.close()
+    assert len(load_sequence(tmp_path / f"{video.stem}.npz")) >= 3  # whole, either way
+    wait(app, lambda: not dialog.running)
 
 
 def test_a_job_that_cannot_be_done_says_why(app, tmp_path):
