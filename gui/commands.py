@@ -88,7 +88,7 @@ def _make_action(window: QMainWindow, command: Command) -> QAction:
     action.setCheckable(command.toggles)
     about = tr(command.about)
     about = about[0].upper() + about[1:]
-    action.setToolTip(f"{about} ({command.key})" if command.key else about)
+    action.setToolTip(f"{about} ({key_text(command.key)})" if command.key else about)
     if command.key:
         action.setShortcut(QKeySequence(command.key))
     if command.everywhere:
@@ -154,9 +154,15 @@ def add_shortcuts(widget: QWidget, slots: Mapping[str, Callable[[], object]]) ->
         QShortcut(QKeySequence(key), widget).activated.connect(slot)
 
 
+def key_text(keys: str) -> str:
+    """What keys are called in the language used. keys : with commas between them, or "3D view" and the like."""
+    names = (QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) or tr(key) for key in keys.split(", "))
+    return ", ".join(names)
+
+
 def show_keys(parent: QWidget, keys: Iterable[tuple[str, str]]) -> None:
     """A sheet of keys and what they do."""
-    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{tr(about)}</td></tr>" for key, about in keys)
+    rows = "".join(f"<tr><td><b>{key_text(key)}</b>&nbsp;&nbsp;</td><td>{tr(about)}</td></tr>" for key, about in keys)
     QMessageBox.information(parent, tr("Keys"), f"<table style='white-space: nowrap'>{rows}</table>")
 
 
