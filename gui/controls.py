@@ -37,7 +37,7 @@ from lvd_live.gui.choices import (
 )
 from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.flow import FlowLayout, together
-from lvd_live.gui.height import HeightField, LettersAreKeys
+from lvd_live.gui.height import HeightField
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
 from lvd_live.gui.painter import Look
 from lvd_live.gui.people import PersonBox
@@ -83,9 +83,6 @@ class Controls(QScrollArea):
         self.fov = FovBox()
         self.height_field = HeightField()
         self.height_m = self.height_field.box
-        letters = LettersAreKeys(self)
-        for widget in (self.fov, self.fov.lineEdit()):
-            widget.installEventFilter(letters)
         self.person, self.theme = PersonBox(), combo_box({name: name for name in THEMES})
         self.language = combo_box({code: LANGUAGE_NAMES.get(code, code) for code in languages()}, ready=True)
         self.language.setCurrentIndex(self.language.findData(used()))

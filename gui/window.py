@@ -225,11 +225,9 @@ class MainWindow(QMainWindow):
     def show_clean(self, on: bool) -> None:
         """The picture alone, full screen, or the window as before."""
         self.page.show_clean(on)
-        self.statusBar().setVisible(not on)
-        for bar in self.findChildren(QToolBar):
+        for bar in (self.statusBar(), *self.findChildren(QToolBar)):
             bar.setVisible(not on)
-        if on:
-            self._before_clean = self.windowState()
+        self._before_clean = self.windowState() if on else self._before_clean
         self.setWindowState(self._before_clean | Qt.WindowState.WindowFullScreen if on else self._before_clean)
 
     def _dismiss(self) -> None:
