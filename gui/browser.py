@@ -25,10 +25,9 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.errors import UserError
-from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.completing import Completer
-from lvd_live.gui.exporting import Exporter
+from lvd_live.gui.export_dialog import ExportDialog
 from lvd_live.gui.language import tr
 from lvd_live.gui.review import reopen_reviews, review
 from lvd_live.gui.status import DROPPED, time_text
@@ -63,9 +62,6 @@ class Browser(QDialog):
             completer.progressed.connect(self._show_completing)
             completer.ended.connect(self._end_completing)
         self.sessions: list[library.SessionInfo] = []
-        self._exporter, self._exporting = Exporter(self), False
-        self._exporter.progressed.connect(self._show_progress)
-        self._exporter.ended.connect(self._end_export)
         self.table, self.hint = _make_table(), QLabel()
         self.hint.setWordWrap(True)
         self.buttons = {
@@ -152,19 +148,9 @@ class Browser(QDialog):
             self.refresh()
 
     def export_chosen(self) -> None:
-        """Ask for a format and a place, and write in a thread."""
-        info, names = self.chosen, {kind.title: name for name, kind in FORMATS.items()}
-        title, agreed = QInputDialog.getItem(self, tr("Export"), tr("As:"), list(names), 0, False)
-        if info is None or not agreed:
-            return
-        kind = FORMATS[names[title]]
-        proposed = self.root / (info.path.name + (f"-{names[title]}" if kind.folder else kind.suffix))
-        target, _ = QFileDialog.getSaveFileName(self, title, str(proposed))
-        if target:
-            path = Path(target) if kind.folder or Path(target).suffix else Path(target + kind.suffix)
-            self._exporting = True
-            self._offer()
-            self._exporter.start(info.path, path, names[title])
+        """Ask for format and place, and write the session chosen."""
+        if self.chosen is not None:
+            ExportDialog(self.chosen.path, self.root, None, self).show()
 
     def complete_chosen(self) -> None:
         """Fit the frames of the session chosen that wait for it, in the background."""
@@ -183,20 +169,11 @@ class Browser(QDialog):
             self.table.selectRow(row)
         self.hint.setText(text)
 
-    def _show_progress(self, text: str) -> None:
-        self._offer()
-        self.hint.setText(text)
-
-    def _end_export(self, text: str) -> None:
-        self._exporting = False
-        self._offer()
-        self.hint.setText(text)
-
     def _offer(self) -> None:
         """Enable what can be done with the session chosen, and say what is known of it."""
         info = self.chosen
         for name in ("open", "rename", "trash", "export"):
-            self.buttons[name].setEnabled(info is not None and not (self._exporting and name != "open"))
+            self.buttons[name].setEnabled(info is not None)
         in_hand = info is not None and self._completer is not None and self._completer.path == info.path
         for name in ("rename", "trash"):  # while its files are being written
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and not in_hand)

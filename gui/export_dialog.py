@@ -100,13 +100,13 @@ class ExportDialog(QDialog):
             form.addRow(tr(name), widget)
         form.addRow(tr("Into"), where)
         self.place.setToolTip(tr("The file, or the folder for formats of one file per frame."))
-        for widget, tip in (
+        for button, about in (
             (self.browse, "Choose another place"),
             (self.export_button, "Write the file"),
             (self.cancel_button, "Stop what runs, and write nothing; close otherwise"),
             (self.folder_button, "Show where it was written"),
         ):
-            widget.setToolTip(tr(tip))
+            button.setToolTip(tr(about))
         buttons.addWidget(self.folder_button)
         buttons.addStretch(1)
         buttons.addWidget(self.export_button)
@@ -129,8 +129,10 @@ class ExportDialog(QDialog):
 
     @property
     def target(self) -> Path:
-        """Where it is written: what is typed, with the format's ending."""
+        """Where it is written: what is typed, with the format's ending; never the take's own folder."""
         kind, path = FORMATS[self.format.currentData()], Path(self.place.text()).expanduser()
+        if kind.folder and path.resolve() == self.source.resolve():
+            return path.with_name(f"{path.name}-{self.format.currentData()}")
         suffixes = {other.suffix for other in FORMATS.values()}
         path = path.with_suffix("") if path.suffix in suffixes and path.suffix != kind.suffix else path
         return path if kind.folder or path.suffix == kind.suffix else path.with_name(path.name + kind.suffix)

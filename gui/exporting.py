@@ -18,11 +18,10 @@ from lvd_live.gui.language import tr
 class Exporter(QObject):
     """Writes one take after another to other formats.
 
-    progressed : a sentence about the export that runs. advanced : frames done, frames in all.
+    advanced : frames done, frames in all.
     ended : a sentence of what became of it. written : before that, the file or folder, if there is one.
     """
 
-    progressed = Signal(str)
     advanced = Signal(int, int)
     ended = Signal(str)
     written = Signal(Path)
@@ -70,4 +69,3 @@ class Exporter(QObject):
         if self._stop.is_set():
             raise UserError(tr("Cancelled: nothing was written."))
         self.advanced.emit(frame + 1, total)
-        self.progressed.emit(tr("Exporting: frame {} of {}").format(frame + 1, total))
