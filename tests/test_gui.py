@@ -31,7 +31,7 @@ from lvd_live.gui.job import JobDialog
 from lvd_live.gui.language import use_language
 from lvd_live.gui.loading import load
 from lvd_live.gui.review import Review
-from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
+from lvd_live.gui.shading import COLOURS, PART_COLOURS, Mesh, View, part_index
 from lvd_live.gui.smoother import Smoother
 from lvd_live.gui.status import measurement_table
 from lvd_live.gui.window import MainWindow
@@ -652,6 +652,28 @@ def test_a_window_of_640_pixels_has_room_for_the_details(qtbot, tmp_path, langua
     assert not page.space.isVisible() and not page.plots.isVisible()
     window.actions_by_name["details"].trigger()
     assert page.space.isVisible()
+
+
+def test_the_3d_view_fits_its_room_when_it_is_back(qtbot, make_window):
+    window = make_window(FakeFinder, lambda _: None)
+    space = window.page.space
+    window.page.show_details(False)
+    window.page.clear("")
+    vertices = np.float32([[-0.3, -0.9, 3], [0.3, -0.9, 3], [0, 0.9, 3.2]])
+    mesh = Mesh(vertices, np.int32([[0, 1, 2]]), np.zeros((3, 3), np.uint8), None)
+    view = View(0, np.zeros((48, 64, 3), np.uint8), mesh, (64, 48), 0)
+    qtbot.waitUntil(lambda: space.width() > 160, timeout=SOON_MS)
+    space.show_view(view)
+    before = space._distance
+    space.resize(1, space.height())  # as the splitter leaves it where it goes
+    for _ in range(30):
+        space.show_view(view)
+    assert space._distance > 3 * before
+    window.page.show_clean(True)
+    window.page.show_clean(False)
+    qtbot.waitUntil(lambda: space.width() > 160, timeout=SOON_MS)
+    space.show_view(view)
+    assert space._distance == pytest.approx(before, rel=0.2)  # not a hundred times as far
 
 
 def test_the_toolbar_is_in_the_order_of_tab_before_the_controls(active):
