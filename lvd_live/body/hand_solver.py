@@ -1,9 +1,9 @@
-"""A hand from its 21 landmarks: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
+"""A hand from its 21 points: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
 
-The picture shows where the landmarks lie; how deep they lie a network only guesses. The bones' lengths are known. With
-p_i the posed points in the camera's axes, u_i the landmarks in the picture, z_i their depths,
+The bones' lengths are known. With p_i the posed points in the camera's axes, u_i the points as they are seen, in pixels,
+and σ_i their spreads along each axis,
 
-    min over R, angles, s, t of  Σ_i |p_i,xy + (t − u_i)/s|² / PICTURE² + Σ_i (p_i,z − z_i)² / DEPTH² + priors,
+    min over R, angles, s, t of  Σ_i |(p_i + t − u_i/s) / max(σ_i/s, LEAST)|² + priors,
 
 a weak-perspective camera of scale s and offset t. Priors keep the angles near those of a hand that does nothing, near
 one another where tendons couple them, and the scale near that of the start. The start is that hand, turned as the
@@ -20,8 +20,7 @@ from lvd_live.body.fingers import LANDMARK_STARTS
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
 
 STEPS = 2
-PICTURE, DEPTH = 0.008, 0.015  # metres, standard deviations of the landmarks
-FROM_PICTURE = 0.75  # of the depth: the landmarks' own; the rest is that of the points in space
+LEAST = 0.004  # metres: no point is told better
 FLEXION, SPREADS, THUMB = 0.8, 0.15, 0.42  # radians, standard deviations of the angles about those of the idle hand
 COUPLED, COUPLING = 0.35, 0.6  # radians: a finger's last joint follows its middle one by this share
 SIZE = 0.15  # of the logarithm of the scale
@@ -50,11 +49,10 @@ def _tendons() -> np.ndarray:
 _MOVED = _moved()
 _STIFF = np.concatenate([np.full(12, FLEXION), np.full(4, SPREADS), np.full(3, THUMB), np.full(2, FLEXION)]) ** -2.0
 _COUPLED = _tendons().T @ _tendons()
-_PRIOR = np.zeros((27, 27))
+_PRIOR = np.zeros((28, 28))
 _PRIOR[_ANGLES, _ANGLES] = np.diag(_STIFF) + _COUPLED
 _PRIOR[24, 24] = SIZE**-2
-_PRIOR += 1e-6 * np.eye(27)
-_WEIGHTS = np.array([PICTURE, PICTURE, DEPTH]) ** -1.0
+_PRIOR += 1e-6 * np.eye(28)
 
 
 class HandSolver:
@@ -64,31 +62,28 @@ class HandSolver:
         self.anatomy, self._idle = anatomy, anatomy.neutral()
         self._at_idle = _derivatives(anatomy, self._idle)
 
-    def __call__(self, landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, Angles]:
+    def __call__(self, seen: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The wrist's rotation (3, 3), from the body frame at rest to the picture's axes (x right, y down, z away), and
         the angles.
 
-        landmarks : (21, 3) pixels, depth in pixels, too. world : (21, 3), along the picture's axes, in any unit.
+        seen : (21, 3) pixels, depth in pixels, too. spread : (21, 3) pixels, of the points along each axis.
         """
-        placed = landmarks - landmarks[0]
-        unit = _spread(placed[:, :2]) / max(_spread(world[:, :2]), 1e-9)
-        placed[:, 2] = FROM_PICTURE * placed[:, 2] + (1 - FROM_PICTURE) * unit * (world[:, 2] - world[0, 2])
-        wrist, angles, idle = self.anatomy.palm(placed), self._idle, self._idle.packed()
+        seen = seen - seen[0]
+        wrist, angles, idle = self.anatomy.palm(seen), self._idle, self._idle.packed()
         points, J = self._at_idle
-        scale = max(_spread(placed) / max(_spread(points), 1e-9), 1e-6)
-        first, offset = math.log(scale), placed.mean(0) - scale * (wrist @ points.mean(0))
-        rows = np.zeros((21, 3, 27))
-        rows[:, 0, 25] = rows[:, 1, 26] = 1  # t, metres
+        scale = max(_spread(seen) / max(_spread(points), 1e-9), 1e-6)
+        first, offset = math.log(scale), seen.mean(0) - scale * (wrist @ points.mean(0))
+        weights = 1 / np.maximum(spread / scale, LEAST)
+        rows = np.zeros((21, 3, 28))
+        rows[:, 0, 25] = rows[:, 1, 26] = rows[:, 2, 27] = 1  # t, metres
         for step in range(STEPS):
             if step:
                 points, J = _derivatives(self.anatomy, angles)
-            seen = points @ wrist.T
-            left = (placed - offset) / scale - seen
-            left[:, 2] = placed[:, 2] / scale - seen[:, 2]
+            placed = points @ wrist.T
             rows[..., :24] = (J @ wrist.T).transpose(1, 2, 0)
-            rows[:, :2, 24] = seen[:, :2]  # growth of s moves the points outward
-            A, b = (rows * _WEIGHTS[:, None]).reshape(63, 27), (left * _WEIGHTS).ravel()
-            missing = A.T @ b
+            rows[..., 24] = placed  # growth of s moves the points outward
+            A = (rows * weights[..., None]).reshape(63, 28)
+            missing = A.T @ (((seen - offset) / scale - placed) * weights).ravel()
             packed = angles.packed()
             missing[_ANGLES] += _STIFF * (idle - packed) - _COUPLED @ packed
             missing[24] += (first - math.log(scale)) / SIZE**2
@@ -96,7 +91,7 @@ class HandSolver:
             move[:24] = np.clip(move[:24], -1.0, 1.0)
             wrist = wrist @ rotation(move[_TURN])
             angles = _turned(angles, move[_ANGLES]).limited()
-            offset[:2] += scale * move[25:]
+            offset = offset + scale * move[25:]
             scale *= math.exp(min(max(move[24], -0.3), 0.3))
         return wrist, angles
 

@@ -147,17 +147,20 @@ class HandFinder:
 
     def _seen_in(self, picture: np.ndarray, roi: Roi, person: Person, side: int, length: float) -> Hand | None:
         """The hand in a square of the picture, None where there is none, or the other one."""
-        pixels = affine.resample(picture, roi.T_grid_from_picture(_SEEN), _SEEN)
-        raw = self.look(pixels)
+        wrist = person.landmarks[_WRISTS[side], :2].copy()
+        hand = self.hand_in(picture, roi, side, length, wrist)
+        return None if hand is None or np.hypot(*(hand.landmarks[0, :2] - wrist)) > STRAY * length else hand
+
+    def hand_in(self, picture: np.ndarray, roi: Roi, side: int, length: float, wrist: np.ndarray) -> Hand | None:
+        """The left (0) or right (1) hand in a square of the picture, None where the network sees none, or the other
+        one. length, wrist : see `Hand`."""
+        raw = self.look(affine.resample(picture, roi.T_grid_from_picture(_SEEN), _SEEN))
         probability = raw.right if side else 1 - raw.right
         if raw.presence < MIN_PRESENCE or probability < OTHER_HAND:
             return None
         points = raw.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(_SEEN), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / _SEEN / _DEPTH
-        wrist = person.landmarks[_WRISTS[side], :2].copy()
-        if np.hypot(*(points[0, :2] - wrist)) > STRAY * length:
-            return None
         return Hand(points, _turned(raw.world, roi.rotation), raw.presence, probability, length, wrist)
 
     def look(self, pixels: np.ndarray) -> Raw:

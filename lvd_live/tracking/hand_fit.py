@@ -1,7 +1,7 @@
 """Hands that move: the mesh's hands replaced by skinned ones, posed as the hand networks' landmarks say.
 
-The forearm comes from the mesh. The palm's landmarks give the wrist's rotation, each finger bone's direction its joint
-angles within their limits (`body.hand_anatomy`). The hand's twist about the forearm is spread over the forearm, as the
+The forearm comes from the mesh. The landmarks are lifted to points in space (`lift.hands`), which give the wrist's
+rotation and the joint angles within their limits (`body.hand_solver`). The hand's twist about the forearm is spread over the forearm, as the
 radius turns about the ulna, and so is the way by which the wrist moves in the picture to where it is seen: no crease
 forms at the wrist. Over the last centimetres before it the mesh passes into the skinned hand.
 """
@@ -19,6 +19,7 @@ from lvd_live.body.hand_solver import HandSolver
 from lvd_live.body.model import BodyModel
 from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.body.skeleton import JOINT, cross_matrix, rotation_between
+from lvd_live.lift.hands import HandLifter, HandViews
 from lvd_live.person.types import Hand, Person
 from lvd_live.tracking.hand_filter import HandFilter
 
@@ -93,7 +94,8 @@ class _Side:
         side: int,
     ):
         self.side, self.anatomy, self.filter = side, anatomy, HandFilter()
-        self._solver, self._palm = HandSolver(anatomy), anatomy.points[_PALM] - anatomy.points[0]
+        self._lifter, self._solver = HandLifter.shipped(), HandSolver(anatomy)
+        self._palm_points = anatomy.points[_PALM] - anatomy.points[0]
         self._solved: tuple[np.ndarray, np.ndarray, np.ndarray, Angles] | None = None
         """What was seen last: its `Hand.world`, the forearm's way, the palm's rotation and the angles."""
         wrist, elbow = WRISTS[side], JOINT[("left_elbow", "right_elbow")[side]]
@@ -153,8 +155,10 @@ class _Side:
         """The palm's rotation (3, 3) and the angles. wrist : (3,) metres, way : (3,) from the elbow to the wrist, all
         camera frame. A hand that is only carried along turns with the forearm."""
         if self._solved is None or self._solved[0] is not hand.world:
-            palm, angles = self._solver(hand.landmarks.astype(float), hand.world.astype(float))
             ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees it as on the optical axis
+            forearm = ray.T @ way / max(float(np.linalg.norm(way)), 1e-9)
+            points, scale = self._lifter(HandViews.of(hand, self.side, forearm))
+            palm, angles = self._solver(points[0], scale[0])
             self._solved = hand.world, way, ray @ palm, angles
         _, before, palm, angles = self._solved
         return rotation(CARRIED * rotation_vector(rotation_between(before, way))) @ palm, angles
@@ -163,7 +167,7 @@ class _Side:
         self, hand: Hand, palm: np.ndarray, wrist: np.ndarray, intrinsics: np.ndarray, size: float
     ) -> np.ndarray:
         """How the wrist must move across the view for the palm to lie where it is seen, (3,) metres."""
-        points = wrist + size * self._palm @ palm.T  # whatever the fingers do
+        points = wrist + size * self._palm_points @ palm.T  # whatever the fingers do
         drawn = (points[:, :2] / points[:, 2:]) * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
         off = (hand.landmarks[_PALM, :2] - drawn).mean(0) * wrist[2] / intrinsics[[0, 1], [0, 1]]
         off = off * min(1.0, SHIFT / max(float(np.hypot(*off)), 1e-9))

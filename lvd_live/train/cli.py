@@ -23,6 +23,7 @@ from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
 from lvd_live.train.baseline import REGRESSION
+from lvd_live.train.hand_lifter import SAMPLES, hand_options, train_hand_lifter
 from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
 from lvd_live.train.lifter import LifterOptions, train_lifter
 from lvd_live.train.lifter_over_time import TimeOptions, train_over_time
@@ -69,12 +70,18 @@ def _train(
         train_scans(args, sizes, device, processes)
         return
     if args.over_time:
-        time_options = TimeOptions(samples=args.samples, hours=args.hours, seed=args.seed)
+        time_options = TimeOptions(samples=args.samples or LifterOptions.samples, hours=args.hours, seed=args.seed)
         out = args.out or Path("runs") / "over_time"
         train_over_time(args.models, out, time_options, device=device, processes=processes)
         return
+    if args.lifter and args.hands:
+        if not processes.alone:
+            raise UserError("The hand lifter is trained by one process: start it without torchrun.")
+        options_of_hands = hand_options(args.samples or SAMPLES, args.hours, args.seed)
+        train_hand_lifter(args.models, args.out or Path("runs") / "hand_lifter", options_of_hands, device=device)
+        return
     if args.lifter:
-        lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
+        lifter_options = LifterOptions(samples=args.samples or LifterOptions.samples, hours=args.hours, seed=args.seed)
         out = args.out or Path("runs") / "lifter"
         train_lifter(args.models, out, lifter_options, device=device, processes=processes)
         return
@@ -126,7 +133,8 @@ def _parser() -> Parser:
     add("--workers", type=int, default=1, help=workers_help)
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
-    add("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
+    samples_help = "of the lifter, without --hours (default 100 million; half a million of --hands)"
+    add("--samples", type=int, help=samples_help)
     add("--batch", type=int, help="samples a step, of each process under torchrun (default 16)")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
@@ -155,6 +163,11 @@ def _add_lifter(parser: Parser) -> None:
         "--over-time",
         action="store_true",
         help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
+    )
+    parser.add_argument(
+        "--hands",
+        action="store_true",
+        help="with --lifter: not the lifter, but that of the hands' landmarks, on hands that are rendered into --out",
     )
 
 
@@ -203,10 +216,12 @@ def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> No
     """Raise UserError for options that cannot be."""
     if args.over_time and not args.lifter:
         raise UserError("--over-time is for --lifter.")
+    if args.hands and (not args.lifter or args.over_time):
+        raise UserError("--hands is for --lifter, without --over-time.")
     if args.hours is not None and not 0 < args.hours < float("inf"):
         raise UserError("--hours must be more than 0.")
     for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
     if args.preset in SCAN_PRESETS:
         check_scans(args, sizes)
