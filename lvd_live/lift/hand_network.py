@@ -17,7 +17,7 @@ class HandLiftNetwork(nn.Module):
 
     SIZES = "width", "blocks"
 
-    def __init__(self, width: int = 96, blocks: int = 2):
+    def __init__(self, width: int = 56, blocks: int = 2):
         super().__init__()
         self.shape = {"width": width, "blocks": blocks}
         self.enter = nn.Linear(FEATURES, width)
