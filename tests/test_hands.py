@@ -236,9 +236,7 @@ def test_a_hand_is_found_again_from_its_points(flat, side):
         errors.append(np.linalg.norm(anatomy.posed(found) @ wrist.T - points, axis=1))
         idle.append(np.linalg.norm(anatomy.posed(anatomy.neutral()) @ wrist.T - points, axis=1))
     fingers = np.array(errors)[:, 5:]
-    assert (
-        fingers.mean() < 0.008 and np.percentile(fingers, 99) < 0.025
-    )  # angles are drawn to an idle hand's
+    assert fingers.mean() < 0.008 and np.percentile(fingers, 99) < 0.025  # angles are drawn to an idle hand's
     assert np.mean(errors) < 0.3 * np.mean(idle)
 
 

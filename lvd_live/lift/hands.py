@@ -45,8 +45,10 @@ class HandViews:
     @classmethod
     def of(cls, hand: Hand, side: int, forearm: np.ndarray) -> HandViews:
         """A single one. forearm : (3,)."""
-        about = (np.array([x]) for x in (hand.presence, hand.right_side, hand.length))
-        return cls(hand.landmarks[None], hand.world[None], *about, forearm[None], np.array([side]))
+        presence, right_side, length = np.array([[hand.presence], [hand.right_side], [hand.length]])
+        return cls(
+            hand.landmarks[None], hand.world[None], presence, right_side, length, forearm[None], np.array([side])
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What MediaPipe's hand network answers on rendered hands, beside the truth: samples for the hand lifter.
 
 Synthetic people with posed fingers are drawn hand by hand, as large as pictures show them; the network looks twice, as
-it does in a film: first about where the hand is, then where its own landmarks say. Kept are answers of the kind that the
-program uses (`person.hands`).
+it does in a film: first about where the hand is, then where its own landmarks say. Kept are answers of the kind that
+the program uses (`person.hands`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from lvd_live.synth.dressed import dress_person
 from lvd_live.synth.fingered import Fingering, random_fingers
 from lvd_live.synth.lighting import sample_light
 from lvd_live.synth.outfit_sampling import sample_outfit
-from lvd_live.synth.people import People
-from lvd_live.synth.shot import Shot
+from lvd_live.synth.people import People, View
+from lvd_live.synth.shot import Identity, Shot
 from lvd_live.synth.skins import Skins
 from lvd_live.synth.surroundings import Surroundings
 from lvd_live.synth.wardrobe import Wardrobe
@@ -52,6 +52,21 @@ DETAIL = 0.002  # see `dress_person`
 OFF = 0.03  # metres, standard deviation of where a picture is aimed, beside the middle finger's knuckle
 FOLLOWED = 0.4  # of the first look's deviation, the second one's
 _FLIP = np.array([1, -1, -1.0])  # the renderer's camera frame (y up, z toward the viewer) to OpenCV's
+
+
+@dataclass(frozen=True)
+class _Person:
+    """Somebody at rest; metres.
+
+    fingers : (30, 3, 3) rotations. joints : (52, 3), flat : (U, 3), the vertices that the hands' points are mixes of,
+    with flat hands. bones : (1, 24, 3), SMPL's joints. size : beside the body's template.
+    """
+
+    fingers: np.ndarray
+    joints: np.ndarray
+    flat: np.ndarray
+    bones: torch.Tensor
+    size: float
 
 
 @dataclass(frozen=True)
@@ -128,45 +143,48 @@ class HandLooks:
         person = dress_person(self.fingering.base_of(betas, rest, fingers), betas, outfit, DETAIL, skins)
         flat = blend(rig.weights[self._used], T_flat, rest[self._used])
         bones_at_rest = (body.J_regressor @ torch.from_numpy(rest).float())[None]
-        hand_length = HAND_LENGTH * skeleton_length(bones_at_rest[0].numpy()) / self._height
-        shots, scenes, behind = [], [], []
+        own = _Person(fingers, joints, flat, bones_at_rest, skeleton_length(bones_at_rest[0].numpy()) / self._height)
         with self.renderer.upload(person) as identity:
-            for view in self.people.views(betas, rng, VIEWS):
-                pose = view.pose.copy()
-                pose[22:] = 0
-                pose[20:22] += rng.normal(0, WRIST, (2, 3)).astype(np.float32)
-                rotations = axis_angle_to_matrix(torch.from_numpy(pose)[None])
-                bones = body.transforms(rotations, bones_at_rest)[0].numpy().astype(float)
-                bones[:, :, 3] -= joints[0]
-                in_camera = view.R @ bones
-                in_camera[..., 3] += view.t
-                T = finger_transforms(chained(np.concatenate([rotations[0, :BODY_JOINTS].double(), fingers])), joints)
-                posed = np.einsum("jab,jb->ja", T[..., :3], joints) + T[..., 3]
-                points = self._points @ blend(rig.weights[self._used], T, flat)
-                points, posed = (((p - joints[0]) @ view.R.T + view.t) * _FLIP for p in (points, posed))
-                place = self.surroundings.place(rng) if rng.random() < PLACES else None
-                light = place.light(view.R, rng) if place else sample_light(rng)
-                for side in (0, 1):
-                    hand, elbow = points[21 * side : 21 * side + 21], posed[JOINT[f"{SIDES[side]}_elbow"]]
-                    if hand[:, 2].min() < NEAREST:
-                        continue
-                    length = math.exp(rng.uniform(math.log(SHORTEST), math.log(LONGEST)))
-                    focal = length * hand[0, 2] / hand_length  # pixels
-                    unit = focal / (TILE / 2)
-                    aim = hand[9] + np.array([*rng.normal(0, OFF, 2), 0])
-                    offset = -unit * aim[:2] / aim[2] * [1, -1]
-                    principal = np.array([offset[0] + 1, 1 - offset[1]]) * TILE / 2 - 0.5
-                    shots.append(Shot(identity, in_camera, unit, (offset[0], offset[1]), light))
-                    scenes.append(_Scene(hand, elbow, focal, principal, length, side))
-                    there = place and place.backdrop(TILE, view.R, unit, offset, rng)
-                    behind.append(random_backdrop(TILE, rng) if there is None else there)
-            pictures = self.renderer.render(shots)
-        for rgba, scene, backdrop in zip(pictures, scenes, behind, strict=True):
+            drawn = [hand for view in self.people.views(betas, rng, VIEWS) for hand in self._hands(identity, own, view)]
+            pictures = self.renderer.render([shot for shot, _, _ in drawn])
+        for rgba, (_, scene, backdrop) in zip(pictures, drawn, strict=True):
             picture, _ = over(backdrop, rgba)
             if rng.random() < CAMERAS:
                 picture = as_by_a_camera(picture, rng)
             yield from self._looks(picture, scene)
             yield from self._looks(np.ascontiguousarray(picture[:, ::-1]), scene.mirrored())
+
+    def _hands(self, identity: Identity, own: _Person, view: View) -> Iterator[tuple[Shot, _Scene, np.ndarray]]:
+        """A view's hands: how to draw each, what is seen then, and what is behind, (TILE, TILE, 3) uint8 RGB."""
+        rng, body, rig = self.rng, self.people.body, self.fingering.rig
+        pose = view.pose.copy()
+        pose[22:] = 0
+        pose[20:22] += rng.normal(0, WRIST, (2, 3)).astype(np.float32)
+        rotations = axis_angle_to_matrix(torch.from_numpy(pose)[None])
+        bones = body.transforms(rotations, own.bones)[0].numpy().astype(float)
+        bones[:, :, 3] -= own.joints[0]
+        in_camera = view.R @ bones
+        in_camera[..., 3] += view.t
+        local = np.concatenate([rotations[0, :BODY_JOINTS].numpy().astype(float), own.fingers])
+        T = finger_transforms(chained(local), own.joints)
+        posed = np.einsum("jab,jb->ja", T[..., :3], own.joints) + T[..., 3]
+        points = self._points @ blend(rig.weights[self._used], T, own.flat)
+        points, posed = (((p - own.joints[0]) @ view.R.T + view.t) * _FLIP for p in (points, posed))
+        place = self.surroundings.place(rng) if rng.random() < PLACES else None
+        light = place.light(view.R, rng) if place else sample_light(rng)
+        for side in (0, 1):
+            hand, elbow = points[21 * side : 21 * side + 21], posed[JOINT[f"{SIDES[side]}_elbow"]]
+            if hand[:, 2].min() < NEAREST:
+                continue
+            length = math.exp(rng.uniform(math.log(SHORTEST), math.log(LONGEST)))
+            focal = length * hand[0, 2] / (HAND_LENGTH * own.size)  # pixels
+            unit = focal / (TILE / 2)
+            aim = hand[9] + np.array([*rng.normal(0, OFF, 2), 0])
+            offset = -unit * aim[:2] / aim[2] * [1, -1]
+            principal = np.array([offset[0] + 1, 1 - offset[1]]) * TILE / 2 - 0.5
+            behind = place.backdrop(TILE, view.R, unit, offset, rng) if place else random_backdrop(TILE, rng)
+            shot = Shot(identity, in_camera, unit, (offset[0], offset[1]), light)
+            yield shot, _Scene(hand, elbow, focal, principal, length, side), behind
 
     def _looks(self, picture: np.ndarray, scene: _Scene) -> Iterator[dict[str, np.ndarray]]:
         """What the network answers at two looks, the second where the first one found the hand."""

@@ -1,9 +1,9 @@
 """Hands that move: the mesh's hands replaced by skinned ones, posed as the hand networks' landmarks say.
 
 The forearm comes from the mesh. The landmarks are lifted to points in space (`lift.hands`), which give the wrist's
-rotation and the joint angles within their limits (`body.hand_solver`). The hand's twist about the forearm is spread over the forearm, as the
-radius turns about the ulna, and so is the way by which the wrist moves in the picture to where it is seen: no crease
-forms at the wrist. Over the last centimetres before it the mesh passes into the skinned hand.
+rotation and the joint angles within their limits (`body.hand_solver`). The hand's twist about the forearm is spread
+over the forearm, as the radius turns about the ulna, and so is the way by which the wrist moves in the picture to where
+it is seen: no crease forms at the wrist. Over the last centimetres before it the mesh passes into the skinned hand.
 """
 
 from __future__ import annotations

@@ -22,11 +22,9 @@ from lvd_live.lvd.presets import CLIP, PRESETS, SCAN_PRESETS
 from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
+from lvd_live.train import lifters
 from lvd_live.train.baseline import REGRESSION
-from lvd_live.train.hand_lifter import SAMPLES, hand_options, train_hand_lifter
 from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
-from lvd_live.train.lifter import LifterOptions, train_lifter
-from lvd_live.train.lifter_over_time import TimeOptions, train_over_time
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
 from lvd_live.train.options import TrainingOptions
@@ -69,21 +67,8 @@ def _train(
         torch.manual_seed(args.seed)
         train_scans(args, sizes, device, processes)
         return
-    if args.over_time:
-        time_options = TimeOptions(samples=args.samples or LifterOptions.samples, hours=args.hours, seed=args.seed)
-        out = args.out or Path("runs") / "over_time"
-        train_over_time(args.models, out, time_options, device=device, processes=processes)
-        return
-    if args.lifter and args.hands:
-        if not processes.alone:
-            raise UserError("The hand lifter is trained by one process: start it without torchrun.")
-        options_of_hands = hand_options(args.samples or SAMPLES, args.hours, args.seed)
-        train_hand_lifter(args.models, args.out or Path("runs") / "hand_lifter", options_of_hands, device=device)
-        return
     if args.lifter:
-        lifter_options = LifterOptions(samples=args.samples or LifterOptions.samples, hours=args.hours, seed=args.seed)
-        out = args.out or Path("runs") / "lifter"
-        train_lifter(args.models, out, lifter_options, device=device, processes=processes)
+        lifters.train(args, device, processes)
         return
     options = TrainingOptions(
         steps=args.steps,
@@ -118,7 +103,7 @@ def _parser() -> Parser:
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
     )
-    _add_lifter(parser)
+    lifters.add_options(parser)
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
     add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
@@ -133,8 +118,6 @@ def _parser() -> Parser:
     add("--workers", type=int, default=1, help=workers_help)
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
-    samples_help = "of the lifter, without --hours (default 100 million; half a million of --hands)"
-    add("--samples", type=int, help=samples_help)
     add("--batch", type=int, help="samples a step, of each process under torchrun (default 16)")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
@@ -149,26 +132,6 @@ def _parser() -> Parser:
     drawers_help = "threads that draw batches: more for a fast GPU"
     add("--drawers", type=int, default=TrainingOptions.drawers, help=drawers_help)
     return parser
-
-
-def _add_lifter(parser: Parser) -> None:
-    """Options that train the lifter instead."""
-    parser.add_argument(
-        "--lifter",
-        action="store_true",
-        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
-    )
-    parser.add_argument(
-        "--over-time",
-        action="store_true",
-        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
-    )
-    parser.add_argument(
-        "--hands",
-        action="store_true",
-        help="with --lifter: not the lifter, but that of the hands' landmarks, on hands that are rendered into --out",
-    )
 
 
 def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:
@@ -214,14 +177,11 @@ def _device(name: str) -> torch.device:
 
 def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> None:
     """Raise UserError for options that cannot be."""
-    if args.over_time and not args.lifter:
-        raise UserError("--over-time is for --lifter.")
-    if args.hands and (not args.lifter or args.over_time):
-        raise UserError("--hands is for --lifter, without --over-time.")
+    lifters.check(args)
     if args.hours is not None and not 0 < args.hours < float("inf"):
         raise UserError("--hours must be more than 0.")
-    for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
+    for name in () if args.lifter else ("steps", "batch", "shards"):
+        if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
     if args.preset in SCAN_PRESETS:
         check_scans(args, sizes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ class HandSamples:
         chosen = rng.integers(len(self.looks["side"]), size=count)
         rows = {name: values[chosen] for name, values in self.looks.items()}
         size = rows["length"][:, None]
-        rows["landmarks"] = rows["landmarks"] + rng.normal(0, 1, (count, 21, 3)) * (POINT, POINT, DEPTH) * size[..., None]
+        rows["landmarks"] = (
+            rows["landmarks"] + rng.normal(0, 1, (count, 21, 3)) * (POINT, POINT, DEPTH) * size[..., None]
+        )
         rows["world"] = rows["world"] + rng.normal(0, SPACE, (count, 21, 3))
         forearm = rows["forearm"] + rng.normal(0, FOREARM, (count, 3))
         rows["forearm"] = forearm / np.linalg.norm(forearm, axis=1, keepdims=True)
@@ -78,7 +81,15 @@ class HandLifterRun(LifterRun):
 def hand_options(samples: int = SAMPLES, hours: float | None = None, seed: int = 0) -> LifterOptions:
     """What a run does."""
     return LifterOptions(
-        samples=samples, hours=hours, batch=256, warm_up=200, weight_decay=0.02, ema=0.999, width=56, blocks=2, seed=seed
+        samples=samples,
+        hours=hours,
+        batch=256,
+        warm_up=200,
+        weight_decay=0.02,
+        ema=0.999,
+        width=56,
+        blocks=2,
+        seed=seed,
     )
 
 
@@ -94,7 +105,8 @@ def train_hand_lifter(
     path = out / LOOKS
     if not path.exists():
         part = path.with_suffix(".part.npz")
-        np.savez(part, **make_hand_looks(models, people, seed=options.seed))
+        made: dict[str, Any] = make_hand_looks(models, people, seed=options.seed)
+        np.savez(part, **made)
         part.replace(path)
     with np.load(path, allow_pickle=False) as file:
         looks = {name: file[name] for name in file.files}
