@@ -1,6 +1,6 @@
 """A hand from its 21 points: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
 
-The bones' lengths are known. With p_i the posed points in the camera's axes, u_i the points as they are seen, in pixels,
+The bones' lengths are known. With p_i the posed points in the camera's axes, u_i the points as they are seen, pixels,
 and σ_i their spreads along each axis,
 
     min over R, angles, s, t of  Σ_i |(p_i + t − u_i/s) / max(σ_i/s, LEAST)|² + priors,

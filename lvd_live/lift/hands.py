@@ -113,7 +113,7 @@ class HandLifter:
 
     @classmethod
     def load(cls, path: Path) -> HandLifter:
-        """Read a weight file written by `train --lifter --hands`. Raises UserError where it is missing or holds none."""
+        """Read a weight file written by `train --lifter --hands`. Raises UserError."""
         if not path.is_file():
             raise UserError(f"There is no hand lifter {path}: restore models/ from the repository.")
         return cls(read_network(path, HandLiftNetwork))
