@@ -23,10 +23,9 @@ from lvd_live.lvd.presets import CLIP, PRESETS, SCAN_PRESETS
 from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
+from lvd_live.train import lifters
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
-from lvd_live.train.lifter import LifterOptions, train_lifter
-from lvd_live.train.lifter_over_time import TimeOptions, train_over_time
 from lvd_live.train.lock import only_training
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
@@ -71,13 +70,8 @@ def _train(
         torch.manual_seed(args.seed)
         train_scans(args, sizes, device, processes)
         return
-    if args.over_time:
-        time_options = TimeOptions(samples=args.samples, hours=args.hours, seed=args.seed)
-        train_over_time(args.models, args.out, time_options, device=device, processes=processes)
-        return
     if args.lifter:
-        lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
-        train_lifter(args.models, args.out, lifter_options, device=device, processes=processes)
+        lifters.train(args, device, processes)
         return
     options = TrainingOptions.asked(args, sizes, clip=PRESETS[args.preset].clip or CLIP)
     torch.manual_seed(args.seed)
@@ -102,7 +96,7 @@ def _parser() -> Parser:
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
     )
-    _add_lifter(parser)
+    lifters.add_options(parser)
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
     add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
@@ -117,7 +111,6 @@ def _parser() -> Parser:
     add("--workers", type=int, default=1, help=workers_help)
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
-    add("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
     add("--batch", type=int, help="samples a step, of each process under torchrun (default 16)")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
@@ -134,21 +127,6 @@ def _parser() -> Parser:
     return parser
 
 
-def _add_lifter(parser: Parser) -> None:
-    """Options that train the lifter instead."""
-    parser.add_argument(
-        "--lifter",
-        action="store_true",
-        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
-    )
-    parser.add_argument(
-        "--over-time",
-        action="store_true",
-        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
-    )
-
-
 def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:
     """Train preset hand for --hours (1 by default): its scans are made in the batch, without shards or workers."""
     options = HandOptions(hours=args.hours or 1.0, batch=args.batch, rate=args.rate, sizes=sizes, seed=args.seed)
@@ -160,8 +138,8 @@ def _fill_in(args: argparse.Namespace) -> None:
     """Give the options that were left out what they are for the preset."""
     scans = args.preset in SCAN_PRESETS
     if args.out is None:
-        other = "over_time" if args.over_time else "lifter" if args.lifter else "baseline" if args.baseline else None
-        args.out = Path("runs") / (other or args.preset)
+        other = lifters.name(args) if args.lifter else "baseline" if args.baseline else args.preset
+        args.out = Path("runs") / other
     args.data = args.data or Path("runs") / ("scans" if scans else "data")
     args.shards = (24 if scans else 240) if args.shards is None else args.shards
     args.batch = (SCAN_BATCH if scans else TrainingOptions.batch) if args.batch is None else args.batch
@@ -194,11 +172,10 @@ def _device(name: str) -> torch.device:
 
 def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> None:
     """Raise UserError for options that cannot be."""
-    if args.over_time and not args.lifter:
-        raise UserError("--over-time is for --lifter.")
+    lifters.check(args)
     if args.hours is not None and not 0 < args.hours < float("inf"):
         raise UserError("--hours must be more than 0.")
-    for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):
+    for name in () if args.lifter else ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
     if args.preset in SCAN_PRESETS:
