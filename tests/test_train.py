@@ -316,7 +316,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
     hold = "import sys, pathlib, lvd_live.train.lock as lock\nwith lock.only_training(pathlib.Path(sys.argv[1])): "
     hold += "print('held', flush=True), sys.stdin.read()"
     command, pipe = [sys.executable, "-c", hold, str(out)], subprocess.PIPE
-    monkeypatch.setattr(cli, "train_lifter", lambda *_, **__: trained.append(1))
+    monkeypatch.setattr("lvd_live.train.lifters.train_lifter", lambda *_, **__: trained.append(1))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout.readline() == "held\n"
