@@ -178,8 +178,9 @@ def rotation(vectors: np.ndarray) -> np.ndarray:
 
 
 def rotation_vector(R: np.ndarray) -> np.ndarray:
-    """The inverse of `rotation` for one rotation (3, 3) of less than pi."""
-    axis = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
-    sine = float(np.linalg.norm(axis))
-    angle = np.arctan2(sine, (np.trace(R) - 1) / 2)
-    return axis * (angle / sine if sine > 1e-9 else 1.0)
+    """The inverse of `rotation`: rotations (..., 3, 3) of less than pi to rotation vectors (..., 3), radians."""
+    pairs = ((2, 1), (0, 2), (1, 0))
+    axis = np.stack([R[..., i, j] - R[..., j, i] for i, j in pairs], -1) / 2
+    sine = np.sqrt((axis * axis).sum(-1))[..., None]
+    angle = np.arctan2(sine, (np.trace(R, axis1=-2, axis2=-1)[..., None] - 1) / 2)
+    return axis * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.fingers import FingerRig
 from lvd_live.body.model import BodyModel
 from lvd_live.lift.conditioning import lift_through
@@ -32,9 +33,6 @@ from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
 from lvd_live.tracking.spread import SpreadEstimate, dense_mesh
-
-if TYPE_CHECKING:  # what carries a mesh to another body brings the half of scipy
-    from lvd_live.body.correspondence import Correspondence
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +108,6 @@ class Tracker:
             if torch.equal(other.faces, body.faces):
                 body = other
             else:
-                from lvd_live.body.correspondence import Correspondence
-
                 carry = Correspondence.between(body, other), other
         runtime = Runtime(network, device=options.device, engine=options.engine)
         weights = {"file": path.name, "sha256": sha256}
