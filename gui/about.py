@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 
 from PySide6.QtWidgets import QMessageBox, QWidget
@@ -50,6 +49,8 @@ def show_about(parent: QWidget) -> None:
 
 def _versions() -> list[tuple[str, str, str]]:
     """Name, version and licence of the parts that are installed."""
+    import importlib.metadata  # here, because it takes as long to import as a tenth of the window
+
     found = []
     for name, licence in PARTS.items():
         try:

@@ -158,6 +158,11 @@ def test_onnxruntime_is_for_the_cpu(network):
         Runtime(network, device="meta", engine="onnxruntime")
 
 
+def test_a_live_fit_is_imported_without_scipy():
+    program = "import sys, lvd_live.lift.finder, lvd_live.tracking.tracker; assert 'scipy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
 def test_onnxruntime_leaves_nothing_in_the_users_folders(tmp_path):
     """Neither a device id nor a database of events to report."""
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}

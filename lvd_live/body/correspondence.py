@@ -16,8 +16,6 @@ import numpy as np
 import platformdirs
 
 from lvd_live.body.model import BodyModel
-from lvd_live.body.registration import register
-from lvd_live.body.surface import Surface
 from lvd_live.errors import UserError
 from lvd_live.render import vertex_normals
 from lvd_live.storage.files import write_whole
@@ -66,6 +64,11 @@ class Correspondence:
     @classmethod
     def compute(cls, source: BodyModel, target: BodyModel) -> Correspondence:
         """Register the templates and read the correspondence off. Raises UserError when they do not come together."""
+        from lvd_live.body.registration import (
+            register,  # here, because both bring scipy, and every fit imports this file
+        )
+        from lvd_live.body.surface import Surface
+
         surface = Surface(register(source, target), source.faces.numpy(), source.weights.numpy())
         points = target.v_template.numpy()
         normals = vertex_normals(points, target.faces.numpy())

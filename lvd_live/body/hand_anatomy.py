@@ -191,7 +191,17 @@ def _one_rotation(x: float, y: float, z: float) -> np.ndarray:
 
 
 def rotation_vector(R: np.ndarray) -> np.ndarray:
-    """The inverse of `rotation` for one rotation (3, 3) of less than pi."""
+    """The inverse of `rotation`: rotations (..., 3, 3) of less than pi to rotation vectors (..., 3), radians."""
+    if R.ndim == 2:
+        return _one_vector(R)
+    pairs = ((2, 1), (0, 2), (1, 0))
+    axis = np.stack([R[..., i, j] - R[..., j, i] for i, j in pairs], -1) / 2
+    sine = np.sqrt((axis * axis).sum(-1))[..., None]
+    angle = np.arctan2(sine, (np.trace(R, axis1=-2, axis2=-1)[..., None] - 1) / 2)
+    return axis * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)
+
+
+def _one_vector(R: np.ndarray) -> np.ndarray:
     (a, b, c), (d, e, f), (g, h, i) = R.tolist()
     x, y, z = (h - f) / 2, (c - g) / 2, (d - b) / 2
     sine = math.sqrt(x * x + y * y + z * z)

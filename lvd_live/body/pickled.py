@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 _MOST_OPCODES = 100_000  # a body has some thousands
 _LARGEST_SPARSE = 256 << 20  # bytes, once it is dense
@@ -128,7 +127,7 @@ def _from_buffer(data: object, kind: object, shape: object, order: object) -> _A
 class _Sparse(_Plain):
     """A SciPy sparse matrix. Its shape is in `_shape` or, from old versions of SciPy, in `shape`."""
 
-    kind: Callable[..., Any]
+    kind: str
     data: object
     indices: object
     indptr: object
@@ -139,18 +138,20 @@ class _Sparse(_Plain):
         shape = getattr(self, "_shape", None) or self.shape
         if np.prod(shape, dtype=object) * 8 > _LARGEST_SPARSE:
             raise Refused("it is larger inside than any body")
+        import scipy.sparse  # here, because few bodies need it, and it takes long to import
+
         parts = tuple(as_array(part) for part in (self.data, self.indices, self.indptr))
-        matrix = type(self).kind(parts, shape)
+        matrix = getattr(scipy.sparse, self.kind)(parts, shape)
         matrix.check_format(full_check=True)
         return matrix.toarray()
 
 
 class _SparseByColumn(_Sparse):
-    kind = scipy.sparse.csc_matrix
+    kind = "csc_matrix"
 
 
 class _SparseByRow(_Sparse):
-    kind = scipy.sparse.csr_matrix
+    kind = "csr_matrix"
 
 
 def _reconstructor(kind: Callable[[], object], _base: object, _state: object) -> object:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from lvd_live.body.skeleton import cross_matrix
 
@@ -105,6 +104,8 @@ def gauss_newton(
         last_row = np.concatenate([across.swapaxes(1, 2), size.own[:, None, None]], 2)
         H = np.concatenate([np.concatenate([H, across], 2), last_row], 1)
         g = np.concatenate([g, -size.off[:, None]], 1)
+    from scipy.spatial.transform import Rotation  # here: a live fit needs other functions of this file, and no scipy
+
     step = np.linalg.solve(H, g[..., None])[..., 0]
     turn = step[:, :72].reshape(-1, 3)
     turn *= np.minimum(1, 1 / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-12))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import logging
 import os
 import signal
@@ -207,6 +206,8 @@ def _set_up(verbose: bool) -> None:
 
 def _versions() -> dict[str, str]:
     """The versions of the packages that a fit's numbers depend on; ONNX Runtime has one name per kind of machine."""
+    import importlib.metadata
+
     found = {}
     for name in ("torch", "numpy", "onnxruntime", "onnxruntime-gpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

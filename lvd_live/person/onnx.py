@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-
-import onnxruntime as ort
+from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
+
+if TYPE_CHECKING:  # the window shows itself without: the finder's thread imports it
+    import onnxruntime as ort
 
 log = logging.getLogger(__name__)
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -45,6 +47,8 @@ def open_network(
 
 def make_session(network: bytes, providers: Sequence[str] = (_CPU,), threads: int = 1) -> ort.InferenceSession:
     """A session for a network in memory, on the first of onnxruntime's providers that works; its own errors pass."""
+    import onnxruntime as ort
+
     ort.disable_telemetry_events()  # Windows' own; for the rest see lvd_live/__init__.py
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -91,6 +95,8 @@ def _cuda_is_likely() -> bool:
 
     torch also brings the CUDA libraries into the process.
     """
+    import onnxruntime as ort
+
     if _CUDA not in ort.get_available_providers():
         return False
     import torch  # here, because it takes a second to import and is not otherwise needed to find a person

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 
 from lvd_live.person.roi import LANDMARK_SIZE
 from lvd_live.person.sides import COUNTERPART
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 HEATMAP_RADIUS = 3  # pixels of the 64 x 64 heat maps
 OUTPUTS = ("Identity", "Identity_1", "Identity_2", "Identity_3", "Identity_4")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FingerRig
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
@@ -149,7 +148,7 @@ class _Side:
         vertices[self.which] = posed
         was, own = std[self.own], STD_UNSEEN if hand is None else spread_of(hand)
         std[self.own] = np.where(was > 0, np.hypot(was, np.float32(own)), was)
-        return Rotation.from_matrix(rotations).as_rotvec(), RELAXED if hand is None else SEEN
+        return rotation_vector(rotations), RELAXED if hand is None else SEEN
 
     def _read(self, hand: Hand, wrist: np.ndarray, way: np.ndarray) -> tuple[np.ndarray, Angles]:
         """The palm's rotation (3, 3) and the angles. wrist : (3,) metres, way : (3,) from the elbow to the wrist, all

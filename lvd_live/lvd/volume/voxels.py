@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from lvd_live.lvd.volume.features import trilinear_corners
 
@@ -37,6 +36,8 @@ def squared_distance(clouds: Sequence[torch.Tensor], size: int) -> torch.Tensor:
     at = (2 * np.arange(size) + 1) / size - 1
     z, y, x = np.meshgrid(at, at, at, indexing="ij")
     centres = np.stack([x, y, z], -1).reshape(-1, 3)
+    from scipy.spatial import cKDTree  # here, because whoever reads weights imports this, and scipy takes long
+
     distances = [cKDTree(cloud.cpu().numpy()).query(centres)[0] ** 2 for cloud in clouds]
     volume = torch.from_numpy(np.stack(distances).astype(np.float32)).to(clouds[0].device)
     return volume.view(-1, 1, size, size, size)
