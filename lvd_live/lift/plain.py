@@ -15,6 +15,7 @@ from lvd_live.lift.over_time import FARTHER, NEAR, NEIGHBOURS, NEXT, TRUNK, Time
 from lvd_live.person.sides import COUNTERPART
 
 OTHER = np.array(COUNTERPART)
+_MIRROR = np.array([-1, 1, 1, 1, 1], np.float32)
 _HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 _STEPS = np.array([*range(-1, -NEXT - 1, -1), *range(1, NEXT + 1)])
 _FARTHER = np.array(FARTHER, np.float32)[:, None]
@@ -58,14 +59,14 @@ class PlainLifter:
     def __call__(self, landmarks: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """landmarks (B, 33, 5), camera (B, 4) float32: features (B, width), points (B, 33, 3), log_scale (B, 33, 2)."""
         count = len(landmarks)
-        both = np.concatenate([landmarks, landmarks[:, OTHER] * np.float32([-1, 1, 1, 1, 1])])
-        cameras = np.concatenate([camera, camera * np.float32([-1, 1, 1, 1])])
+        both = np.concatenate([landmarks, landmarks[:, OTHER] * _MIRROR])
+        cameras = np.concatenate([camera, camera * _MIRROR[:4]])
         features = self.blocks(self.enter(np.concatenate([both.reshape(2 * count, -1), cameras], 1)))
         out = self.leave(features).reshape(-1, LANDMARKS, OUTPUTS)
         out[..., :2] += both[..., :2]
         out[..., 2] -= _hips(out[..., 2])
         log_scale = out[..., 3:].clip(LEAST_LOG_SCALE, MOST_LOG_SCALE)
-        points = (out[:count, :, :3] + out[count:, OTHER, :3] * np.float32([-1, 1, 1])) * _HALF
+        points = (out[:count, :, :3] + out[count:, OTHER, :3] * _MIRROR[:3]) * _HALF
         return features[:count], points, (log_scale[:count] + log_scale[count:, OTHER]) * _HALF
 
 

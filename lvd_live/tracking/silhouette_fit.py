@@ -32,6 +32,7 @@ ROBUST = 0.03  # crop units: gaps beyond count less, as 1/(1 + g/ROBUST)
 CLOTHES = 0.5  # weight of a mask that is wider than the mesh, beside one that is narrower: clothes and hair widen it
 REACH = 0.12  # crop units: gaps beyond count nothing, they are another limb's or a skirt's
 RIM = 0.025  # crop units: vertices so near the drawn outline lie on it
+FARTHEST = REACH + 2 * RIM  # crop units outside a mask: beyond, distances make no difference to a vertex on an outline
 EDGE = 0.03  # crop units: so near the crop's edge, or the picture's, a mask has no outline
 COLD, WARM = 3, 1  # times that the mesh is drawn
 STEPS = 2  # toward the mask, each time
@@ -165,17 +166,17 @@ def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndar
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
-    """How far within a mask (S, S) bool each pixel lies, crop units, float32; negative outside, and -REACH where it is
-    farther than that."""
+    """How far within a mask (S, S) bool each pixel lies, crop units, float32; negative outside, and -FARTHEST where it
+    is farther than that."""
     size = len(mask)
-    out, mask = np.full((size, size), np.float32(-REACH)), mask.view(np.uint8)
+    out, mask = np.full((size, size), np.float32(-FARTHEST)), mask.view(np.uint8)
     left, top, width, height = cv2.boundingRect(mask)
-    margin = math.ceil(REACH * size / 2)
+    margin = math.ceil(FARTHEST * size / 2)
     near = np.s_[max(top - margin, 0) : top + height + margin, max(left - margin, 0) : left + width + margin]
     inside = mask[near]
     if width:
         deep, off = (cv2.distanceTransform(part, cv2.DIST_L2, 5) for part in (inside, 1 - inside))
-        np.maximum((deep - off) * np.float32(2 / size), np.float32(-REACH), out=out[near])
+        np.maximum((deep - off) * np.float32(2 / size), np.float32(-FARTHEST), out=out[near])
     return out
 
 
