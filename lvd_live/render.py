@@ -55,18 +55,28 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
     They point to the side from which `faces` (M, 3) int run counter-clockwise.
     """
-    from scipy import sparse  # here, because it takes a sixth of the window's start to import
+    return Normals(faces, len(vertices))(vertices)
 
-    along = np.ascontiguousarray(np.asarray(vertices, np.float32).T)  # `take` along rows is several times faster
-    corner, second, third = (along.take(faces[:, i], axis=1) for i in range(3))
-    (ax, ay, az), (bx, by, bz) = second - corner, third - corner
-    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
-    corners, count = np.asarray(faces, np.int32).ravel(), len(faces)
-    row_starts = np.arange(0, 3 * count + 1, 3)
-    ones = np.ones(3 * count, np.float32)
-    incidence = sparse.csr_matrix((ones, corners, row_starts), shape=(count, along.shape[1]))
-    total = incidence.T @ normals
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
+
+class Normals:
+    """`vertex_normals` of one mesh of `count` vertices again and again."""
+
+    def __init__(self, faces: np.ndarray, count: int):
+        from scipy import sparse  # here, because it takes a sixth of the window's start to import
+
+        self._corners = np.ascontiguousarray(np.asarray(faces, np.intp).T)  # `take` has no index to convert
+        face = np.tile(np.arange(len(faces), dtype=np.int32), 3)
+        ones, vertex = np.ones(3 * len(faces), np.float32), self._corners.ravel().astype(np.int32)
+        self._around = sparse.csr_matrix((ones, (vertex, face)), shape=(count, len(faces)))
+
+    def __call__(self, vertices: np.ndarray) -> np.ndarray:
+        """See `vertex_normals`."""
+        along = np.ascontiguousarray(np.asarray(vertices, np.float32).T)  # `take` along rows is several times faster
+        corner, second, third = (along.take(which, axis=1) for which in self._corners)
+        (ax, ay, az), (bx, by, bz) = second - corner, third - corner
+        normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+        total = self._around @ normals
+        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
 
 
 def silhouette(vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:

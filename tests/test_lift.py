@@ -9,6 +9,8 @@ import torch
 
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.errors import UserError
+from lvd_live.lift import over_time
+from lvd_live.lift import plain as plain_lift
 from lvd_live.lift.conditioning import lift_in_crop, lift_in_crops
 from lvd_live.lift.lifter import EXCHANGED, Cameras, Lifter, View, read_network
 from lvd_live.lift.network import LANDMARKS, LiftNetwork, laplace_loss, symmetric
@@ -227,6 +229,30 @@ def test_a_mirrored_person_is_lifted_to_the_mirror_image(samples, lifter):
     torch.testing.assert_close(other_scale[:, EXCHANGED], log_scale, atol=1e-5, rtol=0)
     alone, _ = lifter.network(batch.landmarks, batch.camera)
     assert (alone - points).abs().max() > 1e-3  # the network alone is not so
+
+
+def test_plain_arrays_say_what_the_networks_say(samples, lifter):
+    batch, rng = samples.draw(6), np.random.default_rng(0)
+    with torch.inference_mode():
+        said = symmetric(lifter.network, batch.landmarks, batch.camera)
+    plain = lifter.symmetric(batch.landmarks.numpy(), batch.camera.numpy())
+    for one, other in zip(said, plain, strict=True):
+        np.testing.assert_allclose(other, one.numpy(), atol=2e-5)
+    seconds = rng.uniform(0.01, 0.1, 40).cumsum().astype(np.float32)
+    known = over_time.neighbours(torch.from_numpy(seconds)[None])
+    answers, half = rng.normal(0, 0.5, (40, 33, 3)).astype(np.float32), rng.uniform(0.4, 0.6, 40).astype(np.float32)
+    for frame in (0, 3, 20, 39):
+        which, apart, there = plain_lift.neighbours(seconds, frame)
+        for one, other in zip(known, (which, apart, there), strict=True):
+            np.testing.assert_array_equal(other, one[0, frame].numpy())
+        moved = plain_lift.differences(answers[which], half[which], plain[1][0], half[frame])
+        tensors = (torch.from_numpy(x) for x in (answers[which], half[which], plain[1][0]))
+        np.testing.assert_allclose(moved, over_time.differences(*tensors, torch.tensor(half[frame])).numpy(), atol=1e-6)
+        inputs = plain[0][0], plain[1][0], plain[2][0], moved, apart, there
+        with torch.inference_mode():
+            expected = lifter.over_time(*(torch.from_numpy(x)[None] for x in inputs))
+        for one, other in zip(expected, lifter.through_time(*inputs), strict=True):
+            np.testing.assert_allclose(other, one[0].numpy(), atol=2e-5)
 
 
 def test_crops_are_lifted_at_once_as_one_by_one(lifter):

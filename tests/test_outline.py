@@ -6,7 +6,7 @@ import torch
 from lvd_live.body.skeleton import JOINT
 from lvd_live.evaluate.metrics import silhouette_iou
 from lvd_live.render import vertex_normals
-from lvd_live.tracking.silhouette_fit import SilhouetteFit, distance_inside, drawn_in_crop, read
+from lvd_live.tracking.silhouette_fit import FARTHEST, SilhouetteFit, distance_inside, drawn_in_crop, read
 
 SIZE = 128
 
@@ -32,10 +32,11 @@ def overlap(body, vertices, mask):
 def test_distances_are_of_the_mask_and_read_where_asked():
     mask = np.zeros((64, 64), bool)
     mask[:, 32:] = True  # x > 0
-    points = np.array([[0.5, 0.3], [-0.25, -0.9]])
+    points = np.array([[0.5, 0.3], [-0.15, -0.9], [-0.6, 0.0]])
     depth, twice = read(np.stack([distance_inside(mask), 2 * distance_inside(mask)], -1), points).T
     np.testing.assert_allclose(twice, 2 * depth)
-    np.testing.assert_allclose(depth, [0.5, -0.25], atol=0.5 * 2 / 64 + 1e-3)
+    np.testing.assert_allclose(depth, [0.5, -0.15, -FARTHEST], atol=0.5 * 2 / 64 + 1e-3)
+    assert (distance_inside(np.zeros((64, 64), bool)) < 0).all()
 
 
 def test_a_mesh_beside_its_mask_is_brought_onto_it(body):

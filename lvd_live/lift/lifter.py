@@ -13,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 
 from lvd_live.errors import UserError
 from lvd_live.lift.hand_network import HandLiftNetwork
-from lvd_live.lift.network import LiftNetwork, symmetric
+from lvd_live.lift.network import LiftNetwork
 from lvd_live.lift.over_time import TimeNetwork
+from lvd_live.lift.plain import PlainLifter, PlainOverTime
 from lvd_live.paths import MODELS
 from lvd_live.person.sides import COUNTERPART
 
@@ -76,11 +77,16 @@ class Lifted:
 
 
 class Lifter:
-    """Lifts landmarks. network : a trained one. over_time : one trained on top of it, or None, see `SteadyLifter`."""
+    """Lifts landmarks. network : a trained one. over_time : one trained on top of it, or None, see `SteadyLifter`.
+
+    symmetric, through_time : what both are asked by, see `plain`.
+    """
 
     def __init__(self, network: LiftNetwork, over_time: TimeNetwork | None = None):
         self.network = network.eval().requires_grad_(False)
         self.over_time = None if over_time is None else over_time.eval().requires_grad_(False)
+        self.symmetric = PlainLifter(self.network)
+        self.through_time = None if over_time is None else PlainOverTime(over_time)
 
     @classmethod
     def load(cls, path: Path) -> Lifter:
@@ -130,7 +136,6 @@ class Lifter:
         points *= upright[:3].astype(np.float32)
         return [Lifted(*one) for one in zip(points, scale, doubt.tolist(), strict=True)]
 
-    @torch.inference_mode()
     def lift(
         self, landmarks: np.ndarray, inside: np.ndarray, cameras: Cameras
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,8 +146,7 @@ class Lifter:
         Returns points (B, 33, 3) and scale (B, 33, 2) float32 in the unit of `landmarks`, and doubt (B,), see `Lifted`.
         """
         features, camera, middle, half = inputs_of(landmarks, inside, cameras)
-        _, *answer = symmetric(self.network, torch.from_numpy(features), torch.from_numpy(camera))
-        points, log_scale = (x.numpy() for x in answer)
+        _, points, log_scale = self.symmetric(features, camera)
         size = half[:, None, None]
         points = points * size
         points[..., :2] += middle[:, None]

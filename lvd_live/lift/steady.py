@@ -6,11 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from lvd_live.lift.lifter import Cameras, Lifter, inputs_of
-from lvd_live.lift.network import symmetric
-from lvd_live.lift.over_time import FARTHER, NEAR, differences, neighbours
+from lvd_live.lift.over_time import FARTHER, NEAR
+from lvd_live.lift.plain import differences, neighbours
 
 REMEMBERED = FARTHER[-1] * (1 + NEAR)  # seconds
 MOST = 256  # frames
@@ -21,7 +20,7 @@ class _Answer:
     """Of one frame: its time, s; (33, 3) its points, box frame; its box's half size, as a ray."""
 
     seconds: float
-    points: torch.Tensor
+    points: np.ndarray
     half: float
 
 
@@ -37,7 +36,6 @@ class SteadyLifter:
         """Forget the person."""
         self._past: deque[_Answer] = deque(maxlen=MOST)
 
-    @torch.inference_mode()
     def __call__(
         self, landmarks: np.ndarray, inside: np.ndarray, cameras: Cameras, seconds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,25 +44,22 @@ class SteadyLifter:
         landmarks (N, 33, 4), inside (N, 33), cameras : see `Lifter.lift`. seconds : (N,) float64, rising.
         Returns points (33, 3) and scale (33, 2) float32, see `Lifter.lift`.
         """
-        if self.lifter.over_time is None:
+        if self.lifter.through_time is None:
             points, scale, _ = self.lifter.lift(landmarks[:1], inside[:1], _first(cameras))
             return points[0], scale[0]
         found, camera, middle, half = inputs_of(landmarks, inside, cameras)
-        features, answers, log_scale = symmetric(self.lifter.network, torch.from_numpy(found), torch.from_numpy(camera))
-        rays = half / cameras.focal
-        past = self._before(float(seconds[0]))
-        times = torch.tensor([*(one.seconds for one in past), *seconds], dtype=torch.float64) - seconds[0]
-        which, apart, there = (part[0, len(past)] for part in neighbours(times.float()[None]))
-        known = torch.cat([torch.stack([one.points for one in past]), answers]) if past else answers
-        halves = torch.tensor([*(one.half for one in past), *rays], dtype=torch.float32)
+        features, answers, log_scale = self.lifter.symmetric(found, camera)
+        rays, past = half / cameras.focal, self._before(float(seconds[0]))
+        times = np.array([*(one.seconds for one in past), *seconds]) - seconds[0]
+        which, apart, there = neighbours(times.astype(np.float32), len(past))
+        known = np.concatenate([*(one.points[None] for one in past), answers])
+        halves = np.array([*(one.half for one in past), *rays], np.float32)
         moved = differences(known[which], halves[which], answers[0], halves[len(past)])
-        better, surer = self.lifter.over_time(
-            features[:1], answers[:1], log_scale[:1], moved[None], apart[None], there[None]
-        )
+        better, surer = self.lifter.through_time(features[0], answers[0], log_scale[0], moved, apart, there)
         self._past.append(_Answer(float(seconds[0]), answers[0], float(rays[0])))
-        lifted = better[0].numpy() * half[0]
+        lifted = better * half[0]
         lifted[:, :2] += middle[0]
-        return lifted, np.exp(surer[0].numpy()) * half[0]
+        return lifted, np.exp(surer) * half[0]
 
     def _before(self, now: float) -> list[_Answer]:
         """What is remembered of the last second; nothing where time went backward."""

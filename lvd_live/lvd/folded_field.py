@@ -181,7 +181,7 @@ class FoldedField(nn.Module):
 
     def hidden(self, points: torch.Tensor, prepared: PreparedCrop) -> torch.Tensor:
         """Points (B, M, 3) -> (B, M, hidden) float32."""
-        x = F.relu(self.first(points, prepared).to(self.dtype), inplace=True)
+        x = F.relu(self.first(points, prepared), inplace=True).to(self.dtype)  # a ReLU of bfloat16 takes longer
         return self.layer2(x).float().unflatten(0, points.shape[:2])
 
     def diagonal(

@@ -15,6 +15,7 @@ normals in space, but shifts in the picture's plane alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -31,6 +32,7 @@ ROBUST = 0.03  # crop units: gaps beyond count less, as 1/(1 + g/ROBUST)
 CLOTHES = 0.5  # weight of a mask that is wider than the mesh, beside one that is narrower: clothes and hair widen it
 REACH = 0.12  # crop units: gaps beyond count nothing, they are another limb's or a skirt's
 RIM = 0.025  # crop units: vertices so near the drawn outline lie on it
+FARTHEST = REACH + 2 * RIM  # crop units outside a mask: beyond, distances make no difference to a vertex on an outline
 EDGE = 0.03  # crop units: so near the crop's edge, or the picture's, a mask has no outline
 COLD, WARM = 3, 1  # times that the mesh is drawn
 STEPS = 2  # toward the mask, each time
@@ -43,8 +45,8 @@ class _Outline:
     """The P vertices on the drawn outline: where they are without any shift, and how each answers to one.
 
     vertices, outward : (P, 3). weights : (P, 24) skin weights. depth : (P,) crop units, within the drawing.
-    rows : (P, 72), by how much each comes toward its normal per shift or swell of a bone. near : (P,) 0..1, whether it
-    lies on the outline.
+    rows : (P, 72), by how much each comes toward its normal per shift of a bone in x, in y, and per swell. near : (P,)
+    0..1, whether it lies on the outline.
     """
 
     vertices: np.ndarray
@@ -60,13 +62,13 @@ class SilhouetteFit:
 
     def __init__(self, body: BodyModel):
         self._weights, self._faces = body.weights.numpy(), body.faces.numpy().astype(np.int32)
-        self._prior = prior(body.parents)
+        self._normals, self._prior = render.Normals(self._faces, len(self._weights)), prior(body.parents)
         self.reset()
 
     def reset(self) -> None:
         """Forget the last frame's shifts."""
         self.overlap = 1.0  # of the last mesh, as it was drawn, with its mask: see `doubt.agreement`
-        self._shifts: np.ndarray | None = None  # (24, 3), crop units: x, y, and outward
+        self._shifts: np.ndarray | None = None  # (3, 24), crop units: x, y, and outward
 
     @_one_thread
     def __call__(
@@ -77,8 +79,8 @@ class SilhouetteFit:
         mask : (S, S) uint8, the person's in the crop. bounds : left, bottom, right, top of the picture in the crop.
         """
         low, high = np.maximum(bounds[:2], -1) + EDGE, np.minimum(bounds[2:], 1) - EDGE
-        rounds, shifts = (COLD, np.zeros((24, 3))) if self._shifts is None else (WARM, self._shifts)
-        inside, outward = distance_inside(mask > 127), render.vertex_normals(vertices, self._faces)
+        rounds, shifts = (COLD, np.zeros((3, 24))) if self._shifts is None else (WARM, self._shifts)
+        inside, outward = distance_inside(mask > 127), self._normals(vertices)
         for _ in range(rounds):
             outline = self._draw(vertices, outward, shifts, inside, low, high)
             shifts = self._approach(outline, shifts, inside)
@@ -102,20 +104,20 @@ class SilhouetteFit:
         self.overlap = agreement(drawn > 0, inside > 0, low, high)
         smooth = cv2.GaussianBlur(drawn, (0, 0), 1.0)
         slopes = (cv2.Sobel(smooth, cv2.CV_32F, *axis, ksize=1, scale=size / 4) for axis in ((1, 0), (0, 1)))
-        vertices, outward, weights = vertices[::EVERY], outward[::EVERY], self._weights[::EVERY]
-        points = shifted(vertices, outward, weights, shifts)[:, :2]
+        points = now[::EVERY, :2]
         depth, x, y = read(cv2.merge([drawn, *slopes]), points).T
         normal = np.stack([-x, y], -1)  # outward, y up
         length = np.linalg.norm(normal, axis=1)
         counts = (np.abs(depth) < 2 * RIM) & (length > 0.5) & (points > low).all(1) & (points < high).all(1)
-        vertices, outward, weights, depth = vertices[counts], outward[counts], weights[counts], depth[counts]
+        kept = EVERY * np.flatnonzero(counts)
+        vertices, outward, weights, depth = vertices[kept], outward[kept], self._weights[kept], depth[counts]
         normal = normal[counts] / length[counts, None]
         along = np.column_stack([normal, (normal * outward[:, :2]).sum(1)])
-        rows = (weights[:, :, None] * along[:, None]).reshape(len(depth), -1)
+        rows = (along[:, :, None] * weights[:, None]).reshape(len(depth), -1)
         return _Outline(vertices, outward, weights, depth, rows, np.exp(-((depth / RIM) ** 2)))
 
     def _approach(self, outline: _Outline, shifts: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        """Better shifts and swells of the bones than `shifts`, (24, 3); inside (S, S): `distance_inside` of the mask.
+        """Better shifts and swells of the bones than `shifts`, (3, 24); inside (S, S): `distance_inside` of the mask.
 
         While the mesh goes to the mask, a vertex on its outline is taken to stay there: how deep it lies and which way
         is out are those of the drawing.
@@ -136,23 +138,24 @@ class SilhouetteFit:
 
 
 def prior(parents: list[int]) -> np.ndarray:
-    """E(t) + SWELL E(s) as a quadratic form of the 24 bones' (x, y, outward), (72, 72)."""
+    """E(t) + SWELL E(s) as a quadratic form of x, y and outward of the 24 bones, (72, 72)."""
     smooth = np.zeros((24, 24))
     for child, parent in enumerate(parents[1:], 1):
         row = np.zeros(24)
         row[child], row[parent] = 1, -1
         smooth += STIFF * np.outer(row, row)
     smooth += SHORT * np.eye(24)
-    return np.kron(smooth, np.diag([1, 1, SWELL]))
+    return np.kron(np.diag([1, 1, SWELL]), smooth)
 
 
 def shifted(vertices: np.ndarray, outward: np.ndarray, weights: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Vertices (N, 3) float32 whose bones shift in x and y and swell, (24, 3).
+    """Vertices (N, 3) float32 whose bones shift in x and y and swell, (3, 24).
 
     outward : (N, 3) the vertices' normals. weights : (N, 24) skin weights.
     """
-    by = weights @ shifts.astype(np.float32)
-    moved = vertices + by[:, 2:] * outward
+    by = weights @ shifts.T.astype(np.float32)
+    moved = by[:, 2:] * outward
+    moved += vertices
     moved[:, :2] += by[:, :2]
     return moved
 
@@ -163,11 +166,18 @@ def drawn_in_crop(vertices: np.ndarray, faces: np.ndarray, size: int) -> np.ndar
 
 
 def distance_inside(mask: np.ndarray) -> np.ndarray:
-    """How far within a mask (S, S) bool each pixel lies, crop units, float32; negative outside."""
-    mask = mask.astype(np.uint8)
-    return (cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)) * np.float32(
-        2 / len(mask)
-    )
+    """How far within a mask (S, S) bool each pixel lies, crop units, float32; negative outside, and -FARTHEST where it
+    is farther than that."""
+    size = len(mask)
+    out, mask = np.full((size, size), np.float32(-FARTHEST)), mask.view(np.uint8)
+    left, top, width, height = cv2.boundingRect(mask)
+    margin = math.ceil(FARTHEST * size / 2)
+    near = np.s_[max(top - margin, 0) : top + height + margin, max(left - margin, 0) : left + width + margin]
+    inside = mask[near]
+    if width:
+        deep, off = (cv2.distanceTransform(part, cv2.DIST_L2, 5) for part in (inside, 1 - inside))
+        np.maximum((deep - off) * np.float32(2 / size), np.float32(-FARTHEST), out=out[near])
+    return out
 
 
 def read(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
