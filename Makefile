@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 DEMO_READY := $(VENV)/.ready-demo
 TEST_READY := $(VENV)/.ready-test
 TEST_EXTRAS := test,train,smpl
+WORKERS := 2
 
 .PHONY: demo test clean
 
@@ -12,7 +13,7 @@ demo: $(DEMO_READY)
 	$(PY) main.py --demo
 
 test: $(TEST_READY)
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

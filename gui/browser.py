@@ -25,10 +25,9 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.errors import UserError
-from lvd_live.export import FORMATS
 from lvd_live.gui.commands import add_shortcuts, show_keys
 from lvd_live.gui.completing import Completer
-from lvd_live.gui.exporting import Exporter
+from lvd_live.gui.export_dialog import ExportDialog
 from lvd_live.gui.language import tr
 from lvd_live.gui.review import reopen_reviews, review
 from lvd_live.gui.status import DROPPED, time_text
@@ -36,6 +35,7 @@ from lvd_live.session import library
 
 COLUMNS = ("", "name", "recorded", "length", "frames", "dropped", "state")
 THUMBNAIL = QSize(112, 84)
+COMPLETE = "Fit the frames that there was no time for while it was recorded."
 KEYS = (("Enter", "open the recording"), ("Esc", "close"), ("F1", "this sheet"))
 
 R = TypeVar("R")
@@ -62,25 +62,23 @@ class Browser(QDialog):
             completer.progressed.connect(self._show_completing)
             completer.ended.connect(self._end_completing)
         self.sessions: list[library.SessionInfo] = []
-        self._exporter, self._exporting = Exporter(self), False
-        self._exporter.progressed.connect(self._show_progress)
-        self._exporter.ended.connect(self._end_export)
         self.table, self.hint = _make_table(), QLabel()
         self.hint.setWordWrap(True)
         self.buttons = {
-            "open": self._button("Open", self.open_chosen),
-            "rename": self._button("Rename …", self.rename_chosen),
-            "trash": self._button("Move to trash", self.trash_chosen),
-            "export": self._button("Export …", self.export_chosen),
-            "complete": self._button("Fit the rest", self.complete_chosen),
-            "file": self._button("Open a result …", self.open_file),
+            "open": self._button("Open", "Look at the take (Enter)", self.open_chosen),
+            "rename": self._button(
+                "Rename …", "Call the take something else; its folder's name changes", self.rename_chosen
+            ),
+            "trash": self._button("Move to trash", "Put the take into the system's trash", self.trash_chosen),
+            "export": self._button("Export …", "Write all of the take for other programs", self.export_chosen),
+            "complete": self._button("Fit the rest", COMPLETE, self.complete_chosen),
+            "file": self._button("Open a result …", "Look at a mesh sequence in a file", self.open_file),
         }
         self.buttons["open"].setDefault(True)  # pressed by Enter in the list
         row = QHBoxLayout()
         for button in self.buttons.values():
             row.addWidget(button)
         row.insertStretch(5)
-        self.buttons["complete"].setToolTip(tr("Fit the frames that there was no time for while it was recorded."))
         layout = QVBoxLayout(self)
         layout.addWidget(self.table)
         layout.addWidget(self.hint)
@@ -91,8 +89,9 @@ class Browser(QDialog):
         self.refresh()
 
     @staticmethod
-    def _button(text: str, act: Callable[[], None]) -> QPushButton:
+    def _button(text: str, tip: str, act: Callable[[], None]) -> QPushButton:
         button = QPushButton(tr(text))
+        button.setToolTip(tr(tip))
         button.clicked.connect(lambda *_: act())
         return button
 
@@ -149,19 +148,9 @@ class Browser(QDialog):
             self.refresh()
 
     def export_chosen(self) -> None:
-        """Ask for a format and a place, and write in a thread."""
-        info, names = self.chosen, {kind.title: name for name, kind in FORMATS.items()}
-        title, agreed = QInputDialog.getItem(self, tr("Export"), tr("As:"), list(names), 0, False)
-        if info is None or not agreed:
-            return
-        kind = FORMATS[names[title]]
-        proposed = self.root / (info.path.name + (f"-{names[title]}" if kind.folder else kind.suffix))
-        target, _ = QFileDialog.getSaveFileName(self, title, str(proposed))
-        if target:
-            path = Path(target) if kind.folder or Path(target).suffix else Path(target + kind.suffix)
-            self._exporting = True
-            self._offer()
-            self._exporter.start(info.path, path, names[title])
+        """Ask for format and place, and write the session chosen."""
+        if self.chosen is not None:
+            ExportDialog(self.chosen.path, self.root, None, self).show()
 
     def complete_chosen(self) -> None:
         """Fit the frames of the session chosen that wait for it, in the background."""
@@ -180,20 +169,11 @@ class Browser(QDialog):
             self.table.selectRow(row)
         self.hint.setText(text)
 
-    def _show_progress(self, text: str) -> None:
-        self._offer()
-        self.hint.setText(text)
-
-    def _end_export(self, text: str) -> None:
-        self._exporting = False
-        self._offer()
-        self.hint.setText(text)
-
     def _offer(self) -> None:
         """Enable what can be done with the session chosen, and say what is known of it."""
         info = self.chosen
         for name in ("open", "rename", "trash", "export"):
-            self.buttons[name].setEnabled(info is not None and not (self._exporting and name != "open"))
+            self.buttons[name].setEnabled(info is not None)
         in_hand = info is not None and self._completer is not None and self._completer.path == info.path
         for name in ("rename", "trash"):  # while its files are being written
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and not in_hand)
@@ -215,12 +195,14 @@ class Browser(QDialog):
         try:
             return act(*arguments)
         except UserError as error:
-            QMessageBox.warning(self, "Recordings", str(error))
+            QMessageBox.warning(self, tr("Recordings"), str(error))
             return None
 
 
 def _make_table() -> QTableWidget:
     table = QTableWidget(0, len(COLUMNS))
+    table.setToolTip(tr("The takes, the newest first; a double click opens one"))
+    table.setAccessibleName(tr("Recordings"))
     table.setShowGrid(False)
     table.setIconSize(THUMBNAIL)
     table.setHorizontalHeaderLabels([tr(name) for name in COLUMNS])
@@ -246,6 +228,6 @@ def _cells(info: library.SessionInfo) -> tuple[str, ...]:
 def _measurements(info: library.SessionInfo) -> str:
     """A line about the session's person."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {cm:.0f} cm" + (f" (±{error:.0f})" if error >= 0.5 else "")
+        f"{tr(name.replace('_', ' '))} {cm:.0f} cm" + (f" (±{error:.0f})" if error >= 0.5 else "")
         for name, (cm, error) in info.measurements.items()
     )

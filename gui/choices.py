@@ -9,6 +9,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSlider
 
+from lvd_live.gui.height import LettersAreKeys
 from lvd_live.gui.language import tr
 from lvd_live.tracking.options import FOV_RANGE
 from lvd_live.tracking.smoothing import LEVELS
@@ -101,6 +102,9 @@ class FovBox(QDoubleSpinBox):
         self.setSuffix("°")
         self.setSpecialValueText(tr("as started"))
         self.setKeyboardTracking(False)
+        letters = LettersAreKeys(self)
+        for widget in (self, self.lineEdit()):
+            widget.installEventFilter(letters)
 
     def keep(self, degrees: float, camera: str) -> None:
         """Use a field of view that was measured, and remember it for a camera, "" for none that is listed."""

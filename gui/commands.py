@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QToolBar, QToolButton, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QPushButton, QToolBar, QToolButton, QWidget
 
 from lvd_live.gui.language import tr
 
@@ -88,7 +88,7 @@ def _make_action(window: QMainWindow, command: Command) -> QAction:
     action.setCheckable(command.toggles)
     about = tr(command.about)
     about = about[0].upper() + about[1:]
-    action.setToolTip(f"{about} ({command.key})" if command.key else about)
+    action.setToolTip(f"{about} ({key_text(command.key)})" if command.key else about)
     if command.key:
         action.setShortcut(QKeySequence(command.key))
     if command.everywhere:
@@ -99,7 +99,7 @@ def _make_action(window: QMainWindow, command: Command) -> QAction:
 
 
 class ToolBar(QToolBar):
-    """Buttons and menus, all in the order of Tab; the space bar presses the one with the focus.
+    """Buttons and menus, all in the order of Tab; space bar and Enter press the one with the focus.
 
     Where the window is too narrow for all, a button » at the end shows the others.
     """
@@ -108,7 +108,7 @@ class ToolBar(QToolBar):
         super().__init__("tools")
         self.setMovable(False)
         self._menus: dict[str, QMenu] = {}
-        self._space_presses = SpacePresses(self)
+        self._button_keys = ButtonKeys(self)
         more = self.findChild(QToolButton, "qt_toolbar_ext_button")
         if more is not None:
             more.setText("»")  # instead of Qt's arrow, which is black on black
@@ -136,7 +136,7 @@ class ToolBar(QToolBar):
 
     def _prepare(self, button: QWidget) -> None:
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.installEventFilter(self._space_presses)
+        button.installEventFilter(self._button_keys)
 
 
 def _without_argument(slot: Callable[[], object]) -> Callable[..., None]:
@@ -154,18 +154,39 @@ def add_shortcuts(widget: QWidget, slots: Mapping[str, Callable[[], object]]) ->
         QShortcut(QKeySequence(key), widget).activated.connect(slot)
 
 
+def key_text(keys: str) -> str:
+    """What keys are called in the language used. keys : with commas between them, or "3D view" and the like."""
+    names = (QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) or tr(key) for key in keys.split(", "))
+    return ", ".join(names)
+
+
 def show_keys(parent: QWidget, keys: Iterable[tuple[str, str]]) -> None:
     """A sheet of keys and what they do."""
-    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{tr(about)}</td></tr>" for key, about in keys)
+    rows = "".join(f"<tr><td><b>{key_text(key)}</b>&nbsp;&nbsp;</td><td>{tr(about)}</td></tr>" for key, about in keys)
     QMessageBox.information(parent, tr("Keys"), f"<table style='white-space: nowrap'>{rows}</table>")
 
 
-class SpacePresses(QObject):
-    """An event filter for buttons: the space bar presses one that has the focus, though a shortcut is set on it."""
+class ButtonKeys(QObject):
+    """An event filter: the space bar is for the button, box or list that has the focus, though it is a shortcut, too.
+
+    Enter presses a button.
+    """
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
-            if event.key() == Qt.Key.Key_Space:
+        if isinstance(event, QKeyEvent):
+            enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+            pressed = watched if enter and isinstance(watched, QPushButton | QToolButton) else None
+            if event.type() == QEvent.Type.ShortcutOverride and (pressed or event.key() == Qt.Key.Key_Space):
                 event.accept()  # it then comes as a key press
                 return True
+            if event.type() == QEvent.Type.KeyPress and pressed is not None:
+                _press(pressed)
+                return True
         return super().eventFilter(watched, event)
+
+
+def _press(button: QPushButton | QToolButton) -> None:
+    if isinstance(button, QToolButton) and button.menu() is not None:
+        button.showMenu()
+    else:
+        button.click()

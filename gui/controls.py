@@ -35,7 +35,7 @@ from lvd_live.gui.choices import (
     set_state,
     state,
 )
-from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.flow import FlowLayout, together
 from lvd_live.gui.height import HeightField
 from lvd_live.gui.language import LANGUAGE_NAMES, languages, tr, used
@@ -110,12 +110,17 @@ class Controls(QScrollArea):
         """The row of what is wanted of nearly every take."""
         self.vmc_address.setFixedWidth(130)
         self.vmc_address.setText(VMC_ADDRESS)
-        self.vmc.installEventFilter(SpacePresses(self))
+        self.vmc.installEventFilter(ButtonKeys(self))
         for box in (self.smoothing, self.countdown):
             box.setMinimumContentsLength(5)
         row = QWidget()
         flow = FlowLayout(row)
-        for name, widget in (("Height", self.height_field), ("Smoothing", self.smoothing), ("Timer", self.countdown)):
+        for name, widget in (
+            ("Height", self.height_field),
+            ("Field of view", self.fov),
+            ("Smoothing", self.smoothing),
+            ("Timer", self.countdown),
+        ):
             flow.addWidget(together(QLabel(tr(name)), widget))
         flow.addWidget(together(self.vmc, self.vmc_address))
         flow.addWidget(self.vmc_state)
@@ -132,12 +137,11 @@ class Controls(QScrollArea):
         form.addRow(tr("network"), self.presets)
         form.addRow(tr("iterations"), self.iterations)
         form.addRow(tr("network sees"), self.conditioning)
-        form.addRow(tr("field of view"), self.fov)
         form.addRow(tr("theme"), self.theme)
         form.addRow(tr("language"), self.language)
-        space_presses = SpacePresses(self)
+        button_keys = ButtonKeys(self)
         for box in self._check_boxes():
-            box.installEventFilter(space_presses)
+            box.installEventFilter(button_keys)
             form.addRow(box)
         inner = QWidget()
         layout = QVBoxLayout(inner)
@@ -145,7 +149,7 @@ class Controls(QScrollArea):
         layout.addWidget(self.measurements)
         layout.addStretch(1)
         self.setWidget(inner)
-        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning, self.fov
+        boxes = self.colour, self.opacity, self.presets, self.iterations, self.conditioning
         order = [self.person.box, self.person.button, *boxes, self.theme, self.language, *self._check_boxes()]
         for before, after in pairwise(order):  # Tab goes as the eye does
             QWidget.setTabOrder(before, after)

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.export import FORMATS
+from lvd_live.gui.background import is_left_alone
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.exporting import Exporter
 from lvd_live.gui.language import tr
@@ -99,7 +100,13 @@ class ExportDialog(QDialog):
             form.addRow(tr(name), widget)
         form.addRow(tr("Into"), where)
         self.place.setToolTip(tr("The file, or the folder for formats of one file per frame."))
-        self.browse.setToolTip(tr("Choose another place"))
+        for button, about in (
+            (self.browse, "Choose another place"),
+            (self.export_button, "Write the file"),
+            (self.cancel_button, "Stop what runs, and write nothing; close otherwise"),
+            (self.folder_button, "Show where it was written"),
+        ):
+            button.setToolTip(tr(about))
         buttons.addWidget(self.folder_button)
         buttons.addStretch(1)
         buttons.addWidget(self.export_button)
@@ -122,8 +129,10 @@ class ExportDialog(QDialog):
 
     @property
     def target(self) -> Path:
-        """Where it is written: what is typed, with the format's ending."""
+        """Where it is written: what is typed, with the format's ending; never the take's own folder."""
         kind, path = FORMATS[self.format.currentData()], Path(self.place.text()).expanduser()
+        if kind.folder and path.resolve() == self.source.resolve():
+            return path.with_name(f"{path.name}-{self.format.currentData()}")
         suffixes = {other.suffix for other in FORMATS.values()}
         path = path.with_suffix("") if path.suffix in suffixes and path.suffix != kind.suffix else path
         return path if kind.folder or path.suffix == kind.suffix else path.with_name(path.name + kind.suffix)
@@ -156,7 +165,7 @@ class ExportDialog(QDialog):
         if self.running:
             self.outcome.setText(tr("Stopping …"))
             self._exporter.cancel()
-        else:
+        if not self.running or is_left_alone(self):
             super().reject()
 
     def _use_format(self) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from lvd_live.errors import UserError
 from lvd_live.export import export
+from lvd_live.gui.background import PATIENCE_S
 from lvd_live.gui.language import tr
 
 
 class Exporter(QObject):
     """Writes one take after another to other formats.
 
-    progressed : a sentence about the export that runs. advanced : frames done, frames in all.
+    advanced : frames done, frames in all.
     ended : a sentence of what became of it. written : before that, the file or folder, if there is one.
     """
 
-    progressed = Signal(str)
     advanced = Signal(int, int)
     ended = Signal(str)
     written = Signal(Path)
@@ -28,6 +29,9 @@ class Exporter(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        if (app := QCoreApplication.instance()) is not None:
+            app.aboutToQuit.connect(self.close)
 
     def start(self, source: Path, target: Path, name: str, **options: Any) -> None:
         """Export the sequence or session at `source` to `target`.
@@ -35,11 +39,19 @@ class Exporter(QObject):
         name : of the format in `FORMATS`. options : of `export`.
         """
         self._stop.clear()
-        threading.Thread(target=self._run, args=(source, target, name, options), name="export", daemon=True).start()
+        arguments = source, target, name, options
+        self._thread = threading.Thread(target=self._run, args=arguments, name="export", daemon=True)
+        self._thread.start()
 
     def cancel(self) -> None:
         """Stop after the frame in hand; nothing is written then."""
         self._stop.set()
+
+    def close(self) -> None:
+        """Cancel, and wait a little: nothing half written is to be left."""
+        self.cancel()
+        if self._thread is not None:
+            self._thread.join(PATIENCE_S)
 
     def _run(self, source: Path, target: Path, name: str, options: dict[str, Any]) -> None:
         try:
@@ -50,10 +62,10 @@ class Exporter(QObject):
             text = str(error)
         except Exception as error:  # a thread's mistake must be seen, too
             text = f"The export failed: {type(error).__name__}: {error}"
-        self.ended.emit(text)
+        with contextlib.suppress(RuntimeError):  # the window is gone
+            self.ended.emit(text)
 
     def _progress(self, frame: int, total: int) -> None:
         if self._stop.is_set():
             raise UserError(tr("Cancelled: nothing was written."))
         self.advanced.emit(frame + 1, total)
-        self.progressed.emit(tr("Exporting: frame {} of {}").format(frame + 1, total))

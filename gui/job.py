@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from lvd_live import __version__
 from lvd_live.errors import UserError
+from lvd_live.gui.background import BackgroundTask, is_left_alone
 from lvd_live.gui.language import tr
 from lvd_live.gui.review import review
 from lvd_live.gui.status import time_text
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lvd_live.tracking.tracker import Tracker
 
 
-class Job(QObject):
-    """`offline.process` of `video` in a thread of its own, into a fresh `<stem>.npz` in `folder`.
+class Job(BackgroundTask):
+    """`offline.process` of `video`, into a fresh `<stem>.npz` in `folder`; what is done where it is cancelled is kept.
 
     make_finder, make_tracker : called in that thread.
 
@@ -35,7 +35,7 @@ class Job(QObject):
     """
 
     progressed = Signal(int, object, float)
-    ended = Signal(object, str)
+    failure = "The job failed"
 
     def __init__(
         self,
@@ -44,46 +44,17 @@ class Job(QObject):
         make_tracker: Callable[[], Tracker],
         folder: Path,
     ):
-        super().__init__()
+        super().__init__("job")
         self.video, self.folder = Path(video), Path(folder)
         self._make_finder, self._make_tracker = make_finder, make_tracker
-        self._stop = threading.Event()
         self._began: float | None = None  # when the first frame was done, seconds
-        self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._stop.is_set()
-
-    def start(self) -> None:
-        """Begin, once the signals are connected."""
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """Stop after the frame in hand; what is done is kept."""
-        self._stop.set()
-
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Cancel, and wait for the file to be whole, if one was begun."""
-        self.cancel()
-        if self._began is not None:
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        summary = None
-        try:
-            summary = self._process()
-            kept = tr("Nothing was written.")
-            if summary.output:
-                said = tr("{} of {} frames tracked, in {}.")
-                kept = said.format(summary.tracked, summary.frames, summary.output)
-            text = (tr("Stopped: ") if summary.interrupted else "") + " ".join((kept, *summary.trouble))
-        except UserError as error:
-            text = str(error)
-        except Exception as error:  # a thread's mistake must be seen, too
-            text = f"The job failed: {type(error).__name__}: {error}"
-        self.ended.emit(summary, text)
+    def _work(self) -> tuple[offline.Summary, str]:
+        summary = self._process()
+        kept = tr("Nothing was written.")
+        if summary.output:
+            kept = tr("{} of {} frames tracked, in {}.").format(summary.tracked, summary.frames, summary.output)
+        return summary, (tr("Stopped: ") if summary.interrupted else "") + " ".join((kept, *summary.trouble))
 
     def _process(self) -> offline.Summary:
         from lvd_live.person.types import look_for_hands
@@ -135,16 +106,14 @@ class JobDialog(QDialog):
         self.running = True
         job.progressed.connect(self._show)
         job.ended.connect(self._end)
-        if (app := QCoreApplication.instance()) is not None:
-            app.aboutToQuit.connect(job.close)
         job.start()
 
     def reject(self) -> None:
-        if not self.running:
+        if self.running:
+            self.label.setText(tr("Stopping; what is done is kept …"))
+            self.job.cancel()
+        if not self.running or is_left_alone(self):
             super().reject()
-            return
-        self.label.setText(tr("Stopping; what is done is kept …"))
-        self.job.cancel()
 
     def _show(self, done: int, total: int | None, fps: float) -> None:
         self.bar.setMaximum(max(total or 0, 0))

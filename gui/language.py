@@ -1,6 +1,7 @@
 """The window's texts in other languages: `tr` gives a text in the one that is used, English where it has none.
 
-A language is a file of JSON, from English to it, in gui/languages. Sentences of the engine stay English.
+A language is a file of JSON, from English to it, in gui/languages; Qt's own texts are Qt's own translation, where it
+has one. Sentences of the engine stay English.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QTranslator
 
 FOLDER = Path(__file__).parent / "languages"
 ENGLISH = "en"
@@ -30,6 +33,8 @@ def use_language(code: str) -> None:
     _code[0] = code if code in languages() else ENGLISH
     if code in languages() and code != ENGLISH:
         _used.update(read_language(code))
+    if (app := QCoreApplication.instance()) is not None:
+        _translate_qt(app)
 
 
 def used() -> str:
@@ -42,6 +47,18 @@ def tr(text: str) -> str:
     if _used and text and text not in _used:
         missing.add(text)
     return _used.get(text, text)
+
+
+def _translate_qt(app: QCoreApplication) -> None:
+    """Have Qt's dialogs and names of keys in the language used."""
+    for before in app.findChildren(QTranslator):
+        app.removeTranslator(before)
+        before.deleteLater()
+    translator = QTranslator(app)
+    if used() != ENGLISH and translator.load(
+        f"qtbase_{used()}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    ):
+        app.installTranslator(translator)
 
 
 @cache

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
 
 from lvd_live.gui.controls import Controls
@@ -17,6 +18,7 @@ from lvd_live.gui.space import SpaceView
 from lvd_live.gui.views import ColourBar, PictureView
 from lvd_live.pipeline.live import Result
 
+NARROW = 740  # pixels: in a window that is no wider the details take the place of 3D view and plots
 SPACE_S, SPARING_SPACE_S = 1 / 15, 1 / 3  # between two drawings of the 3D view; where the machine cannot keep up
 
 
@@ -47,9 +49,11 @@ class Page(QWidget):
         self.plots, self.controls = Plots(), Controls()
         self._lay_out()
         self.controls.shown_changed.connect(self.show_parts)
-        self.controls.height_m.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
+        for box in (self.controls.height_m, self.controls.fov):
+            box.lineEdit().returnPressed.connect(lambda: self.picture.setFocus())
 
     def _lay_out(self) -> None:
+        self.space.setMinimumWidth(1)  # so that a window with details can be made NARROW, where it goes
         views = QSplitter(Qt.Orientation.Horizontal)
         views.addWidget(self.picture)
         views.addWidget(self.space)
@@ -77,7 +81,14 @@ class Page(QWidget):
     def _put_essentials_before_details(self) -> None:
         """In the order of Tab, though their row lies below the details."""
         controls = self.controls
-        row = [controls.height_m, controls.smoothing, controls.countdown, controls.vmc, controls.vmc_address]
+        row = [
+            controls.height_m,
+            controls.fov,
+            controls.smoothing,
+            controls.countdown,
+            controls.vmc,
+            controls.vmc_address,
+        ]
         chain = [*self.picture.welcome.buttons.values(), *row]
         for before, after in pairwise(chain):
             QWidget.setTabOrder(before, after)
@@ -93,6 +104,7 @@ class Page(QWidget):
         self.view, self.displayed, self.in_order = None, 0, True
         self.picture.latencies_ms.clear()
         self.started = True
+        self.picture.setFocus()  # the button that was pressed goes: the keys are not to come to a box of numbers
         self.show_parts()
         self.show_hint(hint)
         self.space.forget()
@@ -134,16 +146,22 @@ class Page(QWidget):
         self.show_parts()
 
     def show_clean(self, on: bool) -> None:
-        """Nothing but the picture, or all again."""
+        """Nothing but the picture, without a pointer over it, or all again."""
         self.clean = on
+        self.picture.setCursor(Qt.CursorShape.BlankCursor if on else Qt.CursorShape.ArrowCursor)
         self.show_parts()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if (event.size().width() <= NARROW) != (event.oldSize().width() <= NARROW):
+            self.show_parts()
+
     def show_parts(self) -> None:
-        """Show and hide what the controls say."""
-        all_of_it = not self.clean
-        self.space.setVisible(all_of_it and self.started and self.controls.space.isChecked())
+        """Show and hide what the controls say, as far as there is room."""
+        all_of_it, room = not self.clean, not self.details or self.width() > NARROW
+        self.space.setVisible(all_of_it and self.started and room and self.controls.space.isChecked())
         self.controls.setVisible(all_of_it and self.details)
-        self.plots.setVisible(all_of_it and self.details and self.controls.plots.isChecked())
+        self.plots.setVisible(all_of_it and self.details and room and self.controls.plots.isChecked())
         self.controls.essentials.setVisible(all_of_it)
         self.bar.setVisible(all_of_it and self.started)
         margin = 6 if all_of_it else 0

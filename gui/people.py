@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QPushButton, QWidget
 
 from lvd_live.errors import UserError
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.language import tr
 from lvd_live.tracking.calibration import Calibration
 
@@ -44,6 +45,7 @@ class PersonBox(QWidget):
         self.box.setToolTip(tr("Who stands before the camera: sets height, scale and shape as they were calibrated."))
         self.box.setAccessibleName(tr("person"))
         self.button.setToolTip(tr("Stand straight for two seconds: with the height typed, this gives scale and shape."))
+        self.button.installEventFilter(ButtonKeys(self.button))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.box, 1)

@@ -8,6 +8,7 @@ import threading
 
 from PySide6.QtCore import QObject, Signal
 
+from lvd_live.gui.language import tr
 from lvd_live.storage.files import reason
 
 PORT = 9000  # where many OSC programs send to
@@ -40,7 +41,7 @@ class OscRemote(QObject):
             listener.bind(("", port))
         except OSError as error:
             listener.close()
-            self.failed.emit(f"Cannot listen for OSC on port {port}: {reason(error)}.")
+            self.failed.emit(tr("Cannot listen for OSC on port {}: {}.").format(port, reason(error)))
             return
         self._socket, self.port = listener, listener.getsockname()[1]
         threading.Thread(target=self._listen, args=(listener,), name="osc", daemon=True).start()

@@ -80,6 +80,8 @@ class Review(QMainWindow):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setMaximum(len(data) - 1)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.slider.setToolTip(tr("Which frame is shown (← →)"))
+        self.slider.setAccessibleName(tr("Which frame is shown (← →)"))
         self.colour, self.export_button = combo_box({name: name for name in COLOURS}), QPushButton(tr("Export …"))
         self.colour.setMinimumContentsLength(10)
         self.partial = QLabel()
@@ -112,7 +114,7 @@ class Review(QMainWindow):
             widget.setToolTip(tr(tip))
             widget.setAccessibleName(tr(tip))
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            widget.installEventFilter(self.transport.space_presses)
+            widget.installEventFilter(self.transport.button_keys)
             said.addWidget(widget)
         scrub = QHBoxLayout()
         scrub.setContentsMargins(AXIS, 0, 0, 0)  # below the plot's own axis
@@ -273,7 +275,7 @@ def review(parent: QWidget | None, path: Path, video: Path | None = None) -> Rev
     try:
         window = Review(*load(path, video), parent, path)
     except UserError as error:
-        QMessageBox.warning(parent, "Review", str(error))
+        QMessageBox.warning(parent, tr("Review"), str(error))
         return None
     window.show()
     return window

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 
 from lvd_live.errors import UserError
+from lvd_live.gui.background import BackgroundTask
 from lvd_live.gui.language import tr
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Found:
     distance: np.ndarray
 
 
-class ScanJob(QObject):
+class ScanJob(BackgroundTask):
     """Registers the scan at `path` once `start` is called.
 
     register : as `lvd_live.register`; None: that.
@@ -61,43 +61,19 @@ class ScanJob(QObject):
     """
 
     progressed = Signal(float, str)
-    ended = Signal(object, str)
+    failure = "The registration failed"
 
     def __init__(self, path: Path, told: Told, register: Callable[..., Registration] | None = None):
-        super().__init__()
+        super().__init__("scan")
         self.path, self.told, self._register = Path(path), told, register
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scan", daemon=True)
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._stop.is_set()
-
-    def start(self) -> None:
-        """Begin, once the signals are connected."""
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """Stop before the next step."""
-        self._stop.set()
-
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Cancel, and wait a little."""
-        self.cancel()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        found, text = None, ""
+    def _work(self) -> tuple[Found, str]:
         try:
-            found = self._find()
+            return self._find(), ""
         except UserError as error:
-            text = tr("Stopped.") if self.cancelled else str(error)
-        except Exception as error:  # a thread's mistake must be seen, too
-            text = f"The registration failed: {type(error).__name__}: {error}"
-        with contextlib.suppress(RuntimeError):  # the window is gone
-            self.ended.emit(found, text)
+            if self.cancelled:
+                raise UserError(tr("Stopped.")) from error
+            raise
 
     def _find(self) -> Found:
         kind = self.told.kind

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -143,8 +143,6 @@ class ScanWindow(QMainWindow):
         self.job = job = ScanJob(self.path, told, self._register)
         job.progressed.connect(lambda share, words: self._show_progress(job, share, words))
         job.ended.connect(lambda found, text: self._end(job, found, text))
-        if (app := QCoreApplication.instance()) is not None:
-            app.aboutToQuit.connect(job.close)
         self._show_running(True)
         self.progress.setMaximum(0)  # the models are loaded first
         self.said.setText(tr("Loading the models …"))

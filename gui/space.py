@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QShowEvent, QWheelEvent
 
 from lvd_live import render
 from lvd_live.gui.canvas import Canvas, draw_picture
@@ -86,6 +86,10 @@ class SpaceView(Canvas):
     def forget(self) -> None:
         """Find the floor and the middle anew with the next mesh."""
         self._floor, self._settled = None, False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._settled = self._settled and not self.keeps_person_in_view  # the room may be another one than before
 
     def paintEvent(self, event: QPaintEvent) -> None:
         scale = min(1.0, MAX_SIDE / max(self.width(), self.height()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.language import tr
 from lvd_live.gui.recording import Recorded
 
@@ -36,6 +37,7 @@ class TakeCard(QFrame):
         buttons.addStretch(1)
         for button in (self.open_button, self.dismiss_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.installEventFilter(ButtonKeys(button))
             buttons.addWidget(button)
         buttons.addStretch(1)
         layout = QVBoxLayout(self)

@@ -69,7 +69,7 @@ QFrame#card { background: rgba(20, 22, 26, 235); border: 1px solid #4c566a; bord
 QFrame#card QLabel { color: #d8dee9; }
 QFrame#card QLabel#headline { font-size: 26px; font-weight: bold; color: #fff; }
 QFrame#card QLabel#why { font-size: 18px; color: #ebcb8b; }
-QFrame#card QPushButton { font-size: 18px; padding: 6px 24px; }
+QFrame#card QPushButton { font-size: 18px; padding: 6px 12px; }
 QScrollArea { border: 0; }
 QHeaderView::section { padding: 2px 8px; }
 """)

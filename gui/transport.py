@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from lvd_live.gui.choices import check_box, combo_box
-from lvd_live.gui.commands import SpacePresses
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.language import tr
 
 CLOCK_MS = 15  # between steps while it plays
@@ -44,7 +44,7 @@ class Transport(QWidget):
         self._connect()
 
     def _lay_out(self) -> None:
-        self.space_presses = SpacePresses(self)
+        self.button_keys = ButtonKeys(self)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget, tip in (
@@ -58,7 +58,7 @@ class Transport(QWidget):
             widget.setToolTip(tr(tip))
             widget.setAccessibleName(tr(tip).partition(" (")[0])
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            widget.installEventFilter(self.space_presses)
+            widget.installEventFilter(self.button_keys)
             layout.addWidget(widget)
         layout.addStretch(1)
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -194,6 +194,9 @@ def _draw_scale(painter: QPainter, bar: QRect, below: QRect, texts: tuple[str, s
     for stop in np.linspace(0, 1, 9):
         gradient.setColorAt(float(stop), QColor(*map(int, COLOUR_MAP[int(stop * 255)])))
     painter.fillRect(bar, gradient)
+    metrics, (left, middle, right) = painter.fontMetrics(), texts
+    room = below.width() - 2 * max(metrics.horizontalAdvance(end) for end in (left + "  ", right + "  "))
+    texts = left, metrics.elidedText(middle, Qt.TextElideMode.ElideRight, room), right
     sides = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight
     for text, side in zip(texts, sides, strict=True):
         painter.drawText(below, side | Qt.AlignmentFlag.AlignTop, text)

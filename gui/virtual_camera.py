@@ -72,7 +72,7 @@ class VirtualCamera(QObject):
         except UserError as error:
             self._fail(slot, str(error))
         except Exception as error:  # the device's driver has errors of its own
-            self._fail(slot, f"The virtual camera failed: {error}")
+            self._fail(slot, tr("The virtual camera failed: {}").format(error))
         finally:
             if camera is not None:
                 camera.close()
@@ -90,11 +90,11 @@ def open_camera(width: int, height: int) -> Any:
     try:
         import pyvirtualcam
     except ModuleNotFoundError as error:
-        hint = "pip install -e .[camera]"
-        raise UserError(f"A virtual camera needs the package pyvirtualcam, which is not installed: {hint}") from error
+        said = tr("A virtual camera needs the package pyvirtualcam, which is not installed: {}")
+        raise UserError(said.format("pip install -e .[camera]")) from error
     try:
         return pyvirtualcam.Camera(width=width, height=height, fps=FPS, fmt=pyvirtualcam.PixelFormat.RGB)
     except (RuntimeError, ValueError, OSError) as error:
-        what = "OBS with its virtual camera, or on Linux v4l2loopback"
-        first = str(error).strip().splitlines()[:1]
-        raise UserError(f"There is no virtual camera; install {what} ({''.join(first)}).") from error
+        first = "".join(str(error).strip().splitlines()[:1])
+        said = tr("There is no virtual camera; install OBS with its virtual camera, or on Linux v4l2loopback ({}).")
+        raise UserError(said.format(first)) from error

@@ -11,6 +11,7 @@ from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from lvd_live.errors import UserError
+from lvd_live.gui.commands import ButtonKeys
 from lvd_live.gui.inputs import Input, camera_names
 from lvd_live.gui.language import tr
 from lvd_live.gui.preview import CameraButton
@@ -158,6 +159,7 @@ def _prepare(button: QPushButton, tip: str = "", large: bool = False) -> QPushBu
     button.setObjectName("large" if large else "small")
     button.setToolTip(tr(tip))
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.installEventFilter(ButtonKeys(button))
     return button
 
 

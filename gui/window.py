@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QLocale, QSettings, QTimer
+from PySide6.QtCore import QLocale, QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QToolBar
 
@@ -95,7 +95,7 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self.status, 1)
         for widget in (CompletionBar(self.tracking.completer), self.record_control.label):
             self.statusBar().addPermanentWidget(widget)  # no message hides it
-        self._ticks, self._attendance = 0, Attendance()
+        self._ticks, self._attendance, self._before_clean = 0, Attendance(), self.windowState()
         self._connect()
         self._restore()
         self._clock = QTimer(self)
@@ -136,7 +136,7 @@ class MainWindow(QMainWindow):
             "plots": controls.plots.toggle,
             "keep_in_view": controls.keep_in_view.toggle,
             "front": self.page.space.look_from_front,
-            "fullscreen": lambda: self.showNormal() if self.isFullScreen() else self.showFullScreen(),
+            "fullscreen": lambda: self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen),
             "help": lambda: show_keys(self, [*((c.key, c.about) for c in COMMANDS if c.key), MOUSE]),
             "clean": lambda: self.show_clean(not self.page.clean),
             "dismiss": self._dismiss,
@@ -225,10 +225,10 @@ class MainWindow(QMainWindow):
     def show_clean(self, on: bool) -> None:
         """The picture alone, full screen, or the window as before."""
         self.page.show_clean(on)
-        self.statusBar().setVisible(not on)
-        for bar in self.findChildren(QToolBar):
+        for bar in (self.statusBar(), *self.findChildren(QToolBar)):
             bar.setVisible(not on)
-        (self.showFullScreen if on else self.showNormal)()
+        self._before_clean = self.windowState() if on else self._before_clean
+        self.setWindowState(self._before_clean | Qt.WindowState.WindowFullScreen if on else self._before_clean)
 
     def _dismiss(self) -> None:
         if self.page.picture.card.isVisible() or not self.page.clean:

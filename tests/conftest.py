@@ -4,12 +4,15 @@ import datetime
 import os
 import signal
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
 
-import lvd_live  # noqa: F401 - before any test imports OpenCV, whose limits it sets
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and torch: workers, and what they start, share the cores
+    for library in ("OMP", "OPENBLAS", "LP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import lvd_live  # noqa: E402,F401 - before any test imports OpenCV, whose limits it sets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,20 +34,66 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def body():
+    """The bundled body; nobody changes it."""
+    from lvd_live.body.model import BodyModel  # here, because it takes a second to import
+    from lvd_live.paths import MODELS
+
+    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
+
+
+@pytest.fixture(scope="session")
+def rig(body):
+    """Its fingers' bones."""
+    from lvd_live.body.fingers import FingerRig
+
+    return FingerRig(body)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """Writes the demo's first `count` frames as a clip, and returns their pictures (H, W, 3) uint8 RGB."""
+
+    def write(path, count):
+        from lvd_live.paths import DEMO
+        from lvd_live.session.video import VideoWriter
+        from lvd_live.sources import VideoSource
+
+        with VideoSource(DEMO) as source:
+            pictures = [frame.picture for frame, _ in zip(source, range(count), strict=False)]
+        writer = VideoWriter(path, 25, pictures[0].shape[1::-1])
+        for picture in pictures:
+            writer.write(picture, None)
+        writer.close()
+        return pictures
+
+    return write
+
+
 WHOLE_SUITE, TURNS = 1_000, 3  # tests; days in which each slow test is run once
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the part of the slow tests that is run, once for all workers."""
+    os.environ.setdefault("LVD_SLOW", str(datetime.date.today().toordinal() % TURNS + 1))
+    if os.environ["LVD_SLOW"] not in ("all", *map(str, range(1, TURNS + 1))):
+        raise pytest.UsageError(f"LVD_SLOW is a number from 1 to {TURNS}, or all.")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which part that is."""
+    part = os.environ["LVD_SLOW"]
+    return f"slow tests of a whole run: {'all' if part == 'all' else f'part {part} of {TURNS}'} (LVD_SLOW)"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a run of the whole suite, a third of the slow tests, another one each day; LVD_SLOW=all or -m runs all."""
-    if len(items) < WHOLE_SUITE or config.option.markexpr or os.environ.get("LVD_SLOW") == "all":
+    part = os.environ["LVD_SLOW"]
+    if len(items) < WHOLE_SUITE or config.option.markexpr or part == "all":
         return
-    today = datetime.date.today().toordinal() % TURNS
-    resting = [item for item in items if item.get_closest_marker("slow") and turn_of(item.nodeid) != today]
+    slow = [item for item in items if item.get_closest_marker("slow")]  # those of one file on different days
+    resting = {item for number, item in enumerate(slow) if number % TURNS + 1 != int(part)}
     if resting:
-        config.hook.pytest_deselected(items=resting)
-        items[:] = [item for item in items if item not in set(resting)]
-
-
-def turn_of(nodeid: str) -> int:
-    """On which of TURNS days a slow test is run."""
-    return zlib.crc32(nodeid.encode()) % TURNS
+        config.hook.pytest_deselected(items=list(resting))
+        items[:] = [item for item in items if item not in resting]

@@ -4,6 +4,7 @@ What they hand on are the program's own Frame, Person and Fit.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import trimesh
@@ -18,6 +19,7 @@ _SPHERE = trimesh.creation.icosphere(2)
 SHAPE = (np.asarray(_SPHERE.vertices) * (0.3, 0.9, 0.2) + (0.0, 0.0, 4.0)).astype(np.float32)
 FACES = np.asarray(_SPHERE.faces, np.int32)
 LANDMARKS = np.full((33, 3), 0.5, np.float32)
+RUNTIME = SimpleNamespace(provider="fake", network=SimpleNamespace(preset=SimpleNamespace(name="fake")))
 
 
 def fake_person(landmarks=LANDMARKS, is_new=False):

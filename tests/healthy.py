@@ -1,4 +1,4 @@
-"""One folder of films and pictures of a person as people have them, all healthy, made by ffmpeg from the bundled clip."""
+"""A folder of films and pictures of a person as people have them, all healthy, made by ffmpeg from the bundled clip."""
 
 from __future__ import annotations
 

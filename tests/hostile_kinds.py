@@ -121,7 +121,7 @@ def pictures(root: Path) -> Read:
 
 
 def sound_pictures() -> list[tuple[str, bytes]]:
-    """Endings and bytes of small pictures: grey, colour, with transparency, of 16 bits; with EXIF; HEIC where it can."""
+    """Endings and bytes of small pictures: grey, colour, transparent, of 16 bits; with EXIF; HEIC where it can."""
     numbers = np.random.default_rng(0)
     colour = cv2.resize(numbers.integers(0, 255, (6, 9, 3), np.uint8), (48, 32))
     alpha = np.dstack([colour, numbers.integers(0, 255, (32, 48), np.uint8)])

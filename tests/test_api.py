@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import lvd_live
-from lvd_live.paths import DEMO
 from lvd_live.pipeline.offline import process
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import VideoSource
@@ -20,19 +19,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(demo, tmp_path_factory):
     """The demo's first six frames: as a clip, its first picture, its sequence."""
     import cv2
 
-    from lvd_live.session.video import VideoWriter
-
     folder = tmp_path_factory.mktemp("clip")
-    with VideoSource(DEMO) as source:
-        pictures = [frame.picture for frame, _ in zip(source, range(6), strict=False)]
-    writer = VideoWriter(folder / "clip.mp4", 25, pictures[0].shape[1::-1])
-    for picture in pictures:
-        writer.write(picture, None)
-    writer.close()
+    pictures = demo(folder / "clip.mp4", 6)
     cv2.imwrite(str(folder / "picture.png"), pictures[0][..., ::-1])
     return folder
 
@@ -115,7 +107,9 @@ def arguments(name: str, clip, folder) -> list[str]:
     return list(map(str, given[name[:2]]))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[pytest.mark.slow] * ("train" in path.stem), id=path.stem) for path in EXAMPLES]
+)
 def test_every_example_runs(path, clip, tmp_path):
     if path.name.startswith("06"):
         pytest.importorskip("moderngl", reason="training needs the extra [train]")

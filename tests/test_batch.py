@@ -49,6 +49,7 @@ def test_a_process_that_dies_costs_its_clip_alone():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
 def test_ctrl_c_reaches_the_processes_and_ends_all(tmp_path):
     program = f"""
@@ -148,18 +149,10 @@ def test_clips_of_one_stem_do_not_meet_and_results_are_no_clips(tmp_path):
     ]
 
 
-def test_the_tool_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
+def test_the_tool_goes_on_where_it_was(demo, tmp_path, capsys, monkeypatch):
     """The bundled clip's first frames, a picture without anybody, a broken file; run twice, in this process."""
-    from lvd_live.paths import DEMO
-    from lvd_live.sources import VideoSource
-
-    with VideoSource(DEMO) as source:
-        frames = [frame.picture for frame, _ in zip(source, range(3), strict=False)]
     (tmp_path / "in").mkdir()
-    writer = VideoWriter(tmp_path / "in" / "person.mp4", 25, frames[0].shape[1::-1])
-    for picture in frames:
-        writer.write(picture, None)
-    writer.close()
+    demo(tmp_path / "in" / "person.mp4", 3)
     clip(tmp_path / "in" / "empty.mp4")
     (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
     monkeypatch.setattr(runners, "run_processes", lambda jobs, count: (batch_jobs.track(job) for job in jobs))

@@ -47,6 +47,7 @@ def test_a_camera_keeps_its_pace():
     assert len(played) == 10 and played[-1].timestamp_ns - played[0].timestamp_ns >= 85e6
 
 
+@pytest.mark.slow
 def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     """On the demo's first frames, the paper's network left out, which takes seconds."""
 
@@ -66,24 +67,8 @@ def test_a_run_says_what_the_issue_asks_for(tmp_path, capsys, monkeypatch):
     )
     monkeypatch.setattr(stages, "sustained", lambda *_: 30.0)
     monkeypatch.setattr(stages, "live", lambda *_: {"live_fits_per_second": 30.0, "live_latency_ms": 40.0})
-    assert (
-        cli.main(
-            [
-                "--frames",
-                "6",
-                "--rounds",
-                "2",
-                "--device",
-                "cpu",
-                "--threads",
-                "1",
-                "2",
-                "--json",
-                str(tmp_path / "b.json"),
-            ]
-        )
-        == 0
-    )
+    short = ["--frames", "4", "--rounds", "1", "--device", "cpu", "--threads", "1", "2"]
+    assert cli.main([*short, "--json", str(tmp_path / "b.json")]) == 0
     results = json.loads((tmp_path / "b.json").read_text())
     assert {"live", "paper"} == {r["preset"] for r in results} and all(r["device"] == "cpu" for r in results)
     for r in results:
@@ -232,6 +217,7 @@ def test_what_fails_of_a_check_is_told_and_the_rest_goes_on(small_check, tmp_pat
     assert "FAIL graph" in out and "NOT all is well" in out
 
 
+@pytest.mark.slow
 def test_bfloat16_is_left_out_where_onednn_may_not_use_it(tmp_path):
     """Neither what was measured before nor the processor's own word offers it."""
     program = "import torch; from lvd_live.bench.variants import variants; from lvd_live.lvd.network import LVD; "

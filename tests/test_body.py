@@ -27,11 +27,6 @@ def arrays():
         return {k: file[k] for k in file}
 
 
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(FILE)
-
-
 def people(count, seed=0):
     """Shapes and poses that training also draws from."""
     from lvd_live.synth.motion import PoseBank

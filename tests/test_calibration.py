@@ -30,8 +30,8 @@ from lvd_live.tracking.calibration import Calibration
 from lvd_live.tracking.camera import Camera as Camera_
 from lvd_live.tracking.field_of_view import field_of_view
 from lvd_live.tracking.options import FOV_RANGE, TrackerOptions
-from lvd_live.tracking.standing import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Standing, calibrate
-from tests.fakes import FakeFinder, FakeTracker, fake_fit
+from lvd_live.tracking.standing import ARMS_DOWN, STAND_STILL, STAND_STRAIGHT, Standing, calibrate, posture
+from tests.fakes import RUNTIME, FakeFinder, FakeTracker, fake_fit
 from tests.mjpeg import Camera
 from tests.test_gui_remote import raised, standing
 
@@ -47,11 +47,6 @@ def person(landmarks=None, world=WORLD):
     from tests.fakes import fake_person
 
     return replace(fake_person(standing() if landmarks is None else landmarks), world=world)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 def mesh_of(body, betas, size=1.0):
@@ -79,11 +74,33 @@ def test_two_seconds_of_standing_straight_are_wanted(body):
     bent[[25, 26]] += [0, -0.1, -0.3]
     broken = [(person(), fit) for fit in made[:50]] + [(person(world=bent), made[50])]
     assert stand(broken).advice == STAND_STRAIGHT and stand(broken).progress == 0
-    moved = [(person(standing(x=320.0 + 20 * (i % 2))), fit) for i, fit in enumerate(made)]
-    assert stand(moved).advice == STAND_STILL and stand(moved).progress == 0
+    walk = [(person(standing(x=250.0 + 4 * i)), fit) for i, fit in enumerate(made)]  # half a metre a second
+    progress = [stand(walk[:n]).progress for n in range(1, 71)]
+    assert max(progress) < 0.3 and STAND_STILL in {stand(walk[:n]).advice for n in range(1, 71)}
+    jitter = [(person(standing(x=320.0 + 12 * (i % 2))), fit) for i, fit in enumerate(made)]  # of the finder
+    assert stand(jitter).progress == 1
     assert stand([(person(raised(standing())), made[0])]).advice == ARMS_DOWN
     assert stand([(person(standing(height=700.0)), made[0])]).advice == guidance.NO_FEET
     assert stand([(None, None)]).advice == guidance.NOBODY
+
+
+def leaning(degrees, rows=slice(None)):
+    """WORLD turned about the hips, forward."""
+    world, (c, s) = WORLD.copy(), (np.cos(np.radians(degrees)), np.sin(np.radians(degrees)))
+    world[rows, 1], world[rows, 2] = c * WORLD[rows, 1], s * WORLD[rows, 1]
+    return world
+
+
+@pytest.mark.parametrize("degrees", [-30, 25, 35])
+def test_a_camera_that_looks_down_sees_somebody_straight_who_seems_to_lean(degrees):
+    assert posture(person(world=leaning(degrees))) == ""
+
+
+def test_who_lies_or_bends_or_sits_does_not_stand_straight():
+    sitting = WORLD.copy()
+    sitting[[25, 26]], sitting[[27, 28]] = [0, 0, -0.4], [0, 0.4, -0.4]
+    for world in (leaning(80), leaning(45, slice(0, 23)), sitting):
+        assert posture(person(world=world)) == STAND_STRAIGHT
 
 
 @pytest.mark.parametrize("height", [1.55, 1.80])
@@ -153,18 +170,7 @@ class Finder(FakeFinder):
 class Tracker(FakeTracker):
     """Fits somebody 5 % too large who stands still."""
 
-    class Runtime:
-        provider = "fake"
-
-        class Network:
-            class Preset:
-                name = "fake"
-
-            preset = Preset
-
-        network = Network
-
-    runtime, shown_body = Runtime, BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    runtime, shown_body = RUNTIME, BodyModel.load(MODELS / "body" / "lvd_body.npz")
     faces = shown_body.faces.numpy().astype(np.int32)
     vertices = mesh_of(shown_body, np.zeros(10), 1.05 * 1.7 / float(np.ptp(shown_body.v_template.numpy()[:, 1])))
 

@@ -26,7 +26,7 @@ from tests.fakes import FakeFinder, FakeTracker
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
-    """Run main.py in an empty folder with stand-ins for finder and tracker and real sources: (exit code, stdout, stderr)."""
+    """Run main.py in an empty folder, stand-ins for finder and tracker, real sources: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
     made = {"finder": FakeFinder(), "tracker": FakeTracker()}

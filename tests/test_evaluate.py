@@ -7,7 +7,7 @@ import torch
 
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.evaluate import cli
+from lvd_live.evaluate import cli, held_out
 from lvd_live.evaluate.metrics import LIMBS, aligned_error, mean_distance, silhouette_iou, to_millimetres
 from lvd_live.evaluate.real import JOINTS_OF_LIMBS, inputs, mask_in_picture, person_height
 from lvd_live.evaluate.synthetic import FILL, start_meshes, yaw_of
@@ -151,3 +151,29 @@ def test_a_note_in_the_weight_file_leaves_the_weights_alone(tmp_path):
     again, _, about = load_network(path)
     assert about == {"hours": 1, "calibration": {"std": [0.0], "error": [0.0]}}
     assert torch.equal(again.field.head.bias, network.field.head.bias.detach().half().float())
+
+
+def test_kinds_of_held_out_people_are_not_mixed(tmp_path, monkeypatch, caplog):
+    made = []
+    monkeypatch.setattr(
+        held_out, "make_shards", lambda *places, **kind: made.append((places[0], list(places[3]), kind))
+    )
+    held_out.fill_held_out(tmp_path, MODELS, 192, range(8), keep=True)
+    assert "Making 8 shards of plain held-out people" in caplog.text
+    assert made.pop() == (tmp_path, list(range(8)), {"held_out": True, "webcams": None})
+    (tmp_path / "00000.npy").touch()
+    caplog.clear()
+    held_out.fill_held_out(tmp_path, MODELS, 192, range(8), keep=True)
+    assert not made and f"Measured on the people that {tmp_path} holds (shards: 1)." in caplog.text
+    caplog.clear()
+    held_out.fill_held_out(tmp_path, MODELS, 192, range(8), keep=False)
+    assert len(made) == 1 and "Making 7 shards" in caplog.text
+
+
+def test_a_named_folder_stays_as_it_is(tmp_path, monkeypatch):
+    keeps = []
+    monkeypatch.setattr(cli, "fill_held_out", lambda *_, keep, **__: keeps.append(keep))
+    monkeypatch.setattr(cli, "open_held_out", lambda *_: None)
+    for arguments in (["--synthetic", str(tmp_path)], ["--synthetic"]):
+        cli._held_out(cli._parser().parse_args(arguments))
+    assert keeps == [True, False]

@@ -42,8 +42,8 @@ def walking() -> np.ndarray:
 
 
 def seen(meshes: np.ndarray, headings: np.ndarray, noise: float = 0.004, seed: int = 0) -> list[Person]:
-    """The person as a finder sees it that is right: facing the camera at a heading of 0°, landmarks with white noise (of
-    the region's side), the body's hull as mask.
+    """The person as a finder sees it that is right: facing the camera at a heading of 0°, landmarks with white noise
+    (of the region's side), the body's hull as mask.
     """
     rng, people = np.random.default_rng(seed), []
     for i, (mesh, heading) in enumerate(zip(meshes, headings, strict=True)):

@@ -26,7 +26,6 @@ from lvd_live.errors import UserError
 from lvd_live.export import export
 from lvd_live.export.take import Take
 from lvd_live.export.unity import BONE_NAMES, FINGER_BONES, BoneFitter
-from lvd_live.paths import MODELS
 from lvd_live.session.reader import open_session
 from lvd_live.session.recorder import Recorder
 from lvd_live.session.sequence import SequenceWriter, load_sequence
@@ -38,16 +37,6 @@ FRAMES, FPS = 6, 30
 CAMERA = np.diag([1.0, -1.0, -1.0])
 K = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
 ONE_DEGREE = np.radians(1)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
-
-
-@pytest.fixture(scope="module")
-def rig(body):
-    return FingerRig(body)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +196,7 @@ def test_the_skinned_mesh_has_the_tracked_fingers(take, moving, tmp_path):
 
 
 def test_wrists_turn_as_the_palms_do(take, moving, rig, tmp_path):
-    """A palm is too small a share of the body for the fit of the whole to turn the wrist; without its own it lags far."""
+    """A palm is too small a share of the body for the whole's fit to turn the wrist; without its own it lags far."""
     done = export(take, tmp_path / "hands.npz", origin="camera", mesh="regularised", up="y")
     with np.load(done.path, allow_pickle=False) as file:
         found = file["lvd_vertices"]
@@ -228,7 +217,8 @@ def test_blender_moves_the_finger_bones(take, moving, tmp_path):
         "out = []\n"
         "for frame in (1, 5):\n"
         "    bpy.context.scene.frame_set(frame)\n"
-        "    out.append({b.name: [list(r) for r in (b.parent.matrix.inverted() @ b.matrix)] for b in rig.pose.bones if b.parent})\n"
+        "    children = [b for b in rig.pose.bones if b.parent]\n"
+        "    out.append({b.name: [list(r) for r in (b.parent.matrix.inverted() @ b.matrix)] for b in children})\n"
         "print('RESULT' + json.dumps(out))\n"
     )
     if subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True).returncode:

@@ -28,9 +28,10 @@ from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.height import GUESS, Attendance
 from lvd_live.gui.inputs import Input, camera_names
 from lvd_live.gui.job import JobDialog
+from lvd_live.gui.language import use_language
 from lvd_live.gui.loading import load
 from lvd_live.gui.review import Review
-from lvd_live.gui.shading import COLOURS, PART_COLOURS, part_index
+from lvd_live.gui.shading import COLOURS, PART_COLOURS, Mesh, View, part_index
 from lvd_live.gui.smoother import Smoother
 from lvd_live.gui.status import measurement_table
 from lvd_live.gui.window import MainWindow
@@ -600,6 +601,79 @@ def test_the_space_bar_presses_a_button_with_the_focus_and_else_pauses(active):
     assert pause.isChecked()
     QTest.mouseClick(controls.warm, Qt.MouseButton.LeftButton, pos=QPoint(8, controls.warm.height() // 2))
     assert not controls.warm.isChecked() and not controls.warm.hasFocus()  # Space still pauses
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter])
+def test_the_first_screen_needs_no_mouse(active, key):
+    opened, pause = [], active.actions_by_name["pause"]
+    active.page.picture.welcome.asked.disconnect()
+    active.page.picture.welcome.asked.connect(opened.append)
+    for _ in range(3):
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    QTest.keyClick(QApplication.focusWidget(), key)
+    assert opened == ["demo"] and not pause.isChecked()
+    active.page.clear("")
+    assert active.page.picture.hasFocus()  # not the box of a number, which the button's focus would come to
+
+
+def test_the_picture_alone_goes_back_to_what_was_before(window):
+    clean, full = (window.actions_by_name[name].trigger for name in ("clean", "fullscreen"))
+    for before in (Qt.WindowState.WindowNoState, Qt.WindowState.WindowMaximized, Qt.WindowState.WindowFullScreen):
+        window.setWindowState(before)
+        clean()
+        assert window.isFullScreen() and window.page.picture.cursor().shape() == Qt.CursorShape.BlankCursor
+        window.actions_by_name["dismiss"].trigger()
+        assert window.windowState() == before and not window.page.clean
+        assert window.page.picture.cursor().shape() == Qt.CursorShape.ArrowCursor
+    window.setWindowState(Qt.WindowState.WindowMaximized)
+    full()
+    assert window.isFullScreen()
+    full()
+    assert window.windowState() == Qt.WindowState.WindowMaximized
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_window_of_640_pixels_has_room_for_the_details(qtbot, tmp_path, language):
+    settings = QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat)
+    settings.setValue("language", language)
+    window = MainWindow(FakeFinder, lambda _: None, settings=settings, recordings=tmp_path)
+    qtbot.addWidget(window)
+    use_language("en")
+    page = window.page
+    window.resize(800, 700)
+    window.show()
+    page.clear("")
+    window.actions_by_name["details"].trigger()
+    qtbot.waitUntil(page.plots.isVisible)
+    assert page.space.isVisible()
+    window.resize(640, 480)
+    qtbot.waitUntil(lambda: window.width() == 640)
+    assert window.height() == 480 and page.controls.isVisible() and page.picture.width() >= 220
+    assert not page.space.isVisible() and not page.plots.isVisible()
+    window.actions_by_name["details"].trigger()
+    assert page.space.isVisible()
+
+
+def test_the_3d_view_fits_its_room_when_it_is_back(qtbot, make_window):
+    window = make_window(FakeFinder, lambda _: None)
+    space = window.page.space
+    window.page.show_details(False)
+    window.page.clear("")
+    vertices = np.float32([[-0.3, -0.9, 3], [0.3, -0.9, 3], [0, 0.9, 3.2]])
+    mesh = Mesh(vertices, np.int32([[0, 1, 2]]), np.zeros((3, 3), np.uint8), None)
+    view = View(0, np.zeros((48, 64, 3), np.uint8), mesh, (64, 48), 0)
+    qtbot.waitUntil(lambda: space.width() > 160, timeout=SOON_MS)
+    space.show_view(view)
+    before = space._distance
+    space.resize(1, space.height())  # as the splitter leaves it where it goes
+    for _ in range(30):
+        space.show_view(view)
+    assert space._distance > 3 * before
+    window.page.show_clean(True)
+    window.page.show_clean(False)
+    qtbot.waitUntil(lambda: space.width() > 160, timeout=SOON_MS)
+    space.show_view(view)
+    assert space._distance == pytest.approx(before, rel=0.2)  # not a hundred times as far
 
 
 def test_the_toolbar_is_in_the_order_of_tab_before_the_controls(active):

@@ -3,17 +3,18 @@
 import ast
 import re
 import string
+from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QToolButton
+from PySide6.QtCore import QLibraryInfo, QSettings
+from PySide6.QtWidgets import QCheckBox, QDialogButtonBox, QLabel, QPushButton, QToolButton
 
 from lvd_live.body.skeleton import BODY_PARTS
 from lvd_live.gui import browser, language, review, scan_window
 from lvd_live.gui.app import application
 from lvd_live.gui.browser import Browser
 from lvd_live.gui.calibrate_dialog import CalibrateDialog
-from lvd_live.gui.commands import COMMANDS
+from lvd_live.gui.commands import COMMANDS, key_text
 from lvd_live.gui.figures import NOTHING
 from lvd_live.gui.loading import load
 from lvd_live.gui.review import Review
@@ -119,6 +120,19 @@ def test_german_is_what_is_read(qtbot, tmp_path):
     again = MainWindow(FakeFinder, lambda _: FakeTracker(), settings=settings, recordings=tmp_path)
     qtbot.addWidget(again)
     assert language.used() == "en" and "Camera" in {b.text() for b in again.findChildren(QPushButton)}
+
+
+def test_keys_and_qts_own_buttons_are_in_the_language_too():
+    translations = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath))
+    if not (translations / "qtbase_de.qm").exists():
+        pytest.skip("this Qt came without its translations")
+    said = {}
+    for code in ("de", "en"):
+        language.use_language(code)
+        box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        said[code] = box.buttons()[0].text(), *map(key_text, ("Space, Enter", "Ctrl+O", "Shift+← →", "Home", "V"))
+    assert said["de"] == ("Abbrechen", "Leertaste, Enter", "Strg+O", "Umschalt+← →", "Pos1", "V")
+    assert said["en"] == ("Cancel", "Space, Enter", "Ctrl+O", "Shift+← →", "Home", "V")
 
 
 def test_a_language_that_is_not_there_is_english():

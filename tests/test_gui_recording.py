@@ -19,7 +19,7 @@ from lvd_live.gui.window import MainWindow
 from lvd_live.paths import DEMO, MODELS
 from lvd_live.session.library import list_sessions
 from lvd_live.session.reader import open_session
-from tests.fakes import FakeFinder, FakeTracker
+from tests.fakes import RUNTIME, FakeFinder, FakeTracker
 from tests.mjpeg import Camera
 
 SOON_MS = 15_000
@@ -29,18 +29,7 @@ RED = (211, 34, 47)
 class Tracker(FakeTracker):
     """With what the window asks a tracker for."""
 
-    class Runtime:
-        provider = "fake"
-
-        class Network:
-            class Preset:
-                name = "fake"
-
-            preset = Preset
-
-        network = Network
-
-    runtime, shown_body = Runtime, BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    runtime, shown_body = RUNTIME, BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 @pytest.fixture(scope="module", autouse=True)

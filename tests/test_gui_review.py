@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from PySide6.QtWidgets import QInputDialog, QMessageBox, QWidget
 
 from lvd_live.errors import UserError
-from lvd_live.export import FORMATS, Exported
+from lvd_live.export import Exported
 from lvd_live.gui.app import application
 from lvd_live.gui.browser import Browser
+from lvd_live.gui.export_dialog import ExportDialog
 from lvd_live.gui.job import Job, JobDialog
 from lvd_live.gui.loading import Pictures, load
 from lvd_live.gui.review import Review
@@ -96,6 +97,27 @@ def test_a_job_cancelled_before_its_first_frame_writes_nothing(app, video, tmp_p
     dialog.reject()
     wait(app, lambda: not dialog.running)
     assert not results and "before the first frame" in dialog.label.text() and not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_job_keeps_its_dialog_but_not_the_program_open(app, video, tmp_path, closed):
+    class Slow(FakeTracker):
+        def step(self, frame, person, *, later=()):
+            time.sleep(0.05)
+            return super().step(frame, person)
+
+    parent = QWidget()
+    parent.show()
+    job = Job(video, FakeFinder, Slow, tmp_path)
+    dialog = JobDialog(job, lambda *_: None, parent)
+    dialog.show()
+    wait(app, lambda: dialog.bar.value() >= 3)
+    if closed:
+        parent.close()  # as the program's end does before it asks the other windows
+    assert dialog.close() == closed and job.cancelled
+    job.close()
+    assert len(load_sequence(tmp_path / f"{video.stem}.npz")) >= 3  # whole, either way
+    wait(app, lambda: not dialog.running)
 
 
 def test_a_job_that_cannot_be_done_says_why(app, tmp_path):
@@ -210,13 +232,14 @@ def test_a_motion_for_other_programs_says_what_to_open_instead(tmp_path):
 
 
 @pytest.mark.parametrize("name, proposed", [("obj", "-obj"), ("ply", "-ply"), ("glb", ".glb")])
-def test_an_export_is_proposed_outside_the_session(app, tmp_path, monkeypatch, name, proposed):
+def test_an_export_is_proposed_outside_the_session(app, tmp_path, name, proposed):
     session = record(tmp_path, count=35).path
-    asked = []
-    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS[name].title, True))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: asked.append(a[2]) or ("", ""))
-    Browser(tmp_path).export_chosen()
-    assert asked == [f"{session}{proposed}"]
+    for parent in (Browser(tmp_path), Review(*load(session))):
+        getattr(parent, "export_chosen" if isinstance(parent, Browser) else "export")()
+        dialog = parent.findChild(ExportDialog)
+        dialog.format.setCurrentIndex(dialog.format.findData(name))
+        assert str(dialog.target) == f"{session}{proposed}"
+        parent.close()
 
 
 def test_the_list_counts_every_frame_that_a_take_lacks(app, tmp_path):
@@ -318,20 +341,18 @@ def test_an_empty_folder_of_recordings_says_so(app, tmp_path):
     assert "no recordings" in browser.hint.text() and not browser.buttons["open"].isEnabled()
 
 
-def test_the_browser_exports_and_says_what_became_of_it(app, tmp_path, monkeypatch):
-    record(tmp_path, count=35)
+def test_the_browser_exports_as_the_review_does(app, tmp_path, monkeypatch):
+    taken = record(tmp_path, count=35).path
     browser = Browser(tmp_path)
 
-    def export(source, target, *, format, progress):
+    def export(source, target, *, format, progress, **options):
         progress(0, 35)
         return Exported(target, 35, (f"{format} of {source.name}",))
 
     monkeypatch.setattr("lvd_live.gui.exporting.export", export)
-    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (FORMATS["glb"].title, True))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "walk"), ""))
     browser.buttons["export"].click()
-    assert not browser.buttons["trash"].isEnabled() and browser.buttons["open"].isEnabled()
-    wait(app, lambda: browser.buttons["trash"].isEnabled())
-    assert (
-        browser.hint.text() == f"Exported 35 frames to {tmp_path / 'walk.glb'}. glb of {browser.sessions[0].path.name}"
-    )
+    dialog = browser.findChild(ExportDialog)
+    dialog.export_button.click()
+    wait(app, lambda: not dialog.running)
+    assert dialog.outcome.text() == f"Exported 35 frames to {tmp_path / taken.name}.glb. glb of {taken.name}"
+    dialog.close()

@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
@@ -170,6 +171,20 @@ def test_an_export_can_be_cancelled_and_leaves_nothing(qtbot, body_take, tmp_pat
     assert dialog.outcome.text() == "Cancelled: nothing was written." and dialog.folder_button.isHidden()
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    parent.show()
+    dialog = ExportDialog(body_take, tmp_path, None, parent)
+    dialog.show()
+    dialog.start()
+    qtbot.waitUntil(lambda: dialog.bar.value() > 3, timeout=SOON_MS)
+    assert not dialog.close()  # it stops first
+    qtbot.waitUntil(lambda: not dialog.running, timeout=SOON_MS)
+    dialog.start()
+    qtbot.waitUntil(lambda: dialog.bar.value() > 3, timeout=SOON_MS)
+    parent.close()
+    assert dialog.close()  # the program ends
+    qtbot.waitUntil(lambda: not dialog.running, timeout=SOON_MS)
 
 
 def test_cancelling_reaches_the_fit_of_the_body(body_take, tmp_path):

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lvd_live.paths import DEMO
 from lvd_live.session.sequence import load_sequence
-from lvd_live.session.video import VideoWriter
-from lvd_live.sources import VideoSource
 from tests.conftest import ROOT
 
 LARGEST = 80e6  # bytes, with the networks for scans and hands
@@ -54,15 +51,10 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory) -> Path:
+def elsewhere(demo, tmp_path_factory) -> Path:
     """A folder with nothing but the demo's first five frames."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    with VideoSource(DEMO) as source:
-        pictures = [frame.picture for frame, _ in zip(source, range(5), strict=False)]
-    writer = VideoWriter(folder / "five.mp4", 25, pictures[0].shape[1::-1])
-    for picture in pictures:
-        writer.write(picture, None)
-    writer.close()
+    demo(folder / "five.mp4", 5)
     return folder
 
 

@@ -175,11 +175,11 @@ from lvd_live.cli import main_job as program
 from lvd_live.errors import run_cli
 from tests.fakes import FakeFinder, FakeTracker
 program.make_finder, program.make_tracker = lambda *_, **__: FakeFinder(), lambda options: FakeTracker()
-sys.exit(run_cli(program.main, ["--video", sys.argv[1]]))
+codes = [run_cli(program.main, ["--video", name]) for name in sys.argv[1:]]
+sys.exit(0 if codes == [0, 2] else 1)
 """
     environment = os.environ | {"PYTHONIOENCODING": encoding}
-    for name, status in ((clip.name, 0), ("行方不明.mp4", 2)):
-        program = [sys.executable, "-c", script, name]
-        done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
-        assert done.returncode == status and b"Traceback" not in done.stderr
-        assert (b"6 of 6 frames tracked" in done.stdout) == (status == 0)
+    program = [sys.executable, "-c", script, clip.name, "行方不明.mp4"]
+    done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert done.stdout.count(b"6 of 6 frames tracked") == 1

@@ -265,8 +265,14 @@ def all_rows(prepared):
 PAPER_WITH_CONDITIONING = replace(PRESETS["paper"], name="paper with conditioning", landmarks=True)
 
 
-@pytest.mark.parametrize("preset", [*PRESETS.values(), PAPER_WITH_CONDITIONING], ids=lambda preset: preset.name)
-@pytest.mark.parametrize("engine, packs", [("float32", True), ("float32", False), ("onnxruntime", False)])
+RUNS = [
+    pytest.param(preset, engine, packs, marks=[pytest.mark.slow] * ("paper" in preset.name and engine == "onnxruntime"))
+    for engine, packs in (("float32", True), ("float32", False), ("onnxruntime", False))
+    for preset in (*PRESETS.values(), PAPER_WITH_CONDITIONING)
+]
+
+
+@pytest.mark.parametrize("preset, engine, packs", RUNS, ids=lambda value: getattr(value, "name", str(value)))
 def test_a_runtime_equals_the_network(preset, engine, packs, monkeypatch):
     """Batch norm folded, first layer of the field absorbed by the backbone, layers packed or not, or by onnxruntime."""
     if packs and not onednn.available(torch.device("cpu")):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.model import BodyModel, axis_angle_to_matrix
+from lvd_live.body.model import axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
 from lvd_live.paths import MODELS
 from lvd_live.synth.motion import PoseBank
@@ -15,11 +15,6 @@ from lvd_live.synth.retarget_gltf import Character, clip_poses
 from tests.conftest import ROOT
 
 POSES = MODELS / "synth" / "poses.npz"
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 def global_rotations(pose):

@@ -264,7 +264,7 @@ def test_an_overlay_on_a_full_disk_is_told(tmp_path):
 
 
 def test_looking_ahead_changes_nothing_but_the_time():
-    """Frames come in order, a slow finder and a slow caller work at the same time, an error comes after the frames before it."""
+    """Frames come in order, finder and caller work side by side, an error comes after the frames before it."""
     from lvd_live.pipeline.prefetch import prefetch
 
     def find(frame):

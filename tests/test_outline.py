@@ -1,22 +1,14 @@
 """Limbs are shifted and swollen onto the mask's outline, and only as far as it shows."""
 
 import numpy as np
-import pytest
 import torch
 
-from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT
 from lvd_live.evaluate.metrics import silhouette_iou
-from lvd_live.paths import MODELS
 from lvd_live.render import vertex_normals
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, distance_inside, drawn_in_crop, read
 
 SIZE = 128
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 def posed(body, **joints):

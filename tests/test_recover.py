@@ -66,6 +66,7 @@ def last_picture_s(path):
         return max(video.start_ns + frame.timestamp_ns for frame in video) / 1e9
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 def test_kill_9_costs_at_most_a_second(tmp_path):
     rng = random.Random(4)

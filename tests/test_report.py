@@ -1,4 +1,4 @@
-"""The paper's experiments: what they measure on cases whose answer is known, and the whole report on a handful of people."""
+"""The paper's experiments: what they measure where the answer is known, and the whole report on a handful of people."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """Limbs that are sought elsewhere, and what a scan from one side says of the rest."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from lvd_live.body.skeleton import JOINT
 from lvd_live.scan.evidence import Cloud, thinned
 from lvd_live.scan.limbs import CHAINS, Limbs
 from lvd_live.scan.prior import PosePrior
+from lvd_live.scan.result import Registration
 from lvd_live.scan.solver import Held, ScanSolver, Schedule
 from lvd_live.scan.view import View
 from lvd_live.synth.scans.scanner import visible
@@ -90,3 +91,14 @@ def test_what_is_not_seen_stays_with_the_mesh(seen):
         q = solver.fit(rest, start, Schedule((0.05,) * 8, partial=True, held=mesh))
         errors.append(np.linalg.norm(skinned().posed(q).vertices - vertices, axis=1)[arm].mean())
     assert errors[1] < min(0.08, errors[0] / 2)
+
+
+def test_a_fit_to_one_side_does_not_claim_the_other():
+    """Also where the user said that there is one side, and nothing was found out."""
+    empty = {field.name: None for field in fields(Registration)}
+    for explained, partial, verdict in (
+        (True, False, "explained"),
+        (True, True, "explained, one side seen"),
+        (False, True, "not explained"),
+    ):
+        assert Registration(**empty | {"explained": explained, "partial": partial}).verdict == verdict

@@ -60,7 +60,10 @@ def test_npz(tmp_path):
         read_scan(tmp_path / "b.npz")
 
 
-HEADER = "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F U\nCOUNT 1 1 1 1\nWIDTH {n}\nHEIGHT 1\nPOINTS {n}\nDATA {data}\n"
+HEADER = (
+    "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F U\nCOUNT 1 1 1 1\n"
+    "WIDTH {n}\nHEIGHT 1\nPOINTS {n}\nDATA {data}\n"
+)
 
 
 def literal_lzf(data):

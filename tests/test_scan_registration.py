@@ -14,7 +14,7 @@ import lvd_live.scan.load
 from lvd_live.errors import UserError, run_cli
 from lvd_live.scan import cli
 from lvd_live.scan.folder import SHAPE, TABLE, Job, find_scans, register_all
-from lvd_live.scan.output import write_registration
+from lvd_live.scan.output import lines, write_registration
 from lvd_live.scan.picture import sheet
 from lvd_live.scan.reading import make_scan, read_scan
 from lvd_live.scan.registration import Registrar
@@ -41,7 +41,7 @@ def plain(registrar):
 
 def test_a_scan_is_registered(plain):
     _, posed = person(1)
-    assert plain.explained and not plain.partial and (plain.unit, plain.up) == ("m", "y")
+    assert plain.verdict == "explained" and not plain.partial and (plain.unit, plain.up) == ("m", "y")
     assert np.linalg.norm(plain.skinned - posed.vertices, axis=1).mean() < 0.01
     assert plain.from_scan.mean() < 0.0025
     assert any(note.startswith("Up: y") for note in plain.notes)
@@ -115,6 +115,7 @@ def test_one_side_is_noticed(registrar):
     seen = normals[:, 2] > 0.15
     fit = registrar(make_scan(points[seen], normals=normals[seen]), model="smpl")
     assert fit.partial and any("one side" in note for note in fit.notes)
+    assert lines(fit)[-1].endswith("The scan is explained, one side seen.")
     assert np.linalg.norm(fit.skinned - person(1)[1].vertices, axis=1).mean() < 0.04
 
 

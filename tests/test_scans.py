@@ -192,14 +192,16 @@ def small(monkeypatch):
     preset = replace(SCAN_PRESETS["scan"], size=32, hidden=(64, 64))
     monkeypatch.setitem(SCAN_PRESETS, "scan", preset)
     monkeypatch.setitem(PYRAMIDS, "scan", Tiny)
-    monkeypatch.setattr("lvd_live.train.scans.TrainingOptions", partial(TrainingOptions, warm_up=5, ema=0.8))
+    asked = partial(TrainingOptions.asked, warm_up=5, ema=0.8)
+    monkeypatch.setattr("lvd_live.train.scans.TrainingOptions.asked", asked)
     monkeypatch.setattr("lvd_live.evaluate.scans.HELD_OUT_SHARDS", 0)
     return preset
 
 
 def _train(data, out, steps, *more):
-    cli.main(["--preset", "scan", "--data", str(data), "--out", str(out), "--workers", "0", "--steps", str(steps),
-              "--batch", "4", "--sizes", "1:32", "--validate-every", "60" if steps > 60 else "20", "--rate", "4e-3", "--device", "cpu", *more])  # fmt: skip
+    places = ["--data", str(data), "--out", str(out), "--workers", "0", "--device", "cpu"]
+    length = ["--steps", str(steps), "--validate-every", "60" if steps > 60 else "20"]
+    cli.main(["--preset", "scan", *places, *length, "--batch", "4", "--sizes", "1:32", "--rate", "4e-3", *more])
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def seen():
 
 
 def test_trackers_together_are_the_trackers_alone(seen):
-    """Two sequences, the second one shorter and from later frames; warm frames take two iterations, the uncertainty goes round."""
+    """Two sequences, the second shorter and later; warm frames take two iterations, the uncertainty goes round."""
     first = Tracker.load(
         device="cpu", engine="float32", silhouette_fit=False
     )  # each does that for itself, and it makes much of a rounding error

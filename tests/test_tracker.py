@@ -1,4 +1,5 @@
-"""The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped weights on synthetic and real people."""
+"""The tracker's bookkeeping, with a network that always knows (or never learns) where the body is; and the shipped
+weights on synthetic and real people."""
 
 from dataclasses import replace
 
@@ -6,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
 from lvd_live.lvd.descent import Descent
 from lvd_live.lvd.presets import PRESETS
@@ -21,11 +21,6 @@ from lvd_live.tracking.spread import RENEWED
 from lvd_live.tracking.tracker import Tracker
 
 WEIGHTS = MODELS / "weights" / "live.safetensors"
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 class KnowingRuntime:

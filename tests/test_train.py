@@ -3,6 +3,8 @@
 import csv
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -26,12 +28,14 @@ from lvd_live.train import ablations, cli
 from lvd_live.train.average import Average
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.batches import Variation, draw_batch, vary
+from lvd_live.train.lock import only_training
 from lvd_live.train.loop import Run, train
 from lvd_live.train.loss import LossOptions, descent_loss
 from lvd_live.train.networks import importance_of, read_body
 from lvd_live.train.optimiser import Muon, MuonAdamW, as_matrix
 from lvd_live.train.options import TrainingOptions
 from lvd_live.train.task import DESCENT, Task
+from tests.conftest import ROOT
 
 K = 40
 CPU = torch.device("cpu")
@@ -137,7 +141,7 @@ def test_importance_weighs_the_loss():
 
 
 def test_a_sample_moves_as_one():
-    """Turning, scaling and shifting a sample keeps picture, mask, landmarks, feature maps and vertices on each other."""
+    """Turning, scaling and shifting a sample keeps picture, mask, landmarks, maps and vertices on each other."""
     row = {k: v[0] for k, v in fake_shard(np.random.default_rng(1)).items()}
     moving = replace(STILL, shift=0.15, scale=0.2, roll=0.7)
     for seed in range(8):
@@ -188,7 +192,8 @@ def test_the_average_lags_and_follows():
 
 
 def test_a_kernel_steps_in_all_directions_alike():
-    """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not a copy; the head and single numbers are AdamW's."""
+    """Muon's step of a kernel has equal singular values whatever the gradient's were, and moves the kernel itself, not
+    a copy; the head and single numbers are AdamW's."""
     network = nn.ModuleDict({"body": nn.Conv2d(6, 4, 3), "head": nn.Linear(4, 3)}).to(memory_format=torch.channels_last)
     optimiser = MuonAdamW(network, rate=0.1, weight_decay=0.0)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -271,6 +276,7 @@ def run(data, out, steps, **changes):
     return {table: list(csv.DictReader((out / f"{table}.csv").open())) for table in ("losses", "validation")}
 
 
+@pytest.mark.slow
 def test_a_run_learns_is_interrupted_and_goes_on(data, tmp_path, monkeypatch):
     batches = iter(range(55))
 
@@ -303,6 +309,32 @@ def test_a_run_that_is_told_to_end_does_what_ctrl_c_does(data, tmp_path, monkeyp
             cli.main([*places, "--workers", "0", "--start-from", str(MODELS / "weights" / "live.safetensors")])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
+    out, trained = tmp_path / "out", []
+    hold = "import sys, pathlib, lvd_live.train.lock as lock\nwith lock.only_training(pathlib.Path(sys.argv[1])): "
+    hold += "print('held', flush=True), sys.stdin.read()"
+    command, pipe = [sys.executable, "-c", hold, str(out)], subprocess.PIPE
+    monkeypatch.setattr("lvd_live.train.lifters.train_lifter", lambda *_, **__: trained.append(1))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="^Another process is training in .*: wait .* another --out[.]$"):
+            cli.main(["--lifter", "--out", str(out)])
+        cli.main(["--lifter", "--out", str(tmp_path / "elsewhere")])
+        assert len(trained) == 1
+        other.kill()  # without a chance to remove anything
+    for _ in range(2):
+        cli.main(["--lifter", "--out", str(out)])
+    assert len(trained) == 3
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="^Cannot write to .*file: file exists[.]$"):
+        with only_training(tmp_path / "file"):
+            raise AssertionError("it was")
 
 
 def test_another_optimisers_checkpoint_is_refused_in_one_sentence(data, tmp_path):

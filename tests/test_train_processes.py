@@ -211,7 +211,12 @@ def test_torchrun_trains_is_interrupted_and_goes_on(tmp_path):
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=60)
     assert table.exists(), errors[-2000:]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint.pt", "losses.csv", "options.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "checkpoint.pt",
+        "lock",
+        "losses.csv",
+        "options.json",
+    }
     step = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"]
     assert step >= 50
     run = torchrun(tmp_path, "--steps", str(step + 2))

@@ -8,13 +8,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.model import BodyModel
 from lvd_live.cli.parser import make_parser
 from lvd_live.errors import UserError
 from lvd_live.export import osc
 from lvd_live.export.unity import BONE_NAMES, FINGER_BONES, LEARNING, BoneFitter
 from lvd_live.export.vmc import VmcSender, frame_packets, parse_address
-from lvd_live.paths import MODELS
 from tests.fakes import fake_fit
 
 osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="python-osc is not installed")
@@ -23,11 +21,6 @@ osc_message = pytest.importorskip("pythonosc.osc_message", reason="python-osc is
 CAMERA = np.diag([1.0, -1.0, -1.0])  # our y-up world to the camera frame, and back
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 BONES = len(BONE_NAMES)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return BodyModel.load(MODELS / "body" / "lvd_body.npz")
 
 
 @pytest.fixture

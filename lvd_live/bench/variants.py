@@ -47,7 +47,8 @@ def build(network: LVD, device: str, *, compiled: bool = False, **options: Any) 
 
         torch._inductor.config.freezing = True
         size = network.preset.size
-        setattr(runtime.network, "backbone", torch.compile(runtime.network.backbone))  # noqa: B010 - a module in all but type
+        fast = torch.compile(runtime.network.backbone)
+        setattr(runtime.network, "backbone", fast)  # noqa: B010 - a module in all but type
         try:
             runtime.encode(np.zeros((1, size, size, 3), np.uint8), np.zeros((1, size, size), np.uint8))
         except RuntimeError as error:  # which the compiler's errors all are

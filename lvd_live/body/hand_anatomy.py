@@ -7,6 +7,7 @@ positive; rotations are relative to the parent joint, their axes those of the bo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -160,6 +161,8 @@ class HandAnatomy:
 
 def rotation(vectors: np.ndarray) -> np.ndarray:
     """Rodrigues' formula: rotation vectors (..., 3), radians, to rotations (..., 3, 3)."""
+    if vectors.ndim == 1:  # most calls: a few floats cost less than arrays do
+        return _one_rotation(*vectors.tolist())
     angle = np.sqrt((vectors * vectors).sum(-1))[..., None, None]
     safe = np.maximum(angle, 1e-8)
     s, c = np.sin(angle) / safe, (1 - np.cos(angle)) / safe**2
@@ -177,9 +180,20 @@ def rotation(vectors: np.ndarray) -> np.ndarray:
     return out
 
 
+def _one_rotation(x: float, y: float, z: float) -> np.ndarray:
+    angle = math.sqrt(x * x + y * y + z * z)
+    safe, cos = max(angle, 1e-8), math.cos(angle)
+    s, c = math.sin(angle) / safe, (1 - cos) / safe**2
+    cx, cy, cz = c * x, c * y, c * z
+    xy, xz, yz = cx * y, cx * z, cy * z
+    x, y, z, xx, yy, zz = s * x, s * y, s * z, cx * x, cy * y, cz * z
+    return np.array([[cos + xx, xy - z, xz + y], [xy + z, cos + yy, yz - x], [xz - y, yz + x, cos + zz]])
+
+
 def rotation_vector(R: np.ndarray) -> np.ndarray:
     """The inverse of `rotation` for one rotation (3, 3) of less than pi."""
-    axis = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
-    sine = float(np.linalg.norm(axis))
-    angle = np.arctan2(sine, (np.trace(R) - 1) / 2)
-    return axis * (angle / sine if sine > 1e-9 else 1.0)
+    (a, b, c), (d, e, f), (g, h, i) = R.tolist()
+    x, y, z = (h - f) / 2, (c - g) / 2, (d - b) / 2
+    sine = math.sqrt(x * x + y * y + z * z)
+    share = math.atan2(sine, (a + e + i - 1) / 2) / sine if sine > 1e-9 else 1.0
+    return np.array([share * x, share * y, share * z])

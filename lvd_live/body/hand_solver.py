@@ -1,9 +1,9 @@
-"""A hand from its 21 landmarks: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
+"""A hand from its 21 points: a few Gauss-Newton steps on the wrist's rotation and the 21 joint angles.
 
-The picture shows where the landmarks lie; how deep they lie a network only guesses. The bones' lengths are known. With
-p_i the posed points in the camera's axes, u_i the landmarks in the picture, z_i their depths,
+The bones' lengths are known. With p_i the posed points in the camera's axes, u_i the points as they are seen, pixels,
+and σ_i their spreads along each axis,
 
-    min over R, angles, s, t of  Σ_i |p_i,xy + (t − u_i)/s|² / PICTURE² + Σ_i (p_i,z − z_i)² / DEPTH² + priors,
+    min over R, angles, s, t of  Σ_i |(p_i + t − u_i/s) / max(σ_i/s, LEAST)|² + priors,
 
 a weak-perspective camera of scale s and offset t. Priors keep the angles near those of a hand that does nothing, near
 one another where tendons couple them, and the scale near that of the start. The start is that hand, turned as the
@@ -12,14 +12,15 @@ palm is seen. After each step the angles are brought within their limits.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lvd_live.body.fingers import LANDMARK_STARTS
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
 
 STEPS = 2
-PICTURE, DEPTH = 0.008, 0.015  # metres, standard deviations of the landmarks
-FROM_PICTURE = 0.75  # of the depth: the landmarks' own; the rest is that of the points in space
+LEAST = 0.004  # metres: no point is told better
 FLEXION, SPREADS, THUMB = 0.8, 0.15, 0.42  # radians, standard deviations of the angles about those of the idle hand
 COUPLED, COUPLING = 0.35, 0.6  # radians: a finger's last joint follows its middle one by this share
 SIZE = 0.15  # of the logarithm of the scale
@@ -48,47 +49,51 @@ def _tendons() -> np.ndarray:
 _MOVED = _moved()
 _STIFF = np.concatenate([np.full(12, FLEXION), np.full(4, SPREADS), np.full(3, THUMB), np.full(2, FLEXION)]) ** -2.0
 _COUPLED = _tendons().T @ _tendons()
-_PRIOR = np.zeros((27, 27))
+_PRIOR = np.zeros((28, 28))
 _PRIOR[_ANGLES, _ANGLES] = np.diag(_STIFF) + _COUPLED
 _PRIOR[24, 24] = SIZE**-2
-_PRIOR += 1e-6 * np.eye(27)
-_WEIGHTS = np.array([PICTURE, PICTURE, DEPTH]) ** -1.0
+_PRIOR += 1e-6 * np.eye(28)
 
 
-def fit_hand(anatomy: HandAnatomy, landmarks: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, Angles]:
-    """The wrist's rotation (3, 3), from the body frame at rest to the picture's axes (x right, y down, z away), and the
-    angles.
+class HandSolver:
+    """Solves for one hand."""
 
-    landmarks : (21, 3) pixels, depth in pixels, too. world : (21, 3), along the picture's axes, in any unit.
-    """
-    idle = anatomy.neutral().packed()
-    placed = landmarks - landmarks[0]
-    unit = _spread(placed[:, :2]) / max(_spread(world[:, :2]), 1e-9)
-    placed[:, 2] = FROM_PICTURE * placed[:, 2] + (1 - FROM_PICTURE) * unit * (world[:, 2] - world[0, 2])
-    wrist, angles = anatomy.palm(placed), Angles.unpacked(idle)
-    points = anatomy.posed(angles) @ wrist.T
-    scale = max(_spread(placed) / max(_spread(points), 1e-9), 1e-6)
-    first, offset = np.log(scale), placed.mean(0) - scale * points.mean(0)
-    rows = np.zeros((21, 3, 27))
-    rows[:, 0, 25] = rows[:, 1, 26] = 1  # t, metres
-    for _ in range(STEPS):
-        points, J = _derivatives(anatomy, wrist, angles)
-        left = (placed - offset) / scale - points
-        left[:, 2] = placed[:, 2] / scale - points[:, 2]
-        rows[..., :24] = J.transpose(1, 2, 0)
-        rows[:, :2, 24] = points[:, :2]  # growth of s moves the points outward
-        A, b = (rows * _WEIGHTS[:, None]).reshape(63, 27), (left * _WEIGHTS).ravel()
-        missing = A.T @ b
-        packed = angles.packed()
-        missing[_ANGLES] += _STIFF * (idle - packed) - _COUPLED @ packed
-        missing[24] += (first - np.log(scale)) / SIZE**2
-        step = np.linalg.solve(A.T @ A + _PRIOR, missing)
-        step[:24] = np.clip(step[:24], -1.0, 1.0)
-        wrist = rotation(step[_TURN]) @ wrist
-        angles = _turned(angles, step[_ANGLES]).limited()
-        offset[:2] += scale * step[25:]
-        scale *= float(np.exp(np.clip(step[24], -0.3, 0.3)))
-    return wrist, angles
+    def __init__(self, anatomy: HandAnatomy):
+        self.anatomy, self._idle = anatomy, anatomy.neutral()
+        self._at_idle = _derivatives(anatomy, self._idle)
+
+    def __call__(self, seen: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, Angles]:
+        """The wrist's rotation (3, 3), from the body frame at rest to the picture's axes (x right, y down, z away), and
+        the angles.
+
+        seen : (21, 3) pixels, depth in pixels, too. spread : (21, 3) pixels, of the points along each axis.
+        """
+        seen = seen - seen[0]
+        wrist, angles, idle = self.anatomy.palm(seen), self._idle, self._idle.packed()
+        points, J = self._at_idle
+        scale = max(_spread(seen) / max(_spread(points), 1e-9), 1e-6)
+        first, offset = math.log(scale), seen.mean(0) - scale * (wrist @ points.mean(0))
+        weights = 1 / np.maximum(spread / scale, LEAST)
+        rows = np.zeros((21, 3, 28))
+        rows[:, 0, 25] = rows[:, 1, 26] = rows[:, 2, 27] = 1  # t, metres
+        for step in range(STEPS):
+            if step:
+                points, J = _derivatives(self.anatomy, angles)
+            placed = points @ wrist.T
+            rows[..., :24] = (J @ wrist.T).transpose(1, 2, 0)
+            rows[..., 24] = placed  # growth of s moves the points outward
+            A = (rows * weights[..., None]).reshape(63, 28)
+            missing = A.T @ (((seen - offset) / scale - placed) * weights).ravel()
+            packed = angles.packed()
+            missing[_ANGLES] += _STIFF * (idle - packed) - _COUPLED @ packed
+            missing[24] += (first - math.log(scale)) / SIZE**2
+            move = np.linalg.solve(A.T @ A + _PRIOR, missing)
+            move[:24] = np.clip(move[:24], -1.0, 1.0)
+            wrist = wrist @ rotation(move[_TURN])
+            angles = _turned(angles, move[_ANGLES]).limited()
+            offset = offset + scale * move[25:]
+            scale *= math.exp(min(max(move[24], -0.3), 0.3))
+        return wrist, angles
 
 
 def _turned(angles: Angles, step: np.ndarray) -> Angles:
@@ -98,18 +103,19 @@ def _turned(angles: Angles, step: np.ndarray) -> Angles:
     return Angles(flex, spread, thumb, angles.thumb_flex + step[19:])
 
 
-def _derivatives(anatomy: HandAnatomy, wrist: np.ndarray, angles: Angles) -> tuple[np.ndarray, np.ndarray]:
-    """Points (21, 3) about the wrist, and how they move with wrist (3) and angles (21): (24, 21, 3).
+def _derivatives(anatomy: HandAnatomy, angles: Angles) -> tuple[np.ndarray, np.ndarray]:
+    """Points (21, 3) about the wrist, and how they move with its turns (3) and the angles (21): (24, 21, 3); all in the
+    palm's frame, the body's at rest.
 
     What turns about an axis a through c moves the points p beyond it by a × (p − c).
     """
     points, turned = anatomy.chain(anatomy.rotations(angles))
     axes, pivots = np.empty((24, 3)), np.zeros((24, 3))
-    axes[:3] = wrist  # about the picture's axes, written in the palm's frame
+    axes[:3] = axes[19:22] = np.eye(3)
     spread = rotation(anatomy.out * angles.spread[:, None])
     before = np.concatenate([spread[:, None], turned[:4, :2]], 1)  # what turns a flexion's axis
     axes[3:15] = (before @ anatomy.axes[:4, :, :, None])[..., 0].reshape(12, 3)
-    axes[15:19], axes[19:22] = anatomy.out, np.eye(3)
+    axes[15:19] = anatomy.out
     axes[22:] = (turned[4, :2] @ anatomy.axes[4, 1:, :, None])[..., 0]
     pivots[3:] = points[_PIVOTS]
     arm = (points - pivots[:, None]) * _MOVED
@@ -117,7 +123,7 @@ def _derivatives(anatomy: HandAnatomy, wrist: np.ndarray, angles: Angles) -> tup
     rx, ry, rz = arm[..., 0], arm[..., 1], arm[..., 2]
     J = np.empty((24, 21, 3))
     J[..., 0], J[..., 1], J[..., 2] = y * rz - z * ry, z * rx - x * rz, x * ry - y * rx
-    return points @ wrist.T, J @ wrist.T
+    return points, J
 
 
 def _spread(points: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from lvd_live.errors import Parser, UserError
 from lvd_live.evaluate import hands, real, scan_registration, synthetic, uncertainty, webcam
 from lvd_live.evaluate.curve import plot
 from lvd_live.evaluate.fingers import measure_fingers, table
-from lvd_live.evaluate.held_out import open_held_out
+from lvd_live.evaluate.held_out import fill_held_out, open_held_out
 from lvd_live.evaluate.regressor import load_regressor
 from lvd_live.evaluate.report.document import markdown
 from lvd_live.evaluate.report.write import write_report
@@ -32,7 +32,7 @@ from lvd_live.person.quality import CHOICES, QUALITIES, resolve
 from lvd_live.scan.load import load_registrar
 from lvd_live.scan.network import ScanNetwork
 from lvd_live.storage.files import check_writable, write_whole
-from lvd_live.synth.dataset import Shards, make_shards
+from lvd_live.synth.dataset import Shards
 from lvd_live.synth.scans.samples import KINDS
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
@@ -123,7 +123,7 @@ def _add_subjects(parser: Parser) -> None:
         else:
             parser.add_argument(name, type=Path, metavar="DIR", nargs="?", const=const, help=help)
 
-    made = "held-out synthetic people{}; made in DIR if they are not there"
+    made = "held-out synthetic people{}; made in DIR if it holds none"
     add_folder("--real", "a folder of clips and pictures with one person each")
     add_folder("--synthetic", made.format(""), HELD_OUT)
     add_folder("--scans", made.format(" as scans"), SCANS)
@@ -195,7 +195,7 @@ def _options(args: argparse.Namespace) -> TrackerOptions:
 def _held_out(args: argparse.Namespace) -> Shards:
     """The held-out people, made if they are not there."""
     folder = args.synthetic or HELD_OUT
-    make_shards(folder, args.models, SIZE, HELD_OUT_SHARDS, held_out=True)
+    fill_held_out(folder, args.models, SIZE, HELD_OUT_SHARDS, keep=folder != HELD_OUT)
     return open_held_out(folder, args.models)
 
 
@@ -219,7 +219,7 @@ def _scans(args: argparse.Namespace) -> list[str]:
 
 
 def _webcam(args: argparse.Namespace) -> list[str]:
-    make_shards(args.webcam, args.models, SIZE, WEBCAM_SHARDS, held_out=True, webcams=1.0)
+    fill_held_out(args.webcam, args.models, SIZE, WEBCAM_SHARDS, keep=args.webcam != WEBCAM, webcams=1.0)
     shards, tracker = open_held_out(args.webcam, args.models), Tracker.load(_options(args))
     lines = webcam.report(tracker.runtime, tracker.body, shards, args.count, args.conditioning)
     return ["## Before a webcam", "", *lines, ""]

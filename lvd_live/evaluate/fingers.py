@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from lvd_live.body.fingers import BODY_JOINTS, FingerRig, blend, chained, finger_transforms
-from lvd_live.body.hand_anatomy import FLEX, SPREAD, Angles, HandAnatomy
 from lvd_live.body.model import axis_angle_to_matrix
 from lvd_live.evaluate.alignment import similarity_error
 from lvd_live.lift.finder import make_finder
@@ -21,6 +19,7 @@ from lvd_live.sources.frame import Frame
 from lvd_live.synth.backdrop import random_backdrop
 from lvd_live.synth.base_mesh import BaseMesh
 from lvd_live.synth.dressed import dress_person
+from lvd_live.synth.fingered import Fingering, random_fingers
 from lvd_live.synth.lighting import sample_light
 from lvd_live.synth.outfit_sampling import sample_outfit
 from lvd_live.synth.people import People, View, to_camera_frame
@@ -33,19 +32,6 @@ from lvd_live.tracking.tracker import Tracker
 SIZE = 640  # pixels along a picture's side
 LARGE = 48.0  # pixels: hands that are judged for their fingers
 _FLIP = np.array([1, -1, -1.0])  # the renderer's camera frame (y up, z toward the viewer) to OpenCV's
-
-
-@dataclass(frozen=True)
-class _FingeredBase(BaseMesh):
-    """The base mesh of one person, the fingers posed at rest."""
-
-    rest: np.ndarray | None = None
-    rest_joints: np.ndarray | None = None
-
-    def shaped(self, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The person's own, whatever `betas`."""
-        assert self.rest is not None and self.rest_joints is not None
-        return self.rest, self.rest_joints
 
 
 @dataclass(frozen=True)
@@ -68,21 +54,12 @@ class PosedHands:
         from lvd_live.synth.render import Renderer  # here, because it needs OpenGL
 
         self.people = People(models, held_out=True)
-        self.rig = FingerRig(self.people.body)
         self.wardrobe = Wardrobe.load(models / "synth" / "wardrobe.npz")
         with np.load(models / "synth" / "base.npz", allow_pickle=False) as arrays:
-            self.base = BaseMesh.from_arrays(arrays)
-        self.weights = self._base_weights()
+            self.fingering = Fingering(self.people.body, BaseMesh.from_arrays(arrays))
+        self.rig = self.fingering.rig
         self.renderer = Renderer(SIZE, batch=1, textures=self.wardrobe.textures)
         self.rng = np.random.default_rng(seed)
-
-    def _base_weights(self) -> np.ndarray:
-        """Skin weights (V, 52) of the base mesh: those of the body's vertices around."""
-        template = self.people.body.v_template.numpy()
-        distance, near = cKDTree(template).query(self.base.template, k=3)
-        share = 1 / (distance + 1e-4)
-        share /= share.sum(1, keepdims=True)
-        return np.einsum("vk,vkj->vj", share, self.rig.weights[near])
 
     def samples(self, count: int) -> Iterator[Sample]:
         """`count` people."""
@@ -96,16 +73,11 @@ class PosedHands:
         pose = view.pose.copy()
         pose[22:] = 0
         pose[20:22] += rng.normal(0, 0.3, (2, 3)).astype(np.float32)
-        rest = body.shaped(torch.from_numpy(betas)).numpy().astype(float)
+        rest = self.fingering.rest(betas)
         T_flat, joints = self.rig.flattening(rest)
-        fingers = self._fingers(rest)
         local = np.tile(np.eye(3), (52, 1, 1))
-        local[BODY_JOINTS:] = fingers
-        T_posed = finger_transforms(chained(local), joints)
-        base_rest, base_joints = self.base.shaped(betas)
-        base_rest = blend(self.weights, T_posed, blend(self.weights, T_flat, base_rest.astype(float)))
-        fields = {name: getattr(self.base, name) for name in BaseMesh.__dataclass_fields__}
-        base = _FingeredBase(**fields, rest=base_rest.astype(np.float32), rest_joints=base_joints)
+        local[BODY_JOINTS:] = random_fingers(self.rig.flattened(rest), rng)
+        base = self.fingering.base_of(betas, rest, local[BODY_JOINTS:])
         person = dress_person(base, betas, sample_outfit(self.wardrobe, rng), detail=0.002)
         at = torch.from_numpy(rest).float()[None]
         rotations = axis_angle_to_matrix(torch.from_numpy(pose)[None])
@@ -132,21 +104,6 @@ class PosedHands:
             ]
         )
         return Sample(picture, truth * 1000, K, view)
-
-    def _fingers(self, rest: np.ndarray) -> np.ndarray:
-        """Random finger rotations (30, 3, 3): each hand more or less closed, each finger a little on its own."""
-        rng, flat = self.rng, self.rig.flattened(rest)
-        out = []
-        for side in (0, 1):
-            anatomy = HandAnatomy.of(flat, side)
-            closed = rng.beta(0.7, 0.9) if rng.random() < 0.8 else 0.0
-            each = np.clip(closed + rng.normal(0, 0.15, 4) + rng.choice([0.0, -0.6], 4, p=[0.8, 0.2]), 0, 1)
-            flex = each[:, None] * (0.85 * FLEX[..., 1]) + rng.normal(0, 0.08, (4, 3))
-            spread = rng.normal(0, SPREAD / 3, 4)
-            thumb = anatomy.axes[4, 0] * rng.uniform(-0.2, 0.5) + rng.normal(0, 0.15, 3)
-            angles = Angles(flex, spread, thumb, rng.uniform(0, 1, 2) * (0.7, 0.9)).limited()
-            out.append(anatomy.rotations(angles))
-        return np.concatenate(out)
 
 
 def true_metres(crop_vertices: np.ndarray, crop: Crop, sample: Sample) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from lvd_live.evaluate.metrics import to_millimetres
 from lvd_live.lift.lifter import Lifter
 from lvd_live.lvd.network import LANDMARKS, AlignedFeatures, network_input
 from lvd_live.person.crop import warp_crop
-from lvd_live.synth.dataset import Shards
+from lvd_live.synth.dataset import Shards, make_shards, shard_path
 from lvd_live.synth.lifted import lift_rows
+
+log = logging.getLogger(__name__)
 
 BATCH = 32  # people
 
@@ -60,6 +63,24 @@ class EvalBatch:
     def millimetres(self, vertices: torch.Tensor) -> torch.Tensor:
         """Crop frame (n, N, 3) -> mm in the camera frame, each person at its true distance."""
         return in_millimetres(vertices.cpu(), self.rows)
+
+
+def fill_held_out(
+    folder: Path, models: Path, size: int, indices: range, *, keep: bool, webcams: float | None = None
+) -> None:
+    """Make those of the shards `indices` that a folder lacks, of the plain people of earlier figures, and say so.
+
+    keep : a folder that holds shards already stays as it is, so that kinds of people are not mixed.
+    size, webcams : see `ShardMaker`.
+    """
+    there = len(list(folder.glob("[0-9]*.npy")))
+    if keep and there:
+        log.warning("Measured on the people that %s holds (shards: %d).", folder, there)
+        return
+    missing = sum(not shard_path(folder, i).exists() for i in indices)
+    if missing:
+        log.warning("Making %d shards of plain held-out people in %s; this takes minutes.", missing, folder)
+    make_shards(folder, models, size, indices, held_out=True, webcams=webcams)
 
 
 def open_held_out(folder: Path, models: Path) -> Shards:

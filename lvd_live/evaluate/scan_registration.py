@@ -8,6 +8,7 @@ first, then mean, median and 90th percentile over the scans.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -33,14 +34,14 @@ class Found:
     """One method on one scan: the means over it.
 
     vertex, joint : cm from the truth. distances : the four of DISTANCES, mm. seconds : what it took.
-    explained : whether the fit explains its scan; None: not asked.
+    verdict : see `Registration.verdict`; "": not asked.
     """
 
     vertex: float
     joint: float
     distances: tuple[float, ...]
     seconds: float
-    explained: bool | None = None
+    verdict: str = ""
 
 
 def distances(cloud: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[float, ...]:
@@ -72,7 +73,7 @@ def registered(
         seconds = time.perf_counter() - began
         for name, vertices in (("after SMPL", fit.skinned), ("after SMPL+D", fit.vertices)):
             found = _found(registrar, cloud, truth, vertices, seconds)
-            out[name].append(replace(found, explained=fit.explained))
+            out[name].append(replace(found, verdict=fit.verdict))
         progress()
     return out
 
@@ -116,7 +117,7 @@ HEADER = (
     "scans",
     *(f"{what}{stat}" for what in ("vertex, cm", "joint, cm") for stat in ("", " median", " 90 %")),
     *(f"{name}, mm" for name in DISTANCES),
-    "explained",
+    "verdicts",
     "s",
 )
 
@@ -127,8 +128,8 @@ def row(kind: str, name: str, found: list[Found]) -> tuple[str | float, ...]:
     for each in (np.array([f.vertex for f in found]), np.array([f.joint for f in found])):
         figures += [f"{each.mean():.2f}", f"{np.median(each):.2f}", f"{np.percentile(each, 90):.2f}"]
     away = np.mean([f.distances for f in found], 0)
-    asked = [f.explained for f in found if f.explained is not None]
-    explained = f"{sum(asked)}/{len(asked)}" if asked else ""
+    verdicts = Counter(f.verdict for f in found if f.verdict)
+    explained = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     seconds = float(np.median([f.seconds for f in found]))
     return kind, name, len(found), *figures, *(f"{x:.2f}" for x in away), explained, f"{seconds:.1f}"
 

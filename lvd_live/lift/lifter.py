@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lvd_live.errors import UserError
+from lvd_live.lift.hand_network import HandLiftNetwork
 from lvd_live.lift.network import LiftNetwork, symmetric
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.paths import MODELS
@@ -24,7 +25,7 @@ OVER_TIME = "over_time.safetensors"
 LARGEST_BYTES = 32 << 20
 LEAST_HALF = 1e-3  # a box is never smaller, pixels or crop units
 MOST_NEARNESS = 3.0  # half box sizes: what the finder says of depth is clipped there
-Network = TypeVar("Network", LiftNetwork, TimeNetwork)
+Network = TypeVar("Network", LiftNetwork, TimeNetwork, HandLiftNetwork)
 _LONGEST = 200  # characters of a library's own words: they may repeat what stands in the file
 
 

@@ -24,6 +24,8 @@ OTHER_HAND = 0.1  # probability that the network gives to the pose's side, below
 SURE_OF_SIDE = 0.5  # and below which it takes the palm for the back: half of such hands lie 70 degrees from the truth
 SMALLEST = 24.0  # pixels: shorter hands show no fingers
 WAIT, WAIT_BOTH = 15, 5  # pictures between two searches for one hand: half a second of most cameras; with time to spare
+EVERY, EVERY_STILL = 2, 3  # pictures from one look at a followed hand to the next; of one that moves as the arm does
+STILL = 0.05  # of a hand's length: how far its landmarks may lie from where they were carried to, to be still
 HAND_LENGTH = 0.19  # metres, of the pose's average person
 MIN_VISIBILITY = 0.3  # of the wrist, by the pose
 STRAY = 1.2  # of a hand's length: a hand followed that lies so far from the pose's is another one
@@ -49,13 +51,14 @@ class _Followed:
     """What is known of one hand.
 
     roi : where to look next, if the arm stays where it was: elbow and wrist (2, 2), picture pixels. wait : pictures
-    until it may be searched for. word : see `HandFinder.words`.
+    until it may be searched for. rest : pictures until it is looked at again. word : see `HandFinder.words`.
     """
 
     hand: Hand | None = None
     roi: Roi | None = None
     arm: np.ndarray | None = None
     wait: int = 0
+    rest: int = 0
     word: str = "not seen"
 
 
@@ -63,7 +66,8 @@ class HandFinder:
     """Finds and follows both hands.
 
     models_dir : folder with hand_landmarks.onnx and hand_recrop.onnx. both : look at both hands in every picture; else
-    at one, in turns, and the other one's landmarks are carried along by the pose's wrist.
+    at each in every second, or third where it is still, and at one a picture at most: in between, its landmarks are
+    carried along by the pose's wrist.
     Raises UserError where a network's file is missing or damaged.
     """
 
@@ -91,23 +95,25 @@ class HandFinder:
             self.reset()
         length = HAND_LENGTH * pixels_per_metre(person)
         asks = [side for side in (0, 1) if self._may_look(side, person, length)]
-        if len(asks) == 2 and not self.both:
-            asks = [self._turn]
-            self._turn = 1 - self._turn
+        if not self.both:
+            asks = [side for side in asks if self._followed[side].rest == 0]
+            if len(asks) == 2:
+                asks = [self._turn]
+                self._turn = 1 - self._turn
         for side in (0, 1):
             followed, wrist = self._followed[side], person.landmarks[_WRISTS[side], :2]
             if side in asks:
                 self._look(followed, picture, person, side, length)
             elif followed.hand is not None:
                 followed.hand = carried(followed.hand, wrist)
-            followed.wait = max(followed.wait - 1, 0)
+            followed.wait, followed.rest = max(followed.wait - 1, 0), max(followed.rest - 1, 0)
         return self._followed[0].hand, self._followed[1].hand
 
     def _may_look(self, side: int, person: Person, length: float) -> bool:
         """Whether a hand is worth a look at it; one that is not is forgotten."""
         followed, visibility = self._followed[side], person.landmarks[_WRISTS[side], 2]
         if length < SMALLEST or visibility < MIN_VISIBILITY:
-            followed.hand = followed.roi = None
+            followed.hand, followed.roi, followed.rest = None, None, 0
             followed.word = "too small" if length < SMALLEST else "hidden"
             return False
         return followed.roi is not None or followed.wait == 0
@@ -127,6 +133,7 @@ class HandFinder:
                 hand = self._seen_in(picture, region_of(hand.landmarks), person, side, length) or hand
         followed.roi, followed.arm = (None, None) if hand is None else (region_of(hand.landmarks), arm.copy())
         sure = hand is not None and hand.right_side >= SURE_OF_SIDE
+        followed.rest = 0 if hand is None else EVERY_STILL if _is_still(followed.hand, hand) else EVERY
         followed.hand = hand if sure else None
         followed.word = "seen" if sure else "not seen" if hand is None else "unsure"
 
@@ -140,17 +147,20 @@ class HandFinder:
 
     def _seen_in(self, picture: np.ndarray, roi: Roi, person: Person, side: int, length: float) -> Hand | None:
         """The hand in a square of the picture, None where there is none, or the other one."""
-        pixels = affine.resample(picture, roi.T_grid_from_picture(_SEEN), _SEEN)
-        raw = self.look(pixels)
+        wrist = person.landmarks[_WRISTS[side], :2].copy()
+        hand = self.hand_in(picture, roi, side, length, wrist)
+        return None if hand is None or np.hypot(*(hand.landmarks[0, :2] - wrist)) > STRAY * length else hand
+
+    def hand_in(self, picture: np.ndarray, roi: Roi, side: int, length: float, wrist: np.ndarray) -> Hand | None:
+        """The left (0) or right (1) hand in a square of the picture, None where the network sees none, or the other
+        one. length, wrist : see `Hand`."""
+        raw = self.look(affine.resample(picture, roi.T_grid_from_picture(_SEEN), _SEEN))
         probability = raw.right if side else 1 - raw.right
         if raw.presence < MIN_PRESENCE or probability < OTHER_HAND:
             return None
         points = raw.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(_SEEN), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / _SEEN / _DEPTH
-        wrist = person.landmarks[_WRISTS[side], :2].copy()
-        if np.hypot(*(points[0, :2] - wrist)) > STRAY * length:
-            return None
         return Hand(points, _turned(raw.world, roi.rotation), raw.presence, probability, length, wrist)
 
     def look(self, pixels: np.ndarray) -> Raw:
@@ -230,6 +240,14 @@ def carried(hand: Hand, wrist: np.ndarray) -> Hand:
     points = hand.landmarks.copy()
     points[:, :2] += wrist - hand.pose_wrist
     return replace(hand, landmarks=points, age=hand.age + 1, pose_wrist=wrist.copy())
+
+
+def _is_still(before: Hand | None, now: Hand) -> bool:
+    """Whether a hand that is looked at lies where it was carried to."""
+    if before is None:
+        return False
+    moved = now.landmarks[:, :2] - before.landmarks[:, :2] - (now.pose_wrist - before.pose_wrist)
+    return bool((moved**2).sum(1).mean() < (STILL * now.length) ** 2)
 
 
 def _along(centre: np.ndarray, up: np.ndarray, size: float) -> Roi:

@@ -72,10 +72,10 @@ def summary(fit: Registration) -> dict[str, Any]:
 
 
 def lines(fit: Registration) -> list[str]:
-    """The decisions, and how far scan and fit lie from each other."""
+    """The decisions, how far scan and fit lie from each other, and whether the fit explains the scan."""
     told = summary(fit)
     distances = (
         f"Distances: scan to fit {told['scan_to_fit_mm']:.1f} mm (90th percentile {told['scan_to_fit_p90_mm']:.1f}), "
         f"fit to scan's points {told['fit_to_scan_mm']:.1f} mm."
     )
-    return [*fit.notes, distances]
+    return [*fit.notes, f"{distances} The scan is {fit.verdict}."]

@@ -23,7 +23,8 @@ class Registration:
     std : (N,) metres, the descent's uncertainty; zeros where it is unknown.
     to_scan : (N,) metres, of the vertices from the scan's points. from_scan : (P,) metres, of `points` from the fit.
     points : (P, 3), those of the scan that were kept, in its unit and axes.
-    notes : what was decided. explained : whether the fit explains its scan. unit, up : as found.
+    notes : what was decided. explained : whether the fit explains its scan; of a scan from one side only what it
+    shows, see `verdict`. unit, up : as found.
     residual : metres, of the skinned body; see `ScanSolver.residual`. partial : whether the scan shows one side.
     frame, parameters : metres, y up, and the fit there: where the next scan of a sequence may start.
     """
@@ -49,6 +50,16 @@ class Registration:
     partial: bool
     frame: Frame
     parameters: Parameters
+
+    @property
+    def verdict(self) -> str:
+        """Whether the fit explains its scan, in words.
+
+        Of a scan from one side the distances judge that side alone: a fit that lies on it may be wrong on the other.
+        """
+        if not self.explained:
+            return "not explained"
+        return "explained, one side seen" if self.partial else "explained"
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ class Recorder:
             lost = self.frames - self._writer.row
             self.dropped, self.frames = self.dropped + lost, self._writer.row
         if lost:
-            self.problem += f" The last {lost} frames are lost."
+            self.problem += " The last frame is lost." if lost == 1 else f" The last {lost} frames are lost."
         try:
             state = "stopped" if self.problem else "complete"
             self._writer.close(state, self.problem, self.dropped, self._marks.missed_in_all)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.synth import picture_file
 from lvd_live.synth.mhclo import read_obj
 
 SKIN_SIZE, QUALITY = 512, 72
@@ -34,14 +34,12 @@ class Skins:
     @staticmethod
     def load(path: Path) -> Skins:
         """Read what `bake_skins` wrote. Raises UserError if the file is missing or is not of that kind."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                pictures = [_decode(file[f"picture{k}"]) for k in range(len(file["sexes"]))]
-                sexes = tuple(SEXES[int(s)] for s in file["sexes"])
-                return Skins(np.stack(pictures), sexes, file["uv"].astype(np.float32), file["corner_uv"].astype(int))
-        except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, cv2.error) as error:
-            message = f"{path} is not a file of skins; make one with `python -m lvd_live bake` ({error})."
-            raise UserError(message) from None
+        with picture_file.opened(path, "a file of skins") as file:
+            sexes = tuple(SEXES[int(s)] for s in file["sexes"])
+            pictures = np.stack(picture_file.pictures_of(file, len(sexes), (SKIN_SIZE, SKIN_SIZE, 3)))
+            opaque = np.full((*pictures.shape[:3], 1), 255, np.uint8)
+            textures = np.concatenate([pictures, opaque], 3)
+            return Skins(textures, sexes, file["uv"].astype(np.float32), file["corner_uv"].astype(int))
 
     def of_sex(self, sex: str) -> np.ndarray:
         """The layers (n,) of one sex."""
@@ -63,14 +61,13 @@ def bake_skins(folder: Path, base_obj: Path, faces: np.ndarray, out: Path) -> No
         "corner_uv": corner_uv.astype(np.uint16),
         "sexes": np.array([SEXES.index("female" if "_female" in path.stem else "male") for path in paths], np.uint8),
     }
-    for k, path in enumerate(paths):
+    pictures = []
+    for path in paths:
         picture = cv2.imread(str(path))
         if picture is None:
             raise UserError(f"{path} is no picture.")
-        picture = cv2.resize(picture, (SKIN_SIZE, SKIN_SIZE), interpolation=cv2.INTER_AREA)
-        arrays[f"picture{k}"] = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, **arrays)
+        pictures.append(cv2.resize(picture, (SKIN_SIZE, SKIN_SIZE), interpolation=cv2.INTER_AREA))
+    picture_file.write(out, pictures, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, QUALITY), **arrays)
 
 
 def base_uv(base_obj: Path, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,10 +90,3 @@ def base_uv(base_obj: Path, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     uv, _, _ = read_obj(base_obj)
     corner_uv = np.array([[row_of(v, frozenset(t)) for v in t] for t in faces.tolist()], np.int32)
     return uv * np.array([1, -1], np.float32) + np.array([0, 1], np.float32), corner_uv
-
-
-def _decode(jpeg: np.ndarray) -> np.ndarray:
-    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    if picture is None or picture.shape[:2] != (SKIN_SIZE, SKIN_SIZE):
-        raise ValueError("a skin cannot be decoded")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA)

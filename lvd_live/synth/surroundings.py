@@ -6,15 +6,14 @@ is the zenith. Baked by `bake_surroundings`.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from lvd_live.errors import UserError
+from lvd_live.synth import picture_file
 from lvd_live.synth.lighting import Light, tint
 
 HEIGHT, QUALITY = 256, 70  # a panorama is 2 HEIGHT x HEIGHT
@@ -39,14 +38,10 @@ class Surroundings:
     @staticmethod
     def load(path: Path) -> Surroundings:
         """Read what `bake_surroundings` wrote. Raises UserError if the file is missing or not of that kind."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                pictures = [_decode(file[f"picture{k}"]) for k in range(len(file["names"]))]
-                light = (file[name].astype(np.float32) for name in ("directions", "colours", "ambient"))
-                return Surroundings(np.stack(pictures), *light)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile, cv2.error) as error:
-            message = f"{path} is not a file of surroundings; make one with `python -m lvd_live bake` ({error})."
-            raise UserError(message) from None
+        with picture_file.opened(path, "a file of surroundings") as file:
+            pictures = picture_file.pictures_of(file, len(file["names"]), (HEIGHT, 2 * HEIGHT, 3))
+            light = (file[name].astype(np.float32) for name in ("directions", "colours", "ambient"))
+            return Surroundings(np.stack(pictures), *light)
 
     def place(self, rng: np.random.Generator) -> Place:
         """A random place of one of the panoramas."""
@@ -109,13 +104,6 @@ def _about_vertical(heading: float) -> np.ndarray:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def _decode(jpeg: np.ndarray) -> np.ndarray:
-    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    if picture is None or picture.shape[:2] != (HEIGHT, 2 * HEIGHT):
-        raise ValueError("a panorama cannot be decoded")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
 def bake_surroundings(folder: Path, out: Path) -> None:
     """Write the panoramas of a folder, equirectangular *.hdr, tone-mapped, with their light.
 
@@ -124,22 +112,20 @@ def bake_surroundings(folder: Path, out: Path) -> None:
     paths = sorted(folder.glob("*.hdr"))
     if not paths:
         raise UserError(f"{folder} holds no panoramas (*.hdr).")
-    pictures: dict[str, Any] = {}
-    lights = []
-    for k, path in enumerate(paths):
+    pictures, lights = [], []
+    for path in paths:
         radiance = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if radiance is None:
             raise UserError(f"{path} is no picture.")
         radiance = cv2.resize(radiance, (2 * HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)
         radiance = without_holes(np.nan_to_num(radiance).clip(0))
         exposed = 1 - np.exp(-radiance * (0.35 / np.median(radiance.mean(2))))
-        picture = (255 * exposed ** (1 / 2.2)).round().astype(np.uint8)
-        pictures[f"picture{k}"] = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+        pictures.append((255 * exposed ** (1 / 2.2)).round().astype(np.uint8))
         lights.append(light_of(radiance[..., ::-1].astype(np.float64)))
     directions, colours, ambient = (np.stack(part).astype(np.float32) for part in zip(*lights, strict=True))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    names = np.array([path.stem for path in paths])
-    np.savez_compressed(out, names=names, directions=directions, colours=colours, ambient=ambient, **pictures)
+    about = {"names": np.array([path.stem for path in paths])}
+    about |= {"directions": directions, "colours": colours, "ambient": ambient}
+    picture_file.write(out, pictures, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, QUALITY), **about)
 
 
 def without_holes(radiance: np.ndarray) -> np.ndarray:

@@ -5,8 +5,6 @@ Body frame: metres, y up, x = the person's left, z forward.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvd_live.errors import UserError
+from lvd_live.synth import picture_file
 from lvd_live.synth.garment import Garment
 
 TEXTURE_SIZE = 256
@@ -42,16 +40,6 @@ _LOADED_AS = {
     "tucked": np.int32,
     "canonical": np.float32,
 }
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -67,15 +55,11 @@ class Wardrobe:
     @staticmethod
     def load(path: Path) -> Wardrobe:
         """Read what `write_wardrobe` wrote. Raises UserError if the file is missing, cut short, or not a wardrobe."""
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = archive["names"]
-                garments = tuple(_unpack(archive, k) for k in range(len(names)))
-                pictures = [_decode(archive[f"picture{k}"]) for k in range(int(archive["picture_count"]))]
-        except _UNREADABLE as error:
-            message = f"{path} is not a wardrobe file; make one with `python -m lvd_live bake` ({error})."
-            raise UserError(message) from None
-        blank = np.full((1, TEXTURE_SIZE, TEXTURE_SIZE, 4), 255, np.uint8)
+        shape = TEXTURE_SIZE, TEXTURE_SIZE, 4
+        with picture_file.opened(path, "a wardrobe file") as archive:
+            garments = tuple(_unpack(archive, k) for k in range(len(archive["names"])))
+            pictures = picture_file.pictures_of(archive, int(archive["picture_count"]), shape)
+        blank = np.full((1, *shape), 255, np.uint8)
         return Wardrobe(garments, np.stack(pictures) if pictures else blank)
 
     def of_kind(self, kind: str, sex: str = "any") -> tuple[Garment, ...]:
@@ -93,20 +77,8 @@ def write_wardrobe(
     arrays: dict[str, Any] = {}
     for k, garment in enumerate(garments):
         arrays |= _pack(garment, k)
-    for k, picture in enumerate(pictures):
-        arrays[f"picture{k}"] = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-    arrays["names"] = np.array(names)
-    arrays["picture_count"] = np.array(len(pictures))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **arrays)
-
-
-def _decode(png: np.ndarray) -> np.ndarray:
-    """(256, 256, 4) uint8 RGBA from the bytes of a PNG. Raises ValueError where it is none."""
-    picture = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.shape != (TEXTURE_SIZE, TEXTURE_SIZE, 4):
-        raise ValueError("a texture cannot be decoded")
-    return picture[..., [2, 1, 0, 3]]
+    arrays |= {"names": np.array(names), "picture_count": np.array(len(pictures))}
+    picture_file.write(path, pictures, ".png", (cv2.IMWRITE_PNG_COMPRESSION, 9), **arrays)
 
 
 def _pack(garment: Garment, k: int) -> dict[str, np.ndarray]:

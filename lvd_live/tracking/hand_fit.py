@@ -1,9 +1,9 @@
 """Hands that move: the mesh's hands replaced by skinned ones, posed as the hand networks' landmarks say.
 
-The forearm comes from the mesh. The palm's landmarks give the wrist's rotation, each finger bone's direction its joint
-angles within their limits (`body.hand_anatomy`). The hand's twist about the forearm is spread over the forearm, as the
-radius turns about the ulna, and so is the way by which the wrist moves in the picture to where it is seen: no crease
-forms at the wrist. Over the last centimetres before it the mesh passes into the skinned hand.
+The forearm comes from the mesh. The landmarks are lifted to points in space (`lift.hands`), which give the wrist's
+rotation and the joint angles within their limits (`body.hand_solver`). The hand's twist about the forearm is spread
+over the forearm, as the radius turns about the ulna, and so is the way by which the wrist moves in the picture to where
+it is seen: no crease forms at the wrist. Over the last centimetres before it the mesh passes into the skinned hand.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from scipy.spatial.transform import Rotation
 
 from lvd_live.body.fingers import BODY_JOINTS, LANDMARK_STARTS, WRISTS, FingerRig
 from lvd_live.body.hand_anatomy import Angles, HandAnatomy, rotation, rotation_vector
-from lvd_live.body.hand_solver import fit_hand
+from lvd_live.body.hand_solver import HandSolver
 from lvd_live.body.model import BodyModel
 from lvd_live.body.procrustes import nearest_rotation
 from lvd_live.body.skeleton import JOINT, cross_matrix, rotation_between
+from lvd_live.lift.hands import HandLifter, HandViews
 from lvd_live.person.types import Hand, Person
 from lvd_live.tracking.hand_filter import HandFilter
 
@@ -27,6 +28,7 @@ BLEND = (-0.035, 0.005)  # metres along the forearm, from the wrist: where the m
 SHIFT = 0.03  # metres: the wrist moves no farther toward where it is seen; farther harmed it against real truth
 BEND = 1.4  # radians that a wrist bends to any side
 TWIST = 2.4  # and turns about the forearm
+CARRIED = 0.6  # of the forearm's turn, by which a hand turns that nobody looks at: the mesh's forearm shakes, too
 STD_SEEN = 0.015  # metres: the spread of a hand of `SURE` pixels beside its wrist's; inversely with its size
 SURE = 64.0
 STD_UNSEEN = 0.05
@@ -92,7 +94,10 @@ class _Side:
         side: int,
     ):
         self.side, self.anatomy, self.filter = side, anatomy, HandFilter()
-        self._solved: tuple[np.ndarray, np.ndarray, Angles] | None = None  # what was seen last, palm and angles of it
+        self._lifter, self._solver = HandLifter.shipped(), HandSolver(anatomy)
+        self._palm_points = anatomy.points[_PALM] - anatomy.points[0]
+        self._solved: tuple[np.ndarray, np.ndarray, np.ndarray, Angles] | None = None
+        """What was seen last: its `Hand.world`, the forearm's way, the palm's rotation and the angles."""
         wrist, elbow = WRISTS[side], JOINT[("left_elbow", "right_elbow")[side]]
         fingers = list(range(BODY_JOINTS + 15 * side, BODY_JOINTS + 15 * side + 15))
         moved = rig.weights[:, [elbow, wrist, *fingers]]
@@ -134,8 +139,8 @@ class _Side:
         if hand is None:
             seen, angles, shift = _kabsch(self.rest[self.palm], mesh[self.palm]), self.anatomy.neutral(), np.zeros(3)
         else:
-            seen, angles = self._read(hand, wrist)
-            shift = self._shift(hand, seen, angles, wrist, intrinsics, size)
+            seen, angles = self._read(hand, wrist, wrist - elbow)
+            shift = self._shift(hand, seen, wrist, intrinsics, size)
         local, values, shift = self.filter(forearm.T @ seen, angles.packed(), shift, time_ns, hand is not None)
         angles = Angles.unpacked(values).limited()
         twist, bend = split(local, self.axis, TWIST, BEND)
@@ -146,20 +151,23 @@ class _Side:
         std[self.own] = np.where(was > 0, np.hypot(was, np.float32(own)), was)
         return Rotation.from_matrix(rotations).as_rotvec(), RELAXED if hand is None else SEEN
 
-    def _read(self, hand: Hand, wrist: np.ndarray) -> tuple[np.ndarray, Angles]:
-        """The palm's rotation (3, 3), camera frame, and the angles. wrist : (3,) metres, camera frame."""
-        if self._solved is None or self._solved[0] is not hand.world:  # else it was only carried along
-            solved = fit_hand(self.anatomy, hand.landmarks.astype(float), hand.world.astype(float))
-            self._solved = hand.world, *solved
-        _, palm, angles = self._solved
-        ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees the hand as on the optical axis
-        return ray @ palm, angles
+    def _read(self, hand: Hand, wrist: np.ndarray, way: np.ndarray) -> tuple[np.ndarray, Angles]:
+        """The palm's rotation (3, 3) and the angles. wrist : (3,) metres, way : (3,) from the elbow to the wrist, all
+        camera frame. A hand that is only carried along turns with the forearm."""
+        if self._solved is None or self._solved[0] is not hand.world:
+            ray = rotation_between(np.array([0.0, 0.0, 1.0]), wrist)  # the network sees it as on the optical axis
+            forearm = ray.T @ way / max(float(np.linalg.norm(way)), 1e-9)
+            points, scale = self._lifter(HandViews.of(hand, self.side, forearm))
+            palm, angles = self._solver(points[0], scale[0])
+            self._solved = hand.world, way, ray @ palm, angles
+        _, before, palm, angles = self._solved
+        return rotation(CARRIED * rotation_vector(rotation_between(before, way))) @ palm, angles
 
     def _shift(
-        self, hand: Hand, palm: np.ndarray, angles: Angles, wrist: np.ndarray, intrinsics: np.ndarray, size: float
+        self, hand: Hand, palm: np.ndarray, wrist: np.ndarray, intrinsics: np.ndarray, size: float
     ) -> np.ndarray:
         """How the wrist must move across the view for the palm to lie where it is seen, (3,) metres."""
-        points = wrist + size * self.anatomy.posed(angles)[_PALM] @ palm.T
+        points = wrist + size * self._palm_points @ palm.T  # whatever the fingers do
         drawn = (points[:, :2] / points[:, 2:]) * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
         off = (hand.landmarks[_PALM, :2] - drawn).mean(0) * wrist[2] / intrinsics[[0, 1], [0, 1]]
         off = off * min(1.0, SHIFT / max(float(np.hypot(*off)), 1e-9))

@@ -23,8 +23,8 @@ from lvd_live.tracking.options import SCALES, TrackerOptions
 
 STAND_S = 2.0  # that the person must stand
 LEAST_MESHES, MOST_MESHES = 5, 12  # that the shape is read from
-UPRIGHT, STRAIGHT = 20.0, 150.0  # degrees: the torso's lean at most, and a knee's angle at least
-STILL = 0.05  # of the torso's length in the picture, from one frame to the next
+UPRIGHT, FOLDED, STRAIGHT = 45.0, 30.0, 150.0  # degrees: lean before a camera that may look down, torso to legs, knees
+STILL = 0.1  # of the torso's length in the picture, from where they stood until then
 STAND_STRAIGHT, STAND_STILL, ARMS_DOWN = "Stand straight", "Stand still", "Let your arms hang"
 _SHOULDERS, _HIPS, _KNEES, _ANKLES = ([11, 12], [23, 24], [25, 26], [27, 28])
 
@@ -39,7 +39,7 @@ class Standing:
     advice: str = ""
     progress: float = 0.0
     fits: list[Fit] = field(default_factory=list)
-    _before: np.ndarray | None = None  # landmarks (33, 2) of the last frame
+    _stood: list[np.ndarray] = field(default_factory=list)  # landmarks (33, 2) of the frames that count
 
     def __call__(self, frame: Frame, person: Person | None, fit: Fit | None) -> None:
         """Take note of one frame."""
@@ -48,9 +48,8 @@ class Standing:
         self.advice = advise(frame.picture, person) or (posture(person) if person is not None else "")
         if not self.advice and person is not None:
             self.advice = self._stillness(person)
-        self._before = None if person is None else person.landmarks[:, :2]
         if self.advice:
-            self.fits, self.progress = [], 0.0
+            self.fits, self._stood, self.progress = [], [], 0.0
         elif fit is not None and not fit.doubtful:
             self.fits.append(fit)
             stood = (fit.timestamp_ns - self.fits[0].timestamp_ns) / 1e9
@@ -58,10 +57,9 @@ class Standing:
 
     def _stillness(self, person: Person) -> str:
         now = person.landmarks[:, :2]
-        if self._before is None:
-            return ""
+        self._stood.append(now)
         torso = np.linalg.norm(now[_HIPS].mean(0) - now[_SHOULDERS].mean(0))
-        moved = np.linalg.norm(now - self._before, axis=1)[_SHOULDERS + _HIPS + _KNEES].mean()
+        moved = np.linalg.norm(now - np.mean(self._stood, axis=0), axis=1)[_SHOULDERS + _HIPS + _KNEES].mean()
         return "" if moved <= STILL * torso else STAND_STILL
 
 
@@ -70,10 +68,11 @@ def posture(person: Person) -> str:
     if hands_are_up(person):
         return ARMS_DOWN
     points = person.world.astype(float)
-    torso = points[_HIPS].mean(0) - points[_SHOULDERS].mean(0)
+    shoulders, hips, ankles = (points[pair].mean(0) for pair in (_SHOULDERS, _HIPS, _ANKLES))
     thighs, shins = points[_KNEES] - points[_HIPS], points[_ANKLES] - points[_KNEES]
-    bent = 180 - np.array([_angle(thigh, shin) for thigh, shin in zip(thighs, shins, strict=True)])
-    is_straight = _angle(torso, np.array([0.0, 1, 0])) <= UPRIGHT and (bent >= STRAIGHT).all()
+    knees = 180 - np.mean([_angle(thigh, shin) for thigh, shin in zip(thighs, shins, strict=True)])
+    upright = _angle(ankles - shoulders, np.array([0.0, 1, 0])) <= UPRIGHT
+    is_straight = upright and _angle(hips - shoulders, ankles - hips) <= FOLDED and knees >= STRAIGHT
     return "" if is_straight else STAND_STRAIGHT
 
 

@@ -25,6 +25,7 @@ from lvd_live.lvd.presets import CLIP, PRESETS, Preset
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards
 from lvd_live.train.batches import draw_batch
+from lvd_live.train.lock import only_training
 from lvd_live.train.loop import Run, begin_at_the_mean, train
 from lvd_live.train.networks import importance_of, network_for, read_body
 from lvd_live.train.options import TrainingOptions
@@ -164,14 +165,17 @@ def main(argv: list[str] | None = None) -> int:
         "| change | samples | all | maps | picture |",
         "|---|---|---|---|---|",
     ]
-    for name, change in CHANGES.items():
-        out = args.out / name.replace(" ", "-").replace("'", "")
-        if (out / "validation.csv").exists():
-            found = results(out)
-        else:
-            found = try_one(change, preset, make, folders, importance, out, args.seconds)
-        lines.append(f"| {name} | {int(found['samples']):,} | {found['all']} | {found['maps']} | {found['picture']} |")
-        (args.out / "ablations.md").write_text("\n".join(lines) + "\n")
+    with only_training(args.out):
+        for name, change in CHANGES.items():
+            out = args.out / name.replace(" ", "-").replace("'", "")
+            if (out / "validation.csv").exists():
+                found = results(out)
+            else:
+                found = try_one(change, preset, make, folders, importance, out, args.seconds)
+            lines.append(
+                f"| {name} | {int(found['samples']):,} | {found['all']} | {found['maps']} | {found['picture']} |"
+            )
+            (args.out / "ablations.md").write_text("\n".join(lines) + "\n")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -22,16 +23,16 @@ from lvd_live.lvd.presets import CLIP, PRESETS, SCAN_PRESETS
 from lvd_live.lvd.weights import load_weights, save_weights
 from lvd_live.paths import MODELS
 from lvd_live.synth.dataset import Shards, make_shards, start_workers
+from lvd_live.train import lifters
 from lvd_live.train.baseline import REGRESSION
 from lvd_live.train.hands import HAND_STAGES, HandOptions, train_hands
-from lvd_live.train.lifter import LifterOptions, train_lifter
-from lvd_live.train.lifter_over_time import TimeOptions, train_over_time
+from lvd_live.train.lock import only_training
 from lvd_live.train.loop import begin_at_the_mean, train, wait_for_shards
 from lvd_live.train.networks import importance_of, network_for, read_body, upsampling_for
 from lvd_live.train.options import TrainingOptions
 from lvd_live.train.processes import Processes
 from lvd_live.train.scans import SCAN_BATCH, SCAN_STAGES, check_scans, train_scans
-from lvd_live.train.task import DESCENT
+from lvd_live.train.task import DESCENT, N, Task
 
 HELD_OUT_SHARDS = 4
 STAGES = {"scan": SCAN_STAGES, "hand": HAND_STAGES}  # of --sizes, where the preset has several
@@ -51,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     with Processes.joined(device) as processes:
         if not processes.first:
             logging.getLogger().setLevel(logging.WARNING)
-        _train(args, sizes, device, processes)
+        with only_training(args.out) if processes.first else contextlib.nullcontext():
+            _train(args, sizes, device, processes)
     return 0
 
 
@@ -68,27 +70,10 @@ def _train(
         torch.manual_seed(args.seed)
         train_scans(args, sizes, device, processes)
         return
-    if args.over_time:
-        time_options = TimeOptions(samples=args.samples, hours=args.hours, seed=args.seed)
-        out = args.out or Path("runs") / "over_time"
-        train_over_time(args.models, out, time_options, device=device, processes=processes)
-        return
     if args.lifter:
-        lifter_options = LifterOptions(samples=args.samples, hours=args.hours, seed=args.seed)
-        out = args.out or Path("runs") / "lifter"
-        train_lifter(args.models, out, lifter_options, device=device, processes=processes)
+        lifters.train(args, device, processes)
         return
-    options = TrainingOptions(
-        steps=args.steps,
-        hours=args.hours,
-        batch=args.batch,
-        rate=args.rate,
-        sizes=sizes,
-        drawers=args.drawers,
-        validate_every=args.validate_every,
-        seed=args.seed,
-        clip=PRESETS[args.preset].clip or CLIP,
-    )
+    options = TrainingOptions.asked(args, sizes, clip=PRESETS[args.preset].clip or CLIP)
     torch.manual_seed(args.seed)
     if args.baseline:
         _train_baseline(args, options, device, processes)
@@ -111,7 +96,7 @@ def _parser() -> Parser:
         action="store_true",
         help="instead of the preset's network, a ResNet-18 that regresses body parameters, on the same crops",
     )
-    _add_lifter(parser)
+    lifters.add_options(parser)
     models_help = "folder with the body and what synthetic people are made of"
     add("--models", type=Path, default=MODELS, help=models_help)
     add("--data", type=Path, help="where shards are made and read (default runs/data, of scans runs/scans)")
@@ -126,7 +111,6 @@ def _parser() -> Parser:
     add("--workers", type=int, default=1, help=workers_help)
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
-    add("--samples", type=int, default=LifterOptions.samples, help="of the lifter, without --hours")
     add("--batch", type=int, help="samples a step, of each process under torchrun (default 16)")
     add("--rate", type=float, default=TrainingOptions.rate)
     add(
@@ -143,32 +127,19 @@ def _parser() -> Parser:
     return parser
 
 
-def _add_lifter(parser: Parser) -> None:
-    """Options that train the lifter instead."""
-    parser.add_argument(
-        "--lifter",
-        action="store_true",
-        help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
-    )
-    parser.add_argument(
-        "--over-time",
-        action="store_true",
-        help="with --lifter: not the lifter, but what steadies it over time, on sequences; --samples counts these",
-    )
-
-
 def _train_hands(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], device: torch.device) -> None:
     """Train preset hand for --hours (1 by default): its scans are made in the batch, without shards or workers."""
     options = HandOptions(hours=args.hours or 1.0, batch=args.batch, rate=args.rate, sizes=sizes, seed=args.seed)
-    out = args.out or Path("runs") / "hand"
     hand = HandModel.load(args.models / "hand" / "right.npz")
-    train_hands(hand, out, args.weights or out / "hand.safetensors", options, device)
+    train_hands(hand, args.out, args.weights or args.out / "hand.safetensors", options, device)
 
 
 def _fill_in(args: argparse.Namespace) -> None:
     """Give the options that were left out what they are for the preset."""
     scans = args.preset in SCAN_PRESETS
+    if args.out is None:
+        other = lifters.name(args) if args.lifter else "baseline" if args.baseline else args.preset
+        args.out = Path("runs") / other
     args.data = args.data or Path("runs") / ("scans" if scans else "data")
     args.shards = (24 if scans else 240) if args.shards is None else args.shards
     args.batch = (SCAN_BATCH if scans else TrainingOptions.batch) if args.batch is None else args.batch
@@ -201,11 +172,10 @@ def _device(name: str) -> torch.device:
 
 def _check(args: argparse.Namespace, sizes: tuple[tuple[float, int], ...]) -> None:
     """Raise UserError for options that cannot be."""
-    if args.over_time and not args.lifter:
-        raise UserError("--over-time is for --lifter.")
+    lifters.check(args)
     if args.hours is not None and not 0 < args.hours < float("inf"):
         raise UserError("--hours must be more than 0.")
-    for name in ("samples",) if args.lifter else ("steps", "batch", "shards"):
+    for name in () if args.lifter else ("steps", "batch", "shards"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1.")
     if args.preset in SCAN_PRESETS:
@@ -239,6 +209,33 @@ class _People:
         workers = start_workers(args.data, args.models, SIZE, args.shards, args.workers, seed=args.seed, part=part)
         return cls(Shards.open(args.data, upsample), Shards.open(held_out, upsample), workers)
 
+    def teach(
+        self,
+        network: N,
+        average: N,
+        importance: torch.Tensor,
+        out: Path,
+        options: TrainingOptions,
+        task: Task[N],
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        """`loop.train` on them."""
+        train(
+            network,
+            average,
+            self.shards,
+            self.held_out,
+            importance,
+            out,
+            options,
+            task=task,
+            device=device,
+            workers=self.workers,
+            lifter=Lifter.shipped(),
+            processes=processes,
+        )
+
 
 def _train_preset(
     args: argparse.Namespace, options: TrainingOptions, device: torch.device, processes: Processes
@@ -247,28 +244,14 @@ def _train_preset(
     network, average = (network_for(preset, body) for _ in range(2))
     if args.start_from:
         load_weights(network, args.start_from)
-    out, importance = args.out or Path("runs") / args.preset, importance_of(body, len(network.control))
     people = _People.make(args, upsampling_for(network, body), processes)
-    shards, held_out, workers = people.shards, people.held_out, people.workers
     if not args.start_from and preset.clip is not None:
-        wait_for_shards(shards, workers)
-        begin_at_the_mean(network, shards)
-    train(
-        network,
-        average,
-        shards,
-        held_out,
-        importance,
-        out,
-        options,
-        task=DESCENT,
-        device=device,
-        workers=workers,
-        lifter=Lifter.shipped(),
-        processes=processes,
-    )
+        wait_for_shards(people.shards, people.workers)
+        begin_at_the_mean(network, people.shards)
+    importance = importance_of(body, len(network.control))
+    people.teach(network, average, importance, args.out, options, DESCENT, device, processes)
     if processes.first:
-        path = args.weights or out / f"{args.preset}.safetensors"
+        path = args.weights or args.out / f"{args.preset}.safetensors"
         save_weights(average, path, {"hours": args.hours, "steps": args.steps})
 
 
@@ -277,22 +260,7 @@ def _train_baseline(
 ) -> None:
     body = read_body(args.models)
     network, average = (new_regressor(args.models) for _ in range(2))
-    out, importance = args.out or Path("runs") / "baseline", importance_of(body, len(body["control"]))
-    people = _People.make(args, None, processes)
-    shards, held_out, workers = people.shards, people.held_out, people.workers
-    train(
-        network,
-        average,
-        shards,
-        held_out,
-        importance,
-        out,
-        options,
-        task=REGRESSION,
-        device=device,
-        workers=workers,
-        lifter=Lifter.shipped(),
-        processes=processes,
-    )
+    people, importance = _People.make(args, None, processes), importance_of(body, len(body["control"]))
+    people.teach(network, average, importance, args.out, options, REGRESSION, device, processes)
     if processes.first:
-        save_file(average.state_dict(), args.weights or out / "baseline.safetensors", {"preset": "baseline"})
+        save_file(average.state_dict(), args.weights or args.out / "baseline.safetensors", {"preset": "baseline"})

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lvd_live.lift.hand_network import HandLiftNetwork
 from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lvd.runtime.onednn import has_bfloat16
@@ -202,7 +203,7 @@ def run_to_the_end(run: LifterRun, draw: Callable[[], Any], held_out: Any, weigh
     return write_weights(run.average, weights, run.samples) if processes.first else weights
 
 
-def write_weights(network: LiftNetwork | TimeNetwork, path: Path, samples: int) -> Path:
+def write_weights(network: LiftNetwork | TimeNetwork | HandLiftNetwork, path: Path, samples: int) -> Path:
     """The weights as float16, with the network's shape in the metadata."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
     shape = network.shape | {"samples": samples}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from lvd_live.lvd.presets import CLIP
 from lvd_live.train.batches import Variation
@@ -44,6 +46,12 @@ class TrainingOptions:
     share: Share = ALONE
     loss: LossOptions = field(default_factory=LossOptions)
     variation: Variation = field(default_factory=Variation)
+
+    @classmethod
+    def asked(cls, args: argparse.Namespace, sizes: tuple[tuple[float, int], ...], **more: Any) -> TrainingOptions:
+        """Those that a command line asks for, see `train.cli`. more : fields that it has no options for."""
+        names = ("steps", "hours", "batch", "rate", "drawers", "validate_every", "seed")
+        return cls(sizes=sizes, **{name: getattr(args, name) for name in names}, **more)
 
     def size_at(self, progress: float) -> int:
         """The crop's side in pixels. progress : 0..1 through the run."""

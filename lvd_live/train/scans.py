@@ -80,27 +80,14 @@ def train_scans(
     network, average = (scan_network_for(preset, body) for _ in range(2))
     if args.start_from:
         load_weights(network, args.start_from)
-    options = TrainingOptions(
-        steps=args.steps,
-        hours=args.hours,
-        batch=args.batch,
-        rate=args.rate,
-        sizes=sizes,
-        drawers=args.drawers,
-        validate_every=args.validate_every,
-        save_every=SAVE_EVERY,
-        seed=args.seed,
-        clip=preset.clip or CLIP,
-        loss=SCAN_LOSS,
-    )
+    options = TrainingOptions.asked(args, sizes, save_every=SAVE_EVERY, clip=preset.clip or CLIP, loss=SCAN_LOSS)
     held_out = HeldOutScans(args.models, args.data.with_name(args.data.name + "-held-out"))
     args.data.mkdir(parents=True, exist_ok=True)
     part = processes.share.rank, processes.share.count
     workers = start_workers(
         args.data, args.models, POINTS, args.shards, args.workers, seed=args.seed, part=part, make=make_surfaces
     )
-    out = args.out or Path("runs") / args.preset
-    weights = args.weights or out / f"{args.preset}.safetensors"
+    weights = args.weights or args.out / f"{args.preset}.safetensors"
     about = {"hours": args.hours, "steps": args.steps, "size": sizes[-1][1], "stages": sizes}
 
     def keep(network: VolumeLVD) -> None:
@@ -112,7 +99,7 @@ def train_scans(
         Shards.open(args.data),
         held_out.shards,
         importance_of(body, preset.vertices),
-        out,
+        args.out,
         options,
         task=scan_task(args.models, network, held_out, keep),
         device=device,
