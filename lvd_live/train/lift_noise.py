@@ -81,7 +81,7 @@ class Noise:
     def __init__(self, observed: ObservedErrors | None, *, seed: int, device: torch.device):
         self.observed = observed
         self.random = torch.Generator(device).manual_seed(seed)
-        self.partners = torch.from_numpy(EXCHANGED).to(device)
+        self._partners = torch.from_numpy(EXCHANGED).to(device)
 
     def __call__(self, rays: torch.Tensor, points: torch.Tensor, inside: torch.Tensor) -> Seen:
         """What the finder sees of people.
@@ -113,7 +113,7 @@ class Noise:
     def _exchange(self, found: torch.Tensor) -> torch.Tensor:
         """All left and right landmarks (B, 33, 3) exchanged in some samples, and the depth inverted in half of those: a
         finder that takes the back for the front."""
-        exchanged = found[:, self.partners]
+        exchanged = found[:, self._partners]
         inverted = torch.where(self.uniform(len(found), 1) < 0.5, -exchanged[..., 2], exchanged[..., 2])
         exchanged = torch.cat([exchanged[..., :2], inverted[..., None]], -1)
         return torch.where((self.uniform(len(found)) < SWAPPED)[:, None, None], exchanged, found)

@@ -17,7 +17,6 @@ from lvd_live.lift.lifter import EXCHANGED, MOST_NEARNESS
 from lvd_live.lift.network import LANDMARKS
 from lvd_live.synth.motion import UPRIGHT, PoseBank
 from lvd_live.synth.people import People
-from lvd_live.train.lift_builds import Builds
 from lvd_live.train.lift_noise import Noise, Seen, nearness_of
 
 POOL, FIRST_POSES, FRESH = 120_000, 4_096, 24  # poses in memory, at the start, made anew for each batch
@@ -62,7 +61,7 @@ class LiftSamples:
         self._rng = np.random.default_rng(seed)
         everyday = None if held_out else models / "synth" / "poses_everyday.npz"
         bank = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out, everyday=everyday)
-        self._held_out, self._bank = held_out, bank if held_out else replace(bank, kinds=UPRIGHT)
+        self._bank = bank if held_out else replace(bank, kinds=UPRIGHT)  # held-out ones as ever: to compare figures
         self._population = torch.from_numpy(People(models, held_out=held_out).population).to(self.device)
         body = BodyModel.load(models / "body" / "lvd_body.npz").to(self.device)
         self._parents = body.parents
@@ -75,7 +74,7 @@ class LiftSamples:
     def draw(self, count: int) -> LiftBatch:
         """`count` samples."""
         self._refresh(FRESH)
-        film = self.film(self.pose_landmarks(self.builds(count), axis_angle_to_matrix(self.poses(count))))
+        film = self.film(self.pose_landmarks(self.shapes(count), axis_angle_to_matrix(self.poses(count))))
         return self.in_box(film, self.noise(film.rays, film.points, film.shows(film.rays)))
 
     def poses(self, count: int) -> torch.Tensor:
@@ -88,17 +87,11 @@ class LiftSamples:
         mix = torch.sin(torch.pi / 2 * self.noise.uniform(count, 1)) ** 2  # Beta(1/2, 1/2)
         return mix * a + (1 - mix) * b + 0.15 * self.noise.normal(*a.shape)
 
-    def builds(self, count: int) -> Builds:
-        """People, varied beyond the shapes unless held out: figures on those stay comparable."""
-        betas = self.shapes(count)
-        return Builds.plain(betas) if self._held_out else Builds.draw(betas, self.noise, self.noise.partners)
-
-    def pose_landmarks(self, builds: Builds, rotations: torch.Tensor) -> torch.Tensor:
-        """Landmarks (B, 33, 3), metres, body frame, pelvis at the origin, of B people: rotations (B, 24, 3, 3)."""
-        joints = self._joints + torch.einsum("jcb,nb->njc", self._joint_dirs, builds.betas)
-        turned, moved = forward_kinematics(rotations, joints, builds.stretch, self._parents)
-        shifts = (turned[:, self._pairs.main] @ builds.shifts[..., None])[..., 0]
-        return self._pairs.landmarks(builds.betas, turned, moved) + shifts - joints[:, :1]
+    def pose_landmarks(self, betas: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+        """Landmarks (B, 33, 3), metres, body frame, pelvis at the origin: betas (B, 20), rotations (B, 24, 3, 3)."""
+        joints = self._joints + torch.einsum("jcb,nb->njc", self._joint_dirs, betas)
+        turned, moved = forward_kinematics(rotations, joints, self._parents)
+        return self._pairs.landmarks(betas, turned, moved) - joints[:, :1]
 
     def film(self, body: torch.Tensor) -> Film:
         """Put a camera before each of the people, landmarks (B, 33, 3), body frame: aimed roughly at the hips, or a
@@ -177,7 +170,7 @@ class BonePairs:
     """The P pairs of landmark and bone that count.
 
     bone : (P,) int64. sums : (33, P), 1 where the pair is the landmark's. carried : (P, 3) metres, and its change with
-    the shape, dirs : (P, 3, 20). share : (P,). main : (33,) int64, the bone that carries most of each landmark.
+    the shape, dirs : (P, 3, 20). share : (P,).
     """
 
     bone: torch.Tensor
@@ -185,7 +178,6 @@ class BonePairs:
     carried: torch.Tensor
     dirs: torch.Tensor
     share: torch.Tensor
-    main: torch.Tensor
 
     @classmethod
     def of(cls, body: BodyModel) -> BonePairs:
@@ -195,7 +187,7 @@ class BonePairs:
         mix = mixes[landmark, bone]
         sums = torch.nn.functional.one_hot(landmark, LANDMARKS).float().T.contiguous()
         dirs = torch.einsum("pn,ncb->pcb", mix, body.shapedirs)
-        return cls(bone, sums, mix @ body.v_template, dirs, mix.sum(1), mixes.sum(2).argmax(1))
+        return cls(bone, sums, mix @ body.v_template, dirs, mix.sum(1))
 
     def landmarks(self, betas: torch.Tensor, turned: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         """(B, 33, 3): betas (B, 20), the bones' rotations (B, 24, 3, 3) and translations (B, 24, 3)."""
@@ -205,17 +197,16 @@ class BonePairs:
 
 
 def forward_kinematics(
-    rotations: torch.Tensor, joints: torch.Tensor, stretch: torch.Tensor, parents: list[int]
+    rotations: torch.Tensor, joints: torch.Tensor, parents: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each bone's rotation R (B, 24, 3, 3) and translation t (B, 24, 3), v ↦ R v + t: local rotations, rest joints
-    (B, 24, 3), factors (B, 24, 3) on their places from their parents', which move bones and do not stretch their ends."""
-    turned, places = [rotations[:, 0]], [joints[:, 0]]
+    """Each bone's rotation R (B, 24, 3, 3) and translation t (B, 24, 3), v ↦ R v + t: local rotations, rest joints."""
+    turned, moved = [rotations[:, 0]], [joints[:, 0] - (rotations[:, 0] @ joints[:, 0, :, None])[..., 0]]
     for j, parent in enumerate(parents[1:], 1):
-        bone = (joints[:, j] - joints[:, parent]) * stretch[:, j]
-        turned.append(turned[parent] @ rotations[:, j])
-        places.append(places[parent] + (turned[parent] @ bone[..., None])[..., 0])
-    R = torch.stack(turned, 1)
-    return R, torch.stack(places, 1) - (R @ joints[..., None])[..., 0]
+        R = turned[parent] @ rotations[:, j]
+        here = (turned[parent] @ joints[:, j, :, None])[..., 0] + moved[parent]
+        turned.append(R)
+        moved.append(here - (R @ joints[:, j, :, None])[..., 0])
+    return torch.stack(turned, 1), torch.stack(moved, 1)
 
 
 assert len(EXCHANGED) == LANDMARKS

@@ -65,7 +65,7 @@ class LiftSequences(LiftSamples):
         times = self._times(count)
         rotations = to_matrix(self._motion(times))
         T = times.shape[1]
-        body = self.pose_landmarks(self.builds(count).each(T), rotations.flatten(0, 1))
+        body = self.pose_landmarks(self.shapes(count).repeat_interleave(T, 0), rotations.flatten(0, 1))
         film = self.follow(body.unflatten(0, (count, T)), times)
         return self.boxes(film, self._seen(film, times), times)
 
