@@ -1,5 +1,7 @@
 """CMU poses on SMPL's joints, and what is sampled from them."""
 
+from dataclasses import astuple, replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.model import axis_angle_to_matrix
 from lvd_live.body.skeleton import JOINT, JOINT_NAMES, PARENTS
 from lvd_live.paths import MODELS
-from lvd_live.synth.motion import PoseBank
+from lvd_live.synth.motion import HELD_OUT, TO_TRAIN, UPRIGHT, PoseBank
 from lvd_live.synth.pose_variation import MIRROR, mirrored, sitting, standing, with_posed_arms, without_heading
 from lvd_live.synth.retarget import cmu_name, retarget
 from lvd_live.synth.retarget_gltf import Character, clip_poses
@@ -140,7 +142,20 @@ def test_people_stand_on_straight_legs(body):
 
 def test_only_poses_to_train_on_are_made_to_stand():
     train, test = PoseBank.load(POSES, held_out=False), PoseBank.load(POSES, held_out=True)
-    assert train.standing > 0 and test.standing == 0
+    assert train.kinds.standing > 0 and test.kinds.standing == 0
+
+
+def test_the_shares_of_what_is_made_of_poses_leave_some_as_they_are():
+    for kinds in (HELD_OUT, TO_TRAIN, UPRIGHT):
+        assert 0.25 < 1 - sum(astuple(kinds)) < 0.6
+
+
+def test_the_lifters_people_stand_straighter():
+    def knees(kinds):
+        bank, rng = replace(PoseBank.load(POSES, held_out=False), kinds=kinds), np.random.default_rng(0)
+        return np.median([np.linalg.norm(bank.sample(rng)[[4, 5]], axis=-1).mean() for _ in range(600)])
+
+    assert knees(UPRIGHT) < 0.85 * knees(TO_TRAIN)
 
 
 EVERYDAY = MODELS / "synth" / "poses_everyday.npz"

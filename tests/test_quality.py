@@ -44,10 +44,18 @@ def test_the_mean_is_of_points_that_mean_the_same():
     turned = replace(other, points=other.points[ORDER], world=other.world[ORDER])
     assert agree(one, other) and not agree(one, turned)
     for second in (other, turned):
-        found = mean([one, second], [one, replace(second, mask=np.zeros_like(second.mask))])
+        found = mean([one, replace(second, mask=np.zeros_like(second.mask))])
         np.testing.assert_allclose(found.points, (one.points + other.points) / 2, atol=1e-4)
         np.testing.assert_allclose(found.world, (one.world + other.world) / 2, atol=1e-4)
         assert found.mask.max() == 0.5 and found.points.dtype == found.mask.dtype == np.float32
+
+
+def test_the_larger_network_is_believed_where_sides_differ(monkeypatch, pictures):
+    one = standing()
+    turned = replace(one, points=one.points[ORDER], world=one.world[ORDER])
+    finder = BlazePoseFinder(MODELS / "blazepose", heavy=True, mirror=True)
+    monkeypatch.setattr("lvd_live.person.blazepose.look_again", lambda *_: [one, one])
+    np.testing.assert_allclose(finder._again(pictures[0][:256, :256], turned).points, one.points, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -61,8 +61,8 @@ class BlazePoseFinder:
     models_dir  folder with pose_detector.onnx, pose_landmarks_full.onnx and, for `heavy`, pose_landmarks_heavy.onnx.
     providers   "auto", "cuda" or "cpu"; `provider` says which one runs.
     threads     CPU threads of onnxruntime; two were often slower than one on a small machine.
-    heavy       the landmarks come from the larger network, pose_landmarks_heavy.onnx; the feature maps stay the
-                other's.
+    heavy       the larger network, pose_landmarks_heavy.onnx, looks, too, and the mean counts; the feature maps stay
+                the other's.
     mirror      the landmark network looks at the region and at its mirror image, and the mean counts. See `quality`.
     opinion     which of a person's sides is the left, frame by frame, or None; see `exchange`.
     Raises UserError when a network file is missing or damaged.
@@ -130,11 +130,11 @@ class BlazePoseFinder:
         )
 
     def _again(self, pixels: np.ndarray, first: Pass) -> Pass:
-        """The first pass over a region's pixels, or the mean with the further ones that were asked for."""
-        network, ways = self._heavy or self._landmarks, (False,) * self.heavy + (True,) * self.mirror
-        further = look_again(network, pixels, ways)
-        passes = further if self.heavy else [first, *further]
-        return mean(passes, [first, *further]) if further else first
+        """The first pass over a region's pixels, or its mean with the further ones that were asked for; where they
+        disagree on a person's sides, the larger network is believed."""
+        further = look_again(self._heavy or self._landmarks, pixels, (False,) * self.heavy + (True,) * self.mirror)
+        passes = [*further, first] if self.heavy else [first, *further]
+        return mean(passes) if further else first
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
         seen = self.observe(picture, roi)

@@ -85,7 +85,6 @@ def mirrored(found: Pass) -> Pass:
 
 
 def agree(a: Pass, b: Pass) -> bool:
-    """Whether two passes have the limbs on the same sides."""
     """Whether two passes say the same of which side is the left."""
     order = list(COUNTERPART)
     first, second = a.points[:BODY, :2], b.points[:BODY, :2]
@@ -93,9 +92,9 @@ def agree(a: Pass, b: Pass) -> bool:
     return bool(same <= other)
 
 
-def mean(passes: Sequence[Pass], masks: Sequence[Pass]) -> Pass:
-    """The mean of passes, with the mean of the others' masks. A pass that takes left for right is read as the first one
-    reads it, so that no mean of two sides arises.
+def mean(passes: Sequence[Pass]) -> Pass:
+    """The mean of passes; maps are the first one's. A pass that takes left for right is read as the first one reads it,
+    so that no mean of two sides arises.
     """
     first, alike = passes[0], [passes[0]]
     for one in passes[1:]:
@@ -106,7 +105,7 @@ def mean(passes: Sequence[Pass], masks: Sequence[Pass]) -> Pass:
     return Pass(
         points=np.stack([p.points for p in alike]).mean(0, dtype=np.float32),
         presence=float(np.mean([p.presence for p in alike])),
-        mask=np.stack([p.mask for p in masks]).mean(0, dtype=np.float32),
+        mask=np.stack([p.mask for p in alike]).mean(0, dtype=np.float32),
         world=np.stack([p.world for p in alike]).mean(0, dtype=np.float32),
         maps=first.maps,
     )

@@ -11,7 +11,7 @@ from lvd_live.person.exchange import Opinion
 
 @dataclass(frozen=True)
 class Quality:
-    """heavy : landmarks of the larger network. mirror : the mean of a region's landmarks and its mirror image's."""
+    """heavy : the larger network looks, too. mirror : the largest looks at the mirror image, too. The mean counts."""
 
     heavy: bool = False
     mirror: bool = False

@@ -9,11 +9,6 @@ import numpy as np
 
 from lvd_live.synth.pose_variation import bent, mirrored, sitting, standing, with_posed_arms, without_heading
 
-# Cumulative shares of the drawn poses: seated, then with posed arms, then bent.
-SEATED = 0.12
-SEATED_OR_ARMS = 0.40
-SEATED_ARMS_OR_BENT = 0.46
-STANDING = 0.12  # share of the drawn poses that stand on straight legs, of those to train on
 EVERYDAY = 0.4  # share of poses of the second file, where there is one
 JITTER = 0.10  # radians
 LOOSE = np.array(
@@ -23,18 +18,32 @@ LOOSE = np.array(
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Shares of the drawn poses that are made to sit, have posed arms, are bent, or stand on straight legs."""
+
+    seated: float = 0.12
+    arms: float = 0.28
+    bent: float = 0.06
+    standing: float = 0.0
+
+
+HELD_OUT, TO_TRAIN = Kinds(), Kinds(standing=0.12)
+UPRIGHT = Kinds(arms=0.18, standing=0.35)  # as people before cameras mostly are: recorded motion bends the knees
+
+
+@dataclass(frozen=True)
 class PoseBank:
     """Poses to draw from.
 
     pose : (P, 24, 3) float32 axis-angle, radians, each joint relative to its parent.
     groups : for each category the rows of `pose` that may be drawn. probability : of each category.
-    standing : the share of drawn poses that stand on straight legs.
+    kinds : what is made of those drawn.
     """
 
     pose: np.ndarray
     groups: tuple[np.ndarray, ...]
     probability: np.ndarray
-    standing: float
+    kinds: Kinds
 
     @classmethod
     def load(cls, path: Path, *, held_out: bool, everyday: Path | None = None) -> PoseBank:
@@ -52,7 +61,7 @@ class PoseBank:
             category, pose = file["category"], file["pose"].astype(np.float32)
         groups = tuple(np.flatnonzero(keep & (category == c)) for c in np.unique(category[keep]))
         size = np.sqrt([len(g) for g in groups])
-        bank = cls(pose, groups, size / size.sum(), 0.0 if held_out else STANDING)
+        bank = cls(pose, groups, size / size.sum(), HELD_OUT if held_out else TO_TRAIN)
         return bank if everyday is None else bank._with(everyday, held_out)
 
     def _with(self, path: Path, held_out: bool) -> PoseBank:
@@ -62,7 +71,7 @@ class PoseBank:
             category, pose = file["category"], file["pose"].astype(np.float32)
         added = [len(self.pose) + np.flatnonzero(keep & (category == c)) for c in np.unique(category[keep])]
         probability = np.concatenate([(1 - EVERYDAY) * self.probability, np.full(len(added), EVERYDAY / len(added))])
-        return PoseBank(np.concatenate([self.pose, pose]), (*self.groups, *added), probability, STANDING)
+        return PoseBank(np.concatenate([self.pose, pose]), (*self.groups, *added), probability, TO_TRAIN)
 
     def sample(self, rng: np.random.Generator, *, upright: bool = False) -> np.ndarray:
         """One pose (24, 3) axis-angle with the heading taken out of the root.
@@ -70,17 +79,20 @@ class PoseBank:
         It is one of the bank, or sits, stands, bends or has arms as before a webcam; jittered; mirrored in half of the
         cases. upright : one of those before a webcam, sitting or with posed arms.
         """
-        kind = rng.random() * (SEATED_OR_ARMS if upright else 1)
+        kinds = self.kinds
+        seated, arms = kinds.seated, kinds.seated + kinds.arms  # cumulative
+        bends, stands = arms + kinds.bent, arms + kinds.bent + kinds.standing
+        kind = rng.random() * (arms if upright else 1)
         group = self.groups[rng.choice(len(self.groups), p=self.probability)]
         pose = self.pose[rng.choice(group)].copy()
         pose[0] = without_heading(pose[0])
-        if kind < SEATED:
+        if kind < seated:
             pose = sitting(pose, rng)
-        elif kind < SEATED_OR_ARMS:
+        elif kind < arms:
             pose = with_posed_arms(pose, rng, calm=upright or rng.random() < 0.6)
-        elif kind < SEATED_ARMS_OR_BENT:
+        elif kind < bends:
             pose = bent(pose, rng)
-        elif kind < SEATED_ARMS_OR_BENT + self.standing:
+        elif kind < stands:
             pose = standing(pose, rng)
         pose += rng.normal(0, JITTER) * rng.normal(size=(24, 1)) * rng.normal(size=(24, 3)) * LOOSE[:, None]
         if rng.random() < 0.35:

@@ -112,7 +112,7 @@ def _parser() -> Parser:
     add("--steps", type=int, default=TrainingOptions.steps)
     add("--hours", type=float, help="train for so long instead of --steps; the schedule follows the clock")
     add("--batch", type=int, help="samples a step, of each process under torchrun (default 16)")
-    add("--rate", type=float, default=TrainingOptions.rate)
+    add("--rate", type=float, help="the highest learning rate")
     add(
         "--sizes",
         help="SHARE:PIXELS (or voxels) stages, each until that share of the run, such as 0.5:128,1:192 "
@@ -140,6 +140,8 @@ def _fill_in(args: argparse.Namespace) -> None:
     if args.out is None:
         other = lifters.name(args) if args.lifter else "baseline" if args.baseline else args.preset
         args.out = Path("runs") / other
+    if args.rate is None and not args.lifter:
+        args.rate = TrainingOptions.rate
     args.data = args.data or Path("runs") / ("scans" if scans else "data")
     args.shards = (24 if scans else 240) if args.shards is None else args.shards
     args.batch = (SCAN_BATCH if scans else TrainingOptions.batch) if args.batch is None else args.batch

@@ -6,7 +6,7 @@ is its rest position as bone j carries it, linear in the shape, w_kj how much of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.lift.lifter import EXCHANGED, MOST_NEARNESS
 from lvd_live.lift.network import LANDMARKS
-from lvd_live.synth.motion import PoseBank
+from lvd_live.synth.motion import UPRIGHT, PoseBank
 from lvd_live.synth.people import People
 from lvd_live.train.lift_noise import Noise, Seen, nearness_of
 
@@ -59,7 +59,9 @@ class LiftSamples:
     def __init__(self, models: Path, noise: Noise, *, held_out: bool = False, seed: int = 0):
         self.noise, self.random, self.device = noise, noise.random, noise.random.device
         self._rng = np.random.default_rng(seed)
-        self._bank = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out)
+        everyday = None if held_out else models / "synth" / "poses_everyday.npz"
+        bank = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out, everyday=everyday)
+        self._bank = bank if held_out else replace(bank, kinds=UPRIGHT)  # held-out ones as ever: to compare figures
         self._population = torch.from_numpy(People(models, held_out=held_out).population).to(self.device)
         body = BodyModel.load(models / "body" / "lvd_body.npz").to(self.device)
         self._parents = body.parents

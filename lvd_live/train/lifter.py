@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lvd_live.errors import UserError
 from lvd_live.lift.hand_network import HandLiftNetwork
+from lvd_live.lift.lifter import read_network
 from lvd_live.lift.network import LiftNetwork, laplace_loss
 from lvd_live.lift.over_time import TimeNetwork
 from lvd_live.lvd.runtime.onednn import has_bfloat16
@@ -146,6 +148,14 @@ class LifterRun:
         torch.save(state, part)
         part.replace(path)
 
+    def start_from(self, path: Path) -> None:
+        """Take weights that `write_weights` wrote. Raises UserError where they are none, or of another size."""
+        weights = read_network(path, LiftNetwork)
+        if weights.shape != self.network.shape:
+            raise UserError(f"{path} is a lifter of {weights.shape}, and one of {self.network.shape} is trained.")
+        for network in (self.network, self.average):
+            network.load_state_dict(weights.state_dict())
+
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, if there is one."""
         state = self.processes.load(path, self.device)
@@ -159,17 +169,26 @@ class LifterRun:
 
 
 def train_lifter(
-    models: Path, out: Path, options: LifterOptions, *, device: torch.device, processes: Processes | None = None
+    models: Path,
+    out: Path,
+    options: LifterOptions,
+    *,
+    start_from: Path | None = None,
+    device: torch.device,
+    processes: Processes | None = None,
 ) -> Path:
     """Train into `out`: checkpoint.pt, validation.csv, lifter.safetensors (the averaged weights, float16); its path.
 
-    Resumes from the checkpoint if there is one. Ctrl-C saves and is passed on. processes : those that train the same
-    network, each on samples of its own; the first one alone validates and writes.
+    Resumes from the checkpoint if there is one, else starts from the weights `start_from`, if any (UserError where they
+    are none or of another size). Ctrl-C saves and is passed on. processes : those that train the same network, each on
+    samples of its own; the first one alone validates and writes.
     """
     processes = processes or Processes()
     out.mkdir(parents=True, exist_ok=True)
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
     run = LifterRun(options, device, processes)
+    if start_from is not None:
+        run.start_from(start_from)
     run.resume(out / CHECKPOINT)
 
     def make_samples(seed: int, held_out: bool) -> LiftSamples:

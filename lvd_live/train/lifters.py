@@ -20,7 +20,7 @@ def add_options(parser: Parser) -> None:
         "--lifter",
         action="store_true",
         help="instead of the preset's network, the lifter of landmarks, on samples made on the way; it takes --models,"
-        " --out, --hours or --samples, --seed, --device and --threads",
+        " --out, --start-from, --rate, --hours or --samples, --seed, --device and --threads",
     )
     add(
         "--over-time",
@@ -62,5 +62,6 @@ def train(args: argparse.Namespace, device: torch.device, processes: Processes) 
         sequences = TimeOptions(samples=samples, hours=args.hours, seed=args.seed)
         train_over_time(args.models, args.out, sequences, device=device, processes=processes)
     else:
-        options = LifterOptions(samples=samples, hours=args.hours, seed=args.seed)
-        train_lifter(args.models, args.out, options, device=device, processes=processes)
+        options = LifterOptions(samples=samples, hours=args.hours, seed=args.seed, rate=args.rate or LifterOptions.rate)
+        start = args.start_from
+        train_lifter(args.models, args.out, options, start_from=start, device=device, processes=processes)
