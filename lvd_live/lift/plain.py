@@ -7,7 +7,7 @@ networks are, and how they are trained, `network` and `over_time` say.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import erf
+import torch
 from torch import nn
 
 from lvd_live.lift.network import LANDMARKS, LEAST_LOG_SCALE, MOST_LOG_SCALE, OUTPUTS, Block, LiftNetwork
@@ -16,7 +16,6 @@ from lvd_live.person.sides import COUNTERPART
 
 OTHER = np.array(COUNTERPART)
 _MIRROR = np.array([-1, 1, 1, 1, 1], np.float32)
-_HALF, _ROOT_HALF = np.float32(0.5), np.float32(0.5**0.5)
 _STEPS = np.array([*range(-1, -NEXT - 1, -1), *range(1, NEXT + 1)])
 _FARTHER = np.array(FARTHER, np.float32)[:, None]
 
@@ -46,7 +45,7 @@ class _Blocks:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         for first, second in self.pairs:
             y = first(x)
-            x = x + second(_HALF * y * (1 + erf(_ROOT_HALF * y)))  # GELU
+            x = x + second(torch.nn.functional.gelu(torch.from_numpy(y)).numpy())
         return x
 
 
