@@ -16,6 +16,7 @@ from lvd_live.person.sides import COUNTERPART
 
 OTHER = np.array(COUNTERPART)
 _MIRROR = np.array([-1, 1, 1, 1, 1], np.float32)
+_HALF = np.float32(0.5)
 _STEPS = np.array([*range(-1, -NEXT - 1, -1), *range(1, NEXT + 1)])
 _FARTHER = np.array(FARTHER, np.float32)[:, None]
 
