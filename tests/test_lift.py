@@ -202,6 +202,21 @@ def test_depth_as_the_finder_has_it_helps(samples, lifter):
     assert knowing < 0.8 * without
 
 
+def test_training_starts_from_weights_of_its_size(tmp_path):
+    path = write_weights(LiftNetwork(32, 1), tmp_path / "lifter.safetensors", 5)
+    run = LifterRun(SMALL, CPU)
+    run.start_from(path)
+    expected = read_network(path, LiftNetwork).state_dict()
+    for network in (run.network, run.average):
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(value, expected[name])
+    assert all(p.requires_grad for p in run.network.parameters())
+    with pytest.raises(
+        UserError, match="^.*lifter.safetensors is a network of .*32.* and one of .*64.* is trained[.]$"
+    ):
+        LifterRun(replace(SMALL, width=64), CPU).start_from(path)
+
+
 def test_partners_are_partners():
     assert (EXCHANGED[EXCHANGED] == np.arange(LANDMARKS)).all() and (EXCHANGED != np.arange(LANDMARKS)).sum() == 32
 

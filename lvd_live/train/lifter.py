@@ -150,9 +150,9 @@ class LifterRun:
 
     def start_from(self, path: Path) -> None:
         """Take weights that `write_weights` wrote. Raises UserError where they are none, or of another size."""
-        weights = read_network(path, LiftNetwork)
+        weights = read_network(path, type(self.network))
         if weights.shape != self.network.shape:
-            raise UserError(f"{path} is a lifter of {weights.shape}, and one of {self.network.shape} is trained.")
+            raise UserError(f"{path} is a network of {weights.shape}, and one of {self.network.shape} is trained.")
         for network in (self.network, self.average):
             network.load_state_dict(weights.state_dict())
 

@@ -115,7 +115,13 @@ class TimeRun(LifterRun):
 
 
 def train_over_time(
-    models: Path, out: Path, options: TimeOptions, *, device: torch.device, processes: Processes | None = None
+    models: Path,
+    out: Path,
+    options: TimeOptions,
+    *,
+    start_from: Path | None = None,
+    device: torch.device,
+    processes: Processes | None = None,
 ) -> Path:
     """Train what steadies models/lift/lifter.safetensors; otherwise as `train_lifter`. The weights are
     over_time.safetensors in `out`; its path."""
@@ -124,6 +130,8 @@ def train_over_time(
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
     trunk = read_network(models / "lift" / "lifter.safetensors", LiftNetwork)
     run = TimeRun(options, trunk, Noise(None, seed=options.seed, device=device), device, processes)
+    if start_from is not None:
+        run.start_from(start_from)
     run.resume(out / CHECKPOINT)
 
     def make(seed: int, held_out: bool) -> LiftSequences:

@@ -59,9 +59,10 @@ def train(args: argparse.Namespace, device: torch.device, processes: Processes) 
         hands = hand_options(args.samples or SAMPLES, args.hours, args.seed)
         train_hand_lifter(args.models, args.out, hands, device=device)
     elif args.over_time:
-        sequences = TimeOptions(samples=samples, hours=args.hours, seed=args.seed)
-        train_over_time(args.models, args.out, sequences, device=device, processes=processes)
+        sequences = TimeOptions(samples, args.hours, rate=args.rate or TimeOptions.rate, seed=args.seed)
+        train_over_time(
+            args.models, args.out, sequences, start_from=args.start_from, device=device, processes=processes
+        )
     else:
-        options = LifterOptions(samples=samples, hours=args.hours, seed=args.seed, rate=args.rate or LifterOptions.rate)
-        start = args.start_from
-        train_lifter(args.models, args.out, options, start_from=start, device=device, processes=processes)
+        options = LifterOptions(samples, args.hours, rate=args.rate or LifterOptions.rate, seed=args.seed)
+        train_lifter(args.models, args.out, options, start_from=args.start_from, device=device, processes=processes)
