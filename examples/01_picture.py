@@ -6,6 +6,8 @@ import cv2
 
 import lvd_live
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 picture = cv2.imread(sys.argv[1])
 if picture is None:
     sys.exit(f"{sys.argv[1]} is no picture that can be read.")

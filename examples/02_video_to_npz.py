@@ -6,6 +6,8 @@ import numpy as np
 
 import lvd_live
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 fits = list(lvd_live.track(sys.argv[1], height=1.75))
 if not fits:
     sys.exit("Nobody was found.")

@@ -5,5 +5,7 @@ from pathlib import Path
 
 from lvd_live.export import export
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 done = export(Path(sys.argv[1]), Path(sys.argv[2]))
 print(f"written to {done.path}")

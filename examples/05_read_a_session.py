@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lvd_live.session.reader import open_session
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 session = open_session(Path(sys.argv[1]))
 print(f"{len(session.tracked)} frames at {session.fps:.0f} fps, {session.tracked.sum()} with a person")
 for row, frame in session.frames():

@@ -14,6 +14,8 @@ from lvd_live.train.networks import importance_of, network_for, read_body
 from lvd_live.train.options import TrainingOptions
 from lvd_live.train.task import DESCENT
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 out = Path(sys.argv[1])
 data = out / "data"
 data.mkdir(parents=True, exist_ok=True)

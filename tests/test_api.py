@@ -1,6 +1,7 @@
 """The library, and the examples that show it."""
 
 import re
+import runpy
 import subprocess
 import sys
 
@@ -121,3 +122,13 @@ def test_every_example_runs(path, clip, tmp_path):
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.strip()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_without_arguments_says_what_it_takes(path, monkeypatch):
+    source = path.read_text()
+    if "sys.exit(__doc__)" not in source:
+        pytest.skip("it takes none, or has defaults")
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    with pytest.raises(SystemExit, match=f"python examples/{path.name} "):
+        runpy.run_path(str(path))
