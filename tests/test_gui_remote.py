@@ -181,6 +181,8 @@ def test_anything_may_come_by_osc():
     assert osc.read(message) == [("/record", [1, 0.5, "now"])]
     assert osc.read(osc.bundle([message, osc.message("/x")])[0]) == [("/record", [1, 0.5, "now"]), ("/x", [])]
     assert osc.read(b"/record\0,T\0\0") == [("/record", [1])]
+    for number in (float("nan"), float("inf")):  # no start and no stop
+        assert osc.read(osc.message("/record", number)) == []
     nested = message
     for _ in range(9):
         nested = osc.bundle([nested])[0]

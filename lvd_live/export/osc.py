@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable
 
@@ -65,7 +66,10 @@ def _message(data: bytes) -> tuple[str, list[int | float | str]]:
     values: list[int | float | str] = []
     for tag in tags[1:]:
         if tag in "if":
-            values += struct.unpack_from(f">{tag}", data, place)
+            (number,) = struct.unpack_from(f">{tag}", data, place)
+            if not math.isfinite(number):
+                raise ValueError("no number")
+            values.append(number)
             place += 4
         elif tag == "s":
             text, place = _text(data, place)
