@@ -145,3 +145,11 @@ def test_no_file_and_a_folder(tmp_path):
 def test_the_kinect_cloud(shared):
     scan = read_scan(shared / "eval" / "scans" / "PCL__person.pcd")
     assert len(scan.points) == 242_749 and scan.dropped == 307_200 - 242_749
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_text_without_numbers_is_one_sentence(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("hello\n")
+    with pytest.raises(UserError, match="its lines do not hold three numbers"):
+        read_scan(path)

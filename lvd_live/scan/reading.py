@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,7 +165,9 @@ def _read_text(path: Path) -> _Parts:
         except ValueError:
             pass
         skip += 1
-    table = np.loadtxt(io.BytesIO(lines), dtype=np.float64, ndmin=2, skiprows=skip, comments=("#", "//"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a text without numbers: said below
+        table = np.loadtxt(io.BytesIO(lines), dtype=np.float64, ndmin=2, skiprows=skip, comments=("#", "//"))
     if table.shape[1] < 3:
         raise ValueError("its lines do not hold three numbers")
     normals = table[:, 3:6] if table.shape[1] >= 6 else None
