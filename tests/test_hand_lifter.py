@@ -8,6 +8,7 @@ from lvd_live.errors import UserError
 from lvd_live.lift.hand_network import FEATURES, HandLiftNetwork
 from lvd_live.lift.hands import HandFrames, HandLifter, HandViews, hand_features
 from lvd_live.paths import MODELS
+from lvd_live.train import cli
 from lvd_live.train.hand_lifter import HandLifterRun, HandSamples, hand_options, train_hand_lifter
 from lvd_live.train.lifter import LifterOptions, write_weights
 
@@ -109,3 +110,9 @@ def test_a_file_that_holds_none_is_refused(tmp_path):
         HandLifter.load(tmp_path / "bad.safetensors")
     good = write_weights(HandLiftNetwork(16, 1), tmp_path / "good.safetensors", 5)
     assert HandLifter.load(good).network.shape == {"width": 16, "blocks": 1}
+
+
+def test_options_that_the_hand_lifter_does_not_take_are_refused():
+    for option in (["--start-from", "x.safetensors"], ["--rate", "0.001"]):
+        with pytest.raises(UserError, match="not for --hands"):
+            cli.main(["--lifter", "--hands", *option])

@@ -64,9 +64,8 @@ class Correspondence:
     @classmethod
     def compute(cls, source: BodyModel, target: BodyModel) -> Correspondence:
         """Register the templates and read the correspondence off. Raises UserError when they do not come together."""
-        from lvd_live.body.registration import (
-            register,  # here, because both bring scipy, and every fit imports this file
-        )
+        # here, because both bring scipy, and every fit imports this file
+        from lvd_live.body.registration import register
         from lvd_live.body.surface import Surface
 
         surface = Surface(register(source, target), source.faces.numpy(), source.weights.numpy())

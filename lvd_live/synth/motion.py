@@ -28,7 +28,9 @@ class Kinds:
 
 
 HELD_OUT, TO_TRAIN = Kinds(), Kinds(standing=0.12)
-UPRIGHT = Kinds(arms=0.18, standing=0.35)  # as people before cameras mostly are: recorded motion bends the knees
+MOSTLY_STANDING = Kinds(
+    arms=0.18, standing=0.35
+)  # as people before cameras mostly are: recorded motion bends the knees
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from lvd_live.body.model import BodyModel, axis_angle_to_matrix
 from lvd_live.lift.lifter import EXCHANGED, MOST_NEARNESS
 from lvd_live.lift.network import LANDMARKS
-from lvd_live.synth.motion import UPRIGHT, PoseBank
+from lvd_live.synth.motion import MOSTLY_STANDING, PoseBank
 from lvd_live.synth.people import People
 from lvd_live.train.lift_noise import Noise, Seen, nearness_of
 
@@ -61,7 +61,9 @@ class LiftSamples:
         self._rng = np.random.default_rng(seed)
         everyday = None if held_out else models / "synth" / "poses_everyday.npz"
         bank = PoseBank.load(models / "synth" / "poses.npz", held_out=held_out, everyday=everyday)
-        self._bank = bank if held_out else replace(bank, kinds=UPRIGHT)  # held-out ones as ever: to compare figures
+        self._bank = (
+            bank if held_out else replace(bank, kinds=MOSTLY_STANDING)
+        )  # held-out ones as ever: to compare figures
         self._population = torch.from_numpy(People(models, held_out=held_out).population).to(self.device)
         body = BodyModel.load(models / "body" / "lvd_body.npz").to(self.device)
         self._parents = body.parents

@@ -156,9 +156,11 @@ class LifterRun:
         for network in (self.network, self.average):
             network.load_state_dict(weights.state_dict())
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint, if there is one."""
+    def resume(self, path: Path, start_from: Path | None = None) -> None:
+        """Go on from a checkpoint, if there is one, else from weights, if any; see `start_from`."""
         state = self.processes.load(path, self.device)
+        if state is None and start_from is not None:
+            self.start_from(start_from)
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -187,9 +189,7 @@ def train_lifter(
     out.mkdir(parents=True, exist_ok=True)
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
     run = LifterRun(options, device, processes)
-    if start_from is not None:
-        run.start_from(start_from)
-    run.resume(out / CHECKPOINT)
+    run.resume(out / CHECKPOINT, start_from)
 
     def make_samples(seed: int, held_out: bool) -> LiftSamples:
         return LiftSamples(models, Noise(observed, seed=seed, device=device), held_out=held_out, seed=seed)

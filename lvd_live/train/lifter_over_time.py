@@ -130,9 +130,7 @@ def train_over_time(
     observed = ObservedErrors.load(models / "synth" / "landmark_errors.npz", device)
     trunk = read_network(models / "lift" / "lifter.safetensors", LiftNetwork)
     run = TimeRun(options, trunk, Noise(None, seed=options.seed, device=device), device, processes)
-    if start_from is not None:
-        run.start_from(start_from)
-    run.resume(out / CHECKPOINT)
+    run.resume(out / CHECKPOINT, start_from)
 
     def make(seed: int, held_out: bool) -> LiftSequences:
         return LiftSequences(models, Noise(observed, seed=seed, device=device), held_out=held_out, seed=seed)

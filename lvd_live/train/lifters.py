@@ -41,6 +41,8 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("--over-time is for --lifter.")
     if args.hands and (not args.lifter or args.over_time):
         raise UserError("--hands is for --lifter, without --over-time.")
+    if args.hands and (args.start_from is not None or args.rate is not None):
+        raise UserError("--start-from and --rate are not for --hands.")
     if args.samples is not None and args.samples < 1:
         raise UserError("--samples must be at least 1.")
 
