@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvd_live.errors import UserError
 from lvd_live.lvd.backbones.hourglass import upsample
+from lvd_live.lvd.coarse import Coarse
 from lvd_live.lvd.descent import descend, descend_reference
 from lvd_live.lvd.features import CropFeatures, LazyFeatureMap, sample
 from lvd_live.lvd.field import Field
@@ -198,6 +199,29 @@ def test_descent_equals_the_plain_formula(field, iterations):
         fast = descend(folded, folded.prepare(crop), start, **options)
     assert len(fast.steps) == iterations
     assert_near(fast.vertices, reference)
+
+
+@pytest.mark.parametrize("count", [150, 40])
+def test_a_coarse_step_moves_every_vertex_as_those_near_it(field, count):
+    points, crop = points_and_crop()
+    folded, place = FoldedField(field), np.random.default_rng(0).normal(size=(150, 3))
+    prepared, coarse = folded.prepare(crop), Coarse.of(place, count, torch.device("cpu"))
+    asked, moved = folded.diagonal(points, prepared), coarse.displacement(folded, prepared, points)
+    torch.testing.assert_close(moved[:, coarse.targets], asked[:, coarse.targets], atol=1e-3, rtol=0)
+    known = asked[:, coarse.targets][:, coarse.near]  # (2, 150, 4, 3)
+    assert (moved >= known.amin(2) - 1e-5).all() and (moved <= known.amax(2) + 1e-5).all()
+    assert len(set(coarse.targets.tolist())) == count
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_a_coarse_step_is_the_first_iteration_and_never_the_last(field, iterations):
+    points, crop = points_and_crop()
+    folded = FoldedField(field)
+    prepared, shift = folded.prepare(crop), torch.tensor([0.0, 0.003, 0.004])
+    first = descend(folded, prepared, points, iterations=iterations, relaxation=1.5, first=lambda v: shift.expand_as(v))
+    rest = descend(folded, prepared, points + 1.5 * shift, iterations=max(iterations - 1, 1), relaxation=1.5)
+    torch.testing.assert_close(first.vertices, rest.vertices)
+    assert first.steps == pytest.approx((0.0075, *rest.steps))
 
 
 def random_crops():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -64,10 +64,20 @@ def descend(
     iterations: int,
     tolerance: float = 0.0,
     relaxation: float = 1.0,
+    first: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Descent:
-    """`iterate` from `start`, `iterations` times or until the vertices move by less than `tolerance` on average."""
+    """`iterate` from `start`, `iterations` times or until the vertices move by less than `tolerance` on average.
+
+    first : Δ (B, N, 3) of the start, a mesh (B, N, 3), for an iteration before those of the field, which are one fewer
+    then, but one at least. See `coarse`.
+    """
     vertices, steps = start, []
-    for moved, step in itertools.islice(iterate(field, prepared, start, relaxation), iterations):
+    if first is not None:
+        delta = relaxation * first(start)
+        vertices, steps = start + delta, [float(delta.norm(dim=-1).mean(-1).max())]
+    for moved, step in itertools.islice(
+        iterate(field, prepared, vertices, relaxation), max(iterations - len(steps), 1)
+    ):
         vertices = moved
         steps.append(float(step.max()))
         if steps[-1] < tolerance:

@@ -7,6 +7,14 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def mixed(vertices: torch.Tensor, columns: torch.Tensor, mix: torch.Tensor) -> torch.Tensor:
+    """Weighted sums (B, N, C) of rows of (B, K, C): which, columns (N, J) int64, and weights, mix (N, J) float32."""
+    B, K, C = vertices.shape
+    rows = vertices.transpose(0, 1).reshape(K, B * C)
+    sums = F.embedding_bag(columns, rows, per_sample_weights=mix, mode="sum")
+    return sums.unflatten(1, (B, C)).transpose(0, 1)
+
+
 class MeshNetwork(nn.Module):
     """A network that moves a mesh's vertices, all of them or those that the others follow from.
 
@@ -38,7 +46,5 @@ class MeshNetwork(nn.Module):
         """The body's vertices (B, N, C) from those that the head serves (B, K, C)."""
         if self.columns is None:
             return vertices
-        B, K, C = vertices.shape
-        rows = vertices.transpose(0, 1).reshape(K, B * C)
-        mixed = F.embedding_bag(self.columns, rows, per_sample_weights=self.mix, mode="sum")
-        return mixed.unflatten(1, (B, C)).transpose(0, 1)
+        assert self.mix is not None
+        return mixed(vertices, self.columns, self.mix)

@@ -80,7 +80,7 @@ class Tracker:
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
         self.left_out: tuple[str, ...] = ()
-        self._solver = solver or Solver(runtime)
+        self._solver = solver or Solver(runtime, body.v_template.numpy()[runtime.network.control.cpu().numpy()])
         self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
         rig = FingerRig.of(body)
         self._hands = None if rig is None else HandsFit(rig, body)

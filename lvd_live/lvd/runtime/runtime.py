@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lvd_live.errors import UserError
+from lvd_live.lvd.coarse import Coarse
 from lvd_live.lvd.descent import Descent, descend
 from lvd_live.lvd.folded_field import FoldedField, PreparedCrop
 from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
@@ -135,13 +137,33 @@ class Runtime:
 
     @torch.inference_mode()
     def descend(
-        self, prepared: PreparedCrop, start: torch.Tensor | None, *, iterations: int, tolerance: float = 0.0
+        self,
+        prepared: PreparedCrop,
+        start: torch.Tensor | None,
+        *,
+        iterations: int,
+        tolerance: float = 0.0,
+        coarse: Coarse | None = None,
     ) -> Descent:
-        """`descent.descend` from `start` (B, K, 3), crop frame; None is the crop's centre."""
+        """`descent.descend` from `start` (B, K, 3), crop frame; None is the crop's centre.
+
+        coarse : takes the first iteration from a mesh.
+        """
+        first = None
         if start is None:
             start = torch.zeros(len(prepared), 3, device=self.device)
+        elif coarse is not None:
+            first = partial(coarse.displacement, self.field, prepared)
         relaxation = self.network.preset.relaxation
-        return descend(self.field, prepared, start, iterations=iterations, tolerance=tolerance, relaxation=relaxation)
+        return descend(
+            self.field,
+            prepared,
+            start,
+            iterations=iterations,
+            tolerance=tolerance,
+            relaxation=relaxation,
+            first=first,
+        )
 
     @torch.inference_mode()
     def uncertainty(
