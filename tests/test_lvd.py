@@ -201,16 +201,15 @@ def test_descent_equals_the_plain_formula(field, iterations):
     assert_near(fast.vertices, reference)
 
 
-@pytest.mark.parametrize("count", [150, 40])
-def test_a_coarse_step_moves_every_vertex_as_those_near_it(field, count):
+def test_a_coarse_step_moves_every_vertex_as_those_near_it(field):
     points, crop = points_and_crop()
     folded, place = FoldedField(field), np.random.default_rng(0).normal(size=(150, 3))
-    prepared, coarse = folded.prepare(crop), Coarse.of(place, count, torch.device("cpu"))
+    prepared, coarse = folded.prepare(crop), Coarse.of(place, torch.device("cpu"))
     asked, moved = folded.diagonal(points, prepared), coarse.displacement(folded, prepared, points)
     torch.testing.assert_close(moved[:, coarse.targets], asked[:, coarse.targets], atol=1e-3, rtol=0)
     known = asked[:, coarse.targets][:, coarse.near]  # (2, 150, 4, 3)
     assert (moved >= known.amin(2) - 1e-5).all() and (moved <= known.amax(2) + 1e-5).all()
-    assert len(set(coarse.targets.tolist())) == count
+    assert len(set(coarse.targets.tolist())) == 9
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])

@@ -10,6 +10,7 @@ import torch
 
 from lvd_live.bench.reference import HALF_CROP_MM, timed
 from lvd_live.bench.variants import build
+from lvd_live.lvd.coarse import FEW
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS, LVD
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.lvd.runtime.runtime import Runtime
@@ -19,7 +20,7 @@ from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
 from lvd_live.tracking.conditioning import CropView, view_crop
 
-ITERATIONS, PERTURBATIONS, ASKED = 2, 8, 8  # as the tracker's warm frames: every eighth vertex's uncertainty
+ITERATIONS, PERTURBATIONS = 2, 8
 MOST_MM = 0.1  # between the step and single calls, of one precision
 SIZES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16, 32, 64)}
 TIMED = 10
@@ -39,7 +40,7 @@ def graph(
     views = [view_crop(f.picture, p, choose_crop(p, None), size, "all") for f, p in (seen[0], seen[len(seen) // 2])]
     for name in _of_pytorch(options):
         runtime = build(network, device, **options[name])
-        asked = np.arange(0, len(network.control), ASKED)
+        asked = np.arange(0, len(network.control), FEW)
         step = GraphStep(runtime, 2, iterations=ITERATIONS, count=PERTURBATIONS, asked=len(asked))
         first, second = ([views[0], views[1]], [views[1], views[0]])
         mesh, spread, _ = (part.copy() for part in _call(step, first, asked))
@@ -96,8 +97,8 @@ def _stacked(views: Sequence[CropView]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def batches(network: LVD, device: str, options: Options) -> dict[str, Any]:
-    """By variant and batch size: milliseconds of a step with the uncertainty of every eighth vertex, fits a second and,
-    on CUDA, the memory taken at most, MiB; a size for which there is too little is the last."""
+    """By variant and batch size: milliseconds of a step with the uncertainty of every sixteenth vertex, fits a second
+    and, on CUDA, the memory taken at most, MiB; a size for which there is too little is the last."""
     figures: dict[str, Any] = {}
     for name in _of_pytorch(options):
         runtime, rows = build(network, device, **options[name]), {}
@@ -115,7 +116,7 @@ def _timed_batch(runtime: Runtime, batch: int) -> dict[str, float]:
     if runtime.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     rng, S, K = np.random.default_rng(0), runtime.size, len(runtime.network.control)
-    asked = np.arange(0, K, ASKED)
+    asked = np.arange(0, K, FEW)
     step = GraphStep(runtime, batch, iterations=ITERATIONS, count=PERTURBATIONS, asked=len(asked))
     maps = (
         rng.integers(0, 99, (batch, FINE_CHANNELS, 32, 32), np.uint8),

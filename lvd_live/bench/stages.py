@@ -15,6 +15,7 @@ import numpy as np
 from lvd_live import render
 from lvd_live.bench.reference import timed
 from lvd_live.body.fit import BodyFitter
+from lvd_live.lvd.coarse import FEW
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.person import BlazePoseFinder
@@ -159,7 +160,7 @@ def live(
 
 def batched(tracker: Tracker, batch: int = 8) -> dict[str, float]:
     """Fits a second of `GraphStep` on crops that are ready, two iterations: without and with the uncertainty of an
-    eighth of the vertices (M = 8)."""
+    sixteenth of the vertices (M = 8)."""
     runtime, rng = tracker.runtime, np.random.default_rng(0)
     S, K = runtime.size, len(runtime.network.control)
     maps = (
@@ -181,5 +182,5 @@ def batched(tracker: Tracker, batch: int = 8) -> dict[str, float]:
 
     return {
         "batched_fits_per_second": fits_per_second(np.arange(0)),
-        "batched_fits_with_uncertainty_per_second": fits_per_second(np.arange(0, K, 8)),
+        "batched_fits_with_uncertainty_per_second": fits_per_second(np.arange(0, K, FEW)),
     }

@@ -57,7 +57,7 @@ def _sentences(best: Figures) -> list[str]:
         f"Live pipeline on a camera of 30 frames a second: {live:.1f} fits a second, "
         f"{best['live_latency_ms']:.0f} ms from a frame to its fit.",
         f"Eight sequences side by side, crops ready, 2 iterations: {batched:.0f} fits a second, "
-        f"{uncertain:.0f} with uncertainty (M = 8, an eighth of the vertices).",
+        f"{uncertain:.0f} with uncertainty (M = 8, a sixteenth of the vertices).",
         f"The paper's network, {ITERATIONS} iterations, as the published demo runs it: {demo:.0f} ms{kept}.",
     ]
     if "plain_ms" in best:

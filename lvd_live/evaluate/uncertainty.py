@@ -15,6 +15,7 @@ from lvd_live.body.skeleton import BODY_PARTS, JOINT
 from lvd_live.evaluate.held_out import eval_batches
 from lvd_live.evaluate.metrics import aligned_error
 from lvd_live.evaluate.plots import new_figure, save_png
+from lvd_live.lvd.coarse import Coarse
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.uncertainty import SIGMA, perturbations
 from lvd_live.synth.dataset import Shards
@@ -60,19 +61,19 @@ def claims_and_errors(
     conditioning: str = "all",
     iterations: int = 6,
 ) -> Pairs:
-    """Descend on held-out people from the crop's centre, then ask for U(v) of Eq. 3.
+    """Descend on held-out people from the crop's centre, then ask for U(v) of Eq. 3, as a `Tracker` does.
 
     shards : opened with `upsample`. sigma : of the perturbations, crop units. count : people.
     """
     control, pelvis = runtime.network.control.cpu(), body.J_regressor[0]
     offsets = perturbations(PERTURBATIONS, len(control), sigma).to(runtime.device)
-    every = torch.arange(len(control), device=runtime.device)
+    coarse = Coarse.of(body.v_template[control].numpy(), runtime.device)
     std, error = [], []
     for batch in eval_batches(shards, runtime.size, conditioning=conditioning, count=count):
         prepared = runtime.encode(*batch.crops)
         v = runtime.descend(prepared, None, iterations=iterations).vertices
-        u = runtime.uncertainty(prepared, v, offsets, every).cpu().numpy()
-        std.append(u * batch.metres_per_unit[:, None])
+        few = runtime.uncertainty(prepared, v, offsets, coarse.targets)
+        std.append(coarse.over_all(few[..., None])[..., 0].cpu().numpy() * batch.metres_per_unit[:, None])
         found = batch.millimetres(runtime.network.dense(v))
         error.append(aligned_error(found, batch.truth, pelvis)[:, control].numpy() / 1000)
     return Pairs(np.concatenate(std), np.concatenate(error))

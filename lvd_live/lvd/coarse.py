@@ -1,4 +1,4 @@
-"""Coarse to fine: a first step that asks about few vertices, and moves all of them."""
+"""Few vertices asked in place of all: a first step of descent from coarse to fine, and the uncertainty."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from lvd_live.body.control import choose_control
 from lvd_live.lvd.mesh_network import mixed
 from lvd_live.lvd.uncertainty import P, SomeTargets
 
+FEW = 16  # every sixteenth, by farthest-point sampling
 NEIGHBOURS = 4
 
 
 @dataclass(frozen=True)
 class Coarse:
-    """T vertices of N, spread over the body, and how the others move with them:
+    """T of the N vertices that descend, spread over the body, and how the others follow from what is known of these:
 
-    Δv_i = Σ_k share_ik Δv_near(i, k), the shares falling with the square of the distance on the body.
+    q_i = Σ_k share_ik q_near(i, k), the shares falling with the square of the distance on the body.
 
     targets : (T,) int64. near : (N, NEIGHBOURS) int64, into `targets`. share : (N, NEIGHBOURS) float32, rows sum to 1.
     """
@@ -28,15 +29,18 @@ class Coarse:
     share: torch.Tensor
 
     @classmethod
-    def of(cls, points: np.ndarray, count: int, device: torch.device) -> Coarse:
-        """`count` of the vertices that the network moves; points (N, 3): where they lie on the body, metres."""
-        chosen, place = choose_control(points, count), torch.from_numpy(points.astype(np.float32))
-        distance, near = torch.cdist(place, place[chosen]).topk(NEIGHBOURS, largest=False)
+    def of(cls, points: np.ndarray, device: torch.device) -> Coarse:
+        """points : (N, 3), where the vertices that descend lie on the body, metres."""
+        place = torch.from_numpy(points.astype(np.float32))
+        targets = torch.from_numpy(choose_control(points, max(len(points) // FEW, NEIGHBOURS)))
+        distance, near = torch.cdist(place, place[targets]).topk(NEIGHBOURS, largest=False)
         share = (distance + 1e-3) ** -2
-        parts = torch.from_numpy(chosen), near, share / share.sum(1, keepdim=True)
-        return cls(*(part.to(device) for part in parts))
+        return cls(targets.to(device), near.to(device), (share / share.sum(1, keepdim=True)).to(device))
 
     def displacement(self, field: SomeTargets[P], prepared: P, vertices: torch.Tensor) -> torch.Tensor:
-        """Δ (B, N, 3) of a mesh (B, N, 3)."""
-        few = field.diagonal(vertices[:, self.targets], prepared, self.targets)
+        """Δ (B, N, 3) of a mesh (B, N, 3), of which the field is asked for T."""
+        return self.over_all(field.diagonal(vertices[:, self.targets], prepared, self.targets))
+
+    def over_all(self, few: torch.Tensor) -> torch.Tensor:
+        """What is known of the T vertices (B, T, C), of all: (B, N, C)."""
         return mixed(few, self.near, self.share)

@@ -87,7 +87,8 @@ def run_batched(jobs: list[Job], count: int) -> Generator[Outcome, None, None]:
     """Outcomes as they come, of `count` clips at a time in this process: a thread for each, one step of the network for
     all (see `BatchedSolver`)."""
     _, first = load_engine(jobs[0].options, jobs[0].quality)
-    solver = BatchedSolver(first.runtime, min(count, len(jobs)), perturbations=first.options.uncertainty)
+    size, perturbations = min(count, len(jobs)), first.options.uncertainty
+    solver = BatchedSolver(first.runtime, first.coarse, size, perturbations=perturbations)
     stopped = threading.Event()
 
     def attend(job: Job) -> Outcome:

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
 TOLERANCE = 0.007  # crop units: a mean step below it is the last (under 1 cm on a person that fills the crop)
-FEW = 8  # every eighth vertex: as near on four views of a real person as with all of them
 LOST = 0.12  # crop units: a fit whose last mean step is longer has not found its person
 
 
@@ -40,7 +39,7 @@ class Solution:
     iterations : all that were done, also by a warm start that was given up.
     cold : it started at the crop's centre, not from a mesh.
     prepared : what the uncertainty may be asked of; None where `spread` came along.
-    spread, targets : (1, T) float32 crop units, U(v) of vertices (T,) int64; None where it has to be asked.
+    spread : (1, T) float32 crop units, U(v) of `Coarse.targets`; None where it has to be asked.
     """
 
     vertices: torch.Tensor
@@ -49,7 +48,6 @@ class Solution:
     cold: bool
     prepared: PreparedCrop | None = None
     spread: torch.Tensor | None = None
-    targets: torch.Tensor | None = None
 
     @property
     def settled(self) -> bool:
@@ -58,12 +56,10 @@ class Solution:
 
 
 class Solver:
-    """Descends on one crop. points : (K, 3) metres, where the vertices that descend lie on the body: with them a warm
-    frame's first iteration asks only a few vertices, see `lvd.coarse`."""
+    """Descends on one crop. coarse : takes a warm frame's first iteration."""
 
-    def __init__(self, runtime: Runtime, points: np.ndarray | None = None):
-        self.runtime = runtime
-        self._coarse = None if points is None else Coarse.of(points, len(points) // FEW, runtime.device)
+    def __init__(self, runtime: Runtime, coarse: Coarse):
+        self.runtime, self.coarse = runtime, coarse
 
     def solve(self, view: CropView, start: torch.Tensor | None, iterations: int | None, clock: Clock) -> Solution:
         """Descend from `start` (1, K, 3), crop frame, or from the crop's centre where it is None.
@@ -85,7 +81,7 @@ class Solver:
     ) -> Solution:
         if iterations is None:
             most = COLD_ITERATIONS if start is None else WARM_ITERATIONS
-            descent = self.runtime.descend(prepared, start, iterations=most, tolerance=TOLERANCE, coarse=self._coarse)
+            descent = self.runtime.descend(prepared, start, iterations=most, tolerance=TOLERANCE, coarse=self.coarse)
         else:
             descent = self.runtime.descend(prepared, start, iterations=iterations)
         return Solution(descent.vertices, descent.steps, wasted + len(descent.steps), start is None, prepared)
@@ -104,16 +100,15 @@ class BatchedSolver(Solver):
     A cold frame, one without landmarks or detector features, and one whose batched step does not settle, is solved as
     by `Solver`.
 
-    size : the most members. iterations : of every batched frame. perturbations, renewed : of the uncertainty, asked of
-    every `renewed`-th vertex, in turns (see `Tracker`).
+    size : the most members. iterations : of every batched frame, each of all vertices. perturbations : of the
+    uncertainty.
     """
 
-    def __init__(self, runtime: Runtime, size: int, *, iterations: int = 2, perturbations: int = 8, renewed: int = 8):
-        super().__init__(runtime)
-        self.size, self._renewed = size, renewed
-        self._vertices, S = len(runtime.network.control), runtime.size
-        asked = -(-self._vertices // renewed)
-        self.step = GraphStep(runtime, size, iterations=iterations, count=perturbations, asked=asked)
+    def __init__(self, runtime: Runtime, coarse: Coarse, size: int, *, iterations: int = 2, perturbations: int = 8):
+        super().__init__(runtime, coarse)
+        self.size, self._targets = size, coarse.targets.cpu().numpy()
+        vertices, S = len(runtime.network.control), runtime.size
+        self.step = GraphStep(runtime, size, iterations=iterations, count=perturbations, asked=len(self._targets))
         features = (
             np.zeros((FINE_CHANNELS, 32, 32), np.uint8),
             np.zeros((COARSE_CHANNELS, 8, 8), np.uint8),
@@ -122,9 +117,9 @@ class BatchedSolver(Solver):
         blank = CropView(
             np.zeros((S, S, 3), np.uint8), np.zeros((S, S), np.uint8), np.zeros((33, 4), np.float32), features
         )
-        self._blank = _Request(blank, np.zeros((self._vertices, 3), np.float32))
+        self._blank = _Request(blank, np.zeros((vertices, 3), np.float32))
         self._changed = threading.Condition()
-        self._members, self._turn = 0, 0
+        self._members = 0
         self._waiting: list[_Request] = []
         self._run()  # what is made once, a CUDA graph above all, while no other thread works
 
@@ -174,13 +169,9 @@ class BatchedSolver(Solver):
         """One step for all that wait; empty places are filled with a blank crop."""
         requests = self._waiting + [self._blank] * (self.size - len(self._waiting))
         views = [request.view for request in requests]
-        targets = self._turn % self._renewed + self._renewed * np.arange(self.step.asked)
-        targets = np.where(
-            targets < self._vertices, targets, targets - self._renewed
-        )  # in some turns the last one twice
         vertices, spread, steps = self.step(
             start=np.stack([request.start for request in requests]),
-            targets=targets,
+            targets=self._targets,
             picture=np.stack([view.picture for view in views]),
             mask=np.stack([view.mask for view in views]),
             landmarks=np.stack([view.landmarks for view in views if view.landmarks is not None]),
@@ -188,13 +179,11 @@ class BatchedSolver(Solver):
                 np.stack(parts) for parts in zip(*(view.features for view in views if view.features), strict=True)
             ),
         )
-        self._turn += bool(self._waiting)
         for i, request in enumerate(self._waiting):
             here = slice(i, i + 1)
             taken = tuple(map(float, steps[i]))
-            on_device = (self._to_device(x) for x in (vertices[here], spread[here], targets))
-            mesh, spread_here, asked = on_device
-            request.answer = Solution(mesh, taken, len(taken), cold=False, spread=spread_here, targets=asked)
+            mesh, spread_here = (self._to_device(x[here]) for x in (vertices, spread))
+            request.answer = Solution(mesh, taken, len(taken), cold=False, spread=spread_here)
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(self.runtime.device)

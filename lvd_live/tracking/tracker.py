@@ -16,6 +16,7 @@ from lvd_live.body.model import BodyModel
 from lvd_live.lift.conditioning import lift_through
 from lvd_live.lift.lifter import Lifter
 from lvd_live.lift.steady import SteadyLifter
+from lvd_live.lvd.coarse import Coarse
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
@@ -32,7 +33,7 @@ from lvd_live.tracking.jump import JumpFinder
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
-from lvd_live.tracking.spread import SpreadEstimate, dense_mesh
+from lvd_live.tracking.spread import dense_mesh, spread_of
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Tracker:
     carry : what takes the mesh to another body's topology, and that body. lifter : says how deep landmarks lie, instead
     of the finder. solver : by default one of its own.
 
+    coarse : the vertices that the first iteration and the uncertainty ask.
     left_out : what frames go without, to save time, whatever the options say: "uncertainty", "outline".
     """
 
@@ -80,8 +82,9 @@ class Tracker:
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
         self.left_out: tuple[str, ...] = ()
-        self._solver = solver or Solver(runtime, body.v_template.numpy()[runtime.network.control.cpu().numpy()])
-        self._silhouette_fit, self._spread = SilhouetteFit(body), SpreadEstimate(runtime)
+        self.coarse = Coarse.of(body.v_template[runtime.network.control.cpu()].numpy(), runtime.device)
+        self._solver = solver or Solver(runtime, self.coarse)
+        self._silhouette_fit = SilhouetteFit(body)
         rig = FingerRig.of(body)
         self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
@@ -164,7 +167,6 @@ class Tracker:
     def _forget_fit(self) -> None:
         self._last: _Last | None = None
         self._steady = None if self.lifter is None else SteadyLifter(self.lifter)
-        self._spread.reset()
         self._silhouette_fit.reset()
         if self._hands is not None:
             self._hands.reset()
@@ -197,9 +199,10 @@ class Tracker:
             self.reset()
             return None
         self._last = _Last(crop, solution.vertices, view.landmarks)
-        self._spread.update(solution, 0 if "uncertainty" in self.left_out else self.options.uncertainty)
+        perturbations = 0 if "uncertainty" in self.left_out else self.options.uncertainty
+        uncertainty = spread_of(self.runtime, self.coarse, solution, perturbations)
         clock.lap("uncertainty")
-        vertices, spread = dense_mesh(self.runtime, solution.vertices, self._spread.known)
+        vertices, spread = dense_mesh(self.runtime, solution.vertices, uncertainty)
         vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
         clock.lap("outline")
         fit = self._place(frame, person, crop, solution, vertices, spread, clock)
