@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -79,6 +80,35 @@ class Normals:
         return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
 
 
+@dataclass(frozen=True)
+class _Topology:
+    """What stays of a mesh while its vertices move.
+
+    faces : (M, 3) int, as given. normals : of its vertices. closed : each edge belongs to two faces that run along it
+    in opposite directions: who looks from outside never sees the faces' backs.
+    """
+
+    faces: np.ndarray
+    count: int
+    normals: Normals
+    closed: bool
+
+    _recent: ClassVar[tuple[_Topology, ...]] = ()
+
+    @classmethod
+    def of(cls, faces: np.ndarray, count: int) -> _Topology:
+        """That of faces (M, 3) over `count` vertices; of the last few arrays it is remembered."""
+        for known in cls._recent:
+            if known.faces is faces and known.count == count:
+                return known
+        directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64) @ [count, 1]
+        against = directed % count * count + directed // count
+        closed = len(np.unique(directed)) == len(directed) and np.array_equal(np.sort(directed), np.sort(against))
+        made = cls(faces, count, Normals(faces, count), closed)
+        cls._recent = (made, *cls._recent[:3])
+        return made
+
+
 def silhouette(vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The pixels whose centre the mesh covers, (H, W) bool.
 
@@ -110,8 +140,13 @@ def overlay(
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"picture must be (H,W,3) uint8, not {picture.shape} {picture.dtype}")
     result = picture.copy()
-    shaded = _shade(vertices, faces, vertex_colors)
-    for strip in _strips(vertices, faces, intrinsics, (picture.shape[1], picture.shape[0]), shaded):
+    topology = _Topology.of(faces, len(vertices))
+    finite = np.asarray(vertices, np.float32)
+    finite = np.where(np.abs(finite) < _FAR, finite, 0.0)
+    normals = topology.normals(finite)
+    shaded = _shade(finite, normals, vertex_colors)
+    hides = _hides_backs(finite, normals, topology)
+    for strip in _strips(vertices, faces, intrinsics, (picture.shape[1], picture.shape[0]), shaded, hides_backs=hides):
         target = result[strip.rows, strip.columns]
         mixed = cv2.addWeighted(target.astype(np.float32), 1.0 - opacity, strip.colour, 255.0 * opacity, 0.5)
         np.copyto(target, mixed.astype(np.uint8), where=strip.cover[..., None])
@@ -151,11 +186,11 @@ def fit_into(picture: np.ndarray, size: tuple[int, int], fill: int = 0) -> np.nd
     return result
 
 
-def _shade(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray | None) -> np.ndarray:
-    """(N, 3) float32 RGB 0..1: Lambertian, both sides lit, by a lamp a little above and left of the camera."""
-    vertices = np.asarray(vertices, np.float32)
-    vertices = np.where(np.abs(vertices) < _FAR, vertices, 0.0)
-    normals = vertex_normals(vertices, faces)
+def _shade(vertices: np.ndarray, normals: np.ndarray, vertex_colors: np.ndarray | None) -> np.ndarray:
+    """(N, 3) float32 RGB 0..1: Lambertian, both sides lit, by a lamp a little above and left of the camera.
+
+    vertices, normals : (N, 3) float32.
+    """
     toward = -np.sign(np.einsum("ij,ij->i", normals, vertices))[:, None]
     lamp = np.array([-0.35, -0.5, -0.8], np.float32) / np.float32(np.linalg.norm([0.35, 0.5, 0.8]))
     light = 0.35 + 0.65 * np.clip((normals * toward) @ lamp, 0.0, 1.0)
@@ -163,10 +198,24 @@ def _shade(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray | 
     return np.broadcast_to(base, vertices.shape) * light[:, None]
 
 
+def _hides_backs(vertices: np.ndarray, normals: np.ndarray, topology: _Topology) -> bool:
+    """Whether faces that turn their backs to the camera are hidden by others: the mesh is closed, and faces outward."""
+    return topology.closed and float(np.einsum("ij,ij->", normals, vertices - vertices.mean(0))) > 0
+
+
 def _strips(
-    vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], colours: np.ndarray
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    intrinsics: np.ndarray,
+    size: tuple[int, int],
+    colours: np.ndarray,
+    *,
+    hides_backs: bool = False,
 ) -> Iterator[_Strip]:
-    """Rasterise the mesh's bounding box strip by strip; yields each strip that holds part of the mesh."""
+    """Rasterise the mesh's bounding box strip by strip; yields each strip that holds part of the mesh.
+
+    hides_backs : see `_hides_backs`; does not count where a part of the mesh cannot be drawn.
+    """
     faces = np.asarray(faces, np.int32)
     pixels = project(vertices, intrinsics)
     usable = (np.abs(pixels) < _REACH).all(axis=1)  # false for NaN too
@@ -175,33 +224,35 @@ def _strips(
     if not usable.any():
         return
     if not usable.all():
-        faces = faces[usable[faces].all(axis=1)]
-    low, high = _pixel_boxes(pixels, faces, size)
-    inside = (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1])
+        faces, hides_backs = faces[usable[faces].all(axis=1)], False
+    boxes = _pixel_boxes(pixels, faces, size)
+    inside = (boxes[2] > boxes[0]) & (boxes[3] > boxes[1])
     if not inside.any():
         return
-    faces, low, high = faces[inside], low[inside], high[inside]
-    (left, top), (right, bottom) = low.min(axis=0).astype(int), high.max(axis=0).astype(int) + 1
+    faces, boxes = faces[inside], boxes[:, inside]
+    (left, top), (right, bottom) = boxes[:2].min(1).astype(int), boxes[2:].max(1).astype(int)
     rows = max(_STRIP_PIXELS // (right - left), 1)
-    widths = high[:, 0] - low[:, 0] + 1
     for first in range(top, bottom, rows):
         last = min(first + rows, bottom)
-        touching = (high[:, 1] >= first) & (low[:, 1] < last)
+        touching = (boxes[3] > first) & (boxes[1] < last)
         if not touching.any():
             continue
-        heights = np.minimum(high[touching, 1], last - 1) - np.maximum(low[touching, 1], first) + 1
-        drawn = _affordable(widths[touching] * heights, (right - left) * (last - first))
+        heights = np.minimum(boxes[3], last) - np.maximum(boxes[1], first)
+        areas = ((boxes[2] - boxes[0]) * heights)[touching]
+        drawn = _affordable(areas, (right - left) * (last - first))
         box = (left, first, right, last)
-        cover, colour = rasterise(pixels, depths, faces[touching][drawn], colours, box)
+        cover, colour = rasterise(pixels, depths, faces[touching][drawn], colours, box, hides_backs)
         yield _Strip(slice(first, last), slice(left, right), cover, colour)
 
 
-def _pixel_boxes(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and highest whole pixels (M, 2) of the picture inside each triangle's bounding box."""
-    a, b, c = (pixels[faces[:, corner]] for corner in range(3))
-    low = np.ceil(np.minimum(np.minimum(a, b), c))
-    high = np.floor(np.maximum(np.maximum(a, b), c))
-    return np.maximum(low, 0), np.minimum(high, (size[0] - 1, size[1] - 1))
+def _pixel_boxes(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The whole pixels of the picture inside each triangle's bounding box, (4, M): left, top, right and bottom, these
+    two beyond the last one."""
+    corners = np.ascontiguousarray(faces.T)
+    x, y = (np.ascontiguousarray(along).take(corners) for along in pixels.T)
+    low = np.ceil([x.min(0), y.min(0)])
+    high = np.floor([x.max(0), y.max(0)]) + 1
+    return np.concatenate([np.maximum(low, 0), np.minimum(high, np.array(size)[:, None])])
 
 
 def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
@@ -222,11 +273,12 @@ def rasterise(
     faces: np.ndarray,
     colours: np.ndarray,
     box: tuple[int, int, int, int],
+    hides_backs: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw triangles into a rectangle of the picture: (h, w) bool cover and (h, w, 3) float32 colour.
 
     pixels : (N, 2) where the vertices are projected to. depths : (N,), above 0. colours : (N, 3) float32.
-    faces : (M, 3) int32.
+    faces : (M, 3) int32. hides_backs : those that turn their backs to the camera need not be drawn.
     box : left, top, right, bottom; pixels.
     """
     left, top, right, bottom = box
@@ -239,7 +291,7 @@ def rasterise(
     points[:, 2] = -depths
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if hides_backs else cv2.RASTERIZE_CULLING_NONE)
     black = np.zeros((height, width, 3), np.float32)
     empty = np.full((height, width), _FAR, np.float32)
     T_camera_from_world = np.eye(4, dtype=np.float32)

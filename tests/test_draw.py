@@ -108,6 +108,19 @@ def test_an_8k_picture_in_strips_agrees_with_a_small_one():
     assert (large[6::12, 6::12] == small).mean() > 0.999
 
 
+@pytest.mark.parametrize("faces", [FACES, FACES[:, ::-1].copy(), FACES[:-1]], ids=["closed", "inward", "with a hole"])
+def test_what_a_closed_mesh_hides_need_not_be_drawn(faces, monkeypatch):
+    picture, hides = np.full((480, 640, 3), 40, np.uint8), []
+    told = render._hides_backs
+    monkeypatch.setattr(render, "_hides_backs", lambda *mesh: hides.append(told(*mesh)) or hides[-1])
+    colours = np.random.default_rng(0).integers(0, 255, SHAPE.shape).astype(np.uint8)
+    drawn = render.overlay(picture, SHAPE, faces, K, 1.0, colours)
+    monkeypatch.setattr(render, "_hides_backs", lambda *mesh: False)
+    whole = render.overlay(picture, SHAPE, faces, K, 1.0, colours)
+    assert hides == [faces is FACES]  # a mesh with a hole shows its inside
+    assert (np.abs(drawn.astype(int) - whole).max(2) > 8).mean() < 1e-4 and (drawn != picture).any()
+
+
 def test_thousands_of_huge_triangles_take_bounded_time():
     vertices = np.random.default_rng(1).normal(size=(6000, 3)).astype(np.float32) * 30 + np.float32([0, 0, 60])
     faces = np.arange(6000, dtype=np.int32).reshape(-1, 3)
