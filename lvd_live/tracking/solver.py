@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 COLD_ITERATIONS, WARM_ITERATIONS = 8, 4  # at most
 TOLERANCE = 0.007  # crop units: a mean step below it is the last (under 1 cm on a person that fills the crop)
+WARM_TOLERANCE = 0.012  # after a coarse step, which leaves the detail: shorter ones changed nothing on four real views
 LOST = 0.12  # crop units: a fit whose last mean step is longer has not found its person
 
 
@@ -80,8 +81,8 @@ class Solver:
         self, prepared: PreparedCrop, start: torch.Tensor | None, iterations: int | None, wasted: int = 0
     ) -> Solution:
         if iterations is None:
-            most = COLD_ITERATIONS if start is None else WARM_ITERATIONS
-            descent = self.runtime.descend(prepared, start, iterations=most, tolerance=TOLERANCE, coarse=self.coarse)
+            most, enough = (COLD_ITERATIONS, TOLERANCE) if start is None else (WARM_ITERATIONS, WARM_TOLERANCE)
+            descent = self.runtime.descend(prepared, start, iterations=most, tolerance=enough, coarse=self.coarse)
         else:
             descent = self.runtime.descend(prepared, start, iterations=iterations)
         return Solution(descent.vertices, descent.steps, wasted + len(descent.steps), start is None, prepared)
