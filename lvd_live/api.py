@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,10 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     """
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
     chosen = TrackerOptions(**(options | paths))
-    return PictureTracker(make_finder(person, quality, hands=chosen.hands), Tracker.load(chosen))
+    with ThreadPoolExecutor(1, "finder") as beside:  # onnxruntime opens its networks without Python
+        finder = beside.submit(make_finder, person, quality, hands=chosen.hands)
+        tracker = Tracker.load(chosen)
+    return PictureTracker(finder.result(), tracker)
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:
