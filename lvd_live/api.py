@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
+from lvd_live.threads import both
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
@@ -79,10 +80,8 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     """
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
     chosen = TrackerOptions(**(options | paths))
-    with ThreadPoolExecutor(1, "finder") as beside:  # onnxruntime opens its networks without Python
-        finder = beside.submit(make_finder, person, quality, hands=chosen.hands)
-        tracker = Tracker.load(chosen)
-    return PictureTracker(finder.result(), tracker)
+    finder = partial(make_finder, person, quality, hands=chosen.hands)
+    return PictureTracker(*both(finder, partial(Tracker.load, chosen)))
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:
