@@ -12,6 +12,7 @@ import numpy as np
 
 from lvd_live.lift.finder import make_finder
 from lvd_live.lift.over_time import NEXT
+from lvd_live.memory import without_collector
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
@@ -81,7 +82,8 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
     chosen = TrackerOptions(**(options | paths))
     finder = partial(make_finder, person, quality, hands=chosen.hands)
-    return PictureTracker(*both(finder, partial(Tracker.load, chosen)))
+    with without_collector():
+        return PictureTracker(*both(finder, partial(Tracker.load, chosen)))
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:

@@ -87,20 +87,22 @@ def make_tracker(options: TrackerOptions) -> Tracker:
 
 
 def _process(places: Places, arguments: argparse.Namespace, options: TrackerOptions) -> Summary:
-    import lvd_live.lift.finder
-    import lvd_live.tracking.tracker  # noqa: F401 - before `both`
-    from lvd_live.pipeline import offline
-    from lvd_live.threads import both
+    from lvd_live.memory import without_collector
+
+    with without_collector():
+        import lvd_live.lift.finder
+        import lvd_live.tracking.tracker  # noqa: F401 - before `both`
+        from lvd_live.pipeline import offline
+        from lvd_live.threads import both
 
     meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
     if places.overlay is not None:  # it may lie where the video of that name is looked for
         meta["overlay"] = places.overlay.name
     with _open_source(places, arguments.camera_size) as source:
         live, hands = places.camera is not None, options.hands
-        finder, tracker = both(
-            partial(make_finder, arguments.person, arguments.quality, live=live, hands=hands),
-            partial(make_tracker, options),
-        )
+        make = partial(make_finder, arguments.person, arguments.quality, live=live, hands=hands)
+        with without_collector():
+            finder, tracker = both(make, partial(make_tracker, options))
         with (
             _streaming(arguments, options) as sender,
             _recording(arguments.record, source, finder, tracker, meta) as recorder,
