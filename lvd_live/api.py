@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from lvd_live.lift.finder import make_finder
 from lvd_live.lift.over_time import NEXT
+from lvd_live.memory import without_collector
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
+from lvd_live.threads import both
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.tracker import Tracker
@@ -78,7 +81,9 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     """
     paths = {name: Path(options[name]) for name in ("body", "weights") if options.get(name) is not None}
     chosen = TrackerOptions(**(options | paths))
-    return PictureTracker(make_finder(person, quality, hands=chosen.hands), Tracker.load(chosen))
+    finder = partial(make_finder, person, quality, hands=chosen.hands)
+    with without_collector():
+        return PictureTracker(*both(finder, partial(Tracker.load, chosen)))
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:

@@ -1,9 +1,14 @@
-"""How many threads the libraries may use, where the program's own threads keep the cores busy."""
+"""How many threads the libraries may use, where the program's own threads keep the cores busy; and two at a time."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+A = TypeVar("A")
+B = TypeVar("B")
 MOST = 4  # a guess: more than two cores were never at hand
 
 
@@ -25,3 +30,14 @@ def limit_threads(count: int = 1) -> None:
 
     torch.set_num_threads(count)
     cv2.setNumThreads(1)
+
+
+def both(one: Callable[[], A], other: Callable[[], B]) -> tuple[A, B]:
+    """What two functions return that are called at the same time; `other` in the caller's thread.
+
+    What they import should be imported before: two threads can wait for each other's modules.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        first = beside.submit(one)
+        second = other()
+    return first.result(), second

@@ -13,7 +13,7 @@ import torch
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
-from lvd_live.lvd.runtime import autoselect, int8
+from lvd_live.lvd.runtime import autoselect, int8, ranges
 from lvd_live.lvd.runtime.onnx import OnnxBackbone, export
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
@@ -41,7 +41,7 @@ def crop(size=192, seed=0):
     )
 
 
-@pytest.mark.skipif(not int8.path_of(LVD(PRESETS["live"])).is_file(), reason="no ranges are shipped")
+@pytest.mark.skipif(not ranges.path_of(LVD(PRESETS["live"])).is_file(), reason="no ranges are shipped")
 def test_the_shipped_weights_run_in_eight_bits(shipped, tmp_path):
     exact, eight = (Runtime(shipped, device="cpu", engine=name) for name in ("float32", "int8"))
     assert eight.provider == "onnxruntime cpu int8"
@@ -71,11 +71,11 @@ def test_fewer_levels_are_rougher():
     two = torch.nn.Sequential(layer, torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 1), torch.nn.Flatten()).eval()
     torch.onnx.export(two, (x,), file, dynamo=False, opset_version=17, input_names=["x0"])
     exported = file.getvalue()
-    ranges = int8.measure_ranges(exported, [[x.numpy()]])
-    assert ranges["x0"] == (float(x.min()), float(x.max()))
+    measured = int8.measure_ranges(exported, [[x.numpy()]])
+    assert measured["x0"] == (float(x.min()), float(x.max()))
 
     def error(levels):
-        session = make_session(int8.quantise(exported, ranges, levels=levels))
+        session = make_session(int8.quantise(exported, measured, levels=levels))
         return float(np.abs(session.run(None, {"x0": x.numpy()})[0] - two(x).detach().numpy()).mean())
 
     assert 0 < error(int8.MOST) < error(int8.CAREFUL) < error(7)
@@ -85,7 +85,7 @@ def test_fewer_levels_are_rougher():
 
 def test_other_weights_have_no_ranges(shipped):
     other = LVD(replace(PRESETS["live"], vertices=60)).eval()
-    assert not int8.has_ranges(other)
+    assert not ranges.has_ranges(other)
     with pytest.raises(UserError, match="another engine"):
         Runtime(other, device="cpu", engine="int8")
 
@@ -94,16 +94,17 @@ def test_other_weights_have_no_ranges(shipped):
 def test_a_damaged_file_of_ranges_is_a_sentence(shipped, text, tmp_path, monkeypatch):
     path = tmp_path / "live.int8.json"
     path.write_text(text)
-    monkeypatch.setattr(int8, "path_of", lambda network: path)
+    monkeypatch.setattr(ranges, "path_of", lambda network: path)
     with pytest.raises(UserError, match="another engine"):
-        int8.ranges_of(shipped)
+        ranges.ranges_of(shipped)
 
 
 def test_ranges_come_back_as_written(shipped, tmp_path, monkeypatch):
     path = tmp_path / "live.int8.json"
-    monkeypatch.setattr(int8, "path_of", lambda network: path)
+    for module in (int8, ranges):
+        monkeypatch.setattr(module, "path_of", lambda network: path)
     int8.write_ranges(shipped, {"a": (-1.0, 2.0)})
-    assert int8.ranges_of(shipped) == {"a": (-1.0, 2.0)} and json.loads(path.read_text())["fingerprint"]
+    assert ranges.ranges_of(shipped) == {"a": (-1.0, 2.0)} and json.loads(path.read_text())["fingerprint"]
 
 
 def test_eight_bits_are_taken_where_they_are_worth_it(shipped, tmp_path, monkeypatch):

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
+from lvd_live.memory import without_collector
 from lvd_live.paths import DEMO
 from tests.conftest import ROOT
 from tests.films import ffmpeg, needs_ffmpeg
 
 MOST = 1500 << 20  # bytes
+
+
+def test_the_collector_rests_and_comes_back():
+    with pytest.raises(KeyError), without_collector():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with without_collector():
+            pass
+        assert not gc.isenabled()  # it was off before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow

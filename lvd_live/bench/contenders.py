@@ -18,7 +18,7 @@ from lvd_live.lift.finder import make_blazepose
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import INT8
 from lvd_live.lvd.runtime.graph_step import GraphStep
-from lvd_live.lvd.runtime.int8 import has_ranges
+from lvd_live.lvd.runtime.ranges import has_ranges
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS

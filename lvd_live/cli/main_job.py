@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lvd_live import __version__
@@ -86,14 +87,22 @@ def make_tracker(options: TrackerOptions) -> Tracker:
 
 
 def _process(places: Places, arguments: argparse.Namespace, options: TrackerOptions) -> Summary:
-    from lvd_live.pipeline import offline
+    from lvd_live.memory import without_collector
+
+    with without_collector():
+        import lvd_live.lift.finder
+        import lvd_live.tracking.tracker  # noqa: F401 - before `both`
+        from lvd_live.pipeline import offline
+        from lvd_live.threads import both
 
     meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
     if places.overlay is not None:  # it may lie where the video of that name is looked for
         meta["overlay"] = places.overlay.name
     with _open_source(places, arguments.camera_size) as source:
-        finder = make_finder(arguments.person, arguments.quality, live=places.camera is not None, hands=options.hands)
-        tracker = make_tracker(options)
+        live, hands = places.camera is not None, options.hands
+        make = partial(make_finder, arguments.person, arguments.quality, live=live, hands=hands)
+        with without_collector():
+            finder, tracker = both(make, partial(make_tracker, options))
         with (
             _streaming(arguments, options) as sender,
             _recording(arguments.record, source, finder, tracker, meta) as recorder,
@@ -125,8 +134,6 @@ def _wants_window(arguments: argparse.Namespace) -> bool:
 
 
 def _open_window(arguments: argparse.Namespace, options: TrackerOptions) -> int:
-    from functools import partial
-
     from lvd_live.gui.app import run
     from lvd_live.gui.inputs import Input
 

@@ -43,7 +43,11 @@ def annotate(path: Path, **values: object) -> None:
 
 def load_weights(network: MeshNetwork, path: Path) -> None:
     """Read weights into a network of the same preset, as float32. Raises UserError."""
-    state, _ = _read(path)
+    _fill(network, _read(path)[0], path)
+
+
+def _fill(network: MeshNetwork, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Set a network's weights to those read from a file. Raises UserError."""
     wanted = {name: value.shape for name, value in _stored(network).items()}
     absent = sorted(wanted.keys() ^ state.keys())
     unfit = absent + [name for name, shape in wanted.items() if name in state and state[name].shape != shape]
@@ -71,7 +75,7 @@ def _load(path: Path, make: Callable[..., N | None]) -> tuple[N, str, dict]:
         raise UserError(f"{path} holds the weights of another network ({error}).") from None
     if network is None:
         raise UserError(f"{path} is not a weight file of this program: it names no preset.")
-    load_weights(network, path)
+    _fill(network, state, path)
     _check_rows(network, path)
     try:
         about = json.loads(metadata.get("about", "{}"))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
+from lvd_live.memory import without_collector
 from lvd_live.person.types import Person, PersonFinder, look_for_hands
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
 from lvd_live.pipeline.items import Captured, Found
@@ -261,8 +262,9 @@ class Pipeline:
         self._found.close()
 
     def _fit(self) -> None:
-        limit_threads(network_threads())
-        self.tracker = self._make_tracker()
+        with without_collector():
+            limit_threads(network_threads())
+            self.tracker = self._make_tracker()
         shape: tuple[int, ...] | None = None
         while not self._stop.is_set() and (item := self._found.take()) is not None:
             if self._renew.is_set():

@@ -112,7 +112,7 @@ class Tracker:
                 body = other
             else:
                 carry = Correspondence.between(body, other), other
-        runtime = Runtime(network, device=options.device, engine=options.engine)
+        runtime = Runtime(network, device=options.device, engine=options.engine, weights=sha256)
         weights = {"file": path.name, "sha256": sha256}
         return cls(
             runtime,

@@ -20,7 +20,7 @@ from lvd_live.errors import UserError
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS, LVD
 from lvd_live.lvd.presets import ENGINES, INT8
 from lvd_live.lvd.runtime import onednn
-from lvd_live.lvd.runtime.int8 import has_ranges
+from lvd_live.lvd.runtime.ranges import has_ranges
 from lvd_live.storage.files import write_whole
 from lvd_live.threads import network_threads
 

@@ -11,8 +11,7 @@ people, the mean over the pictures of each tensor's least and greatest value.
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,50 +21,11 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
-from lvd_live.paths import MODELS
+from lvd_live.lvd.runtime.ranges import Ranges, fingerprint, path_of
 from lvd_live.person.onnx import graph_outputs, make_session
 
 QUANTISED = ("Conv", "Add", "Resize", "Concat")  # what reads quantised values, and gives them
-LARGEST_BYTES = 1 << 20
 MOST, CAREFUL = 127, 63  # levels of weights to either side; where sums of two products could overflow 16 bits
-
-Ranges = Mapping[str, tuple[float, float]]
-"""Least and greatest value by the tensor's name in the exported network."""
-
-
-def path_of(network: LVD) -> Path:
-    """The file of ranges of a preset's weights."""
-    return MODELS / "weights" / f"{network.preset.name}.int8.json"
-
-
-def fingerprint(network: LVD) -> str:
-    """Of all weights that the backbone's values depend on."""
-    crc = 0
-    for part in (network.backbone, network.field.layer1):
-        for value in part.state_dict().values():
-            crc = zlib.crc32(value.detach().cpu().contiguous().numpy().tobytes(), crc)
-    return f"{crc:08x}"
-
-
-def has_ranges(network: LVD) -> bool:
-    """Whether a network's ranges are known."""
-    try:
-        return bool(ranges_of(network))
-    except UserError:
-        return False
-
-
-def ranges_of(network: LVD) -> Ranges:
-    """The ranges of a network's own weights. Raises UserError where the file is missing or of other weights."""
-    path = path_of(network)
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(LARGEST_BYTES))
-        if found["fingerprint"] != fingerprint(network):
-            raise UserError("These weights have no ranges for eight bits: choose another engine.")
-        return {str(name): (float(low), float(high)) for name, (low, high) in found["ranges"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(f"{path} holds no ranges for eight bits: choose another engine.") from None
 
 
 def write_ranges(network: LVD, ranges: Ranges) -> Path:
@@ -124,6 +84,7 @@ def quantise(exported: bytes, ranges: Ranges, *, levels: int | None = None) -> b
     first = [n for x in graph.input if x.name in scales for n in _q_and_dq(x.name)]
     del graph.node[:]
     graph.node.extend([*first, *nodes])
+    _drop_unread_constants(graph)
     outputs = {o.name for o in graph.output}
     assert not outputs & scales.keys(), "outputs stay as they are"
     return model.SerializeToString()
@@ -152,6 +113,14 @@ def _drop_relu(graph: onnx.GraphProto) -> None:
         if source is not None and source.op_type in QUANTISED:
             source.output[0] = node.output[0]
             graph.node.remove(node)
+
+
+def _drop_unread_constants(graph: onnx.GraphProto) -> None:
+    """The float weights, which integers stand for now."""
+    read = {name for node in graph.node for name in node.input}
+    constants = [constant for constant in graph.initializer if constant.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
 
 
 def _add_activation(graph: onnx.GraphProto, name: str, bounds: tuple[float, float]) -> float:

@@ -12,21 +12,23 @@ import torch
 from torch import nn
 
 from lvd_live.lvd.backbones.base import CONTEXT_STRIDE, Backbone
-from lvd_live.lvd.runtime.int8 import Ranges, quantise
+from lvd_live.lvd.runtime.kept import kept, name_of
+from lvd_live.lvd.runtime.ranges import Ranges
 from lvd_live.person.onnx import make_session
 
 
 class OnnxBackbone(Backbone):
     """A backbone on the CPU, on as many threads as PyTorch has when a crop of a new size comes first.
 
-    It is exported then, once for each size: a fifth of a second for `live`.
+    It is exported then, once for each size.
 
-    ranges : for eight bits, or None.
+    ranges : for eight bits, or None. weights : the sha256 of their file, if what is made of them is to be kept for the
+    next start, see `kept`; else "".
     """
 
-    def __init__(self, backbone: Backbone, ranges: Ranges | None = None):
+    def __init__(self, backbone: Backbone, ranges: Ranges | None = None, weights: str = ""):
         super().__init__()
-        self.ranges = ranges
+        self.ranges, self.weights = ranges, weights
         self.backbone = backbone
         self.stride, self.channels, self.whole = backbone.stride, backbone.channels, backbone.whole
         self.conditioning_channels, self.context_channels = backbone.conditioning_channels, backbone.context_channels
@@ -45,12 +47,25 @@ class OnnxBackbone(Backbone):
                 inputs.append(picture.new_zeros(len(picture), channels, cells, cells) if maps is None else maps)
         size = picture.shape[-1]
         if size not in self.sessions:
-            exported = export(self.backbone, inputs)
-            network = exported if self.ranges is None else quantise(exported, self.ranges)
-            self.sessions[size] = make_session(network, threads=torch.get_num_threads())
+            self.sessions[size] = make_session(self._network(inputs), threads=torch.get_num_threads())
         given = {f"x{i}": np.ascontiguousarray(x.numpy()) for i, x in enumerate(inputs)}
         features, *whole = self.sessions[size].run(None, given)
         return torch.from_numpy(features).permute(0, 3, 1, 2), torch.from_numpy(whole[0]) if whole else None
+
+    def _network(self, inputs: list[torch.Tensor]) -> bytes:
+        """What onnxruntime runs, for inputs of these shapes; the one kept, where there is one."""
+        if not self.weights:
+            return self._made(inputs)
+        name = name_of(self.weights, [tuple(x.shape[1:]) for x in inputs], self.ranges)
+        return kept(name, lambda: self._made(inputs))
+
+    def _made(self, inputs: list[torch.Tensor]) -> bytes:
+        exported = export(self.backbone, inputs)
+        if self.ranges is None:
+            return exported
+        from lvd_live.lvd.runtime.int8 import quantise  # here, because it brings onnx
+
+        return quantise(exported, self.ranges)
 
 
 def export(backbone: Backbone, inputs: list[torch.Tensor]) -> bytes:

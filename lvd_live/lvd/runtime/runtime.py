@@ -21,8 +21,8 @@ from lvd_live.lvd.network import LANDMARKS, LVD, AlignedFeatures, network_input
 from lvd_live.lvd.presets import ENGINES, INT8
 from lvd_live.lvd.runtime import onednn
 from lvd_live.lvd.runtime.autoselect import fastest
-from lvd_live.lvd.runtime.int8 import ranges_of
 from lvd_live.lvd.runtime.onnx import OnnxBackbone
+from lvd_live.lvd.runtime.ranges import ranges_of
 from lvd_live.lvd.uncertainty import spread
 
 M = TypeVar("M", bound=nn.Module)
@@ -60,10 +60,13 @@ class Runtime:
         float32; on held-out people the mesh moves by 0.9 mm on average. "int8" is one, too: onnxruntime runs the
         backbone in eight bits (see `int8`).
     pack : use oneDNN's kernels where there are any, see `onednn`.
+    weights : the sha256 of the network's file, or "" for one that is in none: see `OnnxBackbone`.
     Raises ValueError for an unknown engine, UserError for one that does not run here.
     """
 
-    def __init__(self, network: LVD, *, device: str = "auto", engine: str = "auto", pack: bool = True):
+    def __init__(
+        self, network: LVD, *, device: str = "auto", engine: str = "auto", pack: bool = True, weights: str = ""
+    ):
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.engine = _choose_engine(network, self.device, engine)
         self.dtype = torch.bfloat16 if self.engine == "bfloat16" else torch.float32
@@ -78,7 +81,7 @@ class Runtime:
             self._pack()
         if self.engine in ON_ONNXRUNTIME:
             ranges = ranges_of(network) if self.engine == INT8 else None
-            self.network.backbone = OnnxBackbone(self.network.backbone, ranges)
+            self.network.backbone = OnnxBackbone(self.network.backbone, ranges, weights)
 
     def _move(self) -> None:
         """To the device, and to the dtypes that the engine multiplies in."""
