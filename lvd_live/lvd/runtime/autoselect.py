@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import time
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZE = 128  # pixels along the side of the crops that are timed, where the network's own are larger
-SECONDS = 0.2  # of measuring, and one round at least
+SECONDS, ROUNDS = 0.2, 5  # of measuring, at least: other programs may take the processor for a whole round
 KEPT = 16  # networks and machines that are kept
 LONGEST = 1 << 16  # bytes that are read
 WORTH = 0.75  # of the others' time, at most, that eight bits must take: the others are more exact
@@ -76,13 +77,14 @@ def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
             except Exception as error:
                 log.debug("%s does not run here: %s", name, error)
         times, end = dict.fromkeys(runtimes, float("inf")), time.perf_counter() + SECONDS
-        while True:
+        for done in itertools.count(1):
             for name, runtime in runtimes.items():
                 began = time.perf_counter()
                 runtime.encode(*crop)
                 times[name] = min(times[name], 1000 * (time.perf_counter() - began))
-            if time.perf_counter() > end:
-                return times
+            if done >= ROUNDS and time.perf_counter() > end:
+                break
+    return times
 
 
 def _grey_crop(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
