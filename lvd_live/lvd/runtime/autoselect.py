@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import logging
 import time
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZE = 128  # pixels along the side of the crops that are timed, where the network's own are larger
-SECONDS, ROUNDS = 0.2, 5  # of measuring, at least: other programs may take the processor for a whole round
+SECONDS = 0.2  # of measuring, and one round at least
 KEPT = 16  # networks and machines that are kept
 LONGEST = 1 << 16  # bytes that are read
 WORTH = 0.75  # of the others' time, at most, that eight bits must take: the others are more exact
@@ -65,7 +64,10 @@ def _key(network: LVD) -> str:
 
 
 def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
-    """Milliseconds, at best, that `Runtime.encode` takes on the fit's threads, by engine; without those that fail."""
+    """Milliseconds, at best, that `Runtime.encode` takes on the fit's threads, by engine; without those that fail.
+
+    Of one thread it is processor time: other programs then do not decide.
+    """
     crop = _grey_crop(min(SIZE, network.preset.size))
     with _fit_threads():
         runtimes = {}
@@ -76,15 +78,15 @@ def measure(network: LVD, make: Callable[[str], Runtime]) -> dict[str, float]:
                 runtimes[name] = runtime
             except Exception as error:
                 log.debug("%s does not run here: %s", name, error)
+        now = time.thread_time if network_threads() == 1 else time.perf_counter  # without what other programs take
         times, end = dict.fromkeys(runtimes, float("inf")), time.perf_counter() + SECONDS
-        for done in itertools.count(1):
+        while True:
             for name, runtime in runtimes.items():
-                began = time.perf_counter()
+                began = now()
                 runtime.encode(*crop)
-                times[name] = min(times[name], 1000 * (time.perf_counter() - began))
-            if done >= ROUNDS and time.perf_counter() > end:
-                break
-    return times
+                times[name] = min(times[name], 1000 * (now() - began))
+            if time.perf_counter() > end:
+                return times
 
 
 def _grey_crop(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
