@@ -1,8 +1,9 @@
 """A backbone in eight bits: weights int8 for each output channel, activations uint8 in ranges measured beforehand.
 
 A value x becomes round(x / s) + z, with s and z of its tensor; a convolution sums integers, which processors with VNNI
-multiply four at a time. onnxruntime runs it: Q and DQ nodes in the network say what is quantised (its "QDQ" format),
-and it makes integer kernels of them. ReLU costs nothing: where a range begins at 0, it is the rounding's clip.
+multiply four at a time, and those without two at a time (`_largest_pair`). onnxruntime runs it: Q and DQ nodes in the
+network say what is quantised (its "QDQ" format), and it makes integer kernels of them. ReLU costs nothing: where a
+range begins at 0, it is the rounding's clip.
 
 The ranges are those of one set of weights, in a file beside it (`python -m lvd_live bake --int8 DATA`): of rendered
 people, the mean over the pictures of each tensor's least and greatest value.
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lvd_live.errors import UserError
@@ -25,7 +25,7 @@ from lvd_live.lvd.runtime.ranges import Ranges, fingerprint, path_of
 from lvd_live.person.onnx import graph_outputs, make_session
 
 QUANTISED = ("Conv", "Add", "Resize", "Concat")  # what reads quantised values, and gives them
-MOST, CAREFUL = 127, 63  # levels of weights to either side; where sums of two products could overflow 16 bits
+MOST = 127  # levels of weights to either side, also of two neighbours together, see `_largest_pair`
 
 
 def write_ranges(network: LVD, ranges: Ranges) -> Path:
@@ -52,18 +52,11 @@ def measure_ranges(exported: bytes, inputs: Iterable[list[np.ndarray]]) -> Range
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate([*given, *inner])}
 
 
-def has_vnni() -> bool:
-    """Whether this processor sums products of four bytes exactly."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_vnni", "avx_vnni")) or able.get("architecture") != "x86_64"
-
-
-def quantise(exported: bytes, ranges: Ranges, *, levels: int | None = None) -> bytes:
+def quantise(exported: bytes, ranges: Ranges, *, levels: int = MOST) -> bytes:
     """An exported network in eight bits. Raises UserError where a range is missing.
 
-    levels : of the weights, to either side; by default what this processor can sum.
+    levels : of the weights, to either side, at most.
     """
-    levels = levels or (MOST if has_vnni() else CAREFUL)
     model = onnx.load_from_string(exported)
     graph = model.graph
     _drop_relu(graph)
@@ -146,7 +139,7 @@ def _quantise_weights(
 ) -> list[NodeProto]:
     """A convolution's weights as int8 and its bias as int32, `scale` that of its input; what brings them back."""
     weight = numpy_helper.to_array(constants[node.input[1]])
-    steps = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / levels, 1e-12).astype(np.float32)
+    steps = np.maximum(_largest_pair(weight) / levels, 1e-12).astype(np.float32)
     whole = np.round(weight / steps.reshape(-1, *(1,) * (weight.ndim - 1))).clip(-levels, levels).astype(np.int8)
     back = [_add_constant(graph, node.input[1], whole, steps)]
     node.input[1] = back[0].output[0]
@@ -158,6 +151,18 @@ def _quantise_weights(
         )
         node.input[2] = back[1].output[0]
     return back
+
+
+def _largest_pair(weight: np.ndarray) -> np.ndarray:
+    """The largest weight, or sum of two of one sign in neighbouring input channels, by output: (O, I, …) -> (O,).
+
+    Without VNNI a processor sums two products of a byte and a weight in 16 bits, those of the channels 0 and 1, 2 and
+    3, …: it overflows where two weights are more than 128 steps together.
+    """
+    rows = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
+    rows = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+    pairs = [x[:, ::2] + x[:, 1::2] for x in (rows.clip(min=0), -rows.clip(max=0))]
+    return np.max(pairs, (0, 2))
 
 
 def _add_constant(graph: onnx.GraphProto, name: str, whole: np.ndarray, steps: np.ndarray) -> NodeProto:
