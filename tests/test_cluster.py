@@ -8,6 +8,7 @@ shared, as on a real cluster. Needs Linux, root and the package ray:
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from lvd_live.session.sequence import load_sequence
 
 ROOT = Path(__file__).parent.parent
 PORT, CLIPS, FRAMES = 6379, 8, 16
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # asked for by clusters of newer versions
 ARRAYS = ("vertices", "vertex_std", "landmarks", "tracked", "doubtful", "hand_pose", "timestamps_ns", "intrinsics")
 
 
@@ -38,14 +40,17 @@ class Machine:
         mounted = f'mount --bind {self.folder} /tmp/ray && exec "$@"'
         inside = ["ip", "netns", "exec", self.name, "sh", "-c", mounted, "sh", sys.executable, "-m", *command]
         paths = os.pathsep.join(filter(None, [str(ROOT), *sys.path]))
-        environment = os.environ | {"PYTHONPATH": paths}
+        environment = os.environ | TOKEN | {"PYTHONPATH": paths}
         return subprocess.Popen(inside, cwd=ROOT, env=environment, text=True, **options)
 
-    def join(self, *where: str) -> subprocess.Popen:
+    def join(self, *where: str) -> None:
         """It becomes a node of the cluster, with one processor."""
         node = ["start", *where, "--node-ip-address", self.address, "--num-cpus", "1", "--block"]
-        with (self.folder / "node.log").open("w") as log:
-            return self.start("ray.scripts.scripts", *node, "--disable-usage-stats", stdout=log, stderr=log)
+        written = self.folder / "node.log"
+        with written.open("w") as log:
+            ray = self.start("ray.scripts.scripts", *node, "--disable-usage-stats", stdout=log, stderr=log)
+        until(lambda: "Ray runtime started" in written.read_text() or ray.poll() is not None, 120)
+        assert ray.poll() is None, written.read_text()
 
     @property
     def processes(self) -> list[int]:
@@ -124,9 +129,7 @@ def test_a_machine_dies_midway_and_nothing_is_lost(machines, demo, tmp_path, unp
         shutil.copy(clips / "0.mp4", clips / f"{i}.mp4")
     where = f"{head.address}:{PORT}"
     head.join("--head", "--port", str(PORT), "--include-dashboard", "false")
-    until(lambda: "Ray runtime started" in (head.folder / "node.log").read_text(), 120)
     other.join("--address", where)
-    until(lambda: "Ray runtime started" in (other.folder / "node.log").read_text(), 120)
     running = head.start(*batch(clips, out), "--ray", where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         until(lambda: any(out.glob("*.npz")) and other.opened(clips), 300)

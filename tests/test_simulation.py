@@ -61,7 +61,7 @@ def test_a_file_on_one_core_takes_the_sum_and_on_two_the_longest_stage():
 
 
 def test_stages_that_vary_wait_for_each_other_only_as_far_as_is_read_ahead():
-    """While one frame is fitted, from 20 to 80, two wait and a third is held; the other five are looked for after it."""
+    """While one frame is fitted, from 20 to 80, two wait and a third is held; five are looked for afterwards."""
     frames = [cost(person=10, fit=60 if i == 1 else 1) for i in range(10)]
     assert file(frames, cores=2, threads=1) == pytest.approx(80 + 5 * 10 + 1)
 
