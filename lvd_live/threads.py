@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 
-MOST = 4  # a guess: more than two cores were never at hand
+MOST = 4  # on more, by the simulation of `bench --scaling`, a fit gains nothing that is seen
 
 
-def network_threads() -> int:
+def count_cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def network_threads(cores: int | None = None) -> int:
     """How many threads the network may take while the person finder works on the next frame.
 
-    Half of the processor's, so that decoding and drawing have theirs too; one where there are two cores.
+    Half of the cores, so that decoding and drawing have theirs too; one where there are two. cores : by default those
+    of this process.
     """
-    return min(MOST, max(1, (os.cpu_count() or 1) // 2))
+    return min(MOST, max(1, (cores or count_cores()) // 2))
 
 
 def limit_threads(count: int = 1) -> None:
