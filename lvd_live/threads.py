@@ -31,3 +31,10 @@ def limit_threads(count: int = 1) -> None:
 
     torch.set_num_threads(count)
     cv2.setNumThreads(1)
+
+
+def leave_cores_free() -> None:
+    """Let PyTorch use `network_threads`, or fewer where it has fewer already, as in a process of one thread."""
+    import torch
+
+    limit_threads(min(network_threads(), torch.get_num_threads()))
