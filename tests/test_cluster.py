@@ -139,7 +139,7 @@ def test_a_machine_dies_midway_and_nothing_is_lost(machines, demo, tmp_path, unp
         cut_short = {clip for clip in clips.iterdir() if not (out / f"{clip.name}.npz").exists()}
         done = CLIPS - len(cut_short)
         assert 0 < done < CLIPS
-        told, trouble = running.communicate(timeout=400)
+        told, trouble = running.communicate(timeout=900)
     finally:
         running.kill()
     sys.stdout.write(f"killed after {done} of {CLIPS} clips\n{told}")
