@@ -60,6 +60,14 @@ def test_a_file_on_one_core_takes_the_sum_and_on_two_the_longest_stage():
     assert file(slow_finder, cores=2, threads=1) == pytest.approx(50 * 40 + 30)
 
 
+def test_other_programs_take_their_share():
+    """Of one core: half while the first person is found or only the fit runs, a third each while both of ours do."""
+    frames = [cost(person=10, fit=30)] * 20
+    alone, both, left = 10 * 2, 19 * 10 * 3, (20 * 30 - 19 * 10) * 2
+    assert file(frames, cores=1, threads=1, busy=1) == pytest.approx(alone + both + left)
+    assert file(frames, cores=3, threads=1, busy=1) == pytest.approx(file(frames, cores=2, threads=1))
+
+
 def test_stages_that_vary_wait_for_each_other_only_as_far_as_is_read_ahead():
     """While one frame is fitted, from 20 to 80, two wait and a third is held; five are looked for afterwards."""
     frames = [cost(person=10, fit=60 if i == 1 else 1) for i in range(10)]

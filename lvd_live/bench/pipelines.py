@@ -30,10 +30,12 @@ class Cost:
             yield Run(ms * share / threads, threads)
 
 
-def live(costs: Sequence[Cost], *, cores: int, threads: int, fps: float, seconds: float = 20.0) -> np.ndarray:
+def live(
+    costs: Sequence[Cost], *, cores: int, threads: int, fps: float, busy: int = 0, seconds: float = 20.0
+) -> np.ndarray:
     """See `pipeline.live`: the newest frame wins, the person is found just in time, one fit at a time; then drawing.
 
-    costs : of the camera's frames, again and again. threads : of the network.
+    costs : of the camera's frames, again and again. threads : of the network. busy : threads of other programs.
     Returns (n, 2): of each mesh that was shown, when, and when its picture arrived, milliseconds.
     """
     machine, lead, shown = Machine(cores), Lead(), []
@@ -71,13 +73,13 @@ def live(costs: Sequence[Cost], *, cores: int, threads: int, fps: float, seconds
             yield Run(cost.draw)
             shown.append((machine.now, arrived))
 
-    machine.run([camera(), find(), fit(), draw()], 1000 * seconds)
+    machine.run([camera(), find(), fit(), draw(), *others(busy)], 1000 * seconds)
     return np.array(shown).reshape(-1, 2)
 
 
-def file(costs: Sequence[Cost], *, cores: int, threads: int) -> float:
+def file(costs: Sequence[Cost], *, cores: int, threads: int, busy: int = 0) -> float:
     """See `pipeline.prefetch`: decoding and person AHEAD of the fit. Milliseconds for all frames, nothing drawn."""
-    machine, ready = Machine(cores), list[Cost]()
+    machine, ready, ended = Machine(cores), list[Cost](), list[float]()
 
     def read() -> Actor:
         for cost in costs:
@@ -89,6 +91,12 @@ def file(costs: Sequence[Cost], *, cores: int, threads: int) -> float:
         for _ in costs:
             yield lambda: bool(ready)
             yield from ready.pop(0).fitting(threads)
+            ended.append(machine.now)
 
-    machine.run([read(), fit()], float("inf"))
-    return machine.now
+    machine.run([read(), fit(), *others(busy)], float("inf"))
+    return ended[-1]
+
+
+def others(count: int) -> list[Actor]:
+    """Programs that never rest."""
+    return [iter([Run(float("inf"))]) for _ in range(count)]

@@ -6,7 +6,7 @@ lock, caches and memory shared between cores, what switching costs, other progra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -26,7 +26,7 @@ class Until:
 
 
 Step = Run | Until | Callable[[], bool]  # the last waits until it is true
-Actor = Generator[Step, None, None]
+Actor = Iterator[Step]
 
 
 class Machine:
