@@ -44,13 +44,17 @@ class Machine:
         return subprocess.Popen(inside, cwd=ROOT, env=environment, text=True, **options)
 
     def join(self, *where: str) -> None:
-        """It becomes a node of the cluster, with one processor."""
+        """It becomes a node of the cluster, with one processor. Ray gives a node 30 s to start: three attempts."""
         node = ["start", *where, "--node-ip-address", self.address, "--num-cpus", "1", "--block"]
         written = self.folder / "node.log"
-        with written.open("w") as log:
-            ray = self.start("ray.scripts.scripts", *node, "--disable-usage-stats", stdout=log, stderr=log)
-        until(lambda: "Ray runtime started" in written.read_text() or ray.poll() is not None, 120)
-        assert ray.poll() is None, written.read_text()
+        for _ in range(3):
+            with written.open("w") as log:
+                ray = self.start("ray.scripts.scripts", *node, "--disable-usage-stats", stdout=log, stderr=log)
+            until(lambda ray=ray: "Ray runtime started" in written.read_text() or ray.poll() is not None, 120)
+            if ray.poll() is None:
+                return
+            self.kill()
+        raise AssertionError(written.read_text())
 
     @property
     def processes(self) -> list[int]:
