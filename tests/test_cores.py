@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lvd_live.bench import cores
+from lvd_live.bench import cli, cores, scaling
 from lvd_live.errors import UserError
 from lvd_live.paths import DEMO
 from lvd_live.session.video import VideoWriter
@@ -33,6 +33,37 @@ def test_what_is_simulated_on_more_cores():
     assert found[4, 2]["live"]["30"]["latency_95_ms"] == pytest.approx(1 + 8 + 10 + 5 + 6 + 4)
     assert found[1, 1]["file"] == pytest.approx(1000 / (1 + 8 + 26))
     assert found[4, 1]["file"] == pytest.approx(9 * 1000 / (9 + 9 * 26)) and found[4, 1]["threads"] == 1
+
+
+def test_the_tool_draws_tells_and_keeps_it(tmp_path, capsys, monkeypatch):
+    """Without what takes minutes: every curve a short one, and the study of what was simulated above."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    costs = cores.costs_of(times(features=20.0, outline=6.0), {"features": 0.5}, decode_ms=1.0)
+    found = {"fits_per_second": 20.0, "latency_ms": 50.0, "latency_95_ms": 60.0}
+    figures = {
+        "engine": "float32",
+        "stages_ms": {"decode": 1.0, "features": 20.0},
+        "divided_shares": {"features": 0.5},
+        "simulated": [cores.simulated(costs, c, k) for c, k in ((1, 1), (2, 1), (4, 2))],
+        "one_core_busy": [cores.simulated(costs, 2, 1, busy=1)],
+        "by_threads": [cores.simulated(costs, 4, k) for k in (1, 2)],
+        "measured": [
+            {"cores": 1, "fps": 30, "measured": found, "simulated": found},
+            {"cores": 1, "fps": None, "measured": {"fits_per_second": 21.0}, "simulated": {"fits_per_second": 22.0}},
+        ],
+    }
+    for name in ("over_vertices", "over_iterations", "over_perturbations", "over_picture_size", "over_clips"):
+        monkeypatch.setattr(scaling, name, lambda *_: ([1, 2], [3.0, 4.0]))
+    monkeypatch.setattr(scaling, "over_clip_length", lambda *_: (([1, 2], [3.0, 4.0]), ([1, 2], [3.0, 4.0])))
+    monkeypatch.setattr(cores, "study", lambda video: figures)
+    picture, kept = tmp_path / "scaling.png", tmp_path / "scaling.json"
+    assert cli.main(["--scaling", str(picture), "--json", str(kept), "--threads", "1"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG") and json.loads(kept.read_text())["cores"] == figures
+    told = capsys.readouterr().out
+    assert (
+        "| 2, 1 kept busy by others | 1 |" in told and "| 1 | camera at 30 | 20.0 | 50 (60) | 20.0 | 50 (60) |" in told
+    )
+    assert "| 1 | a file | 21.0 |  | 22.0 |  |" in told
 
 
 @pytest.mark.slow
