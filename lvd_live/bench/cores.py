@@ -218,7 +218,7 @@ def _cells(found: Figures) -> str:
 
 
 def draw(axes: Sequence[Any], figures: Figures) -> None:
-    """Three panels: fits a second by cores, latency by cores, latency by threads; lines simulated, crosses measured."""
+    """Three panels: fits a second by cores, latency by cores, latency by threads. All simulated."""
     rate, late, threaded = axes
     simulated, cores = figures["simulated"], [row["cores"] for row in figures["simulated"]]
     for fps, colour in zip(RATES, ("C0", "C1"), strict=True):
@@ -233,9 +233,14 @@ def draw(axes: Sequence[Any], figures: Figures) -> None:
         threaded.plot([row["threads"] for row in rows], latency, "o-", label=f"{number} cores")
     for axis, title, x, y in (
         (rate, "simulated", "cores", "fits a second"),
-        (late, "simulated, to the drawn mesh", "cores", "ms"),
+        (late, "latency to the drawn mesh, simulated", "cores", "ms"),
         (threaded, f"simulated, camera at {RATES[-1]}", "threads of the network", "ms"),
     ):
-        axis.set(title=title, xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, None))
+        top = max(max(line.get_ydata()) for line in axis.get_lines())
+        axis.set_xscale("log", base=2)
+        numbers = sorted({n for line in axis.get_lines() for n in line.get_xdata()})
+        axis.set_xticks(numbers, [str(n) for n in numbers])
+        axis.minorticks_off()
+        axis.set(title=title, xlabel=x, ylabel=y, ylim=(0, 1.1 * top))
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
