@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvd_live import threads as thread_limits
 from lvd_live.errors import UserError
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
@@ -124,8 +125,26 @@ def test_every_engine_can_be_measured_here(network, monkeypatch):
 
 @pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 2), (8, 4), (64, 4)])
 def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # Linux alone says what this process may use
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert network_threads() == threads
+    assert network_threads(cores) == threads
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores or 1), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert network_threads() == threads
+
+
+@pytest.mark.parametrize("before, after", [(1, 1), (2, 2), (8, 4)])
+def test_a_process_of_one_thread_stays_one(before, after, monkeypatch):
+    """As those of `batch`, one for each core."""
+    now = torch.get_num_threads()
+    monkeypatch.setattr(thread_limits, "network_threads", lambda: 4)
+    try:
+        limit_threads(before)
+        thread_limits.leave_cores_free()
+        assert torch.get_num_threads() == after
+    finally:
+        limit_threads(now)
 
 
 def test_two_things_at_a_time():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from lvd_live.bench.tables import report
 from lvd_live.errors import Parser, UserError
 from lvd_live.paths import DEMO
 from lvd_live.storage.files import check_writable
-from lvd_live.threads import limit_threads
+from lvd_live.threads import count_cores, limit_threads
 
 CHECKED = "bench-check.json"
 
@@ -28,7 +27,7 @@ CHECKED = "bench-check.json"
 def main(argv: list[str] | None = None) -> int:
     """The `bench` tool. Raises UserError."""
     args = _parser().parse_args(argv)
-    args.threads = args.threads or sorted({1, cores()})
+    args.threads = args.threads or sorted({1, count_cores()})
     if min(args.frames, args.rounds, args.people, *args.threads) < 1:
         raise UserError("--frames, --rounds, --threads and --people must be at least 1.")
     if args.device and "cuda" in args.device and not torch.cuda.is_available():
@@ -40,12 +39,12 @@ def main(argv: list[str] | None = None) -> int:
         if path is not None:
             check_writable(path)
     limit_threads(args.threads[0])
-    if args.scaling:
-        from lvd_live.bench.scaling import draw_scaling
-
-        draw_scaling(args.scaling, args.video)
-        return 0
     results: Any
+    if args.scaling:
+        from lvd_live.bench import cores, scaling
+
+        results = scaling.draw_scaling(args.scaling, args.video)
+        return _tell(cores.report(results["cores"]), results, args.json)
     devices = args.device or ["cpu"] + ["cuda"] * torch.cuda.is_available()
     status = 0
     if args.check:
@@ -61,15 +60,14 @@ def main(argv: list[str] | None = None) -> int:
         plan = Plan(args.video, args.frames, args.rounds, args.weights, args.plain, args.compiled)
         results = [r for device in devices for threads in args.threads for r in measure(device, threads, plan)]
         text = report(results, args.video.name)
+    return _tell(text, results, args.json, status)
+
+
+def _tell(text: str, results: Any, file: Path | None, status: int = 0) -> int:
     sys.stdout.write(text + "\n")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
+    if file:
+        file.write_text(json.dumps(results, indent=1))
     return status
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scaling",
         type=Path,
         metavar="FILE.png",
-        help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and clips",
+        help="instead: draw time against vertices, iterations, perturbations, picture size, clip length and clips; "
+        "and simulate 1 to 16 cores, with what the stages take here",
     )
     add(
         "--accuracy",

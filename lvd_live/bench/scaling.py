@@ -1,4 +1,4 @@
-"""How cost grows: with vertices, iterations, perturbations, picture size, clip length and number of clips."""
+"""How cost grows: with vertices, iterations, perturbations, picture size, clip length, clips, and cores."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from lvd_live.bench import cores
 from lvd_live.bench.reference import timed
 from lvd_live.errors import UserError
 from lvd_live.lift.finder import make_blazepose
@@ -171,8 +173,8 @@ def prepare_noise(runtime: Runtime) -> PreparedCrop:
     )
 
 
-def draw_scaling(path: Path, video: Path) -> None:
-    """Measure all, and draw it."""
+def draw_scaling(path: Path, video: Path) -> dict[str, Any]:
+    """Measure all, and draw it. Returns the figures, JSON values. Raises UserError."""
     try:
         import matplotlib
     except ModuleNotFoundError as error:
@@ -182,6 +184,7 @@ def draw_scaling(path: Path, video: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    on_cores = cores.study(video)
     finder, tracker = make_blazepose(QUALITIES["live"], providers="cpu"), Tracker.load(device="cpu")
     length, memory = over_clip_length(video, finder, tracker)
     panels = [
@@ -193,10 +196,11 @@ def draw_scaling(path: Path, video: Path) -> None:
         ("memory", "frames", "MiB", memory),
         ("batch, two processes", "clips of 60 frames", "s", over_clips(video)),
     ]
-    figure, axes = pyplot.subplots(2, 4, figsize=(16, 7), layout="constrained")
+    figure, axes = pyplot.subplots(2, 5, figsize=(20, 7), layout="constrained")
     for axis, (title, x, y, (xs, ys)) in zip(axes.flat, panels, strict=False):
         axis.plot(xs, ys, "o-")
         axis.set(title=title, xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.1 * max(ys)))
         axis.grid(alpha=0.3)
-    axes.flat[-1].axis("off")
+    cores.draw(axes.flat[len(panels) :], on_cores)
     figure.savefig(path, dpi=90)
+    return {"cores": on_cores, "curves": {title: {x: list(xs), y: ys} for title, x, y, (xs, ys) in panels}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -16,6 +15,7 @@ from lvd_live.pipeline import jobs as jobs_module
 from lvd_live.pipeline import runners
 from lvd_live.pipeline.jobs import SUFFIXES, Job, Outcome, find_jobs, find_others
 from lvd_live.sources.kinds import PICTURE_SUFFIXES
+from lvd_live.threads import count_cores
 from lvd_live.tracking.options import QUALITY_CHOICES, QUALITY_HELP, TrackerOptions
 
 _NAMED = 5  # files that are no clips
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the sequences go; those that are there, whole, of the same clip and with the same options are kept",
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
+    parser.add_argument("--jobs", type=int, default=count_cores(), help="processes (default: one for each core)")
     parser.add_argument(
         "--batch",
         type=int,

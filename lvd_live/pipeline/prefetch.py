@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from lvd_live.memory import release
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame, Source
-from lvd_live.threads import limit_threads, network_threads
+from lvd_live.threads import leave_cores_free
 
 AHEAD = 2  # frames
 _LARGE = 50 << 20  # bytes of a picture: the next one is decoded once a larger one has been taken
@@ -27,7 +27,7 @@ def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None
     if source.live:
         yield from ((frame, find(frame)) for frame in source)
         return
-    limit_threads(network_threads())
+    leave_cores_free()
     release()
     ready: queue.Queue[tuple[Frame, Person | None] | BaseException | None] = queue.Queue(AHEAD)
     stopped = threading.Event()

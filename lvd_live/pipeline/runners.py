@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -132,6 +133,17 @@ def run_ray(jobs: list[Job], address: str, work: Work = track) -> Generator[Outc
 
 
 def _start_ray(address: str):
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():  # Ray itself would try for seven minutes
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"No Ray cluster answers at {address} ({error.strerror or error}).") from error
+    for name in (
+        "time",
+        "timeout",
+    ):  # a machine whose cable is pulled says nothing: by default it is given up after 7 min
+        os.environ.setdefault(f"RAY_grpc_client_keepalive_{name}_ms", "15000")
     try:
         ray = importlib.import_module("ray")
     except ImportError as error:
@@ -142,6 +154,7 @@ def _start_ray(address: str):
             ray.init(include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": here})
         else:
             ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"No Ray cluster answers at {address} ({error}).") from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"No Ray cluster answers at {address} ({why}).") from error
     return ray
