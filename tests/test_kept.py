@@ -81,9 +81,7 @@ def test_all_that_a_network_is_made_of_is_in_its_name(monkeypatch):
     names = [kept.name_of(WEIGHTS, shapes, None), kept.name_of(WEIGHTS, shapes, ranges)]
     names += [kept.name_of("cd" * 32, shapes, None), kept.name_of(WEIGHTS, [(4, 96, 96)], None)]
     names.append(kept.name_of(WEIGHTS, shapes, {"x0": (0.0, 2.0)}))
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert kept.name_of(WEIGHTS, shapes, None) == names[0]
-    names.append(kept.name_of(WEIGHTS, shapes, ranges))
     for owner, fact in ((torch, "__version__"), (kept.onnxruntime, "__version__")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, fact, "0")

@@ -18,6 +18,7 @@ from lvd_live.bench import cores
 from lvd_live.bench.reference import timed
 from lvd_live.errors import UserError
 from lvd_live.lift.finder import make_blazepose
+from lvd_live.lvd.coarse import FEW
 from lvd_live.lvd.folded_field import PreparedCrop
 from lvd_live.lvd.network import LVD
 from lvd_live.lvd.presets import PRESETS
@@ -58,9 +59,9 @@ def over_iterations(runtime: Runtime) -> Curve:
 
 
 def over_perturbations(runtime: Runtime) -> Curve:
-    """The uncertainty of an eighth of the vertices."""
+    """The uncertainty of a sixteenth of the vertices."""
     n, counts, times = len(runtime.network.control), [2, 4, 8, 16, 32], []
-    prepared, v, some = prepare_noise(runtime), torch.zeros(1, n, 3), torch.arange(0, n, 8)
+    prepared, v, some = prepare_noise(runtime), torch.zeros(1, n, 3), torch.arange(0, n, FEW)
     for m in counts:
         offsets = perturbations(m, n)
         times.append(median_ms(partial(runtime.uncertainty, prepared, v, offsets, some)))
@@ -190,7 +191,7 @@ def draw_scaling(path: Path, video: Path) -> dict[str, Any]:
     panels = [
         ("one iteration", "vertices", "ms", over_vertices(tracker.runtime.engine)),
         ("descent", "iterations", "ms", over_iterations(tracker.runtime)),
-        ("uncertainty of an eighth", "perturbations M", "ms", over_perturbations(tracker.runtime)),
+        ("uncertainty of a sixteenth", "perturbations M", "ms", over_perturbations(tracker.runtime)),
         ("person and fit", "picture, megapixels", "ms", over_picture_size(video, finder, tracker)),
         ("the main job", "frames", "s", length),
         ("memory", "frames", "MiB", memory),

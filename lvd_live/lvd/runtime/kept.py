@@ -25,9 +25,9 @@ _DIGEST = 32  # bytes of a sha256
 def name_of(weights: str, shapes: list[tuple[int, ...]], ranges: Ranges | None) -> str:
     """A name for the network of a weight file's sha256 and inputs of these shapes: a hash of all that it is made of.
 
-    ranges : for eight bits, whose weights also depend on the processor, see `int8`; or None.
+    ranges : for eight bits, or None.
     """
-    eight_bits = ranges and (sorted(ranges.items()), sorted(torch.cpu.get_capabilities().items()))
+    eight_bits = ranges and sorted(ranges.items())
     facts = repr((weights, shapes, eight_bits, torch.__version__, onnxruntime.__version__, _code()))
     return hashlib.sha256(facts.encode()).hexdigest()[:20]
 
