@@ -139,10 +139,8 @@ def _start_ray(address: str):
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
             raise UserError(f"No Ray cluster answers at {address} ({error.strerror or error}).") from error
-    for name in (
-        "time",
-        "timeout",
-    ):  # a machine whose cable is pulled says nothing: by default it is given up after 7 min
+    # A machine whose cable is pulled says nothing: by default it is given up after seven minutes.
+    for name in ("time", "timeout"):
         os.environ.setdefault(f"RAY_grpc_client_keepalive_{name}_ms", "15000")
     try:
         ray = importlib.import_module("ray")
