@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import cv2
 import numpy as np
+
+from lvd_live.topology import Topology
 
 NEAR = 0.05  # metres
 SKIN = (96, 156, 232)  # RGB of the mesh where no colours are given
@@ -51,62 +52,6 @@ def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals (N, 3) float32 at the vertices: the mean of their faces', weighted by area.
-
-    They point to the side from which `faces` (M, 3) int run counter-clockwise.
-    """
-    return Normals(faces, len(vertices))(vertices)
-
-
-class Normals:
-    """`vertex_normals` of one mesh of `count` vertices again and again."""
-
-    def __init__(self, faces: np.ndarray, count: int):
-        self._corners = np.ascontiguousarray(np.asarray(faces, np.intp).T)  # `take` has no index to convert
-        self._vertices, self._count = self._corners.ravel(), count
-
-    def __call__(self, vertices: np.ndarray) -> np.ndarray:
-        """See `vertex_normals`."""
-        along = np.ascontiguousarray(np.asarray(vertices, np.float32).T)  # `take` along rows is several times faster
-        corner, second, third = (along.take(which, axis=1) for which in self._corners)
-        (ax, ay, az), (bx, by, bz) = second - corner, third - corner
-        total = np.empty((self._count, 3), np.float32)
-        for axis, faces in enumerate((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)):
-            # as fast as a sparse matrix, whose import takes a tenth of the time to the first mesh
-            total[:, axis] = np.bincount(self._vertices, np.tile(faces.astype(np.float64), 3), self._count)
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
-
-
-@dataclass(frozen=True)
-class _Topology:
-    """What stays of a mesh while its vertices move.
-
-    faces : (M, 3) int, as given. normals : of its vertices. closed : each edge belongs to two faces that run along it
-    in opposite directions: who looks from outside never sees the faces' backs.
-    """
-
-    faces: np.ndarray
-    count: int
-    normals: Normals
-    closed: bool
-
-    _recent: ClassVar[tuple[_Topology, ...]] = ()
-
-    @classmethod
-    def of(cls, faces: np.ndarray, count: int) -> _Topology:
-        """That of faces (M, 3) over `count` vertices; of the last few arrays it is remembered."""
-        for known in cls._recent:
-            if known.faces is faces and known.count == count:
-                return known
-        directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64) @ [count, 1]
-        against = directed % count * count + directed // count
-        closed = len(np.unique(directed)) == len(directed) and np.array_equal(np.sort(directed), np.sort(against))
-        made = cls(faces, count, Normals(faces, count), closed)
-        cls._recent = (made, *cls._recent[:3])
-        return made
-
-
 def silhouette(vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The pixels whose centre the mesh covers, (H, W) bool.
 
@@ -138,7 +83,7 @@ def overlay(
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"picture must be (H,W,3) uint8, not {picture.shape} {picture.dtype}")
     result = picture.copy()
-    topology = _Topology.of(faces, len(vertices))
+    topology = Topology.of(faces, len(vertices))
     finite = np.asarray(vertices, np.float32)
     finite = np.where(np.abs(finite) < _FAR, finite, 0.0)
     normals = topology.normals(finite)
@@ -196,7 +141,7 @@ def _shade(vertices: np.ndarray, normals: np.ndarray, vertex_colors: np.ndarray 
     return np.broadcast_to(base, vertices.shape) * light[:, None]
 
 
-def _hides_backs(vertices: np.ndarray, normals: np.ndarray, topology: _Topology) -> bool:
+def _hides_backs(vertices: np.ndarray, normals: np.ndarray, topology: Topology) -> bool:
     """Whether faces that turn their backs to the camera are hidden by others: the mesh is closed, and faces outward."""
     return topology.closed and float(np.einsum("ij,ij->", normals, vertices - vertices.mean(0))) > 0
 

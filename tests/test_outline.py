@@ -5,7 +5,7 @@ import torch
 
 from lvd_live.body.skeleton import JOINT
 from lvd_live.evaluate.metrics import silhouette_iou
-from lvd_live.render import vertex_normals
+from lvd_live.topology import vertex_normals
 from lvd_live.tracking.silhouette_fit import FARTHEST, SilhouetteFit, distance_inside, drawn_in_crop, read
 
 SIZE = 128

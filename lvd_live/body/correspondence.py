@@ -17,9 +17,9 @@ import platformdirs
 
 from lvd_live.body.model import BodyModel
 from lvd_live.errors import UserError
-from lvd_live.render import vertex_normals
 from lvd_live.storage.files import write_whole
 from lvd_live.storage.safe_npz import SafeNpz, Spec
+from lvd_live.topology import vertex_normals
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from lvd_live.body.fit import BodyFitter
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT, rotation_between
 from lvd_live.body.surface import Surface
-from lvd_live.render import vertex_normals
+from lvd_live.topology import vertex_normals
 
 ROUNDS = 10  # of fitting parameters
 STIFFNESS = (100, 50, 25, 12, 6, 3, 1.5, 0.7, 0.3, 0.1)  # of the displacement field, round by round

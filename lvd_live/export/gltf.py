@@ -12,8 +12,8 @@ import numpy as np
 from lvd_live import __version__
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.skin import LINEAR_SKIN, strongest_weights
-from lvd_live.render import vertex_normals
 from lvd_live.storage.files import write_whole
+from lvd_live.topology import vertex_normals
 
 _TYPES = {"f": 5126, "B": 5121, "I": 5125}  # GL's names of float, unsigned byte, unsigned int
 _SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}

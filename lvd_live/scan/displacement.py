@@ -17,12 +17,12 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from lvd_live.body.skeleton import BODY_PARTS, JOINT_NAMES
-from lvd_live.render import vertex_normals
 from lvd_live.scan.evidence import OPPOSED, Cloud, features, to_scan
 from lvd_live.scan.intersections import added, self_intersections
 from lvd_live.scan.nearest import MeshSearch
 from lvd_live.scan.skinned import SkinnedBody
 from lvd_live.scan.watched import Progress, part, unwatched
+from lvd_live.topology import vertex_normals
 
 STIFFNESS = (1.0, 0.2, 0.05, 0.02, 0.01, 0.005)  # λ, round by round, beside a vertex's share of the scan
 SOFTEST, STIFFEST = 0.2, 1000.0  # κ of long and of short edges

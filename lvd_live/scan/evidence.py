@@ -16,8 +16,8 @@ import numpy as np
 import scipy.sparse
 from scipy.spatial import cKDTree
 
-from lvd_live.render import vertex_normals
 from lvd_live.scan.sampling import evenly
+from lvd_live.topology import vertex_normals
 
 NORMAL = 0.06  # metres that a unit of difference in normals counts for when the nearest point is sought
 OPPOSED = 0.1  # cosine of the normals below which two points are no pair

@@ -18,11 +18,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.skeleton import JOINT
-from lvd_live.render import vertex_normals
 from lvd_live.scan.evidence import Cloud, features
 from lvd_live.scan.prior import PosePrior
 from lvd_live.scan.skinned import Parameters, Posed, SkinnedBody
 from lvd_live.scan.view import View
+from lvd_live.topology import vertex_normals
 
 CHAINS = [
     tuple(JOINT[f"{side}_{name}"] for name in names)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from lvd_live.render import vertex_normals
 from lvd_live.scan.evidence import features
+from lvd_live.topology import vertex_normals
 
 CHUNK = 20_000  # points at a time
 

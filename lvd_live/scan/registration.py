@@ -10,7 +10,6 @@ import numpy as np
 
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
-from lvd_live.render import vertex_normals
 from lvd_live.scan.cleaning import Cleaned, clean
 from lvd_live.scan.descent import Descent
 from lvd_live.scan.displacement import Displacer
@@ -27,6 +26,7 @@ from lvd_live.scan.solver import FINE, MIDDLE, ROUGH, Held, ScanSolver, Schedule
 from lvd_live.scan.starts import Placed, Told, place, turned_about
 from lvd_live.scan.view import View
 from lvd_live.scan.watched import Progress, part, unwatched, watched
+from lvd_live.topology import vertex_normals
 
 MODELS = ("smpl", "smpl+d")
 SAMPLE, DENSE_POINTS, FINE_POINTS = 30_000, 20_000, 10_000

@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from lvd_live import render
 from lvd_live.body.model import BodyModel
+from lvd_live.topology import Normals
 from lvd_live.tracking.doubt import agreement
 
 STIFF, SHORT = 0.2, 0.1  # of the outline's share of a bone
@@ -62,7 +63,7 @@ class SilhouetteFit:
 
     def __init__(self, body: BodyModel):
         self._weights, self._faces = body.weights.numpy(), body.faces.numpy().astype(np.int32)
-        self._normals, self._prior = render.Normals(self._faces, len(self._weights)), prior(body.parents)
+        self._normals, self._prior = Normals(self._faces, len(self._weights)), prior(body.parents)
         self.reset()
 
     def reset(self) -> None:

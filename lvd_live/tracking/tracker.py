@@ -84,15 +84,13 @@ class Tracker:
         self.left_out: tuple[str, ...] = ()
         self.coarse = Coarse.of(body.v_template[runtime.network.control.cpu()].numpy(), runtime.device)
         self._solver = solver or Solver(runtime, self.coarse)
-        self._silhouette_fit = SilhouetteFit(body)
+        self._silhouette_fit, self._jumps = SilhouetteFit(body), JumpFinder()
         rig = FingerRig.of(body)
         self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
-        self._regressor = body.J_regressor.numpy()
-        self._jumps = JumpFinder()
+        self._regressor, self._to_landmarks = body.J_regressor.numpy(), body.landmarks.numpy()
         self._stature = float(template[:, 1].max() - template[:, 1].min())
         self._template_length = skeleton_length(self._regressor @ template)
-        self._to_landmarks = body.landmarks.numpy()
         self.reset()
 
     @classmethod
@@ -113,12 +111,11 @@ class Tracker:
             else:
                 carry = Correspondence.between(body, other), other
         runtime = Runtime(network, device=options.device, engine=options.engine, weights=sha256)
-        weights = {"file": path.name, "sha256": sha256}
         return cls(
             runtime,
             body,
             options,
-            weights=weights,
+            weights={"file": path.name, "sha256": sha256},
             calibration=about.get("calibration"),
             carry=carry,
             lifter=Lifter.shipped() if network.preset.landmarks else None,
