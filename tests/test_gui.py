@@ -482,7 +482,7 @@ def test_another_source_does_not_wait_for_the_last_one(qtbot, window):
     qtbot.wait(100)
     began = time.monotonic()
     window.open(Input("video", str(DEMO)))
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.5  # `Pipeline.close` waits for 0.7 s where it waits
 
 
 @pytest.mark.skipif(
