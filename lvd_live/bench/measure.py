@@ -16,6 +16,7 @@ from lvd_live.bench.contenders import Live, Paper, Plan
 from lvd_live.bench.reference import Reference
 from lvd_live.bench.variants import PLAIN
 from lvd_live.errors import UserError
+from lvd_live.lvd.coarse import FEW
 from lvd_live.threads import limit_threads
 
 Figures = dict[str, Any]  # JSON values
@@ -107,7 +108,7 @@ def rooflines(device: str, live: Live, paper: Paper, medians: dict[str, float], 
     maps = np.zeros((1, 48, 32, 32), np.uint8), np.zeros((1, 288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)[None]
     prepared = runtime.encode(*crop, maps)
     v, offsets = torch.zeros(1, vertices, 3, device=device), torch.zeros(8, vertices, 3, device=device)
-    some = torch.arange(0, vertices, 8, device=device)
+    some = torch.arange(0, vertices, FEW, device=device)
     calls: list[tuple[str, float, str, Callable[[], object]]] = [
         ("features", medians["features"], precision, lambda: runtime.encode(*crop, maps)),
         ("iteration", medians["iteration"], precision, lambda: runtime.descend(prepared, v, iterations=1)),
