@@ -83,7 +83,7 @@ class FPN(Backbone):
         if self.conditioning_channels:
             if conditioning is None:
                 conditioning = x.new_zeros(len(x), self.conditioning_channels, *x.shape[-2:])
-            x = torch.cat([x, conditioning.to(x.dtype)], 1)
+            x = torch.cat([x, conditioning.to(x.dtype).contiguous(memory_format=torch.channels_last)], 1)
         return self.merge(x)
 
     def _encode(self, x: torch.Tensor, context: torch.Tensor | None) -> list[torch.Tensor]:
