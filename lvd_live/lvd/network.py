@@ -18,6 +18,7 @@ LANDMARKS = (0, 7, 8, *range(11, 21), *range(23, 33))
 """Which of BlazePose's 33 landmarks the network is given: nose, ears, limbs, hands, feet."""
 
 HEAT_SIGMA = 0.05  # crop units, of the Gaussian that stands for a landmark
+LEAST_HEAT = 1e-12  # less is nothing: products of such numbers are denormal, which processors multiply 100 times slower
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB in 0..1
 FINE_CHANNELS, COARSE_CHANNELS = 48, 288  # of the detector features
 FINE_SCALE, COARSE_SCALE = 8 / 255, 16 / 255  # what their uint8 values are multiplied with
@@ -119,7 +120,7 @@ def landmark_maps(landmarks: torch.Tensor, size: int) -> torch.Tensor:
     """
     at = (2 * torch.arange(size, device=landmarks.device) + 1) / size - 1
     x, y, z, confidence = landmarks.unsqueeze(-2).unbind(-1)
-    gx = torch.exp(-((at - x) ** 2) / (2 * HEAT_SIGMA**2))  # (B, L, size)
-    gy = torch.exp(-((-at - y) ** 2) / (2 * HEAT_SIGMA**2))
+    gx, gy = (torch.exp(-(d**2) / (2 * HEAT_SIGMA**2)) for d in (at - x, -at - y))  # (B, L, size) each
+    gx, gy = (F.threshold(g, LEAST_HEAT, 0.0) for g in (gx, gy))
     heat = (confidence * gy)[..., None] * gx[:, :, None]
     return torch.cat([heat, heat * z[..., None]], 1)
