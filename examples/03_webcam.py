@@ -12,6 +12,8 @@ place = sys.argv[1] if len(sys.argv) > 1 else "0"
 most = int(sys.argv[2]) if len(sys.argv) > 2 else None
 window = os.name == "nt" or sys.platform == "darwin" or "DISPLAY" in os.environ
 capture = cv2.VideoCapture(int(place) if place.isdecimal() else place)
+if not capture.isOpened():
+    sys.exit(f"{place} cannot be opened.")
 tracker = lvd_live.load()
 done = 0
 while done != most:

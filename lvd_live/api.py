@@ -6,12 +6,11 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvd_live.lift.finder import make_finder
-from lvd_live.lift.over_time import NEXT
 from lvd_live.memory import without_collector
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.reread import Later, reread, with_later
@@ -20,7 +19,9 @@ from lvd_live.sources.video import VideoSource
 from lvd_live.threads import both
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.options import TrackerOptions
-from lvd_live.tracking.tracker import Tracker
+
+if TYPE_CHECKING:  # `load` imports torch while another thread opens the finder's networks
+    from lvd_live.tracking.tracker import Tracker
 
 
 class PictureTracker:
@@ -83,7 +84,13 @@ def load(*, person: str = "blazepose", quality: str = "live", **options: Any) ->
     chosen = TrackerOptions(**(options | paths))
     finder = partial(make_finder, person, quality, hands=chosen.hands)
     with without_collector():
-        return PictureTracker(*both(finder, partial(Tracker.load, chosen)))
+        return PictureTracker(*both(finder, partial(_make_tracker, chosen)))
+
+
+def _make_tracker(options: TrackerOptions) -> Tracker:
+    from lvd_live.tracking.tracker import Tracker
+
+    return Tracker.load(options)
 
 
 def track(video: str | Path, *, person: str = "blazepose", quality: str = "best", **options: Any) -> Iterator[Fit]:
@@ -92,6 +99,8 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
     Frames without a person, or whose mesh does not settle, are left out. person, quality, options, errors : see `load`.
     """
     tracker = load(person=person, quality=quality, **options)
+    from lvd_live.lift.over_time import NEXT
+
     with VideoSource(video) as source:
         found = reread((frame, tracker.find(frame)) for frame in source)
         for frame, someone, later in with_later(found, NEXT):

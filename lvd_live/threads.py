@@ -43,7 +43,7 @@ def limit_threads(count: int = 1) -> None:
 def both(one: Callable[[], A], other: Callable[[], B]) -> tuple[A, B]:
     """What two functions return that are called at the same time; `other` in the caller's thread.
 
-    What they import should be imported before: two threads can wait for each other's modules.
+    Both may import: no module of ours imports itself in a circle, so neither waits for the other's for ever.
     """
     with ThreadPoolExecutor(1) as beside:
         first = beside.submit(one)

@@ -35,6 +35,13 @@ def test_importing_the_package_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_finding_a_person_needs_no_torch():
+    code = "import sys, lvd_live; lvd_live.load; from lvd_live.person import blazepose, hands, onnx\n"
+    code += "blazepose.BlazePoseFinder('models/blazepose'), hands.HandFinder('models/hands')\n"
+    code += "assert onnx.has_gpu() or 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_picture_gives_a_mesh_and_an_empty_one_none(clip):
     tracker = lvd_live.load(height=1.75, uncertainty=0)
     with VideoSource(clip / "clip.mp4") as source:

@@ -182,6 +182,9 @@ def test_mistakes_take_a_sentence(tmp_path, arguments, says):
         batch.main([str(tmp_path / "none"), "--out", str(tmp_path), *arguments])
     with pytest.raises(UserError, match="no clips"):
         batch.main([str(tmp_path), "--out", str(tmp_path / "out")])
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(UserError, match="clip.mp4 is no folder"):
+        batch.main([str(tmp_path / "clip.mp4"), "--out", str(tmp_path / "out")])
 
 
 def test_a_clip_that_is_cut_short_says_so_now_and_later(tmp_path):

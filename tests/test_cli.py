@@ -338,10 +338,11 @@ def test_a_tool_without_its_packages_is_told_in_a_sentence(tmp_path, monkeypatch
         tools.main(["lonely"])
 
 
-def test_tools_that_draw_people_say_which_extra_they_need(tmp_path, monkeypatch):
+@pytest.mark.parametrize("people", [[], ["--held-out"]])
+def test_tools_that_draw_people_say_which_extra_they_need(tmp_path, monkeypatch, people):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package moderngl.*\[train\]"):
-        tools.main(["synth", "--out", str(tmp_path / "shards"), "--shards", "1"])
+        tools.main(["synth", "--out", str(tmp_path / "shards"), "--shards", "1", *people])
 
 
 def test_an_unknown_preset_takes_a_sentence(tmp_path):

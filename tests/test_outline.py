@@ -112,3 +112,9 @@ def test_shifts_go_on_from_the_last_frame_until_forgotten(body):
 def test_an_empty_mask_shifts_nothing(body):
     there = posed(body)
     np.testing.assert_array_equal(SilhouetteFit(body)(there, np.zeros((SIZE, SIZE), np.uint8)), there)
+
+
+def test_a_mesh_without_an_outline_in_the_picture_stays(body):
+    mask = np.full((SIZE, SIZE), 255, np.uint8)
+    for mesh in (0 * posed(body), posed(body) + np.float32([9, 0, 0]), 9 * posed(body)):  # a point, beside, too near
+        np.testing.assert_array_equal(SilhouetteFit(body)(mesh, mask), mesh)

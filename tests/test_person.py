@@ -1,5 +1,6 @@
 """Finding and following a person: regions, detector, and BlazePose on real pictures."""
 
+import ctypes
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from lvd_live.errors import UserError
 from lvd_live.person import BlazePoseFinder, MediaPipeFinder, Roi, affine, mask_box, roi_from_points, roi_of_picture
 from lvd_live.person.blazepose import tiles_of_picture
 from lvd_live.person.detector import decode, make_anchors
+from lvd_live.person.onnx import has_gpu
 from lvd_live.sources.images import read_picture
 
 MODELS = Path(__file__).resolve().parents[1] / "models" / "blazepose"
@@ -267,6 +269,40 @@ def test_the_provider_is_told_and_nothing_is_printed(models, capfd):
         with pytest.raises(UserError, match="CUDA"):
             BlazePoseFinder(models, providers="cuda")
     assert capfd.readouterr().err == ""
+
+
+class Driver:
+    """NVIDIA's, for so many GPUs; failed : what its functions return."""
+
+    def __init__(self, gpus: int, failed: int = 0):
+        self.gpus, self.failed = gpus, failed
+
+    def cuInit(self, flags):
+        return self.failed
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = self.gpus
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "there"),
+    [
+        (Driver(1), True),
+        (Driver(0), False),
+        (Driver(1, failed=100), False),
+        (object(), False),
+        (OSError("none"), False),
+    ],
+)
+def test_a_gpu_is_what_the_driver_counts(driver, there, monkeypatch):
+    def load(name):
+        if isinstance(driver, OSError):
+            raise driver
+        return driver
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert has_gpu() is there
 
 
 def test_mediapipe_that_is_not_there(tmp_path, monkeypatch):

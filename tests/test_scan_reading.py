@@ -115,6 +115,7 @@ def test_points_that_are_no_numbers_are_dropped_and_faces_follow():
     [
         ("a.ply", b"", "is empty"),
         ("a.ply", b"ply\nformat ascii 1.0\nend_header\n", "cannot be read"),
+        ("a.ply", b"hello", r"\(\.ply\): [^.!]+\.$"),
         ("a.obj", b"hello", "no vertices"),
         ("a.xyz", b"1 2 3\n", "one point"),
         ("a.xyz", b"nan nan nan\n" * 300, "no points .300 more are no numbers"),

@@ -88,12 +88,7 @@ def make_tracker(options: TrackerOptions) -> Tracker:
 
 def _process(places: Places, arguments: argparse.Namespace, options: TrackerOptions) -> Summary:
     from lvd_live.memory import without_collector
-
-    with without_collector():
-        import lvd_live.lift.finder
-        import lvd_live.tracking.tracker  # noqa: F401 - before `both`
-        from lvd_live.pipeline import offline
-        from lvd_live.threads import both
+    from lvd_live.threads import both
 
     meta: dict[str, Any] = {"source": places.source_name, "version": __version__, "versions": _versions()}
     if places.overlay is not None:  # it may lie where the video of that name is looked for
@@ -103,6 +98,8 @@ def _process(places: Places, arguments: argparse.Namespace, options: TrackerOpti
         make = partial(make_finder, arguments.person, arguments.quality, live=live, hands=hands)
         with without_collector():
             finder, tracker = both(make, partial(make_tracker, options))
+            from lvd_live.pipeline import offline  # here, because torch comes with it
+
         with (
             _streaming(arguments, options) as sender,
             _recording(arguments.record, source, finder, tracker, meta) as recorder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -93,7 +94,8 @@ def _check_rows(network: MeshNetwork, path: Path) -> None:
     if columns is not None and mix is not None:
         fits &= columns.ndim == 2 and columns.shape == mix.shape and int(control.max()) < len(columns)
         fits = fits and 0 <= int(columns.min()) <= int(columns.max()) < len(control)
-    if not fits or not all(bool(torch.isfinite(value).all()) for value in _stored(network).values()):
+    extremes = (extreme for value in _stored(network).values() for extreme in value.aminmax())  # NaN where one is
+    if not fits or not all(math.isfinite(extreme) for extreme in extremes):
         raise UserError(f"{path} holds numbers that weights cannot have; restore it from the repository.")
 
 

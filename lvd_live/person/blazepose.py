@@ -16,7 +16,7 @@ import numpy as np
 
 from lvd_live.person import affine
 from lvd_live.person.detector import Detection, decode, detector_input, make_anchors
-from lvd_live.person.exchange import Opinion, Sides
+from lvd_live.person.exchange import Sides
 from lvd_live.person.onnx import open_network, provider_of
 from lvd_live.person.passes import Pass, look, look_again, mean
 from lvd_live.person.roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
@@ -64,7 +64,7 @@ class BlazePoseFinder:
     heavy       the larger network, pose_landmarks_heavy.onnx, looks, too, and the mean counts; the feature maps stay
                 the other's.
     mirror      the landmark network looks at the region and at its mirror image, and the mean counts. See `quality`.
-    opinion     which of a person's sides is the left, frame by frame, or None; see `exchange`.
+    sides       says which of a person's sides is the left, see `exchange`; of its own it has no `opinion` on a frame.
     Raises UserError when a network file is missing or damaged.
     """
 
@@ -76,7 +76,6 @@ class BlazePoseFinder:
         *,
         heavy: bool = False,
         mirror: bool = False,
-        opinion: Opinion | None = None,
     ):
         folder = Path(models_dir)
         self._landmarks = open_network(
@@ -85,7 +84,7 @@ class BlazePoseFinder:
         self._heavy = (
             open_network(folder / "pose_landmarks_heavy.onnx", providers=providers, threads=threads) if heavy else None
         )
-        self.heavy, self.mirror, self._sides = heavy, mirror, Sides(opinion)
+        self.heavy, self.mirror, self.sides = heavy, mirror, Sides()
         self._detector = open_network(folder / "pose_detector.onnx", providers=providers, threads=threads)
         self._anchors = make_anchors()
         self.provider = provider_of(self._landmarks)
@@ -95,7 +94,7 @@ class BlazePoseFinder:
         """Forget the person followed; the next picture is searched thoroughly."""
         self._roi: Roi | None = None
         self._next_tile: int | None = None  # None: look at every tile
-        self._sides.reset()
+        self.sides.reset()
 
     def find(self, picture: np.ndarray) -> Person | None:
         """The person in `picture` ((H, W, 3) uint8 RGB), or None. Follows the last one found, searches when it is
@@ -106,7 +105,7 @@ class BlazePoseFinder:
         person = None if self._roi is None else self._follow(picture, self._roi)
         if person is None:
             person = self._search(picture)
-        return None if person is None else self._sides(person, (picture.shape[1], picture.shape[0]))
+        return None if person is None else self.sides(person, (picture.shape[1], picture.shape[0]))
 
     def detect(self, picture: np.ndarray, roi: Roi) -> list[Detection]:
         """Bodies in a square of the picture ((H, W, 3) uint8 RGB), best first. Changes no state."""

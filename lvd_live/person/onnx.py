@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,8 +99,18 @@ def _cuda_is_likely() -> bool:
     """
     import onnxruntime as ort
 
-    if _CUDA not in ort.get_available_providers():
+    if _CUDA not in ort.get_available_providers() or not has_gpu():
         return False
     import torch  # here, because it takes a second to import and is not otherwise needed to find a person
 
     return torch.cuda.is_available()
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is installed and counts a GPU."""
+    count = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):  # no such library, or another one of that name
+        return False

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvd_live.person.blazepose import BlazePoseFinder
-from lvd_live.person.exchange import Opinion
 
 
 @dataclass(frozen=True)
@@ -16,11 +15,9 @@ class Quality:
     heavy: bool = False
     mirror: bool = False
 
-    def finder(
-        self, models_dir: Path, opinion: Opinion | None = None, *, providers: str = "auto", threads: int = 1
-    ) -> BlazePoseFinder:
-        """A BlazePose finder of this quality. opinion, providers, threads : see there. UserError as the finder's."""
-        return BlazePoseFinder(models_dir, providers, threads, heavy=self.heavy, mirror=self.mirror, opinion=opinion)
+    def finder(self, models_dir: Path, *, providers: str = "auto", threads: int = 1) -> BlazePoseFinder:
+        """A BlazePose finder of this quality. providers, threads : see there. UserError as the finder's."""
+        return BlazePoseFinder(models_dir, providers, threads, heavy=self.heavy, mirror=self.mirror)
 
 
 QUALITIES = {"live": Quality(), "best": Quality(heavy=True, mirror=True)}

@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.batch > 1 and (args.ray or options.preset != "live"):
         raise UserError("--batch is for the live network on this machine: leave out --ray and --preset.")
     if not args.folder.is_dir():
-        raise UserError(f"There is no folder {args.folder}.")
+        there = args.folder.exists()
+        raise UserError(f"{args.folder} is no folder." if there else f"There is no folder {args.folder}.")
     folder, out = args.folder.resolve(), args.out.resolve()
     jobs = find_jobs(folder, out, options, args.quality)
     if not jobs:

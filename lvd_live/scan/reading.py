@@ -62,7 +62,7 @@ def read_scan(path: str | Path) -> Scan:
         raise UserError(f"{path} is too large for this machine's memory.") from None
     except Exception as error:  # a damaged file fails in as many ways as there are readers
         kind = str(error).splitlines()[0][:120] if isinstance(error, ValueError) and str(error) else "it is damaged"
-        raise UserError(f"{path} cannot be read as a scan ({suffix}): {kind}.") from error
+        raise UserError(f"{path} cannot be read as a scan ({suffix}): {kind.rstrip('.! ')}.") from error
     return make_scan(points, faces, normals, str(path))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ def main(argv: list[str] | None = None) -> int:
             bake_finger_file(args.models, args.bodies)
         if args.smplh:
             write_smplh(args.smplh)
+            sys.stdout.write(f"{args.smplh}\n")
         if args.int8:
             bake_ranges(args.models / "weights" / "live.safetensors", args.int8)
     except (FileNotFoundError, zipfile.BadZipFile) as error:

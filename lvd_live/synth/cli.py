@@ -98,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         tiles = _sheet_of_scans(args) if args.scans else _sheet_of_pictures(args)
         if not cv2.imwrite(str(args.sheet), tiles[..., ::-1]):
             raise UserError(f"Cannot write {args.sheet}.")
+        sys.stdout.write(f"{args.sheet}\n")
     elif args.out:
         size, make = _what_to_make(args)
         workers = start_workers(args.out, args.models, size, args.shards, args.workers, seed=args.seed, make=make)

@@ -222,11 +222,12 @@ def start_workers(
     """Processes that fill `out` with shards 0 .. shards-1, side by side, each every workers-th.
 
     part : (k, n), where n programs fill it, each with as many workers: this one is the k-th.
-    make : a function of a module, called like `make_shards`.
+    make : a function of a module, called like `make_shards`, or a partial of one.
 
     They end with the program that started them. Raises ModuleNotFoundError without moderngl, which pictures need.
     """
-    if workers and make is make_shards and importlib.util.find_spec("moderngl") is None:
+    drawn = getattr(make, "func", make) is make_shards
+    if workers and drawn and importlib.util.find_spec("moderngl") is None:
         raise ModuleNotFoundError("synthetic people are drawn with moderngl", name="moderngl")
     for library in ("OPENBLAS", "LP"):  # numpy's and llvmpipe's threads, counted once, when a worker loads them
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")

@@ -114,7 +114,7 @@ class SilhouetteFit:
         vertices, outward, weights, depth = vertices[kept], outward[kept], self._weights[kept], depth[counts]
         normal = normal[counts] / length[counts, None]
         along = np.column_stack([normal, (normal * outward[:, :2]).sum(1)])
-        rows = (along[:, :, None] * weights[:, None]).reshape(len(depth), -1)
+        rows = (along[:, :, None] * weights[:, None]).reshape(len(depth), shifts.size)
         return _Outline(vertices, outward, weights, depth, rows, np.exp(-((depth / RIM) ** 2)))
 
     def _approach(self, outline: _Outline, shifts: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -124,6 +124,8 @@ class SilhouetteFit:
         is out are those of the drawing.
         """
         o = outline
+        if not len(o.depth):  # none of it lies in the picture
+            return shifts
         for _ in range(STEPS):
             now = shifted(o.vertices, o.outward, o.weights, shifts)
             gap = (read(inside, now[:, :2]) - o.depth).clip(-REACH, REACH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from lvd_live.paths import MODELS
 from lvd_live.person.crop import Crop, choose_crop
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
+from lvd_live.threads import both
 from lvd_live.tracking.camera import between_crops, camera_of, carried_along, skeleton_length, to_metres
 from lvd_live.tracking.clock import Clock
 from lvd_live.tracking.conditioning import view_crop
@@ -102,14 +104,12 @@ class Tracker:
         """
         options = replace(options or TrackerOptions(), **changes)
         path = options.weights or MODELS / "weights" / f"{options.preset}.safetensors"
-        network, sha256, about = load_network(path)
-        body, carry = BodyModel.load(BODY), None
+        body, (network, sha256, about) = both(partial(BodyModel.load, BODY), partial(load_network, path))
+        carry = None
         if options.body is not None:
             other = BodyModel.load(options.body)
-            if torch.equal(other.faces, body.faces):
-                body = other
-            else:
-                carry = Correspondence.between(body, other), other
+            same = torch.equal(other.faces, body.faces)
+            body, carry = (other, None) if same else (body, (Correspondence.between(body, other), other))
         runtime = Runtime(network, device=options.device, engine=options.engine, weights=sha256)
         return cls(
             runtime,
