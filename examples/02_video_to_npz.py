@@ -8,7 +8,10 @@ import lvd_live
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
-fits = list(lvd_live.track(sys.argv[1], height=1.75))
+try:
+    fits = list(lvd_live.track(sys.argv[1], height=1.75))
+except lvd_live.UserError as error:  # a sentence for the user: what is wrong, and what to do
+    sys.exit(str(error))
 if not fits:
     sys.exit("Nobody was found.")
 np.savez_compressed(

@@ -3,9 +3,13 @@
 import sys
 from pathlib import Path
 
+from lvd_live import UserError
 from lvd_live.export import export
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
-done = export(Path(sys.argv[1]), Path(sys.argv[2]))
+try:
+    done = export(Path(sys.argv[1]), Path(sys.argv[2]))
+except UserError as error:
+    sys.exit(str(error))
 print(f"written to {done.path}")

@@ -3,11 +3,15 @@
 import sys
 from pathlib import Path
 
+from lvd_live import UserError
 from lvd_live.session.reader import open_session
 
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-session = open_session(Path(sys.argv[1]))
+try:
+    session = open_session(Path(sys.argv[1]))
+except UserError as error:
+    sys.exit(str(error))
 print(f"{len(session.tracked)} frames at {session.fps:.0f} fps, {session.tracked.sum()} with a person")
 for row, frame in session.frames():
     vertices = session.vertices[row]  # (N, 3) metres, from the disk as it is asked for

@@ -453,6 +453,15 @@ def test_landmark_maps_peak_where_the_landmark_is():
     torch.testing.assert_close(maps[0, 2], -0.3 * maps[0, 0])
 
 
+def test_landmark_maps_hold_no_denormal_numbers():
+    """Processors multiply these a hundred times slower: a third of onnxruntime's time went there."""
+    landmarks = torch.rand(1, 23, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    landmarks[..., 3] = 1
+    maps = landmark_maps(landmarks, 48)
+    assert maps[maps != 0].abs().min() > torch.finfo(torch.float32).tiny
+    assert (maps == 0).any() and (maps[0, :23].amax((1, 2)) > 0.9).all()
+
+
 def test_weights_round_trip_and_are_small(tmp_path):
     network = LVD(PRESETS["live"], torch.arange(1723), torch.zeros(6890, 8), torch.full((6890, 8), 0.125)).eval()
     path = tmp_path / "live.safetensors"
