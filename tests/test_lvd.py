@@ -459,7 +459,7 @@ def test_landmark_maps_hold_no_denormal_numbers():
     landmarks[..., 3] = 1
     maps = landmark_maps(landmarks, 48)
     assert maps[maps != 0].abs().min() > torch.finfo(torch.float32).tiny
-    assert (maps == 0).any() and (maps[0, :23].amax((1, 2)) > 0.9).all()
+    assert (maps == 0).any() and (maps[0, :23].amax((1, 2)) > 0.8).all()  # a cell is 0.8 sigma wide
 
 
 def test_weights_round_trip_and_are_small(tmp_path):
