@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvd_live.gui.shading import Mesh, View, draw_over, shrink, top_for, vertex_colours
+from lvd_live.gui.shading import MAX_SIDE, Mesh, View, draw_over, top_for, vertex_colours
 from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
+from lvd_live.resize import shrink_within
 
 if TYPE_CHECKING:
     from lvd_live.tracking.fit import Fit
@@ -89,7 +90,7 @@ class Painter:
 
     def _paint(self, result: Result, tracker: Tracker) -> View[Result]:
         look = self.look
-        picture, scale = shrink(result.frame.picture)
+        picture, scale = shrink_within(result.frame.picture, MAX_SIDE)
         mesh, opacity = None, look.opacity
         if look.green:
             picture, opacity = np.full_like(picture, GREEN), 1.0

@@ -12,7 +12,8 @@ from PySide6.QtCore import QObject, Signal
 from lvd_live.errors import UserError
 from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.loading import Pictures
-from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, shrink, top_for, vertex_colours
+from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, top_for, vertex_colours
+from lvd_live.resize import shrink_within
 from lvd_live.session.sequence import Sequence
 
 NO_PICTURE = (26, 29, 34)  # RGB, where the video has none
@@ -110,7 +111,7 @@ class Reader(QObject):
             shape = max(round(height * scale), 1), max(round(width * scale), 1), 3
             picture = np.full(shape, NO_PICTURE, np.uint8)
         else:
-            picture, scale = shrink(picture)
+            picture, scale = shrink_within(picture, MAX_SIDE)
         mesh = self._mesh(row, top_mm) if self.data.tracked[row] else None
         if mesh is not None:
             picture = draw_over(picture, scale, mesh, OPACITY)

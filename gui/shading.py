@@ -56,15 +56,6 @@ class View(Generic[Of]):
     top_mm: int
 
 
-def shrink(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """The picture (H, W, 3) uint8, scaled down to MAX_SIDE where it is longer, and the scale."""
-    scale = min(1.0, MAX_SIDE / max(picture.shape[:2]))
-    if scale == 1.0:
-        return picture, 1.0
-    height, width = (max(1, round(s * scale)) for s in picture.shape[:2])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), scale
-
-
 def draw_over(picture: np.ndarray, scale: float, mesh: Mesh, opacity: float) -> np.ndarray:
     """A copy of a picture (H, W, 3) uint8 RGB that was shrunk by `scale`, with the mesh over it; opacity 0..1."""
     if mesh.intrinsics is None:

@@ -46,7 +46,8 @@ def project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(vertices, np.float64)
     focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
-    near = ~((points[:, 2] > NEAR) & np.isfinite(points).all(axis=1))
+    x, y, z = points.T
+    near = ~((z > NEAR) & np.isfinite(x) & np.isfinite(y) & np.isfinite(z))
     pixels = points[:, :2] * (focal / np.where(near, 1.0, points[:, 2])[:, None]) + centre
     pixels[near] = np.nan
     return pixels
@@ -91,8 +92,8 @@ def overlay(
     hides = _hides_backs(finite, normals, topology)
     for strip in _strips(vertices, faces, intrinsics, (picture.shape[1], picture.shape[0]), shaded, hides_backs=hides):
         target = result[strip.rows, strip.columns]
-        mixed = cv2.addWeighted(target.astype(np.float32), 1.0 - opacity, strip.colour, 255.0 * opacity, 0.5)
-        np.copyto(target, mixed.astype(np.uint8), where=strip.cover[..., None])
+        mixed = cv2.addWeighted(target, 1.0 - opacity, cv2.convertScaleAbs(strip.colour, alpha=255.0), opacity, 0.0)
+        cv2.copyTo(mixed, strip.cover.view(np.uint8), target)
     return result
 
 
@@ -161,7 +162,8 @@ def _strips(
     """
     faces = np.asarray(faces, np.int32)
     pixels = project(vertices, intrinsics)
-    usable = (np.abs(pixels) < _REACH).all(axis=1)  # false for NaN too
+    across, down = np.abs(pixels).T
+    usable = (across < _REACH) & (down < _REACH)  # false for NaN too
     pixels[~usable] = 0.0
     depths = np.where(usable, vertices[:, 2], 1.0)
     if not usable.any():
@@ -172,42 +174,43 @@ def _strips(
     inside = (boxes[2] > boxes[0]) & (boxes[3] > boxes[1])
     if not inside.any():
         return
-    faces, boxes = faces[inside], boxes[:, inside]
+    if not inside.all():
+        faces, boxes = faces[inside], boxes[:, inside]
     (left, top), (right, bottom) = boxes[:2].min(1).astype(int), boxes[2:].max(1).astype(int)
     rows = max(_STRIP_PIXELS // (right - left), 1)
     for first in range(top, bottom, rows):
         last = min(first + rows, bottom)
-        touching = (boxes[3] > first) & (boxes[1] < last)
-        if not touching.any():
-            continue
         heights = np.minimum(boxes[3], last) - np.maximum(boxes[1], first)
-        areas = ((boxes[2] - boxes[0]) * heights)[touching]
-        drawn = _affordable(areas, (right - left) * (last - first))
+        areas = (boxes[2] - boxes[0]) * np.maximum(heights, 0)
+        drawn = _affordable(faces, areas, (right - left) * (last - first))
+        if not len(drawn):
+            continue
         box = (left, first, right, last)
-        cover, colour = rasterise(pixels, depths, faces[touching][drawn], colours, box, hides_backs)
+        cover, colour = rasterise(pixels, depths, drawn, colours, box, hides_backs)
         yield _Strip(slice(first, last), slice(left, right), cover, colour)
 
 
 def _pixel_boxes(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The whole pixels of the picture inside each triangle's bounding box, (4, M): left, top, right and bottom, these
     two beyond the last one."""
-    corners = np.ascontiguousarray(faces.T)
+    corners = np.ascontiguousarray(faces.T, np.intp)  # `take` would convert them twice, and slowly
     x, y = (np.ascontiguousarray(along).take(corners) for along in pixels.T)
     low = np.ceil([x.min(0), y.min(0)])
     high = np.floor([x.max(0), y.max(0)]) + 1
     return np.concatenate([np.maximum(low, 0), np.minimum(high, np.array(size)[:, None])])
 
 
-def _affordable(areas: np.ndarray, pixels: int) -> np.ndarray:
-    """Indices, in order, of the triangles that can be drawn in bounded time: all of them for any mesh of a body.
+def _affordable(faces: np.ndarray, areas: np.ndarray, pixels: int) -> np.ndarray:
+    """The triangles, in order, that lie in a strip and can be drawn in bounded time: all of them for any mesh of a
+    body.
 
-    areas : (M,) pixels in each triangle's bounding box. pixels : in the strip.
+    faces : (M, 3) int32. areas : (M,) of each one's bounding box, pixels; 0 outside the strip. pixels : in the strip.
     """
     budget = _OVERDRAW * max(pixels, 4096)
     if areas.sum() <= budget:
-        return np.arange(len(areas))
+        return faces if areas.all() else faces[areas > 0]
     order = np.argsort(areas, kind="stable")
-    return np.sort(order[np.cumsum(areas[order]) <= budget])
+    return faces[np.sort(order[(areas[order] > 0) & (np.cumsum(areas[order]) <= budget)])]
 
 
 def rasterise(

@@ -10,6 +10,8 @@ import math
 import cv2
 import numpy as np
 
+from lvd_live.resize import halve
+
 
 def invert(T_a_from_b: np.ndarray) -> np.ndarray:
     """T_b_from_a, (2, 3) float32. T_a_from_b must not be singular."""
@@ -72,9 +74,6 @@ def _window_seen(
 def _reduce(picture: np.ndarray, box: tuple[int, int, int, int], halvings: int) -> tuple[np.ndarray, np.ndarray]:
     """The box of the picture halved so many times by averaging, and T_reduced_from_picture."""
     x0, y0, x1, y1 = box
-    picture = picture[y0:y1, x0:x1]
-    for _ in range(halvings):  # exact halves are the one fast case of INTER_AREA
-        height, width = picture.shape[:2]
-        picture = cv2.resize(picture, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+    picture = halve(picture[y0:y1, x0:x1], halvings)
     kx, ky = picture.shape[1] / (x1 - x0), picture.shape[0] / (y1 - y0)
     return picture, np.array([[kx, 0, (0.5 - x0) * kx - 0.5], [0, ky, (0.5 - y0) * ky - 0.5]], np.float32)

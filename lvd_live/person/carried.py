@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from lvd_live.person.types import Person
+from lvd_live.resize import shrink
 
 SIDE = 160  # pixels, of the person
 WINDOW, PYRAMID = (15, 15), 2  # pixels; levels above the first
@@ -71,7 +72,7 @@ class Carrier:
 def _shrink(picture: np.ndarray, scale: float) -> np.ndarray:
     """(H, W, 3) uint8 RGB as a smaller one, grey; of the same size for pictures of one size."""
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(shrink(picture, size), cv2.COLOR_RGB2GRAY)
 
 
 def _moved(before: np.ndarray, after: np.ndarray, T_mask_from_picture: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lvd_live import render
 from lvd_live.errors import UserError
+from lvd_live.resize import shrink_within
 from lvd_live.session.video import VideoWriter
 from lvd_live.sources.frame import Frame
 from lvd_live.storage.files import write_whole
@@ -47,7 +48,7 @@ class Overlay:
         """Add one frame. Raises UserError where it cannot be written."""
         if self.video is None and self.sheet is None:
             return
-        picture, scale = shrink(frame.picture)
+        picture, scale = shrink_within(frame.picture, OVERLAY_SIDE)
         if fit is not None:
             intrinsics = fit.intrinsics.copy()
             intrinsics[:2] *= scale
@@ -98,13 +99,3 @@ class Thumbnails:
         """`count` of them at most, evenly spread."""
         indices = np.unique(np.linspace(0, len(self.kept) - 1, min(count, len(self.kept))).round().astype(int))
         return [self.kept[index] for index in indices]
-
-
-def shrink(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """`picture` with its longer side at most OVERLAY_SIDE, and the scale."""
-    scale = min(OVERLAY_SIDE / max(picture.shape[:2]), 1.0)
-    if scale == 1.0:
-        return picture, 1.0
-    height, width = picture.shape[:2]
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), scale
