@@ -59,12 +59,9 @@ class PictureTracker:
 
     def fit(self, frame: Frame, person: Person | None, later: Later = ()) -> Fit | None:
         """Fit the body to the person found in a frame. later : see `Tracker.step`."""
-        if frame.new_shot:
+        if frame.new_shot or person is None:
             self.tracker.reset()
-        fit = None if person is None else self.tracker.step(frame, person, later=later)
-        if fit is None:
-            self.tracker.reset()
-        return fit
+        return None if person is None else self.tracker.step(frame, person, later=later)
 
     def reset(self) -> None:
         """Forget person and mesh."""

@@ -110,6 +110,18 @@ class FakeTracker:
     def expected_error(self, vertex_std):
         return None
 
+    def encode(self, frame, person, *, later=(), anew=False):
+        return frame, person, {"later": later} if later else {}, anew
+
+    def fit(self, encoded):
+        frame, person, options, anew = encoded
+        if anew:
+            self.reset()
+        return self.step(frame, person, **options)
+
+    def forget_mesh(self):
+        self.reset()
+
     def step(self, frame, person, *, later=()):
         height, width = frame.picture.shape[:2]
         vertices = SHAPE + np.float32([0.01 * frame.index, 0, 0])

@@ -88,7 +88,9 @@ def test_nan_never_leaves_the_tracker(tmp_path):
 def test_a_fit_that_does_not_settle_keeps_its_landmarks_and_is_counted(tmp_path):
     class Unsettled(FakeTracker):
         def step(self, frame, person, *, later=()):
-            return None if frame.index in (0, 3) else super().step(frame, person)
+            if frame.index not in (0, 3):
+                return super().step(frame, person)
+            return self.forget_mesh()  # as a tracker does
 
     summary = run(tmp_path, finder=FakeFinder(missing={5}), tracker=Unsettled(), overlay=tmp_path / "clip.mp4")
     sequence = load_sequence(summary.output)

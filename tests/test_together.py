@@ -82,7 +82,7 @@ def ask(together, fill=0):
     features = np.zeros((48, 32, 32), np.uint8), np.zeros((288, 8, 8), np.uint8), np.eye(2, 3, dtype=np.float32)
     picture, mask = np.full((S, S, 3), fill, np.uint8), np.full((S, S), 255, np.uint8)
     view = CropView(picture, mask, np.zeros((33, 4), np.float32), features)
-    return together.solve(view, torch.zeros(1, K, 3), 2, Clock())
+    return together.solve(view, None, torch.zeros(1, K, 3), 2, Clock())
 
 
 COARSE = Coarse.of(np.random.default_rng(0).normal(size=(60, 3)), torch.device("cpu"))

@@ -19,8 +19,8 @@ from lvd_live.lvd.coarse import FEW
 from lvd_live.lvd.network import COARSE_CHANNELS, FINE_CHANNELS
 from lvd_live.lvd.runtime.graph_step import GraphStep
 from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.encoding import encode
 from lvd_live.pipeline.live import Pipeline
-from lvd_live.pipeline.prefetch import prefetch
 from lvd_live.session.recorder import Recorder
 from lvd_live.sources import Frame, VideoSource
 from lvd_live.tracking.fit import Fit
@@ -104,13 +104,13 @@ def after(done: list[Done], tracker: Tracker, fitter: BodyFitter, betas: np.ndar
 
 
 def sustained(video: Path, finder: PersonFinder, tracker: Tracker) -> float:
-    """Fits a second over a whole file, decode and person ahead of the fit."""
+    """Fits a second over a whole file, decoded, found and encoded ahead of the fit."""
     finder.reset()
     tracker.reset()
     with VideoSource(video) as source:
         began, fits = time.perf_counter(), 0
-        for frame, person in prefetch(source, lambda frame: finder.find(frame.picture)):
-            fits += person is not None and tracker.step(frame, person) is not None
+        for _, _, encoded in encode(source, finder, tracker):
+            fits += encoded is not None and tracker.fit(encoded) is not None
         return fits / (time.perf_counter() - began)
 
 

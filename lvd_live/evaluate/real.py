@@ -130,9 +130,9 @@ def score(
         for frame in source:
             person = finder.find(frame.picture)
             fit = None if person is None else tracker.step(frame, person)
-            if person is None or fit is None:
+            if person is None:
                 tracker.reset()
-            else:
+            elif fit is not None:
                 found = judge(frame, person, fit, tracker, cold)
                 figures.append(found)
                 if frames % SHEET_EVERY == 0:

@@ -157,9 +157,10 @@ def follow(
                 if steady is not None:
                     out[LIFTER][count] = lift(steady, ((frame, person), *later))
             for name, tracker in trackers.items():
-                fit = None if person is None else tracker.step(frame, person, later=later)
-                if fit is None:
+                if person is None:
                     tracker.reset()
+                    continue
+                if (fit := tracker.step(frame, person, later=later)) is None:
                     continue
                 for by, row in zip(("", KNOWN), mesh_rows(tracker, fit, camera), strict=True):
                     out[name + by][count] = row

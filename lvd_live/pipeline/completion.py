@@ -70,9 +70,9 @@ def complete(
                 finder.reset()
                 tracker.reset()
             person, last = finder.find(frame.picture), row
-            fit = None if person is None else tracker.step(frame, person)
-            if fit is None:
+            if person is None:
                 tracker.reset()
+            fit = None if person is None else tracker.step(frame, person)
             if not session.fitted[row] or (behind[row] and fit is not None):
                 filler.put(row, (None if person is None else person.landmarks, fit))
                 progress(filler.filled, filler.waiting)

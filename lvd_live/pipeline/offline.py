@@ -18,15 +18,14 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lvd_live.errors import UserError
-from lvd_live.lift.over_time import NEXT
 from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.encoding import encode
 from lvd_live.pipeline.observer import Observer
 from lvd_live.pipeline.pictures import Overlay
-from lvd_live.pipeline.prefetch import prefetch
-from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.session.sequence import SequenceWriter, describe_run, is_finite
 from lvd_live.sources.frame import Frame, Source
 from lvd_live.storage.files import check_writable
+from lvd_live.tracking.encoder import Encoded
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.tracker import Tracker
 
@@ -140,7 +139,6 @@ class _Run:
         self.names: list[str] = []
         self.corrupt: list[int] = []  # indices of frames that the decoder calls damaged
         self.cuts: list[int] = []  # and of those before which a cut lies, of the picture or of the person alone
-        self._found, self._fitted = _Shape(), _Shape()
         self.tracked = self.rejected = 0
         self.started = time.monotonic()
         described = describe_run(finder, tracker) | dict(meta)
@@ -149,40 +147,27 @@ class _Run:
 
     def track_all(self, report: Callable[[int], object], stop: threading.Event) -> bool:
         """Work through the source; whether `stop` ended it early."""
-        with contextlib.closing(prefetch(self.source, self._find)) as found:
-            for frame, person, later in self._with_later(found):
-                self._take(frame, person, later)
+        frames = encode(self.source, self.finder, self.tracker, independent=self.independent)
+        with contextlib.closing(frames) as ready:
+            for frame, person, encoded in ready:
+                self._take(frame, person, encoded)
                 report(self.writer.frames)
                 if stop.is_set():
                     return True
         return False
 
-    def _with_later(self, found: Iterator[tuple[Frame, Person | None]]) -> Iterator[tuple[Frame, Person | None, Later]]:
-        """Each frame with those after it, where there is time to wait for them and they belong together."""
-        at_once = self.independent or self.source.live
-        return with_later(found, 0) if at_once else with_later(reread(found), NEXT)
-
-    def _find(self, frame: Frame) -> Person | None:
-        """The person in a frame. Runs ahead of `_take`, in a thread of its own."""
-        if self.independent or frame.new_shot or self._found.changes(frame.picture.shape):
-            self.finder.reset()
-        return self.finder.find(frame.picture)
-
-    def _take(self, frame: Frame, person: Person | None, later: Later) -> None:
+    def _take(self, frame: Frame, person: Person | None, encoded: Encoded | None) -> None:
         """Fit, write and draw one frame."""
-        if self.independent or frame.new_shot or self._fitted.changes(frame.picture.shape):
-            self.tracker.reset()
         if self.independent:
             self.names.append(frame.name)
         self.corrupt += [frame.index] * frame.corrupt
-        fit = None if person is None else self.tracker.step(frame, person, later=later)
+        fit = None if encoded is None else self.tracker.fit(encoded)
         self.cuts += [frame.index] * (frame.new_shot or (fit is not None and fit.jumped))
         if fit is not None and not is_finite(fit):
             log.warning("frame %d: the fit was not finite and was dropped", frame.index)
             fit = None
+            self.tracker.forget_mesh()
         self.rejected += person is not None and fit is None
-        if fit is None:
-            self.tracker.reset()
         with _no_interrupt("") as interrupts:  # a frame is written everywhere or nowhere
             self.tracked += fit is not None
             self._write(frame, person, fit)
@@ -243,18 +228,6 @@ class _Run:
         return Summary(
             frames, self.tracked, self.rejected, seconds, output, video, sheet, interrupted=interrupted, trouble=trouble
         )
-
-
-class _Shape:
-    """The shape of the pictures, which changes as when a phone is turned."""
-
-    def __init__(self) -> None:
-        self._last: tuple[int, ...] | None = None
-
-    def changes(self, shape: tuple[int, ...]) -> bool:
-        """Whether `shape` is another than the last one; the first is no change."""
-        last, self._last = self._last, shape
-        return last not in (None, shape)
 
 
 @contextlib.contextmanager

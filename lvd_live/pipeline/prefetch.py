@@ -1,11 +1,12 @@
-"""Decode and look ahead: while one frame of a file is fitted, the person is found in the next."""
+"""Work ahead: while a frame of a file is fitted, the next is encoded, and the person found in those after it."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
 
 from lvd_live.memory import release
 from lvd_live.person.types import Person
@@ -16,6 +17,7 @@ AHEAD = 2  # frames
 _LARGE = 50 << 20  # bytes of a picture: the next one is decoded once a larger one has been taken
 
 Find = Callable[[Frame], Person | None]
+T = TypeVar("T")
 
 
 def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None], None, None]:
@@ -27,38 +29,63 @@ def prefetch(source: Source, find: Find) -> Generator[tuple[Frame, Person | None
     if source.live:
         yield from ((frame, find(frame)) for frame in source)
         return
+    yield from ahead(_found(source, find), is_large=lambda found: found[0].picture.nbytes > _LARGE)
+
+
+def _found(source: Source, find: Find) -> Iterator[tuple[Frame, Person | None]]:
+    for frame in source:
+        yield frame, find(frame)
+        if frame.picture.nbytes > _LARGE:
+            release()
+
+
+def ahead(items: Iterable[T], *, is_large: Callable[[T], bool] = lambda _: False) -> Generator[T, None, None]:
+    """The same items, made in a thread of their own, AHEAD of them at most before they are taken.
+
+    is_large : the next one is not made before this one is taken. What `items` raises is raised after those before it.
+    Closed early, it waits for the one that is being made; then `items` are closed, too.
+    """
     leave_cores_free()
     release()
-    ready: queue.Queue[tuple[Frame, Person | None] | BaseException | None] = queue.Queue(AHEAD)
+    ready: queue.Queue[list[T] | BaseException | None] = queue.Queue(AHEAD)  # each item alone in a list
     stopped = threading.Event()
-    thread = threading.Thread(target=_read, args=(source, find, ready, stopped), name="prefetch", daemon=True)
+    thread = threading.Thread(target=_make, args=(items, is_large, ready, stopped), name="prefetch", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item.pop()  # nothing here holds it any longer
     finally:
         stopped.set()
         thread.join()
 
 
-def _read(source: Source, find: Find, ready: queue.Queue, stopped: threading.Event) -> None:
-    def put(item: object) -> bool:
+def _make(
+    items: Iterable[T],
+    is_large: Callable[[T], bool],
+    ready: queue.Queue[list[T] | BaseException | None],
+    stopped: threading.Event,
+) -> None:
+    def put(item: list[T] | BaseException | None) -> bool:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)
                 return True
         return False
 
+    made = iter(items)
     try:
-        for frame in source:
-            if not put((frame, find(frame))):
+        for item in made:
+            waits = is_large(item)
+            if not put([item]):
                 return
-            if frame.picture.nbytes > _LARGE:
-                release()
-                while not ready.empty() and not stopped.wait(0.005):
-                    pass
+            del item
+            while waits and not ready.empty() and not stopped.wait(0.005):
+                pass
         put(None)
     except BaseException as error:  # also Ctrl-C's: the caller handles them all
         put(error)
+    finally:
+        if isinstance(made, Generator):
+            made.close()

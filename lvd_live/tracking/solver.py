@@ -62,14 +62,25 @@ class Solver:
     def __init__(self, runtime: Runtime, coarse: Coarse):
         self.runtime, self.coarse = runtime, coarse
 
-    def solve(self, view: CropView, start: torch.Tensor | None, iterations: int | None, clock: Clock) -> Solution:
+    def prepare(self, view: CropView) -> PreparedCrop | None:
+        """A crop encoded, for `solve`; None where that does so itself. May be called in another thread."""
+        return self.runtime.encode(*view.batched())
+
+    def solve(
+        self,
+        view: CropView,
+        prepared: PreparedCrop | None,
+        start: torch.Tensor | None,
+        iterations: int | None,
+        clock: Clock,
+    ) -> Solution:
         """Descend from `start` (1, K, 3), crop frame, or from the crop's centre where it is None.
 
-        iterations : how many, or None: until the mesh stands still, and anew from the centre where a warm start runs
-        away. Laps of the clock: features, descent.
+        prepared : by `prepare`. iterations : how many, or None: until the mesh stands still, and anew from the centre
+        where a warm start runs away. Lap of the clock: descent.
         """
-        prepared = self.runtime.encode(*view.batched())
-        clock.lap("features")
+        if prepared is None:
+            prepared = self.runtime.encode(*view.batched())
         solution = self._descend(prepared, start, iterations)
         if start is not None and iterations is None and not solution.settled:
             log.info("the fit ran away (step %.2f); starting anew", solution.steps[-1])
@@ -136,14 +147,24 @@ class BatchedSolver(Solver):
                 self._members -= 1
                 self._run_if_complete()
 
-    def solve(self, view: CropView, start: torch.Tensor | None, iterations: int | None, clock: Clock) -> Solution:
+    def prepare(self, view: CropView) -> None:
+        """Nothing: the common step encodes."""
+
+    def solve(
+        self,
+        view: CropView,
+        prepared: PreparedCrop | None,
+        start: torch.Tensor | None,
+        iterations: int | None,
+        clock: Clock,
+    ) -> Solution:
         """See `Solver.solve`. Waits for the other members; raises what the common step raised. Lap: batched."""
         if start is not None and view.landmarks is not None and view.features is not None:
             solution = self._ask(view, start)
             clock.lap("batched")
             if solution.settled:
                 return solution
-        return super().solve(view, start, iterations, clock)
+        return super().solve(view, prepared, start, iterations, clock)
 
     def _ask(self, view: CropView, start: torch.Tensor) -> Solution:
         request = _Request(view, start[0].cpu().numpy())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,24 +14,21 @@ import torch
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.fingers import FingerRig
 from lvd_live.body.model import BodyModel
-from lvd_live.lift.conditioning import lift_through
 from lvd_live.lift.lifter import Lifter
-from lvd_live.lift.steady import SteadyLifter
 from lvd_live.lvd.coarse import Coarse
 from lvd_live.lvd.runtime.runtime import Runtime
 from lvd_live.lvd.weights import load_network
 from lvd_live.paths import MODELS
-from lvd_live.person.crop import Crop, choose_crop
+from lvd_live.person.crop import Crop
 from lvd_live.person.types import Person
 from lvd_live.sources.frame import Frame
 from lvd_live.threads import both
 from lvd_live.tracking.camera import between_crops, camera_of, carried_along, skeleton_length, to_metres
 from lvd_live.tracking.clock import Clock
-from lvd_live.tracking.conditioning import view_crop
 from lvd_live.tracking.doubt import agreement, is_doubtful, raised
+from lvd_live.tracking.encoder import Encoded, Encoder, Later
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.hand_fit import HandsFit
-from lvd_live.tracking.jump import JumpFinder
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
@@ -86,7 +83,7 @@ class Tracker:
         self.left_out: tuple[str, ...] = ()
         self.coarse = Coarse.of(body.v_template[runtime.network.control.cpu()].numpy(), runtime.device)
         self._solver = solver or Solver(runtime, self.coarse)
-        self._silhouette_fit, self._jumps = SilhouetteFit(body), JumpFinder()
+        self._encoder, self._silhouette_fit = Encoder(self._solver, lifter), SilhouetteFit(body)
         rig = FingerRig.of(body)
         self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
@@ -157,13 +154,13 @@ class Tracker:
         }
 
     def reset(self) -> None:
-        """Forget the last fit and crop."""
-        self._forget_fit()
-        self._jumps.reset()
+        """Forget the person and the mesh."""
+        self._encoder.reset()
+        self.forget_mesh()
 
-    def _forget_fit(self) -> None:
+    def forget_mesh(self) -> None:
+        """Let the next mesh start at its crop's centre."""
         self._last: _Last | None = None
-        self._steady = None if self.lifter is None else SteadyLifter(self.lifter)
         self._silhouette_fit.reset()
         if self._hands is not None:
             self._hands.reset()
@@ -173,27 +170,33 @@ class Tracker:
         self.reset()
         return self.step(frame, person)
 
-    def step(
-        self, frame: Frame, person: Person, *, crop: Crop | None = None, later: Sequence[tuple[Frame, Person]] = ()
-    ) -> Fit | None:
-        """Fit, starting from the last mesh if there is one. None where the mesh does not settle.
+    def step(self, frame: Frame, person: Person, *, crop: Crop | None = None, later: Later = ()) -> Fit | None:
+        """Fit, from the last mesh if there is one. None where the mesh does not settle. See `encode` and `fit`."""
+        return self.fit(self.encode(frame, person, crop=crop, later=later))
+
+    def encode(
+        self, frame: Frame, person: Person, *, crop: Crop | None = None, later: Later = (), anew: bool = False
+    ) -> Encoded:
+        """The first half of a step. A thread may encode the next frames while another one fits this one.
 
         crop : where to look; by default where `choose_crop` says. later : the next frames and the same person in them,
-        where they are known already: the landmarks are steadier then.
+        where they are known already: the landmarks are steadier then. anew : forget the person and the mesh before.
         """
-        clock = Clock()
-        jumped = self._jumps.is_jump(person.landmarks, frame.timestamp_ns)
-        if jumped or person.is_new:
-            self._forget_fit()
-        crop = crop or choose_crop(person, None if self._last is None else self._last.crop)
-        lifted = self._lifted([(frame, person), *later], crop)
-        view = view_crop(frame.picture, person, crop, self.runtime.size, self.conditioning, lifted)
+        if anew:
+            self._encoder.reset()
+        return self._encoder(frame, person, self.options, self.conditioning, crop=crop, later=later)
+
+    def fit(self, encoded: Encoded) -> Fit | None:
+        """The other half, frame after frame as they were encoded. None where the mesh does not settle."""
+        frame, person, crop, view = encoded.frame, encoded.person, encoded.crop, encoded.view
+        if encoded.anew:
+            self.forget_mesh()
+        clock = Clock(encoded.milliseconds)
         start = self._carried(crop, view.landmarks)
-        clock.lap("crop")
-        solution = self._solver.solve(view, start, self.options.iterations, clock)
+        solution = self._solver.solve(view, encoded.prepared, start, self.options.iterations, clock)
         if not self._is_credible(solution):
             log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, solution.steps[-1])
-            self.reset()
+            self.forget_mesh()
             return None
         self._last = _Last(crop, solution.vertices, view.landmarks)
         perturbations = 0 if "uncertainty" in self.left_out else self.options.uncertainty
@@ -204,7 +207,7 @@ class Tracker:
         clock.lap("outline")
         fit = self._place(frame, person, crop, solution, vertices, spread, clock)
         doubtful = is_doubtful(person, overlap)
-        return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful), jumped=jumped)
+        return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful), jumped=encoded.jumped)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
         """The error to expect where U(v) is `vertex_std`, both metres, same shape, float32: the weights' calibration on
@@ -224,13 +227,6 @@ class Tracker:
             before[:, :3] = between_crops(before[:, :3], last.crop, crop)
             moved = carried_along(moved, before, landmarks)
         return torch.from_numpy(moved.astype(np.float32)).to(self.runtime.device)
-
-    def _lifted(self, found: Sequence[tuple[Frame, Person]], crop: Crop) -> np.ndarray | None:
-        """The first person's landmarks, lifted in a crop, (33, 4), or None. found : with those after it, see `step`."""
-        if self._steady is None or self.conditioning != "all":
-            return None
-        camera, known = camera_of(found[0][0], self.options.fov_degrees)
-        return lift_through(self._steady, found, crop, camera.focal, known)
 
     def _is_credible(self, solution: Solution) -> bool:
         settled = solution.settled or self.options.iterations is not None

@@ -1,0 +1,65 @@
+"""The frames of a source, their person found and encoded: of a file in two threads, ahead of the fit in the third."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+
+from lvd_live.lift.over_time import NEXT
+from lvd_live.person.types import Person, PersonFinder
+from lvd_live.pipeline.prefetch import ahead, prefetch
+from lvd_live.pipeline.reread import Later, reread, with_later
+from lvd_live.sources.frame import Frame, Source
+from lvd_live.tracking.encoder import Encoded
+from lvd_live.tracking.tracker import Tracker
+
+Ready = tuple[Frame, Person | None, Encoded | None]
+
+
+def encode(
+    source: Source, finder: PersonFinder, tracker: Tracker, *, independent: bool = False
+) -> Generator[Ready, None, None]:
+    """Every frame with its person and what `tracker.fit` takes, both None where nobody is found.
+
+    independent : the frames have nothing to do with each other. A live source is asked when the caller is ready.
+    """
+    ready = _encoded(source, finder, tracker, independent)
+    return ready if source.live else ahead(ready)
+
+
+def _encoded(source: Source, finder: PersonFinder, tracker: Tracker, independent: bool) -> Generator[Ready, None, None]:
+    found_shape, shape = Shape(), Shape()
+
+    def find(frame: Frame) -> Person | None:
+        if independent or frame.new_shot or found_shape.changes(frame.picture.shape):
+            finder.reset()
+        return finder.find(frame.picture)
+
+    anew = True
+    with contextlib.closing(prefetch(source, find)) as found:
+        for frame, person, later in _with_later(found, at_once=independent or source.live):
+            anew |= independent or frame.new_shot or shape.changes(frame.picture.shape) or person is None
+            if person is None:
+                yield frame, None, None
+            else:
+                yield frame, person, tracker.encode(frame, person, later=later, anew=anew)
+                anew = False
+
+
+def _with_later(
+    found: Iterator[tuple[Frame, Person | None]], *, at_once: bool
+) -> Iterator[tuple[Frame, Person | None, Later]]:
+    """Each frame with those after it, where there is time to wait for them and they belong together."""
+    return with_later(found, 0) if at_once else with_later(reread(found), NEXT)
+
+
+class Shape:
+    """The shape of the pictures, which changes as when a phone is turned."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, ...] | None = None
+
+    def changes(self, shape: tuple[int, ...]) -> bool:
+        """Whether `shape` is another than the last one; the first is no change."""
+        last, self._last = self._last, shape
+        return last not in (None, shape)
