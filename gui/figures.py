@@ -51,9 +51,8 @@ class Figures:
     def _show_trouble(self, pipeline: Pipeline) -> None:
         self._page.warn(pipeline.problem or tr(TROUBLE.get(pipeline.state, "")))
         self._page.show_stale(staleness(pipeline, self._page.view))
-        if pipeline.notice:
-            self._say(pipeline.notice)
-            pipeline.notice = ""
+        if notice := pipeline.take_notice():
+            self._say(notice)
         if pipeline.problem and self._page.view is None:
             self._page.show_hint(tr(NOTHING))
 

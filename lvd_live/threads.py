@@ -9,6 +9,7 @@ from typing import TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+ENOUGH = 4  # cores for a thread each that finds, encodes, fits and draws
 MOST = 4  # on more, by the simulation of `bench --scaling`, a fit gains nothing that is seen
 
 
@@ -17,13 +18,18 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def network_threads(cores: int | None = None) -> int:
-    """How many threads the network may take while the person finder works on the next frame.
+def encodes_ahead(cores: int | None = None) -> bool:
+    """Whether a camera's next frame is to be encoded while one is fitted. cores : by default those of this process."""
+    return (cores or count_cores()) >= ENOUGH
 
-    Half of the cores, so that decoding and drawing have theirs too; one where there are two. cores : by default those
-    of this process.
+
+def network_threads(cores: int | None = None) -> int:
+    """How many threads the network may take, twice where it encodes one frame and fits another at the same time.
+
+    A quarter of the cores, so that the person finder, decoding and drawing have theirs too. cores : by default those of
+    this process.
     """
-    return min(MOST, max(1, (cores or count_cores()) // 2))
+    return min(MOST, max(1, (cores or count_cores()) // 4))
 
 
 def limit_threads(count: int = 1) -> None:

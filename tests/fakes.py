@@ -111,13 +111,12 @@ class FakeTracker:
         return None
 
     def encode(self, frame, person, *, later=(), anew=False):
-        return frame, person, {"later": later} if later else {}, anew
+        return SimpleNamespace(frame=frame, person=person, options={"later": later} if later else {}, anew=anew)
 
     def fit(self, encoded):
-        frame, person, options, anew = encoded
-        if anew:
+        if encoded.anew:
             self.reset()
-        return self.step(frame, person, **options)
+        return self.step(encoded.frame, encoded.person, **encoded.options)
 
     def forget_mesh(self):
         self.reset()

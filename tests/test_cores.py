@@ -11,7 +11,11 @@ from lvd_live.session.video import VideoWriter
 
 
 def times(person=8.0, draw=4.0, **fit):
-    return {"found": [person] * 9, "draw": [draw] * 9, **{name: [fit.get(name, 0.0)] * 9 for name in cores.FIT}}
+    return {
+        "found": [person] * 9,
+        "draw": [draw] * 9,
+        **{name: [fit.get(name, 0.0)] * 9 for name in cores.ENCODE + cores.FIT},
+    }
 
 
 def test_the_share_that_threads_divide_is_amdahls():
@@ -32,7 +36,7 @@ def test_what_is_simulated_on_more_cores():
     assert found[4, 1]["live"]["30"]["latency_ms"] == pytest.approx(1 + 8 + 26 + 4)
     assert found[4, 2]["live"]["30"]["latency_95_ms"] == pytest.approx(1 + 8 + 10 + 5 + 6 + 4)
     assert found[1, 1]["file"] == pytest.approx(1000 / (1 + 8 + 26))
-    assert found[4, 1]["file"] == pytest.approx(9 * 1000 / (9 + 9 * 26)) and found[4, 1]["threads"] == 1
+    assert found[4, 1]["file"] == pytest.approx(9 * 1000 / (9 + 9 * 20 + 6)) and found[4, 1]["threads"] == 1
 
 
 def test_the_tool_draws_tells_and_keeps_it(tmp_path, capsys, monkeypatch):
@@ -71,7 +75,7 @@ def test_a_short_run_says_all_and_is_drawn(tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     figures = json.loads(json.dumps(cores.study(DEMO, frames=6, rounds=1, seconds=1.0)))
     assert [row["cores"] for row in figures["simulated"]] == [1, 2, 4, 8, 16]
-    assert [row["threads"] for row in figures["simulated"]] == [1, 1, 2, 4, 4]
+    assert [row["threads"] for row in figures["simulated"]] == [1, 1, 1, 2, 4]
     assert all(ms > 0 for name, ms in figures["stages_ms"].items() if name != "hands")
     one_core = [row for row in figures["measured"] if row["cores"] == 1]
     assert [row["fps"] for row in one_core] in ([30, 60, None], [])

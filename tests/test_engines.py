@@ -123,7 +123,7 @@ def test_every_engine_can_be_measured_here(network, monkeypatch):
     assert "bfloat16" in times or not onednn.has_bfloat16(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 2), (8, 4), (64, 4)])
+@pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 1), (8, 2), (64, 4)])
 def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # Linux alone says what this process may use
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
@@ -132,6 +132,12 @@ def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores or 1), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     assert network_threads() == threads
+
+
+@pytest.mark.parametrize("cores, ahead", [(1, False), (2, False), (3, False), (4, True), (16, True)])
+def test_a_thread_more_encodes_where_there_are_cores(cores, ahead, monkeypatch):
+    monkeypatch.setattr(thread_limits, "count_cores", lambda: cores)
+    assert thread_limits.encodes_ahead() is thread_limits.encodes_ahead(cores) is ahead
 
 
 @pytest.mark.parametrize("before, after", [(1, 1), (2, 2), (8, 4)])

@@ -21,8 +21,8 @@ def ends(cores, *actors):
     return [times[i] for i in range(len(actors))]
 
 
-def cost(decode=0.0, person=0.0, fit=0.0, draw=0.0, share=0.0):
-    return Cost(decode, person, ((fit, share),), draw)
+def cost(decode=0.0, person=0.0, encode=0.0, fit=0.0, draw=0.0, share=0.0):
+    return Cost(decode, person, ((encode, share),), ((fit, share),), draw)
 
 
 def figures(shown, fps_from=2000):
@@ -69,9 +69,27 @@ def test_other_programs_take_their_share():
 
 
 def test_stages_that_vary_wait_for_each_other_only_as_far_as_is_read_ahead():
-    """While one frame is fitted, from 20 to 80, two wait and a third is held; five are looked for afterwards."""
+    """While one frame is fitted, from 20 to 80, two wait and a third is held, encoded and not; two are looked for
+    afterwards."""
     frames = [cost(person=10, fit=60 if i == 1 else 1) for i in range(10)]
-    assert file(frames, cores=2, threads=1) == pytest.approx(80 + 5 * 10 + 1)
+    assert file(frames, cores=2, threads=1) == pytest.approx(80 + 2 * 10 + 1)
+
+
+def test_the_encoder_works_beside_finder_and_fit():
+    frames = [cost(decode=2, person=8, encode=20, fit=30)] * 50
+    assert file(frames, cores=3, threads=1) == pytest.approx(10 + 20 + 50 * 30)
+    assert file(frames, cores=1, threads=1) == pytest.approx(50 * 60)
+
+
+@pytest.mark.parametrize("encode, fit", [(30, 30), (5, 55), (55, 5), (40, 20)])
+def test_live_the_encoder_raises_the_rate_and_leaves_the_latency(encode, fit):
+    """With cores enough; one frame after the other it is 1,000 / 60 a second."""
+    costs = [cost(decode=1, person=10, encode=encode, fit=fit)]
+    rate, latency = figures(live(costs, cores=8, threads=1, fps=1000 / 7, ahead=True))
+    assert rate == pytest.approx(1000 / max(encode, fit), rel=0.02)
+    one_by_one = figures(live(costs, cores=8, threads=1, fps=1000 / 7, ahead=False))
+    assert one_by_one[0] == pytest.approx(1000 / 60, rel=0.02)
+    assert np.median(latency) < np.median(one_by_one[1]) + 0.15 * max(encode, fit) + 1
 
 
 def test_live_one_core_shows_what_the_sum_of_the_stages_allows():

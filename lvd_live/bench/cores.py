@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lvd_live.bench import pipelines, stages
-from lvd_live.bench.pipelines import Cost
+from lvd_live.bench.pipelines import Cost, Stages
 from lvd_live.bench.reference import timed
 from lvd_live.errors import UserError
 from lvd_live.lift.finder import make_blazepose
@@ -30,7 +31,7 @@ from lvd_live.threads import count_cores, limit_threads, network_threads
 from lvd_live.tracking.tracker import Tracker
 
 CORES, RATES, THREADS = (1, 2, 4, 8, 16), (30, 60), (1, 2, 3, 4, 6, 8)
-FIT = ("crop", "features", "descent", "uncertainty", "outline", "placement")
+ENCODE, FIT = ("crop", "features"), ("descent", "uncertainty", "outline", "placement")
 DIVIDED = ("features", "descent", "uncertainty")  # stages that threads share
 SETTLED_MS = 2000.0  # of a simulated camera, not counted
 
@@ -64,7 +65,7 @@ def study(video: Path, *, frames: int = 40, rounds: int = 4, seconds: float = 8.
                 measured += pool.submit(_beside, cores, video, decoded, finder, tracker, costs, seconds).result()
     return {
         "engine": trackers[1].runtime.engine,
-        "stages_ms": {"decode": decode_ms, **{name: one[name] for name in ("person", "hands", *FIT, "draw")}},
+        "stages_ms": {"decode": decode_ms, **{name: one[name] for name in ("person", "hands", *ENCODE, *FIT, "draw")}},
         "on_two_threads_ms": {name: two[name] for name in DIVIDED},
         "divided_shares": shares,
         "simulated": [simulated(costs, cores, network_threads(cores)) for cores in CORES],
@@ -85,10 +86,14 @@ def divided_share(one_ms: float, two_ms: float) -> float:
 
 
 def costs_of(times: stages.Times, shares: dict[str, float], decode_ms: float) -> list[Cost]:
-    """Of each frame that was timed on one thread. shares : by stage of the fit, 0 where it is not there."""
+    """Of each frame that was timed on one thread. shares : by stage, 0 where it is not there."""
+
+    def of(names: Sequence[str], frame: int) -> Stages:
+        return tuple((times[name][frame], shares.get(name, 0.0)) for name in names)
+
     return [
-        Cost(decode_ms, person, tuple((ms, shares.get(name, 0.0)) for name, ms in zip(FIT, fit, strict=True)), draw)
-        for person, draw, *fit in zip(*(times[name] for name in ("found", "draw", *FIT)), strict=True)
+        Cost(decode_ms, person, of(ENCODE, i), of(FIT, i), draw)
+        for i, (person, draw) in enumerate(zip(times["found"], times["draw"], strict=True))
     ]
 
 
@@ -156,7 +161,7 @@ def _beside(
     seconds: float,
 ) -> list[Figures]:
     """The pipelines themselves, without decoding a camera's pictures and without drawing, and their simulation."""
-    bare, threads = [Cost(0.0, cost.person, cost.fit, 0.0) for cost in costs], network_threads()
+    bare, threads = [replace(cost, decode=0.0, draw=0.0) for cost in costs], network_threads()
     rows: list[Figures] = []
     for fps in RATES:
         finder.reset()

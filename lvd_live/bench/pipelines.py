@@ -12,34 +12,49 @@ import numpy as np
 from lvd_live.bench.simulation import Actor, Machine, Run, Until
 from lvd_live.pipeline.lead import Lead
 from lvd_live.pipeline.prefetch import AHEAD
+from lvd_live.threads import encodes_ahead
+
+Stages = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a frame takes on one thread, milliseconds. fit : of each stage, and the share that more threads divide."""
+    """What a frame takes on one thread, milliseconds. encode, fit : of each stage, and the share that more threads
+    divide."""
 
     decode: float
     person: float
-    fit: tuple[tuple[float, float], ...]
+    encode: Stages
+    fit: Stages
     draw: float
 
-    def fitting(self, threads: int) -> Actor:
-        """By Amdahl's law."""
-        for ms, share in self.fit:
-            yield Run(ms * (1 - share))
-            yield Run(ms * share / threads, threads)
+
+def work(stages: Stages, threads: int) -> Actor:
+    """By Amdahl's law."""
+    for ms, share in stages:
+        yield Run(ms * (1 - share))
+        yield Run(ms * share / threads, threads)
 
 
 def live(
-    costs: Sequence[Cost], *, cores: int, threads: int, fps: float, busy: int = 0, seconds: float = 20.0
+    costs: Sequence[Cost],
+    *,
+    cores: int,
+    threads: int,
+    fps: float,
+    busy: int = 0,
+    seconds: float = 20.0,
+    ahead: bool | None = None,
 ) -> np.ndarray:
-    """See `pipeline.live`: the newest frame wins, the person is found just in time, one fit at a time; then drawing.
+    """See `pipeline.live`: the newest frame wins, person and encoder are just in time, one fit at a time; then drawing.
 
     costs : of the camera's frames, again and again. threads : of the network. busy : threads of other programs.
+    ahead : whether the encoder has a thread of its own; by default as on so many cores.
     Returns (n, 2): of each mesh that was shown, when, and when its picture arrived, milliseconds.
     """
-    machine, lead, shown = Machine(cores), Lead(), []
-    slot = SimpleNamespace(captured=None, found=None, fitted=None)  # each holds (cost, arrived)
+    machine, lead, own_lead, shown = Machine(cores), Lead(), Lead(), []
+    slot = SimpleNamespace(captured=None, found=None, ready=None, fitted=None)  # each holds (cost, arrived)
+    ahead = encodes_ahead(cores) if ahead is None else ahead
 
     def camera() -> Actor:
         for i, cost in enumerate(itertools.cycle(costs)):
@@ -58,11 +73,30 @@ def live(
             lead.found((machine.now - began) / 1000)
             slot.found = item
 
-    def fit() -> Actor:
+    def encode() -> Actor:
         while True:
             yield lambda: slot.found is not None
             (item, slot.found), began = (slot.found, None), machine.now
-            yield from item[0].fitting(threads)
+            yield from work(item[0].encode, threads)
+            own_lead.found((machine.now - began) / 1000)
+            slot.ready = item
+            yield lambda: slot.ready is None
+            yield Until(machine.now + 1000 * own_lead.wait_s)
+            lead.fitted((machine.now - began) / 1000)
+
+    def fit() -> Actor:
+        while True:
+            yield lambda: slot.ready is not None
+            (item, slot.ready), began = (slot.ready, None), machine.now
+            yield from work(item[0].fit, threads)
+            slot.fitted = item
+            own_lead.fitted((machine.now - began) / 1000)
+
+    def encode_and_fit() -> Actor:
+        while True:
+            yield lambda: slot.found is not None
+            (item, slot.found), began = (slot.found, None), machine.now
+            yield from work(item[0].encode + item[0].fit, threads)
             slot.fitted = item
             lead.fitted((machine.now - began) / 1000)
 
@@ -73,27 +107,37 @@ def live(
             yield Run(cost.draw)
             shown.append((machine.now, arrived))
 
-    machine.run([camera(), find(), fit(), draw(), *others(busy)], 1000 * seconds)
+    tracking = [encode(), fit()] if ahead else [encode_and_fit()]
+    machine.run([camera(), find(), *tracking, draw(), *others(busy)], 1000 * seconds)
     return np.array(shown).reshape(-1, 2)
 
 
 def file(costs: Sequence[Cost], *, cores: int, threads: int, busy: int = 0) -> float:
-    """See `pipeline.prefetch`: decoding and person AHEAD of the fit. Milliseconds for all frames, nothing drawn."""
-    machine, ready, ended = Machine(cores), list[Cost](), list[float]()
+    """See `pipeline.encoding`: decoding and person AHEAD of the encoder, it AHEAD of the fit. Milliseconds in all,
+    nothing drawn."""
+    machine, found, ready, ended = Machine(cores), list[Cost](), list[Cost](), list[float]()
 
     def read() -> Actor:
         for cost in costs:
             yield Run(cost.decode + cost.person)
+            yield lambda: len(found) < AHEAD
+            found.append(cost)
+
+    def encode() -> Actor:
+        for _ in costs:
+            yield lambda: bool(found)
+            cost = found.pop(0)
+            yield from work(cost.encode, threads)
             yield lambda: len(ready) < AHEAD
             ready.append(cost)
 
     def fit() -> Actor:
         for _ in costs:
             yield lambda: bool(ready)
-            yield from ready.pop(0).fitting(threads)
+            yield from work(ready.pop(0).fit, threads)
             ended.append(machine.now)
 
-    machine.run([read(), fit(), *others(busy)], float("inf"))
+    machine.run([read(), encode(), fit(), *others(busy)], float("inf"))
     return ended[-1]
 
 

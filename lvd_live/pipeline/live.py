@@ -1,11 +1,13 @@
-"""The live pipeline: capture, person and fit each in a thread of its own, the newest frame wins. Knows no window.
+"""The live pipeline: capture, person, encoder and fit in threads of their own, the newest frame wins. Knows no window.
 
-    source ──▶ slot ──▶ person ──▶ slot ──▶ fit ──▶ `take`
+    source ──▶ slot ──▶ person ──▶ slot ──▶ encoder ──▶ slot ──▶ fit ──▶ `take`
 
-While frame t is fitted, the person is found in frame t + 1 and frame t + 2 is captured. A slot holds one item. A
-camera's newest frame replaces the one that nobody took, which is counted; a file waits, and is played no faster than
-its own pace. The person is looked for only when the fit has taken the last one, and of a camera only just in time for
-the next fit (`Lead`): none is found in vain, no picture lies about, and every Person.is_new reaches the tracker.
+While frame t is fitted, t + 1 is encoded, the person is found in t + 2 and t + 3 is captured. A slot holds one item.
+With few cores (`threads.encodes_ahead`) encoder and fit share a thread: with a frame more on its way each would be
+older and come no sooner. A camera's newest frame replaces the one that nobody took, which is counted; a file waits, and
+is played no faster than its own pace. The person is looked for only when the encoder has taken the last one, and of a
+camera only just in time (`Lead`): none is found in vain, no picture lies about, and every Person.is_new reaches the
+tracker.
 """
 
 from __future__ import annotations
@@ -14,46 +16,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvd_live.errors import UserError
-from lvd_live.memory import without_collector
-from lvd_live.person.types import Person, PersonFinder, look_for_hands
+from lvd_live.person.types import PersonFinder, look_for_hands
 from lvd_live.pipeline.budget import BUDGET_MS, Budget
-from lvd_live.pipeline.items import Captured, Found
+from lvd_live.pipeline.items import Captured, Found, Result
 from lvd_live.pipeline.lead import Lead
+from lvd_live.pipeline.live_encoder import LiveEncoder
 from lvd_live.pipeline.pace import Pace
 from lvd_live.pipeline.slot import Slot
 from lvd_live.pipeline.sparing import SparingFinder
 from lvd_live.pipeline.statistics import Statistics
 from lvd_live.sources.camera import CameraSource
 from lvd_live.sources.frame import Frame, Source
-from lvd_live.threads import limit_threads, network_threads
+from lvd_live.threads import encodes_ahead
 
 if TYPE_CHECKING:  # torch takes its time to import: the fit's thread does it, behind the first pictures
-    from lvd_live.tracking.fit import Fit
     from lvd_live.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # between attempts to open a camera
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a frame.
-
-    person, fit : None where nobody was found or the mesh did not settle. captured_ns : when a camera's picture arrived,
-    or a file's was read; done_ns; both time.monotonic_ns(). milliseconds : time by stage.
-    """
-
-    frame: Frame
-    person: Person | None
-    fit: Fit | None
-    captured_ns: int
-    done_ns: int
-    milliseconds: dict[str, float]
 
 
 class Pipeline:
@@ -64,9 +48,10 @@ class Pipeline:
     on_result : called in the fit's thread with every Result, in the order of the frames. on_frame : called in the
     camera's thread with every Frame, those too that nobody has time for, but while it is paused. Both must be quick.
     budget_ms : of a camera, what a fit may take from the capture; where it takes longer, something is left out.
+    ahead : encode the next frame while one is fitted; by default where there are cores enough.
 
     newest : the newest Frame captured, before anything else is known of it. source, finder, tracker : once there is
-    one. problem : the sentence why nothing comes any more, or "". notice : why the last `use` changed nothing, or "".
+    one. problem : the sentence why nothing comes any more, or "".
     budget : says what is left out to keep up. ended : the source has no more. paused : capture waits; `step` lets one
     frame pass.
     """
@@ -82,26 +67,31 @@ class Pipeline:
         on_result: Callable[[Result], object] = lambda _: None,
         budget_ms: float = BUDGET_MS,
         on_frame: Callable[[Frame], object] = lambda _: None,
+        ahead: bool | None = None,
     ):
-        self._open_source, self._make_finder, self._make_tracker = open_source, make_finder, make_tracker
+        self._open_source, self._make_finder = open_source, make_finder
         self._on_result, self._on_frame = on_result, on_frame
         self.live, self.stills, self.statistics = live, stills, Statistics()
         self.budget, self._lead = Budget(budget_ms), Lead()
         self.newest: Frame | None = None
         self.source: Source | None = None
         self.finder: PersonFinder | None = None
-        self.tracker: Tracker | None = None
-        self.notice, self.ended = "", False
+        self.ended = False
         self._failure = self._absence = ""  # why all ended; why the camera cannot be opened yet
         self._captured: Slot[Captured] = Slot(newest=live)
         self._found: Slot[Found] = Slot(newest=False)
         self._fitted: Slot[Result] = Slot(newest=True)
-        self._stop, self._go, self._single, self._renew = (threading.Event() for _ in range(4))
-        self._forget_person, self._forget_mesh = threading.Event(), threading.Event()
+        self._stop, self._go, self._single, self._forget_person = (threading.Event() for _ in range(4))
         self._go.set()
+        ahead = encodes_ahead() if ahead is None else ahead
+        self._encoder = LiveEncoder(
+            self._found, make_tracker, self._lead, self._stop, live=live, stills=stills, ahead=ahead
+        )
+        names = ["capture", "find", *["encode"] * ahead, "fit"]
+        works = [self._capture, self._find, *[self._encoder.run] * ahead, self._fit]
         self.threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-            for name, work in (("capture", self._capture), ("find", self._find), ("fit", self._fit))
+            for name, work in zip(names, works, strict=True)
         ]
         for thread in self.threads:
             thread.start()
@@ -113,12 +103,20 @@ class Pipeline:
     def reset(self) -> None:
         """Forget person and mesh."""
         self._forget_person.set()
-        self._forget_mesh.set()
+        self._encoder.forget()
 
     def use(self, make_tracker: Callable[[], Tracker]) -> None:
-        """Go on with another tracker, made in the fit's thread; where that fails the old one stays: see `notice`."""
-        self._make_tracker, self.notice = make_tracker, ""
-        self._renew.set()
+        """Go on with another tracker, made in the encoder's thread; if that fails the old one stays: `take_notice`."""
+        self._encoder.use(make_tracker)
+
+    @property
+    def tracker(self) -> Tracker | None:
+        return self._encoder.tracker
+
+    def take_notice(self) -> str:
+        """Why the last `use` changed nothing, once; or ""."""
+        notice, self._encoder.notice = self._encoder.notice, ""
+        return notice
 
     @property
     def problem(self) -> str:
@@ -169,8 +167,8 @@ class Pipeline:
         self._go.set()
         if self.live and self.source is not None:  # ends the wait for a picture; a driver that hangs must not hold us
             threading.Thread(target=self.source.close, daemon=True).start()
-        for slot in (self._captured, self._found, self._fitted):
-            slot.close()
+        for part in (self._captured, self._found, self._encoder, self._fitted):
+            part.close()
         end = time.monotonic() + timeout_s
         for thread in self.threads:
             if thread is not threading.current_thread():
@@ -189,8 +187,8 @@ class Pipeline:
                 "start again, and report this if it happens again."
             )
         if self._failure:
-            self._captured.close()
-            self._found.close()
+            for part in (self._captured, self._found, self._encoder):
+                part.close()
 
     def _capture(self) -> None:
         with self._opened() as source:
@@ -262,34 +260,14 @@ class Pipeline:
         self._found.close()
 
     def _fit(self) -> None:
-        with without_collector():
-            limit_threads(network_threads())
-            self.tracker = self._make_tracker()
-        shape: tuple[int, ...] | None = None
-        while not self._stop.is_set() and (item := self._found.take()) is not None:
-            if self._renew.is_set():
-                self._renew.clear()
-                self._replace_tracker()
-            tracker, picture, began = self.tracker, item.frame.picture, time.perf_counter()
-            new = item.person is None or item.frame.new_shot or picture.shape != shape
-            if self._forget_mesh.is_set() or new or self.stills:
-                self._forget_mesh.clear()
-                shape = picture.shape
-                tracker.reset()
+        for ready in self._encoder.frames():
+            found, tracker = ready.found, ready.tracker
             tracker.left_out = self.budget.left_out
-            fit = None if item.person is None else tracker.step(item.frame, item.person)
-            stages = {"person": item.milliseconds, **(fit.milliseconds if fit is not None else {})}
-            result = Result(item.frame, item.person, fit, item.captured_ns, time.monotonic_ns(), stages)
+            fit = None if ready.encoded is None else tracker.fit(ready.encoded)
+            stages = {"person": found.milliseconds, **(fit.milliseconds if fit is not None else {})}
+            result = Result(found.frame, found.person, fit, found.captured_ns, time.monotonic_ns(), stages)
             self.statistics.add(result.captured_ns, result.done_ns, stages)
-            if self.live and fit is not None and not fit.cold:  # a search and a cold start take their time
+            if self.live and fit is not None and not fit.cold:
                 self.budget.note((result.done_ns - result.captured_ns) / 1e6, result.done_ns / 1e9)
             self._on_result(result)
             self._fitted.put(result)
-            if fit is not None and not fit.cold:
-                self._lead.fitted(time.perf_counter() - began)
-
-    def _replace_tracker(self) -> None:
-        try:
-            self.tracker = self._make_tracker()
-        except UserError as error:
-            self.notice = str(error)
