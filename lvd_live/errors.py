@@ -24,10 +24,19 @@ class UserError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are `UserError`s. Abbreviated options are not accepted."""
+    """An argument parser whose errors are `UserError`s. Abbreviated options and empty values are not accepted."""
 
     def __init__(self, **options: Any):
         super().__init__(allow_abbrev=False, **options)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """See argparse. An empty value, as of a shell's variable that is not set, would be the current folder."""
+        given = list(sys.argv[1:] if args is None else args)
+        for before, value in zip(["", *given], given, strict=False):
+            if not value or (value.startswith("--") and value.endswith("=")):
+                name = value[:-1] or (before if before.startswith("-") else "")
+                self.error(f"{name} has an empty value" if name else "an argument is empty")
+        return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the options).")

@@ -43,6 +43,18 @@ def run(monkeypatch, tmp_path, capsys):
     return go
 
 
+@pytest.mark.parametrize(
+    "arguments, name",
+    [(("--video", ""), "--video"), (("--video=",), "--video"), (("--demo", "--output", ""), "--output")],
+)
+def test_an_empty_value_is_not_the_current_folder(run, arguments, name):
+    """As of a shell's variable that is not set."""
+    code, _, err = run(*arguments)
+    assert code == 2 and err == f"{name} has an empty value (--help lists the options).\n"
+    with pytest.raises(UserError, match="An argument is empty"):
+        tools.main(["register", ""])
+
+
 def make_video(path, size=(64, 48), frames=4, codec="mpeg4"):
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=10)

@@ -48,7 +48,7 @@ from tests.mjpeg import Camera
 
 FIRST_MESH_MS, SOON_MS = 60_000, 15_000
 STEPS = [(np.float32(0.1 * i), i * 33_000_000) for i in range(6)]  # where a mesh is, metres, and when
-PIPELINE = {"capture", "find", "fit", "painter", "measurer", "camera", "recorder", "closer"}
+PIPELINE = {"capture", "find", "encode", "fit", "painter", "measurer", "camera", "recorder", "closer"}
 
 
 @pytest.fixture(scope="module", autouse=True)
