@@ -24,12 +24,12 @@ def encodes_ahead(cores: int | None = None) -> bool:
 
 
 def network_threads(cores: int | None = None) -> int:
-    """How many threads the network may take, twice where it encodes one frame and fits another at the same time.
+    """How many threads the network may take, the encoder and the descent each, while the finder works on another frame.
 
-    A quarter of the cores, so that the person finder, decoding and drawing have theirs too. cores : by default those of
-    this process.
+    Half of the cores: on four and more, where encoder and descent work at the same time, neither always does, and by
+    the simulation fewer make a frame later. cores : by default those of this process.
     """
-    return min(MOST, max(1, (cores or count_cores()) // 4))
+    return min(MOST, max(1, (cores or count_cores()) // 2))
 
 
 def limit_threads(count: int = 1) -> None:

@@ -75,7 +75,7 @@ def test_a_short_run_says_all_and_is_drawn(tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     figures = json.loads(json.dumps(cores.study(DEMO, frames=6, rounds=1, seconds=1.0)))
     assert [row["cores"] for row in figures["simulated"]] == [1, 2, 4, 8, 16]
-    assert [row["threads"] for row in figures["simulated"]] == [1, 1, 1, 2, 4]
+    assert [row["threads"] for row in figures["simulated"]] == [1, 1, 2, 4, 4]
     assert all(ms > 0 for name, ms in figures["stages_ms"].items() if name != "hands")
     one_core = [row for row in figures["measured"] if row["cores"] == 1]
     assert [row["fps"] for row in one_core] in ([30, 60, None], [])
@@ -97,3 +97,10 @@ def test_nobody_to_follow_takes_a_sentence(tmp_path):
     writer.close()
     with pytest.raises(UserError, match="Nobody can be followed"):
         cores.study(tmp_path / "grey.mp4", frames=3, rounds=1)
+
+
+@pytest.mark.slow
+def test_the_vertices_curve_of_an_engine_of_eight_bits():
+    """Untrained weights have no ranges for eight bits, and the field needs none."""
+    counts, times = scaling.over_vertices("int8")
+    assert len(counts) == len(times) and all(ms > 0 for ms in times)

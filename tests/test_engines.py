@@ -123,7 +123,7 @@ def test_every_engine_can_be_measured_here(network, monkeypatch):
     assert "bfloat16" in times or not onednn.has_bfloat16(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 1), (8, 2), (64, 4)])
+@pytest.mark.parametrize("cores, threads", [(None, 1), (1, 1), (2, 1), (4, 2), (8, 4), (64, 4)])
 def test_the_fit_leaves_cores_to_the_finder(cores, threads, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # Linux alone says what this process may use
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
