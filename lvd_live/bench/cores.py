@@ -27,7 +27,7 @@ from lvd_live.person.hands import HandFinder, WithHands
 from lvd_live.person.quality import QUALITIES
 from lvd_live.render import overlay
 from lvd_live.sources import Frame
-from lvd_live.threads import count_cores, limit_threads, network_threads
+from lvd_live.threads import count_cores, encodes_ahead, limit_threads, network_threads
 from lvd_live.tracking.tracker import Tracker
 
 CORES, RATES, THREADS = (1, 2, 4, 8, 16), (30, 60), (1, 2, 3, 4, 6, 8)
@@ -103,7 +103,7 @@ def simulated(costs: Sequence[Cost], cores: int, threads: int, busy: int = 0) ->
     busy : threads of other programs.
     """
     on = {"cores": cores, "threads": threads, "busy": busy}
-    live = {str(fps): _of_shown(pipelines.live(costs, fps=fps, **on)) for fps in RATES}
+    live = {str(fps): _of_shown(pipelines.live(costs, fps=fps, ahead=encodes_ahead(cores), **on)) for fps in RATES}
     return {**on, "live": live, "file": 1000 * len(costs) / pipelines.file(costs, **on)}
 
 
@@ -168,7 +168,7 @@ def _beside(
         tracker.reset()
         there = stages.live(frames, finder, tracker, fps, seconds)
         names = ("fits_per_second", "latency_ms", "latency_95_ms")
-        expected = _of_shown(pipelines.live(bare, cores=cores, threads=threads, fps=fps))
+        expected = _of_shown(pipelines.live(bare, cores=cores, threads=threads, fps=fps, ahead=encodes_ahead(cores)))
         rows.append({"cores": cores, "fps": fps, "measured": {name: there[f"live_{name}"] for name in names}})
         rows[-1]["simulated"] = expected
     limit_threads(threads)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 
-from lvd_live.bench.simulation import Actor, Machine, Run, Until
+from lvd_live.bench.simulation import Actor, Machine, Run, Step, Until
 from lvd_live.pipeline.lead import Lead
 from lvd_live.pipeline.prefetch import AHEAD
-from lvd_live.threads import encodes_ahead
 
 Stages = tuple[tuple[float, float], ...]
 
@@ -42,74 +41,82 @@ def live(
     cores: int,
     threads: int,
     fps: float,
+    ahead: bool,
     busy: int = 0,
     seconds: float = 20.0,
-    ahead: bool | None = None,
 ) -> np.ndarray:
     """See `pipeline.live`: the newest frame wins, person and encoder are just in time, one fit at a time; then drawing.
 
     costs : of the camera's frames, again and again. threads : of the network. busy : threads of other programs.
-    ahead : whether the encoder has a thread of its own; by default as on so many cores.
-    Returns (n, 2): of each mesh that was shown, when, and when its picture arrived, milliseconds.
+    ahead : whether the encoder has a thread of its own. Returns (n, 2): of each mesh that was shown, when, and when its
+    picture arrived, milliseconds.
     """
-    machine, lead, own_lead, shown = Machine(cores), Lead(), Lead(), []
-    slot = SimpleNamespace(captured=None, found=None, ready=None, fitted=None)  # each holds (cost, arrived)
-    ahead = encodes_ahead(cores) if ahead is None else ahead
+    p = _Live(Machine(cores), threads, ahead)
+    actors = [p.camera(costs, fps), p.find(), *[p.encode()] * ahead, p.fit(), p.draw(), *others(busy)]
+    p.machine.run(actors, 1000 * seconds)
+    return np.array(p.shown).reshape(-1, 2)
 
-    def camera() -> Actor:
+
+class _Live:
+    """The actors. slot : each holds a frame's (cost, arrival) or None."""
+
+    def __init__(self, machine: Machine, threads: int, ahead: bool):
+        self.machine, self.threads, self.ahead = machine, threads, ahead
+        self.slot = SimpleNamespace(captured=None, found=None, ready=None, fitted=None)
+        self.lead, self.encoder_lead = Lead(), Lead()
+        self.shown: list[tuple[float, float]] = []
+
+    def taken(self, name: str) -> Generator[Step, None, tuple[Cost, float]]:
+        """What is in a slot, once there is something."""
+        yield lambda: getattr(self.slot, name) is not None
+        item = getattr(self.slot, name)
+        setattr(self.slot, name, None)
+        return item
+
+    def since_s(self, began: float) -> float:
+        return (self.machine.now - began) / 1000
+
+    def camera(self, costs: Sequence[Cost], fps: float) -> Actor:
         for i, cost in enumerate(itertools.cycle(costs)):
             yield Until(1000 * i / fps)
-            arrived = machine.now
+            arrived = self.machine.now
             yield Run(cost.decode)
-            slot.captured = cost, arrived
+            self.slot.captured = cost, arrived
 
-    def find() -> Actor:
+    def find(self) -> Actor:
         while True:
-            yield lambda: slot.found is None
-            yield Until(machine.now + 1000 * lead.wait_s)
-            yield lambda: slot.captured is not None
-            (item, slot.captured), began = (slot.captured, None), machine.now
+            yield lambda: self.slot.found is None
+            yield Until(self.machine.now + 1000 * self.lead.wait_s)
+            item = yield from self.taken("captured")
+            began = self.machine.now
             yield Run(item[0].person)
-            lead.found((machine.now - began) / 1000)
-            slot.found = item
+            self.lead.found(self.since_s(began))
+            self.slot.found = item
 
-    def encode() -> Actor:
+    def encode(self) -> Actor:
         while True:
-            yield lambda: slot.found is not None
-            (item, slot.found), began = (slot.found, None), machine.now
-            yield from work(item[0].encode, threads)
-            own_lead.found((machine.now - began) / 1000)
-            slot.ready = item
-            yield lambda: slot.ready is None
-            yield Until(machine.now + 1000 * own_lead.wait_s)
-            lead.fitted((machine.now - began) / 1000)
+            item = yield from self.taken("found")
+            began = self.machine.now
+            yield from work(item[0].encode, self.threads)
+            self.encoder_lead.found(self.since_s(began))
+            self.slot.ready = item
+            yield lambda: self.slot.ready is None
+            yield Until(self.machine.now + 1000 * self.encoder_lead.wait_s)
+            self.lead.fitted(self.since_s(began))
 
-    def fit() -> Actor:
+    def fit(self) -> Actor:
         while True:
-            yield lambda: slot.ready is not None
-            (item, slot.ready), began = (slot.ready, None), machine.now
-            yield from work(item[0].fit, threads)
-            slot.fitted = item
-            own_lead.fitted((machine.now - began) / 1000)
+            cost, arrived = yield from self.taken("ready" if self.ahead else "found")
+            began = self.machine.now
+            yield from work(cost.fit if self.ahead else cost.encode + cost.fit, self.threads)
+            self.slot.fitted = cost, arrived
+            (self.encoder_lead if self.ahead else self.lead).fitted(self.since_s(began))
 
-    def encode_and_fit() -> Actor:
+    def draw(self) -> Actor:
         while True:
-            yield lambda: slot.found is not None
-            (item, slot.found), began = (slot.found, None), machine.now
-            yield from work(item[0].encode + item[0].fit, threads)
-            slot.fitted = item
-            lead.fitted((machine.now - began) / 1000)
-
-    def draw() -> Actor:
-        while True:
-            yield lambda: slot.fitted is not None
-            (cost, arrived), slot.fitted = slot.fitted, None
+            cost, arrived = yield from self.taken("fitted")
             yield Run(cost.draw)
-            shown.append((machine.now, arrived))
-
-    tracking = [encode(), fit()] if ahead else [encode_and_fit()]
-    machine.run([camera(), find(), *tracking, draw(), *others(busy)], 1000 * seconds)
-    return np.array(shown).reshape(-1, 2)
+            self.shown.append((self.machine.now, arrived))
 
 
 def file(costs: Sequence[Cost], *, cores: int, threads: int, busy: int = 0) -> float:
