@@ -282,6 +282,20 @@ def test_what_is_left_out_comes_back(body, monkeypatch):
     assert tracker.options == TrackerOptions(uncertainty=4)
 
 
+def test_where_the_outline_is_left_out_one_frame_in_four_is_compared_with_its_mask(body, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "lvd_live.tracking.tracker.agreement", lambda *_: looked.append(1) or (0.1 if len(looked) == 2 else 1.0)
+    )
+    tracker = Tracker(KnowingRuntime(body), body, TrackerOptions(uncertainty=0, silhouette_fit=False))
+    doubtful = [tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 0)).doubtful for i in range(3)]
+    assert doubtful == [False, True, False] and len(looked) == 3  # not left out: each one
+    tracker.left_out, looked[:] = ("uncertainty", "outline"), []
+    fits = [tracker.step(frame(i), person_at((320, 240), 180, is_new=i == 3)) for i in range(3, 15)]
+    assert len(looked) == 3
+    assert [fit.doubtful for fit in fits] == [False] * 4 + [True] * 4 + [False] * 4
+
+
 def test_expected_error_follows_the_calibration(body):
     tracker = Tracker(KnowingRuntime(body), body, calibration={"std": [0.01, 0.03], "error": [0.02, 0.1]})
     np.testing.assert_allclose(

@@ -37,6 +37,7 @@ from lvd_live.tracking.spread import dense_mesh, spread_of
 log = logging.getLogger(__name__)
 
 BODY = MODELS / "body" / "lvd_body.npz"
+JUDGED = 4  # frames of which one is compared with its mask, where the outline is left out to save time
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Tracker:
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
         self._weights = dict(weights or {})
         self.left_out: tuple[str, ...] = ()
+        self._overlap, self._unjudged = 1.0, JUDGED  # of mesh and mask; frames since that was looked at
         self.coarse = Coarse.of(body.v_template[runtime.network.control.cpu()].numpy(), runtime.device)
         self._solver = solver or Solver(runtime, self.coarse)
         self._encoder, self._silhouette_fit = Encoder(self._solver, lifter), SilhouetteFit(body)
@@ -188,11 +190,10 @@ class Tracker:
 
     def fit(self, encoded: Encoded) -> Fit | None:
         """The other half, frame after frame as they were encoded. None where the mesh does not settle."""
-        frame, person, crop, view = encoded.frame, encoded.person, encoded.crop, encoded.view
         if encoded.anew:
             self.forget_mesh()
-        clock = Clock(encoded.milliseconds)
-        start = self._carried(crop, view.landmarks)
+        frame, crop, view = encoded.frame, encoded.crop, encoded.view
+        clock, start = Clock(encoded.milliseconds), self._carried(crop, view.landmarks)
         solution = self._solver.solve(view, encoded.prepared, start, self.options.iterations, clock)
         if not self._is_credible(solution):
             log.info("frame %d: the mesh does not settle (step %.2f)", frame.index, solution.steps[-1])
@@ -203,10 +204,10 @@ class Tracker:
         uncertainty = spread_of(self.runtime, self.coarse, solution, perturbations)
         clock.lap("uncertainty")
         vertices, spread = dense_mesh(self.runtime, solution.vertices, uncertainty)
-        vertices, overlap = self._on_silhouette(vertices, view.mask, frame.picture, crop, solution.cold)
+        vertices = self._on_silhouette(vertices, encoded, solution.cold)
         clock.lap("outline")
-        fit = self._place(frame, person, crop, solution, vertices, spread, clock)
-        doubtful = is_doubtful(person, overlap)
+        fit = self._place(encoded, solution, vertices, spread, clock)
+        doubtful = is_doubtful(encoded.person, self._overlap)
         return replace(fit, doubtful=doubtful, vertex_std=raised(fit.vertex_std, doubtful), jumped=encoded.jumped)
 
     def expected_error(self, vertex_std: np.ndarray) -> np.ndarray | None:
@@ -232,33 +233,30 @@ class Tracker:
         settled = solution.settled or self.options.iterations is not None
         return settled and bool(torch.isfinite(solution.vertices).all())
 
-    def _on_silhouette(
-        self, vertices: np.ndarray, mask: np.ndarray, picture: np.ndarray, crop: Crop, cold: bool
-    ) -> tuple[np.ndarray, float]:
-        """The limbs brought onto the mask's outline, if wanted, but for where the picture's edge cuts it; and how far
+    def _on_silhouette(self, vertices: np.ndarray, encoded: Encoded, cold: bool) -> np.ndarray:
+        """The limbs brought onto the mask's outline, if wanted, but for where the picture's edge cuts it. Notes how far
         mesh and mask overlap, see `doubt.agreement`."""
         if cold:
             self._silhouette_fit.reset()
-        height, width = picture.shape[:2]
-        (left, top), (right, bottom) = crop.to_unit(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
+        mask, (height, width) = encoded.view.mask, encoded.frame.picture.shape[:2]
+        (left, top), (right, bottom) = encoded.crop.to_unit(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
         if self.options.silhouette_fit and "outline" not in self.left_out:
             vertices = self._silhouette_fit(vertices, mask, (left, bottom, right, top))
-            return vertices, self._silhouette_fit.overlap
+            self._overlap = self._silhouette_fit.overlap
+            return vertices
         self._silhouette_fit.reset()  # what it remembers is too old once it comes back
-        drawn = drawn_in_crop(vertices, self._faces, len(mask))
-        return vertices, agreement(drawn, mask > 127, np.array([left, bottom]), np.array([right, top]))
+        if cold or not self.left_out or self._unjudged == JUDGED:
+            drawn = drawn_in_crop(vertices, self._faces, len(mask))
+            self._overlap = agreement(drawn, mask > 127, np.array([left, bottom]), np.array([right, top]))
+            self._unjudged = 0
+        self._unjudged += 1
+        return vertices
 
     def _place(
-        self,
-        frame: Frame,
-        person: Person,
-        crop: Crop,
-        solution: Solution,
-        vertices: np.ndarray,
-        spread: np.ndarray | None,
-        clock: Clock,
+        self, encoded: Encoded, solution: Solution, vertices: np.ndarray, spread: np.ndarray | None, clock: Clock
     ) -> Fit:
         """From the crop frame to metres: as large as the height says, as far away as that size is seen."""
+        frame, person, crop = encoded.frame, encoded.person, encoded.crop
         camera, _ = camera_of(frame, self.options.fov_degrees)
         unit = to_metres(vertices, crop, camera)
         taller = 1.0 if self.options.height is None else self.options.height / self._stature
