@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvd_live.gui.shading import MAX_SIDE, Mesh, View, draw_over, top_for, vertex_colours
+from lvd_live.gui.shading import MAX_SIDE, Mesh, View, draw_over, plain, top_for, vertex_colours
 from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
@@ -93,7 +93,7 @@ class Painter:
         picture, scale = shrink_within(result.frame.picture, MAX_SIDE)
         mesh, opacity = None, look.opacity
         if look.green:
-            picture, opacity = np.full_like(picture, GREEN), 1.0
+            picture, opacity = plain(picture.shape[1], picture.shape[0], GREEN), 1.0
         if result.fit is not None:
             mesh = self._mesh(result, result.fit, tracker, look)
             picture = draw_over(picture, scale, mesh, opacity)

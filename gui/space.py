@@ -24,7 +24,7 @@ from lvd_live.gui.perspective import (
     pinhole,
     turned,
 )
-from lvd_live.gui.shading import Mesh, View
+from lvd_live.gui.shading import Mesh, View, plain
 
 BACKGROUND, GRID, FRUSTUM = (26, 29, 34), (62, 68, 78), (235, 203, 139)
 MAX_SIDE = 720  # pixels drawn; a larger view is scaled
@@ -100,7 +100,7 @@ class SpaceView(Canvas):
 
     def render_view(self, width: int, height: int) -> np.ndarray:
         """What is seen: (height, width, 3) uint8 RGB."""
-        picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+        picture = plain(width, height, BACKGROUND)
         R = turned(self.azimuth, self.elevation)
         eye = self._middle + self._pan - R[2] * self._distance * self.zoom
         K = pinhole(width, height)
