@@ -180,7 +180,10 @@ class WithHands:
 
     def find(self, picture: np.ndarray) -> Person | None:
         """See `PersonFinder`."""
-        person = self.finder.find(picture)
+        return self.add_hands(picture, self.finder.find(picture))
+
+    def add_hands(self, picture: np.ndarray, person: Person | None) -> Person | None:
+        """Whom `finder` found in the picture, with hands; picture after picture. May be called in another thread."""
         if person is None or not self.on:
             self.hands.reset()
             return person

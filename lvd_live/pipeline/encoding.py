@@ -1,4 +1,7 @@
-"""The frames of a source, their person found and encoded: of a file in two threads, ahead of the fit in the third."""
+"""The frames of a source, their person found and encoded: of a file in two threads, ahead of the fit in the third.
+
+The first one decodes and finds the body, the second one finds the hands and encodes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 from collections.abc import Generator, Iterator
 
 from lvd_live.lift.over_time import NEXT
+from lvd_live.person.hands import WithHands
 from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.prefetch import ahead, prefetch
 from lvd_live.pipeline.reread import Later, reread, with_later
@@ -29,14 +33,18 @@ def encode(
 
 def _encoded(source: Source, finder: PersonFinder, tracker: Tracker, independent: bool) -> Generator[Ready, None, None]:
     found_shape, shape = Shape(), Shape()
+    body = finder.finder if isinstance(finder, WithHands) else finder  # the hands are found here, beside the next body
 
     def find(frame: Frame) -> Person | None:
         if independent or frame.new_shot or found_shape.changes(frame.picture.shape):
-            finder.reset()
-        return finder.find(frame.picture)
+            body.reset()
+        return body.find(frame.picture)
 
     anew = True
-    with contextlib.closing(prefetch(source, find)) as found:
+    with contextlib.closing(prefetch(source, find)) as bodies:
+        found: Iterator[tuple[Frame, Person | None]] = bodies
+        if isinstance(finder, WithHands):
+            found = ((frame, finder.add_hands(frame.picture, person)) for frame, person in bodies)
         for frame, person, later in _with_later(found, at_once=independent or source.live):
             anew |= independent or frame.new_shot or shape.changes(frame.picture.shape) or person is None
             if person is None:
