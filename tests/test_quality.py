@@ -50,12 +50,22 @@ def test_the_mean_is_of_points_that_mean_the_same():
         assert found.mask.max() == 0.5 and found.points.dtype == found.mask.dtype == np.float32
 
 
-def test_the_larger_network_is_believed_where_sides_differ(monkeypatch, pictures):
+def test_the_larger_network_is_believed_where_sides_differ():
     one = standing()
     turned = replace(one, points=one.points[ORDER], world=one.world[ORDER])
     finder = BlazePoseFinder(MODELS / "blazepose", heavy=True, mirror=True)
-    monkeypatch.setattr("lvd_live.person.blazepose.look_again", lambda *_: [one, one])
-    np.testing.assert_allclose(finder._again(pictures[0][:256, :256], turned).points, one.points, atol=1e-4)
+    np.testing.assert_allclose(finder._mean(turned, [one, one]).points, one.points, atol=1e-4)
+
+
+@pytest.mark.parametrize("heavy, mirror", [(False, True), (True, True)])
+def test_whether_somebody_was_expected_changes_nothing_of_who_is_there(pictures, heavy, mirror):
+    finder = BlazePoseFinder(MODELS / "blazepose", heavy=heavy, mirror=mirror)
+    assert finder.find(pictures[0]) is not None
+    one, other = (finder.observe(pictures[1], finder._roi, expected=expected) for expected in (False, True))
+    np.testing.assert_array_equal(one.landmarks, other.landmarks)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    nobody = np.zeros_like(pictures[0])
+    assert all(finder.observe(nobody, finder._roi, expected=e).presence < 0.5 for e in (False, True))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from lvd_live.person import affine
 from lvd_live.person.detector import Detection, decode, detector_input, make_anchors
 from lvd_live.person.exchange import Sides
 from lvd_live.person.onnx import open_network, provider_of
-from lvd_live.person.passes import Pass, look, look_again, mean
+from lvd_live.person.passes import Pass, look, mean, side_by_side
 from lvd_live.person.roi import LANDMARK_SIZE, Roi, roi_from_landmarks, roi_of_picture
 from lvd_live.person.types import DetectorFeatures, Person
 
@@ -112,14 +113,24 @@ class BlazePoseFinder:
         boxes, scores = self._detector.run(["Identity", "Identity_1"], {"input_1": detector_input(picture, roi)})
         return decode(boxes[0], scores[0, :, 0], self._anchors, roi)
 
-    def observe(self, picture: np.ndarray, roi: Roi) -> Observation:
-        """The landmark network's passes over a region of the picture ((H, W, 3) uint8 RGB). Changes no state."""
+    def observe(self, picture: np.ndarray, roi: Roi, *, expected: bool = False) -> Observation:
+        """The landmark network's passes over a region of the picture ((H, W, 3) uint8 RGB). Changes no state.
+
+        expected : somebody was there in the last picture: no pass waits for the first one to say that there is.
+        """
         T_grid_from_picture = roi.T_grid_from_picture(LANDMARK_SIZE)
         pixels = affine.resample(
             picture, T_grid_from_picture, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE
         )  # as mediapipe does
-        first = look(self._landmarks, pixels, _FEATURES)
-        seen = self._again(pixels, first) if first.presence >= MIN_PRESENCE else first
+        looks = [partial(look, self._landmarks, pixels, _FEATURES)]
+        ways = (False,) * self.heavy + (True,) * self.mirror
+        further = [partial(look, self._heavy or self._landmarks, pixels, mirror=way) for way in ways]
+        if expected:
+            first, *others = side_by_side(looks + further)
+        else:
+            first = look(self._landmarks, pixels, _FEATURES)
+            others = side_by_side(further) if first.presence >= MIN_PRESENCE else []
+        seen = self._mean(first, others) if first.presence >= MIN_PRESENCE else first
         points = seen.points.copy()
         points[:, :2] = affine.apply(roi.T_picture_from_grid(LANDMARK_SIZE), points[:, :2] - 0.5)
         points[:, 2] *= roi.size / LANDMARK_SIZE
@@ -128,15 +139,14 @@ class BlazePoseFinder:
             points, seen.presence, mask, _turned(seen.world, roi.rotation), DetectorFeatures(*first.maps)
         )
 
-    def _again(self, pixels: np.ndarray, first: Pass) -> Pass:
-        """The first pass over a region's pixels, or its mean with the further ones that were asked for; where they
-        disagree on a person's sides, the larger network is believed."""
-        further = look_again(self._heavy or self._landmarks, pixels, (False,) * self.heavy + (True,) * self.mirror)
-        passes = [*further, first] if self.heavy else [first, *further]
-        return mean(passes) if further else first
+    def _mean(self, first: Pass, others: list[Pass]) -> Pass:
+        """The first pass, or its mean with others; where they disagree on a person's sides, the larger network is
+        believed."""
+        passes = [*others, first] if self.heavy else [first, *others]
+        return mean(passes) if others else first
 
     def _follow(self, picture: np.ndarray, roi: Roi) -> Person | None:
-        seen = self.observe(picture, roi)
+        seen = self.observe(picture, roi, expected=True)
         return self._accept(seen, roi, is_new=False) if _is_person(seen) else None
 
     def _search(self, picture: np.ndarray) -> Person | None:

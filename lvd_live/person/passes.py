@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,20 +53,20 @@ def look(network: ort.InferenceSession, pixels: np.ndarray, inner: Sequence[str]
     return mirrored(found) if mirror else found
 
 
-def look_again(network: ort.InferenceSession, pixels: np.ndarray, ways: Sequence[bool]) -> list[Pass]:
-    """`look` once for each of `ways`, mirrored or not; side by side, where there are several."""
-    found: list[Pass | Exception | None] = [None] * len(ways)
+def side_by_side(looks: Sequence[Callable[[], Pass]]) -> list[Pass]:
+    """What several passes give, each in a thread of its own."""
+    found: list[Pass | Exception | None] = [None] * len(looks)
 
     def work(i: int) -> None:
         try:
-            found[i] = look(network, pixels, mirror=ways[i])
+            found[i] = looks[i]()
         except Exception as error:  # raised where it was asked for
             found[i] = error
 
-    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(1, len(ways))]
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(1, len(looks))]
     for thread in threads:
         thread.start()
-    if ways:
+    if looks:
         work(0)
     for thread in threads:
         thread.join()
