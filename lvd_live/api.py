@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,9 @@ import numpy as np
 from lvd_live.lift.finder import make_finder
 from lvd_live.memory import without_collector
 from lvd_live.person.types import Person, PersonFinder
-from lvd_live.pipeline.reread import Later, reread, with_later
 from lvd_live.sources.frame import Frame
 from lvd_live.sources.video import VideoSource
-from lvd_live.threads import both
+from lvd_live.threads import both, same_threads_after
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.options import TrackerOptions
 
@@ -57,11 +57,11 @@ class PictureTracker:
             self.finder.reset()
         return self.finder.find(frame.picture)
 
-    def fit(self, frame: Frame, person: Person | None, later: Later = ()) -> Fit | None:
-        """Fit the body to the person found in a frame. later : see `Tracker.step`."""
+    def fit(self, frame: Frame, person: Person | None) -> Fit | None:
+        """Fit the body to the person found in a frame."""
         if frame.new_shot or person is None:
             self.tracker.reset()
-        return None if person is None else self.tracker.step(frame, person, later=later)
+        return None if person is None else self.tracker.step(frame, person)
 
     def reset(self) -> None:
         """Forget person and mesh."""
@@ -95,11 +95,11 @@ def track(video: str | Path, *, person: str = "blazepose", quality: str = "best"
 
     Frames without a person, or whose mesh does not settle, are left out. person, quality, options, errors : see `load`.
     """
-    tracker = load(person=person, quality=quality, **options)
-    from lvd_live.lift.over_time import NEXT
+    loaded = load(person=person, quality=quality, **options)
+    from lvd_live.pipeline.encoding import encode
 
-    with VideoSource(video) as source:
-        found = reread((frame, tracker.find(frame)) for frame in source)
-        for frame, someone, later in with_later(found, NEXT):
-            if (fit := tracker.fit(frame, someone, later)) is not None:
+    tracker = loaded.tracker
+    with same_threads_after(), VideoSource(video) as source, closing(encode(source, loaded.finder, tracker)) as frames:
+        for _, _, encoded in frames:
+            if encoded is not None and (fit := tracker.fit(encoded)) is not None:
                 yield fit

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -55,6 +56,22 @@ def both(one: Callable[[], A], other: Callable[[], B]) -> tuple[A, B]:
         first = beside.submit(one)
         second = other()
     return first.result(), second
+
+
+@contextlib.contextmanager
+def same_threads_after() -> Iterator[None]:
+    """Whatever this block sets of threads is as before once it ends."""
+    import cv2
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    of_torch, of_opencv = torch.get_num_threads(), cv2.getNumThreads()
+    with threadpool_limits(user_api="blas"):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(of_torch)
+            cv2.setNumThreads(of_opencv)
 
 
 def leave_cores_free() -> None:

@@ -4,9 +4,13 @@ import re
 import runpy
 import subprocess
 import sys
+import threading
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 import lvd_live
 from lvd_live.pipeline.offline import process
@@ -22,8 +26,6 @@ EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 @pytest.fixture(scope="module")
 def clip(demo, tmp_path_factory):
     """The demo's first six frames: as a clip, its first picture, its sequence."""
-    import cv2
-
     folder = tmp_path_factory.mktemp("clip")
     pictures = demo(folder / "clip.mp4", 6)
     cv2.imwrite(str(folder / "picture.png"), pictures[0][..., ::-1])
@@ -57,7 +59,10 @@ def test_a_picture_gives_a_mesh_and_an_empty_one_none(clip):
 
 
 def test_a_video_gives_a_fit_a_frame(clip):
+    threads = torch.get_num_threads(), cv2.getNumThreads(), threadpool_info()
     fits = list(lvd_live.track(clip / "clip.mp4"))
+    assert threads == (torch.get_num_threads(), cv2.getNumThreads(), threadpool_info())  # what it set is set back
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())
     assert [fit.frame_index for fit in fits] == list(range(6)) and fits[-1].timestamp_ns > fits[0].timestamp_ns
     with pytest.raises(lvd_live.UserError, match="no file"):
         next(lvd_live.track(clip / "none.mp4"))
