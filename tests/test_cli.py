@@ -103,7 +103,7 @@ def one_sentence(err):
         (["--demo", "--iterations", "many"], "from 1 to 8"),
         (["--demo", "--preset", "huge"], "invalid choice"),
         (["--demo", "--person", "me"], "invalid choice"),
-        (["--camera", ""], "needs a number"),
+        (["--camera", ""], "--camera has an empty value"),
         (["--camera", "0", "--benchmark", "nan"], "no number of seconds"),
         (["--camera", "0", "--benchmark", "-5"], "(no number of seconds|expected one argument)"),
         (["--video", "a.mp4", "--benchmark", "5"], "measures the window"),

@@ -1,5 +1,6 @@
 """The main job with stand-ins for finder and tracker: every way in which a run can end."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -280,6 +281,60 @@ def test_looking_ahead_changes_nothing_but_the_time():
             seen.append((frame.index, person))
     assert seen == [(i, i) for i in range(10)] and time.monotonic() - began < 0.8
     assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+class StalledCamera(FakeSource):
+    """Gives three frames, then none until it is closed."""
+
+    live = True
+
+    def __init__(self):
+        super().__init__()
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        yield from itertools.islice(super().__iter__(), 3)
+        self.closed.wait()
+
+    def close(self):
+        self.closed.set()
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_a_camera_that_stalls_does_not_hold_the_end(cores, monkeypatch):
+    from lvd_live.pipeline import encoding
+
+    monkeypatch.setattr(encoding, "encodes_ahead", lambda: cores >= 4)
+    frames = encoding.encode(StalledCamera(), FakeFinder(), FakeTracker())
+    assert [next(frames)[0].index for _ in range(3)] == [0, 1, 2]
+    time.sleep(0.1)  # it waits for the fourth one
+    frames.close()
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("cores, seconds", [(2, 0.1), (4, 0.05)])
+def test_of_a_camera_the_next_person_is_found_while_one_is_fitted(cores, seconds, monkeypatch):
+    """Finding, encoding and fitting take 0.05 s each; the frame found next is the newest one then."""
+    from lvd_live.pipeline import encoding
+
+    class Camera(FakeSource):
+        live = True
+
+    class Slow(FakeFinder):
+        def find(self, picture):
+            time.sleep(0.05)
+            return super().find(picture)
+
+    class SlowTracker(FakeTracker):
+        def encode(self, frame, person, **options):
+            time.sleep(0.05)
+            return super().encode(frame, person, **options)
+
+    monkeypatch.setattr(encoding, "encodes_ahead", lambda: cores >= 4)
+    began = time.monotonic()
+    for _ in encoding.encode(Camera(count=12), Slow(), SlowTracker()):
+        time.sleep(0.05)
+    assert 12 * seconds < time.monotonic() - began < 12 * seconds + 0.3
 
 
 def test_leaving_early_ends_the_thread_that_looks_ahead():

@@ -1,6 +1,7 @@
-"""The frames of a source, their person found and encoded: of a file in two threads, ahead of the fit in the third.
+"""The frames of a source, their person found and encoded: in two threads, ahead of the fit in the third.
 
-The first one decodes and finds the body, the second one finds the hands and encodes.
+The first one decodes and finds the body, the second one finds the hands and encodes; of a camera that is the fit's,
+where there are few cores (`threads.encodes_ahead`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Generator, Iterator
 from lvd_live.lift.over_time import NEXT
 from lvd_live.person.hands import WithHands
 from lvd_live.person.types import Person, PersonFinder
-from lvd_live.pipeline.prefetch import ahead, prefetch
-from lvd_live.pipeline.reread import Later, reread, with_later
+from lvd_live.pipeline.prefetch import End, ahead, prefetch
+from lvd_live.pipeline.reread import LARGEST, Later, reread, with_later
 from lvd_live.sources.frame import Frame, Source
+from lvd_live.threads import encodes_ahead
 from lvd_live.tracking.encoder import Encoded
 from lvd_live.tracking.tracker import Tracker
 
@@ -25,13 +27,19 @@ def encode(
 ) -> Generator[Ready, None, None]:
     """Every frame with its person and what `tracker.fit` takes, both None where nobody is found.
 
-    independent : the frames have nothing to do with each other. A live source is asked when the caller is ready.
+    independent : the frames have nothing to do with each other. A live source is asked for a frame when the one before
+    is taken. Closed early, it closes a live source; after Ctrl-C those that are found already come before it is raised.
     """
-    ready = _encoded(source, finder, tracker, independent)
-    return ready if source.live else ahead(ready)
+    end = End(source)
+    ready = _encoded(source, finder, tracker, independent, end)
+    if source.live and not encodes_ahead():
+        return ready
+    return ahead(ready, one_by_one=lambda one: source.live or one[0].picture.nbytes > LARGEST, finish=end.set)
 
 
-def _encoded(source: Source, finder: PersonFinder, tracker: Tracker, independent: bool) -> Generator[Ready, None, None]:
+def _encoded(
+    source: Source, finder: PersonFinder, tracker: Tracker, independent: bool, end: End
+) -> Generator[Ready, None, None]:
     found_shape, shape = Shape(), Shape()
     body = finder.finder if isinstance(finder, WithHands) else finder  # the hands are found here, beside the next body
 
@@ -41,7 +49,7 @@ def _encoded(source: Source, finder: PersonFinder, tracker: Tracker, independent
         return body.find(frame.picture)
 
     anew = True
-    with contextlib.closing(prefetch(source, find)) as bodies:
+    with contextlib.closing(prefetch(source, find, end)) as bodies:
         found: Iterator[tuple[Frame, Person | None]] = bodies
         if isinstance(finder, WithHands):
             found = ((frame, finder.add_hands(frame.picture, person)) for frame, person in bodies)
