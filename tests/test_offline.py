@@ -300,11 +300,9 @@ class StalledCamera(FakeSource):
         self.closed.set()
 
 
-@pytest.mark.parametrize("cores", [2, 4])
-def test_a_camera_that_stalls_does_not_hold_the_end(cores, monkeypatch):
+def test_a_camera_that_stalls_does_not_hold_the_end():
     from lvd_live.pipeline import encoding
 
-    monkeypatch.setattr(encoding, "encodes_ahead", lambda: cores >= 4)
     frames = encoding.encode(StalledCamera(), FakeFinder(), FakeTracker())
     assert [next(frames)[0].index for _ in range(3)] == [0, 1, 2]
     time.sleep(0.1)  # it waits for the fourth one
@@ -312,8 +310,7 @@ def test_a_camera_that_stalls_does_not_hold_the_end(cores, monkeypatch):
     assert not any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
-@pytest.mark.parametrize("cores, seconds", [(2, 0.1), (4, 0.05)])
-def test_of_a_camera_the_next_person_is_found_while_one_is_fitted(cores, seconds, monkeypatch):
+def test_of_a_camera_the_next_person_is_found_and_the_next_frame_encoded_while_one_is_fitted():
     """Finding, encoding and fitting take 0.05 s each; the frame found next is the newest one then."""
     from lvd_live.pipeline import encoding
 
@@ -330,11 +327,10 @@ def test_of_a_camera_the_next_person_is_found_while_one_is_fitted(cores, seconds
             time.sleep(0.05)
             return super().encode(frame, person, **options)
 
-    monkeypatch.setattr(encoding, "encodes_ahead", lambda: cores >= 4)
     began = time.monotonic()
     for _ in encoding.encode(Camera(count=12), Slow(), SlowTracker()):
         time.sleep(0.05)
-    assert 12 * seconds < time.monotonic() - began < 12 * seconds + 0.3
+    assert 12 * 0.05 < time.monotonic() - began < 12 * 0.05 + 0.4  # one after the other 12 * 0.15
 
 
 def test_leaving_early_ends_the_thread_that_looks_ahead():

@@ -1,7 +1,6 @@
 """The frames of a source, their person found and encoded: in two threads, ahead of the fit in the third.
 
-The first one decodes and finds the body, the second one finds the hands and encodes; of a camera that is the fit's,
-where there are few cores (`threads.encodes_ahead`).
+The first one decodes and finds the body, the second one finds the hands and encodes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from lvd_live.person.types import Person, PersonFinder
 from lvd_live.pipeline.prefetch import End, ahead, prefetch
 from lvd_live.pipeline.reread import LARGEST, Later, reread, with_later
 from lvd_live.sources.frame import Frame, Source
-from lvd_live.threads import encodes_ahead
 from lvd_live.tracking.encoder import Encoded
 from lvd_live.tracking.tracker import Tracker
 
@@ -32,8 +30,6 @@ def encode(
     """
     end = End(source)
     ready = _encoded(source, finder, tracker, independent, end)
-    if source.live and not encodes_ahead():
-        return ready
     return ahead(ready, one_by_one=lambda one: source.live or one[0].picture.nbytes > LARGEST, finish=end.set)
 
 
