@@ -23,12 +23,13 @@ from PySide6.QtWidgets import (
 )
 
 from lvd_live.export import FORMATS
+from lvd_live.export.options import SMOOTH
 from lvd_live.gui.background import is_left_alone
 from lvd_live.gui.choices import check_box, combo_box
 from lvd_live.gui.exporting import Exporter
 from lvd_live.gui.language import tr
 
-SMOOTHING = {0.0: "none", 0.03: "light (0.03 s)", 0.07: "medium (0.07 s)", 0.15: "strong (0.15 s)"}
+SMOOTHING = {0.0: "none", SMOOTH: "light (0.03 s)", 0.07: "medium (0.07 s)", 0.15: "strong (0.15 s)"}
 UNITS = {"m": "metres", "cm": "centimetres"}
 UPS = {"y": "y", "z": "z"}
 FORMAT_FIRST = "glb"
@@ -62,6 +63,7 @@ class ExportDialog(QDialog):
     def _make_widgets(self, folder: Path) -> None:
         self.format = combo_box({name: kind.title for name, kind in FORMATS.items()})
         self.rate, self.smooth = QDoubleSpinBox(), combo_box(SMOOTHING)
+        self.smooth.setCurrentIndex(self.smooth.findData(SMOOTH))
         self.rate.setRange(0, 240)
         self.rate.setDecimals(2)
         self.rate.setSuffix(tr(" frames/s"))
@@ -90,7 +92,7 @@ class ExportDialog(QDialog):
             ("Format", self.format, "What other programs read; GLB for Blender, Unity and most others."),
             ("Part", self.range_label, "Set by In and Out in the review."),
             ("Rate", self.rate, "Frames per second; others than the take's are interpolated."),
-            ("Smoothing", self.smooth, "Takes jitter out: a Gaussian over so many seconds."),
+            ("Smoothing", self.smooth, "Takes jitter out, without delay; light: what swings faster than 6 Hz."),
             ("Feet", self.foot_lock, "Moves the whole body so that feet which stand do not slide."),
             ("Unit", self.unit, "Of lengths in the file, where the format leaves the choice."),
             ("Up axis", self.up, "Which axis points up, where the format leaves the choice."),

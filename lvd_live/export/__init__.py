@@ -14,7 +14,7 @@ import numpy as np
 from lvd_live.errors import UserError
 from lvd_live.export.formats import FORMATS, Format, check_options, check_suffix, choose_format
 from lvd_live.export.motion import BodyMotion
-from lvd_live.export.options import ExportOptions
+from lvd_live.export.options import SMOOTH, ExportOptions
 from lvd_live.export.take import Take
 from lvd_live.storage.files import check_writable, look_up, reason
 
@@ -41,7 +41,7 @@ def export(
     rate: float | None = None,
     up: str | None = None,
     unit: str | None = None,
-    smooth: float = 0.0,
+    smooth: float = SMOOTH,
     foot_lock: bool = False,
     mesh: str | None = None,
     origin: str = "floor",

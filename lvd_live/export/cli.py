@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lvd_live.body.height import parse_height
 from lvd_live.errors import Parser
 from lvd_live.export import FORMATS, export
-from lvd_live.export.options import UNITS, UP
+from lvd_live.export.options import SMOOTH, UNITS, UP
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -38,8 +38,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--smooth",
         metavar="SECONDS",
         type=float,
-        default=0.0,
-        help="smooth over time, a Gaussian of this standard deviation, such as 0.05 (default: none)",
+        default=SMOOTH,
+        help="smooth over time: a low-pass without delay that halves what swings at 0.19/SECONDS Hz, and a quarter of "
+        "that where it is the distance from the camera (default: %(default)s; 0: as tracked)",
     )
     parser.add_argument("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
     parser.add_argument(

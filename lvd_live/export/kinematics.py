@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 
@@ -37,9 +36,3 @@ def interpolate(rotations: np.ndarray, before: np.ndarray, after: np.ndarray, sh
     quaternions = (start * Rotation.from_rotvec(way)).as_quat().reshape(-1, count, 4)
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     return np.concatenate([quaternions[:1], quaternions[1:] * np.cumprod(flips, axis=0)])
-
-
-def smooth_rotations(quaternions: np.ndarray, sigma: float) -> np.ndarray:
-    """Quaternions (F, …, 4), whose signs change nowhere, after a Gaussian of `sigma` frames over time."""
-    mean = gaussian_filter1d(quaternions, sigma, axis=0, mode="nearest")
-    return mean / np.linalg.norm(mean, axis=-1, keepdims=True)

@@ -45,29 +45,17 @@ def _skinned(motion: BodyMotion) -> Iterator[Mesh | None]:
 def _tracked(motion: BodyMotion) -> Iterator[Mesh | None]:
     """The tracked meshes, interpolated, and smoothed over the frames around that are no gap."""
     R_up_camera, tracked = UP[motion.options.up], motion.grid.tracked
-    kernel = _gaussian(motion.options.smooth, motion.grid.fps)
-    reach = len(kernel) // 2
     held: dict[int, np.ndarray] = {}  # the meshes of the window
     for number in range(len(motion)):
-        around = range(max(number - reach, 0), min(number + reach, len(motion) - 1) + 1)
-        window = [n for n in around if tracked[n]]
-        held = {n: held[n] if n in held else _between(motion, n) for n in window}
+        window, shares = motion.low_pass.window(number)
+        held = {n: held[n] if n in held else _between(motion, n) for n in window if tracked[n]}
         if not tracked[number]:
             yield None
             continue
-        weights = np.array([kernel[n - number + reach] for n in window])
-        weights = weights / weights.sum()
-        mean = np.asarray(sum(weight * held[n] for weight, n in zip(weights, window, strict=True)))
+        weights = {n: share for n, share in zip(window, shares, strict=True) if n in held}
+        mean = np.asarray(sum(weight * held[n] for n, weight in weights.items())) / sum(weights.values())
         vertices = mean @ R_up_camera.T * motion.unit + motion.shift[number]
         yield vertices.astype(np.float32), _std(motion, number)
-
-
-def _gaussian(smooth: float, fps: float) -> np.ndarray:
-    """Weights of the frames around one, up to three standard deviations of `smooth` seconds away; 1 alone without."""
-    reach = int(np.ceil(3 * smooth * fps))
-    if not reach:
-        return np.ones(1)
-    return np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(smooth * fps, 1e-9)) ** 2)
 
 
 def _between(motion: BodyMotion, number: int) -> np.ndarray:

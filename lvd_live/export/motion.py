@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from lvd_live.body.estimate import estimate
@@ -16,18 +15,21 @@ from lvd_live.body.measure import Measurement
 from lvd_live.body.skeleton import JOINT
 from lvd_live.export.feet import planted
 from lvd_live.export.grid import TimeGrid
-from lvd_live.export.kinematics import forward_kinematics, interpolate, smooth_rotations
+from lvd_live.export.kinematics import forward_kinematics, interpolate
+from lvd_live.export.low_pass import LowPass
 from lvd_live.export.options import UNITS, UP, UP_AXIS, ExportOptions
 from lvd_live.export.skeleton import Skeleton
 from lvd_live.export.take import FittedTake, Take
 
 _FEET = [JOINT["left_foot"], JOINT["right_foot"]]
+_DOUBTFUL = 0.1  # the weight of a frame that is not to be believed
 _FLOOR_PERCENTILE = 5  # of the lowest joint's height over time: a jump does not lift the floor
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """quaternions : (F, 24, 4) xyzw. pelvis : (F, 3). shift : (F, 3); what moved the pelvis there beside smoothing."""
+    """quaternions : (F, 24, 4) xyzw. pelvis : (F, 3). shift : (F, 3); what moved the pelvis there from where
+    `LowPass.values` leaves it, as it does the meshes' vertices."""
 
     quaternions: np.ndarray
     pelvis: np.ndarray
@@ -52,6 +54,14 @@ class BodyMotion:
     def grid(self) -> TimeGrid:
         """The frames. Raises UserError."""
         return TimeGrid.over(self.take, self.options.rate)
+
+    @cached_property
+    def low_pass(self) -> LowPass:
+        """What takes the jitter out, over the grid's frames; a doubtful one, or one in a gap, is hardly believed."""
+        grid, rows = self.grid, np.flatnonzero(self.take.sequence.tracked)
+        believed = grid.tracked & ~self.take.sequence.doubtful[rows][grid.before]
+        weights = np.where(believed, 1.0, _DOUBTFUL)
+        return LowPass(self.options.smooth, grid.fps, weights, self.take.sequence.shots[rows][grid.before])
 
     @cached_property
     def fitted_take(self) -> FittedTake:
@@ -118,7 +128,8 @@ class BodyMotion:
 
     @property
     def shift(self) -> np.ndarray:
-        """(F, 3), chosen frame and unit; from points of the take, turned and scaled, to where they are exported."""
+        """(F, 3), chosen frame and unit; from points of the take, turned, scaled and smoothed, to where they are
+        exported."""
         return self._placed.shift
 
     @cached_property
@@ -133,10 +144,7 @@ class BodyMotion:
         if poses is None:
             return None
         rotations = Rotation.from_rotvec(poses.reshape(-1, 3).astype(float)).as_matrix().reshape(-1, 30, 3, 3)
-        quaternions = interpolate(rotations, self.grid.before, self.grid.after, self.grid.share)
-        if self.options.smooth > 0:
-            quaternions = smooth_rotations(quaternions, self.options.smooth * self.grid.fps)
-        return quaternions
+        return self.low_pass.rotations(interpolate(rotations, self.grid.before, self.grid.after, self.grid.share))
 
     @cached_property
     def skeleton(self) -> Skeleton:
@@ -154,22 +162,19 @@ class BodyMotion:
     @cached_property
     def _placed(self) -> _Placed:
         options, axis = self.options, UP_AXIS[self.options.up]
-        quaternions, pelvis = self._interpolated()
-        if options.smooth > 0:
-            sigma = options.smooth * self.grid.fps
-            quaternions = smooth_rotations(quaternions, sigma)
-            pelvis = gaussian_filter1d(pelvis, sigma, axis=0, mode="nearest")
+        quaternions, found = self._interpolated()
+        quaternions, pelvis = self.low_pass.rotations(quaternions), self.low_pass.places(found)
         joints = forward_kinematics(quaternions, pelvis, self.rest_joints, self.fitter.parents)
-        shift = np.zeros_like(pelvis)
+        moved = np.zeros_like(pelvis)
         if options.foot_lock:
-            shift = planted(joints[:, _FEET], axis, self.grid.fps, UNITS[options.unit])
+            moved = planted(joints[:, _FEET], axis, self.grid.fps, UNITS[options.unit])
         if options.origin == "floor":
             sole = float(self.rest_joints[:, 1].min() - self.rest[:, 1].min())  # below the lowest joint
-            lowest = (joints[:, :, axis] + shift[:, None, axis]).min(1)
-            start = pelvis[0] + shift[0]
+            lowest = (joints[:, :, axis] + moved[:, None, axis]).min(1)
+            start = pelvis[0] + moved[0]
             start[axis] = np.percentile(lowest, _FLOOR_PERCENTILE) - sole
-            shift = shift - start
-        return _Placed(quaternions, pelvis + shift, shift)
+            moved = moved - start
+        return _Placed(quaternions, pelvis + moved, pelvis + moved - self.low_pass.values(found))
 
     def _interpolated(self) -> tuple[np.ndarray, np.ndarray]:
         """Quaternions (F, 24, 4) xyzw and pelvis (F, 3) on the grid, origin at the camera, chosen axes and unit."""

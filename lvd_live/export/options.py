@@ -17,13 +17,16 @@ UNITS = {"m": 1.0, "cm": 100.0}
 """In a metre."""
 
 
+SMOOTH = 0.03  # seconds: halves what swings at 6 Hz, as gait laboratories do
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """How a take is exported.
 
     rate : frames per second; None: the take's own for ordinary video, else 30.
     up : "y" or "z". unit : "m" or "cm".
-    smooth : seconds, the standard deviation of a Gaussian over time.
+    smooth : seconds, of the low-pass over time, see `low_pass`; 0: none.
     foot_lock : hold the body so that planted feet stay in place.
     mesh : "fitted", as tracked, or "regularised", the skinned body.
     origin : "floor", under the first frame's pelvis, or "camera".
@@ -34,7 +37,7 @@ class ExportOptions:
     rate: float | None = None
     up: str = "y"
     unit: str = "m"
-    smooth: float = 0.0
+    smooth: float = SMOOTH
     foot_lock: bool = False
     mesh: str = "regularised"
     origin: str = "floor"

@@ -218,6 +218,13 @@ class Sequence:
         """(F,) float64, the rows' times from the first."""
         return (self.timestamps_ns - self.timestamps_ns[0]) / 1e9
 
+    @property
+    def shots(self) -> np.ndarray:
+        """(F,) int64, which shot each row belongs to, 0, 1, …: where the tracker saw a cut before a frame."""
+        cuts = self.meta.get("cuts")
+        known = [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
+        return np.cumsum(np.isin(self.frame_index, known))
+
     def between(self, start: float | None, end: float | None) -> Self:
         """The rows from `start` to `end`, seconds from the first row, both of them included; None: from or to its own.
 
