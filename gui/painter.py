@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from lvd_live.gui.smoother import Smoother
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
 from lvd_live.resize import shrink_within
+from lvd_live.tracking.smoothing import SteadyDistance
 
 if TYPE_CHECKING:
     from lvd_live.tracking.fit import Fit
@@ -44,11 +45,13 @@ class Look:
 
 @dataclass(frozen=True)
 class _Painted:
-    """The last result, how it was drawn, and its vertices after smoothing: (N, 3) float32, None without a fit."""
+    """The last result, how it was drawn, and its vertices, (N, 3) float32, None without a fit: as they were drawn over
+    the picture, and held steady in space."""
 
     result: Result
     look: Look
     vertices: np.ndarray | None
+    in_space: np.ndarray | None
 
 
 class Painter:
@@ -63,7 +66,7 @@ class Painter:
         self.pipeline, self.look, self._on_painted = pipeline, look, on_painted
         self.views: Slot[View[Result]] = Slot(newest=True)
         self._last: _Painted | None = None
-        self._smoother = Smoother()
+        self._smoother, self._distance = Smoother(), SteadyDistance()
         self._high_mm = 0.0  # nearly all errors are below it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
@@ -91,19 +94,31 @@ class Painter:
     def _paint(self, result: Result, tracker: Tracker) -> View[Result]:
         look = self.look
         picture, scale = shrink_within(result.frame.picture, MAX_SIDE)
-        mesh, opacity = None, look.opacity
+        mesh, opacity, drawn = None, look.opacity, None
         if look.green:
             picture, opacity = plain(picture.shape[1], picture.shape[0], GREEN), 1.0
         if result.fit is not None:
             mesh = self._mesh(result, result.fit, tracker, look)
             picture = draw_over(picture, scale, mesh, opacity)
+            drawn = mesh.vertices
+            mesh = replace(mesh, vertices=self._in_space(result, drawn))
         else:
             self._smoother.reset()
-        self._last = _Painted(result, look, None if mesh is None else mesh.vertices)
+            self._distance.reset()
+        self._last = _Painted(result, look, drawn, None if mesh is None else mesh.vertices)
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         height, width = result.frame.picture.shape[:2]
         return View(result, picture, mesh, (width, height), top_for(self._high_mm))
+
+    def _in_space(self, result: Result, drawn: np.ndarray) -> np.ndarray:
+        """Vertices (N, 3) float32 drawn over their picture, as they are shown in space: at a steady distance."""
+        if self._last is not None and self._last.vertices is drawn and self._last.in_space is not None:
+            return self._last.in_space
+        if result.person is None or result.person.is_new:
+            self._distance.reset()
+        place = drawn.mean(0)
+        return drawn + place * np.float32(self._distance(place, result.frame.timestamp_ns) - 1)
 
     def _mesh(self, result: Result, fit: Fit, tracker: Tracker, look: Look) -> Mesh:
         """The fit, smoothed, unless it was before, and coloured."""

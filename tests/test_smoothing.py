@@ -1,9 +1,9 @@
-"""The One-Euro filter: quieter at rest, its lag as stated, its state as promised."""
+"""The One-Euro filter: quieter at rest, its lag as stated, its state as promised. A body's distance: steady."""
 
 import numpy as np
 import pytest
 
-from lvd_live.tracking.smoothing import LEVELS, Level, OneEuro
+from lvd_live.tracking.smoothing import LEVELS, LONGEST_S, Level, OneEuro, SteadyDistance
 
 FRAME_NS = 40_000_000
 
@@ -51,3 +51,34 @@ def test_another_clock_begins_anew():
     smoother = OneEuro(Level((1.0, 0.0), (1.0, 0.0)))
     smoother(np.zeros((4, 3), np.float32), FRAME_NS)
     assert (smoother(np.ones((4, 3), np.float32), 0) == 1).all()
+
+
+def distances(true, noise=0.0, time_ns=FRAME_NS):
+    """The distances that are said of a body at `true` (F,) metres, seen with noise."""
+    steady, rng = SteadyDistance(), np.random.default_rng(0)
+    seen = true * np.exp(noise * rng.normal(size=len(true)))
+    ray = np.array([0.3, -0.1, 0.9]) / np.linalg.norm([0.3, -0.1, 0.9])
+    return seen, np.array([z * steady(z * ray, n * time_ns) for n, z in enumerate(seen)])
+
+
+def test_a_distance_that_shakes_is_held_steady():
+    seen, held = distances(np.full(200, 3.0), 0.01)
+    assert np.abs(np.diff(held, n=2)).mean() < 0.2 * np.abs(np.diff(seen, n=2)).mean()
+    assert np.abs(held - 3)[10:].mean() < 0.8 * np.abs(seen - 3)[10:].mean()
+
+
+def test_a_body_that_walks_up_is_not_trailed():
+    seen, held = distances(4 * np.exp(-0.3 * np.arange(100) * FRAME_NS / 1e9))
+    assert np.abs(held - seen)[25:].max() < 0.004
+    assert np.abs(held - seen).max() < 0.12  # while it begins to walk
+
+
+def test_a_series_of_distances_begins_anew_after_a_pause():
+    steady, place = SteadyDistance(), np.array([0, 0, 2.0])
+    assert steady(place, 0) == 1 and steady(place, FRAME_NS) == pytest.approx(1)
+    assert steady(2 * place, 2 * FRAME_NS) < 0.8
+    assert steady(place, FRAME_NS) == 1  # the clock went back
+    assert steady(2 * place, FRAME_NS + round((LONGEST_S + 0.1) * 1e9)) == 1
+    steady.reset()
+    assert steady(3 * place, 10**12) == 1
+    assert np.isfinite(steady(np.zeros(3), 10**12 + FRAME_NS))

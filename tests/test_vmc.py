@@ -158,6 +158,20 @@ def test_fits_are_sent_and_frames_without_a_fit_are_not(body, receiver):
     assert sender.sent == len(frame_packets(sender.bones.fit(vertices[0]), 0.0))
 
 
+def test_the_hips_do_not_shake_along_the_line_of_sight(body):
+    """In a time series the hips keep their distance; the pose, and meshes without a time, stay as they are."""
+    (mesh,), _ = posed(body, 1)
+    shaken = [mesh * (1 + 0.01 * (-1) ** n) + 0.02 * (-1) ** n * mesh.mean(0) for n in range(LEARNING + 30)]
+
+    def hips(times):
+        bones = BoneFitter(body)
+        return np.array([bones.fit(m, None, t)["Hips"][0] for m, t in zip(shaken, times, strict=True)])[LEARNING + 5 :]
+
+    loose, steady = hips([None] * len(shaken)), hips([n * 40_000_000 for n in range(len(shaken))])
+    jitter = [np.abs(np.diff(places[:, 2], n=2)).mean() for places in (loose, steady)]
+    assert jitter[0] > 0.1 and jitter[1] < 0.25 * jitter[0]
+
+
 def test_finger_bones_arrive(body, receiver):
     """A fit with hands sends the 30 finger bones, each turned as its joint is, in Unity's left-handed axes."""
     vertices, _ = posed(body, 1)

@@ -16,6 +16,7 @@ from lvd_live.body.hand_rig import FINGERS
 from lvd_live.body.model import BodyModel
 from lvd_live.body.skeleton import JOINT_NAMES
 from lvd_live.export.skeleton import with_wrists, without_fingers
+from lvd_live.tracking.smoothing import SteadyDistance
 
 LEARNING = 10  # frames that the person's shape and the floor are estimated from
 _FLOOR_PERCENTILE = 0.5  # of the vertices' heights: the soles, without a few outliers
@@ -79,11 +80,13 @@ class BoneFitter:
         self.betas = np.zeros(self._fitter.n_betas, np.float32)
         self.origin: np.ndarray | None = None
         self._first: list[np.ndarray] = []
+        self._distance = SteadyDistance()
 
-    def fit(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None) -> Bones:
+    def fit(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None, time_ns: int | None = None) -> Bones:
         """The bones of a mesh, vertices (N, 3) float32 metres, OpenCV camera frame. ValueError for one not finite.
 
-        hand_pose : (30, 3) axis-angle, see `Fit`; None: the fingers are left out.
+        hand_pose : (30, 3) axis-angle, see `Fit`; None: the fingers are left out. time_ns : of a mesh in a time series;
+        the body's distance is held steady then.
         """
         if not np.isfinite(vertices).all():
             raise ValueError("the mesh is not finite")
@@ -93,6 +96,7 @@ class BoneFitter:
             if len(self._first) == LEARNING:
                 self.betas, _ = self._fitter.fit_shape(np.stack(self._first))
                 self.origin = None
+                self._distance.reset()  # another size is seen at another distance
         std = None
         if hand_pose is not None and self._rig is not None:
             std = without_fingers(self._rig, np.zeros((1, len(world)), np.float32))
@@ -101,6 +105,8 @@ class BoneFitter:
             fitted = with_wrists(self._fitter, self._rig, fitted, [world])
         joints = self._fitter.rest_joints(self.betas)
         pelvis = joints[0] + fitted.transl[0]
+        if time_ns is not None:
+            pelvis = pelvis * self._distance(pelvis, time_ns)
         if self.origin is None:
             floor = min(np.percentile(mesh[:, 1], _FLOOR_PERCENTILE) for mesh in self._first)
             self.origin = np.array([pelvis[0], floor, pelvis[2]])

@@ -65,7 +65,7 @@ class VmcSender:
         self._socket.setblocking(False)
         self._start = time.monotonic()
         self._changed = threading.Condition()  # guards the three below
-        self._newest: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._newest: tuple[np.ndarray, np.ndarray | None, int | None] | None = None
         self._renew = self._closed = False
         self._thread = threading.Thread(target=self._run, name="vmc", daemon=True)
         self._thread.start()
@@ -79,15 +79,15 @@ class VmcSender:
     def on_fit(self, fit: Fit | None) -> None:
         """Send the mesh of a fit; None sends nothing."""
         if fit is not None:
-            self.send(fit.vertices, fit.hand_pose)
+            self.send(fit.vertices, fit.hand_pose, fit.timestamp_ns)
 
-    def send(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None) -> None:
+    def send(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None, time_ns: int | None = None) -> None:
         """Send vertices (N, 3) metres, OpenCV camera frame. A mesh that still waits is replaced.
 
-        hand_pose : (30, 3) axis-angle, see `Fit`; None: the fingers are left out.
+        hand_pose, time_ns : see `BoneFitter.fit`.
         """
         with self._changed:
-            self._newest = np.array(vertices, np.float32), hand_pose
+            self._newest = np.array(vertices, np.float32), hand_pose, time_ns
             self._changed.notify()
 
     def forget(self) -> None:

@@ -1,6 +1,7 @@
-"""The One-Euro filter (Casiez, Roussel, Vogel, CHI 2012): smooth where things stand still, quick where they move.
+"""Filters for meshes as they come: the One-Euro filter for points, and an alpha-beta filter for how far a body is.
 
-Depth, which one picture hardly shows, is smoothed harder than what it does show.
+The One-Euro filter (Casiez, Roussel, Vogel, CHI 2012) is smooth where things stand still, quick where they move. Depth,
+which one picture hardly shows, is smoothed harder than what it does show.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 DERIVATIVE_CUTOFF = 1.0  # Hz
+DISTANCE_S = (
+    0.2  # time constant of a body's distance: on seven clips it shakes a sixth, and trails no more than it errs
+)
+LONGEST_S = 0.5  # between two frames of one time series of distances
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,42 @@ class OneEuro:
             filtered = state.filtered + _weight(cutoff, seconds) * (value - state.filtered)
         self._state = _State(time_ns, value, filtered, speed)
         return filtered.astype(np.float32)
+
+
+class SteadyDistance:
+    """Holds the distance of a body from the camera steady, whose size a single frame does not tell; nothing else moves.
+
+    An alpha-beta filter of its logarithm: the steady state of a Kalman filter for things that move evenly, by Kalata's
+    tracking index Λ = (T/τ)² (IEEE TAES 1984), T the time between two frames and τ = `DISTANCE_S`.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new time series."""
+        self._time_ns: int | None = None
+        self._log, self._speed = 0.0, 0.0  # of the distance, and its change a second
+
+    def __call__(self, place: np.ndarray, time_ns: int) -> float:
+        """How far the body is to be moved along its line of sight: what to multiply `place` by, its place, (3,) metres.
+
+        A first place, and one that is not later than the last or much later, stays.
+        """
+        log = math.log(max(float(np.linalg.norm(place)), 1e-6))
+        seconds = 0.0 if self._time_ns is None else (time_ns - self._time_ns) / 1e9
+        self._time_ns = time_ns
+        if not 0 < seconds <= LONGEST_S:
+            self._log, self._speed = log, 0.0
+            return 1.0
+        index = (seconds / DISTANCE_S) ** 2
+        damping = (4 + index - math.sqrt(8 * index + index * index)) / 4
+        alpha = 1 - damping**2
+        beta = 2 * (2 - alpha) - 4 * math.sqrt(1 - alpha)
+        expected = self._log + self._speed * seconds
+        self._log = expected + alpha * (log - expected)
+        self._speed += beta * (log - expected) / seconds
+        return math.exp(self._log - log)
 
 
 @dataclass(frozen=True)
