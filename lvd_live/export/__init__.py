@@ -13,6 +13,7 @@ import numpy as np
 
 from lvd_live.errors import UserError
 from lvd_live.export.formats import FORMATS, Format, check_options, check_suffix, choose_format
+from lvd_live.export.low_pass import HALF
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.options import SMOOTH, ExportOptions
 from lvd_live.export.take import Take
@@ -140,6 +141,8 @@ def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
     rows, frames = len(sequence), len(motion)
     notes = [sentence for sentence in (motion.grid.gaps, motion.grid.resampling) if sentence]
     notes += [f"They are evenly spaced, {motion.grid.fps:g} a second; the take has {rows}."] if rows != frames else []
+    if motion.options.smooth:
+        notes.append(f"What swings faster than {HALF / motion.options.smooth:.0f} Hz is smoothed away.")
     notes.append(f"The skinned body lies {far}.")
     if name == "ply-uncertainty" and not np.any(sequence.vertex_std[int(np.argmax(sequence.tracked))]):
         notes.append("The take carries no uncertainty: every vertex has the colour of zero.")
