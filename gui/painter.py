@@ -45,13 +45,11 @@ class Look:
 
 @dataclass(frozen=True)
 class _Painted:
-    """The last result, how it was drawn, and its vertices, (N, 3) float32, None without a fit: as they were drawn over
-    the picture, and held steady in space."""
+    """The last result, how it was drawn, and its vertices after smoothing: (N, 3) float32, None without a fit."""
 
     result: Result
     look: Look
     vertices: np.ndarray | None
-    in_space: np.ndarray | None
 
 
 class Painter:
@@ -101,24 +99,15 @@ class Painter:
             mesh = self._mesh(result, result.fit, tracker, look)
             picture = draw_over(picture, scale, mesh, opacity)
             drawn = mesh.vertices
-            mesh = replace(mesh, vertices=self._in_space(result, drawn))
+            mesh = replace(mesh, vertices=self._distance.hold(drawn, result.frame.timestamp_ns))
         else:
             self._smoother.reset()
             self._distance.reset()
-        self._last = _Painted(result, look, drawn, None if mesh is None else mesh.vertices)
+        self._last = _Painted(result, look, drawn)
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         height, width = result.frame.picture.shape[:2]
         return View(result, picture, mesh, (width, height), top_for(self._high_mm))
-
-    def _in_space(self, result: Result, drawn: np.ndarray) -> np.ndarray:
-        """Vertices (N, 3) float32 drawn over their picture, as they are shown in space: at a steady distance."""
-        if self._last is not None and self._last.vertices is drawn and self._last.in_space is not None:
-            return self._last.in_space
-        if result.person is None or result.person.is_new:
-            self._distance.reset()
-        place = drawn.mean(0)
-        return drawn + place * np.float32(self._distance(place, result.frame.timestamp_ns) - 1)
 
     def _mesh(self, result: Result, fit: Fit, tracker: Tracker, look: Look) -> Mesh:
         """The fit, smoothed, unless it was before, and coloured."""
@@ -126,6 +115,8 @@ class Painter:
             vertices = self._last.vertices
         else:
             is_new = result.person is None or result.person.is_new
+            if is_new:
+                self._distance.reset()
             vertices = self._smoother(fit, look.smoothing, is_new=is_new, warm=tracker.options.warm)
         expected = tracker.expected_error(fit.vertex_std)
         error_mm = 1000 * (fit.vertex_std if expected is None else expected)

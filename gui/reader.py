@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lvd_live.gui.loading import Pictures
 from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, top_for, vertex_colours
 from lvd_live.resize import shrink_within
 from lvd_live.session.sequence import Sequence
+from lvd_live.tracking.smoothing import SteadyDistance
 
 NO_PICTURE = (26, 29, 34)  # RGB, where the video has none
 OPACITY = 0.65
@@ -39,7 +41,7 @@ class Reader(QObject):
     def __init__(self, data: Sequence, video: Path | None):
         super().__init__()
         self.data, self._video, self.calibration = data, video, Calibration(data.meta)
-        self.colour = "uncertainty"
+        self.colour, self._distance = "uncertainty", SteadyDistance()
         self._labels: np.ndarray | None = None  # (N,) int, see `shading.vertex_colours`; once they were asked for
         self._wanted: int | None = None
         self._news = threading.Condition()
@@ -115,6 +117,7 @@ class Reader(QObject):
         mesh = self._mesh(row, top_mm) if self.data.tracked[row] else None
         if mesh is not None:
             picture = draw_over(picture, scale, mesh, OPACITY)
+            mesh = replace(mesh, vertices=self._distance.hold(mesh.vertices, int(self.data.timestamps_ns[row])))
         return View(row, picture, mesh, (width, height), top_mm)
 
     def _mesh(self, row: int, top_mm: int) -> Mesh:

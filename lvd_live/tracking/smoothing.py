@@ -85,14 +85,21 @@ class SteadyDistance:
         self._time_ns: int | None = None
         self._log, self._speed = 0.0, 0.0  # of the distance, and its change a second
 
+    def hold(self, vertices: np.ndarray, time_ns: int) -> np.ndarray:
+        """A mesh (N, 3) float32, metres, camera frame, moved along its line of sight as `__call__` says."""
+        place = vertices.mean(0)
+        return vertices + place * np.float32(self(place, time_ns) - 1)
+
     def __call__(self, place: np.ndarray, time_ns: int) -> float:
         """How far the body is to be moved along its line of sight: what to multiply `place` by, its place, (3,) metres.
 
-        A first place, and one that is not later than the last or much later, stays.
+        A first place, and one that is earlier or much later than the last, stays; the same time again changes nothing.
         """
         log = math.log(max(float(np.linalg.norm(place)), 1e-6))
-        seconds = 0.0 if self._time_ns is None else (time_ns - self._time_ns) / 1e9
+        seconds = -1.0 if self._time_ns is None else (time_ns - self._time_ns) / 1e9
         self._time_ns = time_ns
+        if seconds == 0:
+            return math.exp(self._log - log)
         if not 0 < seconds <= LONGEST_S:
             self._log, self._speed = log, 0.0
             return 1.0
