@@ -149,7 +149,8 @@ def test_scrubbing_shows_picture_and_mesh_of_the_row(app, video, tmp_path):
         assert abs(shade(review.shown.picture) - (20 + 5 * row)) < 3
         assert (review.shown.mesh is None) == (row == 12)
         if row != 12:
-            assert np.array_equal(review.shown.mesh.vertices, review.data.vertices[row])
+            moved = review.shown.mesh.vertices - review.data.vertices[row]  # its distance is held steady
+            assert np.ptp(moved, axis=0).max() < 1e-5 and np.abs(moved).max() < 0.05
             assert np.abs(review.shown.picture.astype(int) - (20 + 5 * row)).max() > 20  # the mesh
     assert "nobody" in review.transport.label.text()
     np.testing.assert_allclose(gaps(review.data, review.data.seconds), [[0.4, 0.6]])
