@@ -69,6 +69,7 @@ class ExportDialog(QDialog):
         self.rate.setSuffix(tr(" frames/s"))
         self.rate.setSpecialValueText(tr("the take's own"))
         self.foot_lock = check_box("hold planted feet in place", False)
+        self.level = check_box("set the person upright")
         self.unit, self.up = combo_box(UNITS), combo_box(UPS)
         self.place, self.browse = QLineEdit(from_home(folder / self.source.stem)), QPushButton("…")
         self.range_label, self.bar, self.outcome = QLabel(), QProgressBar(), QLabel()
@@ -94,6 +95,7 @@ class ExportDialog(QDialog):
             ("Rate", self.rate, "Frames per second; others than the take's are interpolated."),
             ("Smoothing", self.smooth, "Takes jitter out, without delay; light: what swings faster than 6 Hz."),
             ("Feet", self.foot_lock, "Moves the whole body so that feet which stand do not slide."),
+            ("Tilt", self.level, "Takes the camera's tilt out, judged by how the person stands."),
             ("Unit", self.unit, "Of lengths in the file, where the format leaves the choice."),
             ("Up axis", self.up, "Which axis points up, where the format leaves the choice."),
         ):
@@ -147,6 +149,7 @@ class ExportDialog(QDialog):
             "rate": self.rate.value() or None,
             "smooth": self.smooth.currentData(),
             "foot_lock": self.foot_lock.isChecked(),
+            "level": self.level.isChecked(),
             "unit": self.unit.currentData(),
             "up": self.up.currentData(),
             "start": start,

@@ -152,7 +152,7 @@ def test_smplx_loads_it_as_smplh_and_poses_it_alike(body, rig, tmp_path):
 
 
 def test_npz_holds_the_fingers(take, moving, tmp_path):
-    done = export(take, tmp_path / "hands.npz", origin="camera")
+    done = export(take, tmp_path / "hands.npz", origin="camera", smooth=0.0)
     with np.load(done.path, allow_pickle=False) as file:
         poses, hands = file["poses"], file["lvd_hands"]
     assert angle_between(poses[:, 66:], moving[1]) < ONE_DEGREE and (hands == 2).all()
@@ -160,7 +160,7 @@ def test_npz_holds_the_fingers(take, moving, tmp_path):
 
 def test_glb_bones_and_skin(take, moving, tmp_path):
     pygltflib = pytest.importorskip("pygltflib", reason="pygltflib is not installed")
-    done = export(take, tmp_path / "hands.glb", origin="camera")
+    done = export(take, tmp_path / "hands.glb", origin="camera", smooth=0.0)
     gltf = pygltflib.GLTF2().load(str(done.path))
     names = [gltf.nodes[n].name for n in gltf.skins[0].joints]
     assert names == list(SMPLH_NAMES)
@@ -176,7 +176,7 @@ def test_glb_bones_and_skin(take, moving, tmp_path):
 
 
 def test_bvh_fingers(take, moving, tmp_path):
-    text = export(take, tmp_path / "hands.bvh", origin="camera").path.read_text().split("MOTION")
+    text = export(take, tmp_path / "hands.bvh", origin="camera", smooth=0.0).path.read_text().split("MOTION")
     words = text[0].split()
     names = [words[i + 1] for i, word in enumerate(words) if word in ("ROOT", "JOINT")]
     rows = np.array([line.split() for line in text[1].splitlines()[3:] if line], float)
@@ -188,7 +188,7 @@ def test_bvh_fingers(take, moving, tmp_path):
 
 def test_the_skinned_mesh_has_the_tracked_fingers(take, moving, tmp_path):
     """The regularised mesh lies on the tracked one, hands too; a body without fingers would be centimetres away."""
-    done = export(take, tmp_path / "hands.npz", origin="camera", mesh="regularised", up="y")
+    done = export(take, tmp_path / "hands.npz", origin="camera", smooth=0.0, mesh="regularised", up="y")
     with np.load(done.path, allow_pickle=False) as file:
         found = file["lvd_vertices"]
     error = np.linalg.norm(found - moving[0] @ CAMERA.astype(np.float32), axis=-1)
@@ -197,7 +197,7 @@ def test_the_skinned_mesh_has_the_tracked_fingers(take, moving, tmp_path):
 
 def test_wrists_turn_as_the_palms_do(take, moving, rig, tmp_path):
     """A palm is too small a share of the body for the whole's fit to turn the wrist; without its own it lags far."""
-    done = export(take, tmp_path / "hands.npz", origin="camera", mesh="regularised", up="y")
+    done = export(take, tmp_path / "hands.npz", origin="camera", smooth=0.0, mesh="regularised", up="y")
     with np.load(done.path, allow_pickle=False) as file:
         found = file["lvd_vertices"]
     for wrist in (20, 21):

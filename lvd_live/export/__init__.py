@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from lvd_live.errors import UserError
 from lvd_live.export.formats import FORMATS, Format, check_options, check_suffix, choose_format
 from lvd_live.export.low_pass import HALF
 from lvd_live.export.motion import BodyMotion
-from lvd_live.export.options import SMOOTH, ExportOptions
+from lvd_live.export.options import ExportOptions
 from lvd_live.export.take import Take
 from lvd_live.storage.files import check_writable, look_up, reason
 
@@ -39,22 +40,18 @@ def export(
     target: str | Path,
     *,
     format: str | None = None,
-    rate: float | None = None,
     up: str | None = None,
     unit: str | None = None,
-    smooth: float = SMOOTH,
-    foot_lock: bool = False,
     mesh: str | None = None,
-    origin: str = "floor",
     body: str | Path | None = None,
-    height: float | None = None,
     start: float | None = None,
     end: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Exported:
     """Write a sequence file or a session's folder to `target`.
 
-    format : one of FORMATS; None: by the ending of `target`. up, unit, mesh : None: the format's first. The others are
+    format : one of FORMATS; None: by the ending of `target`. up, unit, mesh : None: the format's first. body, options :
     those of `ExportOptions`. start, end : seconds from the first frame; None: all of it.
     progress(done, all) : called as the body is fitted, then for each mesh; it may raise to stop.
 
@@ -63,25 +60,21 @@ def export(
     """
     target = Path(target)
     kind = FORMATS[name := choose_format(format, target)]
-    options = ExportOptions(
-        rate=rate,
+    chosen = ExportOptions(
         up=up or kind.ups[0],
         unit=unit or kind.units[0],
-        smooth=smooth,
-        foot_lock=foot_lock,
         mesh=mesh or kind.meshes[0],
-        origin=origin,
         body=None if body is None else Path(body),
-        height=height,
+        **options,
     )
-    check_options(name, options)
+    check_options(name, chosen)
     check_suffix(name, target)
     if not isinstance(source, Take) and _is_same_file(source, target):
         raise UserError(f"Cannot write {target}: it is the take to be exported.")
     if not isinstance(source, Take) and _is_inside(target, Path(source)):
         raise UserError(f"Cannot write {target}: it lies in the recording {source}, which is left as it is.")
     take = source if isinstance(source, Take) else Take.open(source)
-    motion = BodyMotion(take.between(start, end), options, progress)
+    motion = BodyMotion(take.between(start, end), chosen, progress)
     _write(name, motion, target)
     return Exported(target, len(motion), _notes(name, motion))
 
@@ -141,9 +134,23 @@ def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
     rows, frames = len(sequence), len(motion)
     notes = [sentence for sentence in (motion.grid.gaps, motion.grid.resampling) if sentence]
     notes += [f"They are evenly spaced, {motion.grid.fps:g} a second; the take has {rows}."] if rows != frames else []
+    notes += [sentence] if (sentence := _tilt(motion)) else []
     if motion.options.smooth:
         notes.append(f"What swings faster than {HALF / motion.options.smooth:.0f} Hz is smoothed away.")
     notes.append(f"The skinned body lies {far}.")
     if name == "ply-uncertainty" and not np.any(sequence.vertex_std[int(np.argmax(sequence.tracked))]):
         notes.append("The take carries no uncertainty: every vertex has the colour of zero.")
     return tuple(notes)
+
+
+def _tilt(motion: BodyMotion) -> str:
+    """A sentence about the camera's tilt, "" where it was not asked for."""
+    if not motion.options.level or motion.options.origin == "camera":
+        return ""
+    if motion.up is None:
+        return "The camera is taken to be level: nobody stands before it for half a second, both feet in view."
+    x, y, z = motion.up
+    down, turned = np.degrees(np.arctan2([-z, x], [np.hypot(x, y), -y]))
+    way = "down" if down > 0 else "up"
+    how = f"{way} by {abs(down):.0f}°, turned by {abs(turned):.0f}°"
+    return f"The camera looks {how}, as the person's standing says: the motion is set upright."

@@ -25,45 +25,32 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=f"formats:\n{formats}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="IN", type=Path, help="a sequence (.npz) or a session's folder")
-    parser.add_argument(
-        "--to", metavar="FILE-or-DIR", type=Path, required=True, help="the file, or the folder for one file per frame"
-    )
-    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --to")
+    add = parser.add_argument
+    add("source", metavar="IN", type=Path, help="a sequence (.npz) or a session's folder")
+    where = "the file, or the folder for one file per frame"
+    add("--to", metavar="FILE-or-DIR", type=Path, required=True, help=where)
+    add("--format", choices=FORMATS, help="default: by the ending of --to")
     rate = "frames a second (default: the take's own, 30 for no ordinary video)"
-    parser.add_argument("--rate", metavar="FPS", type=float, help=rate)
-    parser.add_argument("--up", choices=UP, help="the axis that points up (default: z for npz, else y)")
-    parser.add_argument("--unit", choices=UNITS, help="default: m; npz and glb know no other")
-    parser.add_argument(
-        "--smooth",
-        metavar="SECONDS",
-        type=float,
-        default=SMOOTH,
-        help="smooth over time: a low-pass without delay that halves what swings at 0.19/SECONDS Hz, and a quarter of "
-        "that where it is the distance from the camera (default: %(default)s; 0: as tracked)",
+    add("--rate", metavar="FPS", type=float, help=rate)
+    add("--up", choices=UP, help="the axis that points up (default: z for npz, else y)")
+    add("--unit", choices=UNITS, help="default: m; npz and glb know no other")
+    smooth = (
+        "smooth over time: a low-pass without delay that halves what swings at 0.19/SECONDS Hz, and a quarter of that "
+        "where it is the distance from the camera (default: %(default)s; 0: as tracked)"
     )
-    parser.add_argument("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
-    parser.add_argument(
-        "--mesh",
-        choices=("fitted", "regularised"),
-        help="the mesh as tracked, or the skinned body (default: what the format is for)",
-    )
-    parser.add_argument(
-        "--origin",
-        choices=("floor", "camera"),
-        default="floor",
-        help="on the floor under the first frame, or at the camera (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)"
-    )
-    parser.add_argument(
-        "--height", metavar="M", type=parse_height, help="the person's height, such as 1.78 or 178cm: scales everything"
-    )
-    parser.add_argument(
-        "--start", metavar="S", type=float, help="leave out what is before, seconds from the first frame"
-    )
-    parser.add_argument("--end", metavar="S", type=float, help="and what is after")
+    add("--smooth", metavar="SECONDS", type=float, default=SMOOTH, help=smooth)
+    add("--foot-lock", action="store_true", help="hold the body so that planted feet stay in place")
+    level = "take the camera's tilt out, judged by how the person stands (default; not with --origin camera)"
+    add("--level", action=argparse.BooleanOptionalAction, default=True, help=level)
+    mesh = "the mesh as tracked, or the skinned body (default: what the format is for)"
+    add("--mesh", choices=("fitted", "regularised"), help=mesh)
+    origin = "on the floor under the first frame, or at the camera (default: %(default)s)"
+    add("--origin", choices=("floor", "camera"), default="floor", help=origin)
+    add("--body", metavar="FILE", type=Path, help="fit this body file, such as SMPL's (default: the bundled body)")
+    height = "the person's height, such as 1.78 or 178cm: scales everything"
+    add("--height", metavar="M", type=parse_height, help=height)
+    add("--start", metavar="S", type=float, help="leave out what is before, seconds from the first frame")
+    add("--end", metavar="S", type=float, help="and what is after")
     return parser
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from lvd_live.export.motion import BodyMotion
-from lvd_live.export.options import UP
 
 BODY_ALONE = 24  # joints of a skeleton without fingers
 _SKINNED = 32  # frames skinned at once
@@ -44,7 +43,7 @@ def _skinned(motion: BodyMotion) -> Iterator[Mesh | None]:
 
 def _tracked(motion: BodyMotion) -> Iterator[Mesh | None]:
     """The tracked meshes, interpolated, and smoothed over the frames around that are no gap."""
-    R_up_camera, tracked = UP[motion.options.up], motion.grid.tracked
+    R_up_camera, tracked = motion.R_up_camera, motion.grid.tracked
     held: dict[int, np.ndarray] = {}  # the meshes of the window
     for number in range(len(motion)):
         window, shares = motion.low_pass.window(number)

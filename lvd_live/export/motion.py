@@ -12,16 +12,18 @@ from scipy.spatial.transform import Rotation
 from lvd_live.body.estimate import estimate
 from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.measure import Measurement
-from lvd_live.body.skeleton import JOINT
+from lvd_live.body.skeleton import JOINT, rotation_between
 from lvd_live.export.feet import planted
 from lvd_live.export.grid import TimeGrid
 from lvd_live.export.kinematics import forward_kinematics, interpolate
+from lvd_live.export.level import feet_seen, up_direction
 from lvd_live.export.low_pass import LowPass
 from lvd_live.export.options import UNITS, UP, UP_AXIS, ExportOptions
 from lvd_live.export.skeleton import Skeleton
 from lvd_live.export.take import FittedTake, Take
 
 _FEET = [JOINT["left_foot"], JOINT["right_foot"]]
+_STANDS, _FEWEST = 0.5, 5  # seconds, frames: that somebody must stand before the camera's tilt is known
 _DOUBTFUL = 0.1  # the weight of a frame that is not to be believed
 _FLOOR_PERCENTILE = 5  # of the lowest joint's height over time: a jump does not lift the floor
 
@@ -62,6 +64,26 @@ class BodyMotion:
         believed = grid.tracked & ~self.take.sequence.doubtful[rows][grid.before]
         weights = np.where(believed, 1.0, _DOUBTFUL)
         return LowPass(self.options.smooth, grid.fps, weights, self.take.sequence.shots[rows][grid.before])
+
+    @cached_property
+    def up(self) -> np.ndarray | None:
+        """(3,) unit, what is up in the camera frame; None where nobody stands or it is not to be asked."""
+        if not self.options.level or self.options.origin == "camera":
+            return None
+        fitted, sequence, count = self.fitted, self.take.sequence, len(self.fitted.pose)
+        quaternions = Rotation.from_rotvec(fitted.pose.reshape(-1, 3).astype(float)).as_quat().reshape(count, 24, 4)
+        rest = self.fitter.rest_joints(fitted.betas)
+        joints = forward_kinematics(quaternions, fitted.transl + rest[0], rest, self.fitter.parents)
+        rows = np.flatnonzero(sequence.tracked)
+        believed = feet_seen(sequence.landmarks[rows], sequence.image_size[rows]) & ~sequence.doubtful[rows]
+        up = up_direction(joints @ UP["y"].T, believed, max(round(_STANDS * sequence.fps), _FEWEST))
+        return None if up is None else up @ UP["y"]
+
+    @cached_property
+    def R_up_camera(self) -> np.ndarray:
+        """(3, 3), from the camera frame to the chosen one, in which the person stands upright."""
+        level = np.eye(3) if self.up is None else rotation_between(self.up, np.array([0.0, -1.0, 0.0]))
+        return UP[self.options.up] @ level
 
     @cached_property
     def fitted_take(self) -> FittedTake:
@@ -178,7 +200,7 @@ class BodyMotion:
 
     def _interpolated(self) -> tuple[np.ndarray, np.ndarray]:
         """Quaternions (F, 24, 4) xyzw and pelvis (F, 3) on the grid, origin at the camera, chosen axes and unit."""
-        fitted, grid, R_up_camera = self.fitted, self.grid, UP[self.options.up]
+        fitted, grid, R_up_camera = self.fitted, self.grid, self.R_up_camera
         rotations = Rotation.from_rotvec(fitted.pose.reshape(-1, 3).astype(float)).as_matrix().reshape(-1, 24, 3, 3)
         rotations[:, 0] = R_up_camera @ rotations[:, 0]
         pelvis = self.fitter.rest_joints(fitted.betas)[0] + fitted.transl.astype(float)

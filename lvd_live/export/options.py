@@ -29,6 +29,7 @@ class ExportOptions:
     smooth : seconds, of the low-pass over time, see `low_pass`; 0: none.
     foot_lock : hold the body so that planted feet stay in place.
     mesh : "fitted", as tracked, or "regularised", the skinned body.
+    level : take the camera's tilt out, judged by how the person stands; not where the origin is the camera.
     origin : "floor", under the first frame's pelvis, or "camera".
     body : the body file; None: the bundled one.
     height : the person's, metres, to which everything is scaled; None leaves the scale of the take.
@@ -40,6 +41,7 @@ class ExportOptions:
     smooth: float = SMOOTH
     foot_lock: bool = False
     mesh: str = "regularised"
+    level: bool = True
     origin: str = "floor"
     body: Path | None = None
     height: float | None = None
