@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lvd_live.gui.shading import MAX_SIDE, Mesh, View, draw_over, plain, top_for, vertex_colours
 from lvd_live.gui.smoother import Smoother
+from lvd_live.gui.upright import Upright
 from lvd_live.pipeline.live import Pipeline, Result
 from lvd_live.pipeline.slot import Slot
 from lvd_live.resize import shrink_within
-from lvd_live.tracking.smoothing import SteadyDistance
 
 if TYPE_CHECKING:
     from lvd_live.tracking.fit import Fit
@@ -64,7 +64,7 @@ class Painter:
         self.pipeline, self.look, self._on_painted = pipeline, look, on_painted
         self.views: Slot[View[Result]] = Slot(newest=True)
         self._last: _Painted | None = None
-        self._smoother, self._distance = Smoother(), SteadyDistance()
+        self._smoother, self._upright = Smoother(), Upright()
         self._high_mm = 0.0  # nearly all errors are below it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
@@ -99,10 +99,10 @@ class Painter:
             mesh = self._mesh(result, result.fit, tracker, look)
             picture = draw_over(picture, scale, mesh, opacity)
             drawn = mesh.vertices
-            mesh = replace(mesh, vertices=self._distance.hold(drawn, result.frame.timestamp_ns))
+            mesh = self._upright(mesh, result.frame.timestamp_ns)
         else:
             self._smoother.reset()
-            self._distance.reset()
+            self._upright.new_person()
         self._last = _Painted(result, look, drawn)
         if look.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
@@ -114,10 +114,15 @@ class Painter:
         if self._last is not None and self._last.result is result and self._last.vertices is not None:
             vertices = self._last.vertices
         else:
-            is_new = result.person is None or result.person.is_new
+            person = result.person
+            is_new = person is None or person.is_new
             if is_new:
-                self._distance.reset()
+                self._upright.new_person()
             vertices = self._smoother(fit, look.smoothing, is_new=is_new, warm=tracker.options.warm)
+            if person is not None and not fit.doubtful:
+                height, width = result.frame.picture.shape[:2]
+                joints = tracker.joint_regressor @ vertices
+                self._upright.note(joints, person.landmarks, (width, height))
         expected = tracker.expected_error(fit.vertex_std)
         error_mm = 1000 * (fit.vertex_std if expected is None else expected)
         high = float(np.percentile(error_mm, 95))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,16 @@ from lvd_live.errors import UserError
 from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.loading import Pictures
 from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, top_for, vertex_colours
+from lvd_live.gui.upright import Upright
+from lvd_live.paths import MODELS
 from lvd_live.resize import shrink_within
 from lvd_live.session.sequence import Sequence
-from lvd_live.tracking.smoothing import SteadyDistance
 
 NO_PICTURE = (26, 29, 34)  # RGB, where the video has none
 OPACITY = 0.65
 ROWS_AT_A_TIME = 200
+BODY = MODELS / "body" / "lvd_body.npz"
+LOOKED_AT = 64  # rows, for what is up
 
 
 class Reader(QObject):
@@ -41,7 +43,7 @@ class Reader(QObject):
     def __init__(self, data: Sequence, video: Path | None):
         super().__init__()
         self.data, self._video, self.calibration = data, video, Calibration(data.meta)
-        self.colour, self._distance = "uncertainty", SteadyDistance()
+        self.colour, self._upright = "uncertainty", Upright()
         self._labels: np.ndarray | None = None  # (N,) int, see `shading.vertex_colours`; once they were asked for
         self._wanted: int | None = None
         self._news = threading.Condition()
@@ -78,6 +80,7 @@ class Reader(QObject):
 
     def _draw_wanted(self) -> None:
         pictures = self._open_pictures()
+        self._learn_what_is_up()
         top_mm = colour_top(self.data, self.calibration)
         while (row := self._next_row()) is not None:
             picture = None
@@ -89,6 +92,17 @@ class Reader(QObject):
             self.drawn.emit(self._draw(row, picture, top_mm))
         if pictures is not None:
             pictures.close()
+
+    def _learn_what_is_up(self) -> None:
+        """From some of the rows, where the mesh is the bundled body's."""
+        data = self.data
+        rows = np.flatnonzero(data.tracked & ~data.doubtful)
+        with np.load(BODY, allow_pickle=False) as body:
+            if not len(rows) or not np.array_equal(body["f"], data.faces):
+                return
+            regressor = body["J_regressor"]
+        for row in rows[np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int))]:
+            self._upright.note(regressor @ data.vertices[row], data.landmarks[row], tuple(data.image_size[row]))
 
     def _open_pictures(self) -> Pictures | None:
         if self._video is None:
@@ -117,7 +131,7 @@ class Reader(QObject):
         mesh = self._mesh(row, top_mm) if self.data.tracked[row] else None
         if mesh is not None:
             picture = draw_over(picture, scale, mesh, OPACITY)
-            mesh = replace(mesh, vertices=self._distance.hold(mesh.vertices, int(self.data.timestamps_ns[row])))
+            mesh = self._upright(mesh, int(self.data.timestamps_ns[row]))
         return View(row, picture, mesh, (width, height), top_mm)
 
     def _mesh(self, row: int, top_mm: int) -> Mesh:
@@ -142,9 +156,8 @@ class Reader(QObject):
 def body_part_labels(faces: np.ndarray) -> np.ndarray | None:
     """(N,) int, the joint that moves each vertex of the bundled body most; None for faces that are another's."""
     from lvd_live.body.model import BodyModel  # imports torch, which most reviews do without
-    from lvd_live.paths import MODELS
 
-    body = BodyModel.load(MODELS / "body" / "lvd_body.npz")
+    body = BodyModel.load(BODY)
     return body.part_labels.numpy() if np.array_equal(body.faces.numpy(), faces) else None
 
 

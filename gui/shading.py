@@ -26,16 +26,18 @@ Of = TypeVar("Of", covariant=True)
 class Mesh:
     """A mesh to be drawn.
 
-    vertices : (N, 3) float32, metres, OpenCV camera frame: x right, y down, z forward.
+    vertices : (N, 3) float32, metres, x right, y down, z forward: OpenCV's camera frame, or that of a level camera.
     faces : (M, 3) int32.
     colours : (N, 3) uint8 RGB.
     intrinsics : (3, 3) float64, of the frame's own picture, pixels; None: no camera saw it.
+    R_level_camera : (3, 3), from the camera's frame to that of the vertices; None: it is the camera's.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     colours: np.ndarray
     intrinsics: np.ndarray | None
+    R_level_camera: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

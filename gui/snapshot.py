@@ -31,7 +31,8 @@ def write_snapshot(view: View[object], folder: Path) -> Path:
 
 def _obj(mesh: Mesh) -> str:
     """A Wavefront OBJ file: metres, x right, y up, z toward the camera."""
-    vertices = mesh.vertices * np.array((1, -1, -1))
+    vertices = mesh.vertices if mesh.R_level_camera is None else mesh.vertices @ mesh.R_level_camera
+    vertices = vertices * np.array((1, -1, -1))
     lines = [f"v {x:.5f} {y:.5f} {z:.5f}\n" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}\n" for a, b, c in mesh.faces + 1]
     return "# metres, y up\n" + "".join(lines)

@@ -34,7 +34,7 @@ START_M = 2.0, 5.0  # from the camera to the view's middle, and from there to th
 
 
 class SpaceView(Canvas):
-    """Mesh, floor and camera, in the camera's frame, metres: x right, y down, z forward.
+    """Mesh, floor and camera, in the frame of a level camera, metres: x right, y down, z forward.
 
     Left drag: turn about the person. Right drag: move. Wheel: zoom about the person. Double click: from the front.
 
@@ -153,7 +153,10 @@ class SpaceView(Canvas):
     @staticmethod
     def _camera_lines(mesh: Mesh, size: tuple[int, int]) -> np.ndarray:
         """The camera's pyramid (L, 2, 3), none for a mesh that no camera saw."""
-        return np.zeros((0, 2, 3)) if mesh.intrinsics is None else frustum_lines(mesh.intrinsics, size)
+        if mesh.intrinsics is None:
+            return np.zeros((0, 2, 3))
+        lines = frustum_lines(mesh.intrinsics, size)
+        return lines if mesh.R_level_camera is None else lines @ mesh.R_level_camera.T
 
     # -- the mouse
 

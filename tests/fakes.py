@@ -91,7 +91,7 @@ class FakeFinder:
 class FakeTracker:
     """Fits the ellipsoid, one centimetre further right per frame; NaN in the frames of `broken`."""
 
-    faces = FACES
+    faces, joint_regressor = FACES, np.zeros((24, len(SHAPE)), np.float32)
 
     def __init__(self, broken=()):
         self.broken, self.resets, self.fitted = set(broken), 0, False

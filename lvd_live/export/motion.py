@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.balance import feet_seen, up_direction
 from lvd_live.body.estimate import estimate
 from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.measure import Measurement
@@ -16,7 +17,6 @@ from lvd_live.body.skeleton import JOINT, rotation_between
 from lvd_live.export.feet import planted
 from lvd_live.export.grid import TimeGrid
 from lvd_live.export.kinematics import forward_kinematics, interpolate
-from lvd_live.export.level import feet_seen, up_direction
 from lvd_live.export.low_pass import LowPass
 from lvd_live.export.options import UNITS, UP, UP_AXIS, ExportOptions
 from lvd_live.export.skeleton import Skeleton

@@ -10,15 +10,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.balance import up_direction
 from lvd_live.body.fingers import BODY_JOINTS, SMPLH_PARENTS, FingerRig
 from lvd_live.body.fit import BodyFitter
 from lvd_live.body.hand_rig import FINGERS
 from lvd_live.body.model import BodyModel
-from lvd_live.body.skeleton import JOINT_NAMES
+from lvd_live.body.skeleton import JOINT_NAMES, rotation_between
+from lvd_live.export.options import UP
 from lvd_live.export.skeleton import with_wrists, without_fingers
 from lvd_live.tracking.smoothing import SteadyDistance
 
 LEARNING = 10  # frames that the person's shape and the floor are estimated from
+STANDING = 30  # frames in which the person stands, that the camera's tilt is estimated from
 _FLOOR_PERCENTILE = 0.5  # of the vertices' heights: the soles, without a few outliers
 _LIMBS = {
     "hip": "UpperLeg",
@@ -68,7 +71,9 @@ class BoneFitter:
     """Fits a body to one mesh after another of the same person, and gives its pose as Unity's bones.
 
     betas : (B,) float32; the shape in use, zeros until it was estimated from the first `LEARNING` meshes.
-    origin : (3,) float64 metres, the camera frame turned y up; the point on the floor that the bones are relative to.
+    R_up_camera : (3, 3), from the camera frame to one whose y axis is up: as if the camera were level, until the person
+        has stood for `STANDING` meshes.
+    origin : (3,) float64 metres, in that frame; the point on the floor that the bones are relative to.
     """
 
     def __init__(self, body: BodyModel):
@@ -76,10 +81,12 @@ class BoneFitter:
         self.forget()
 
     def forget(self) -> None:
-        """Estimate shape and floor anew: the next mesh may be of another person, or of another size."""
+        """Estimate shape, tilt and floor anew: the next mesh may be of another person, or of another size."""
         self.betas = np.zeros(self._fitter.n_betas, np.float32)
         self.origin: np.ndarray | None = None
-        self._first: list[np.ndarray] = []
+        self.R_up_camera = UP["y"]
+        self._first: list[np.ndarray] = []  # meshes, camera frame
+        self._ups: list[np.ndarray] = []  # what was up where the person stood, camera frame
         self._distance = SteadyDistance()
 
     def fit(self, vertices: np.ndarray, hand_pose: np.ndarray | None = None, time_ns: int | None = None) -> Bones:
@@ -90,13 +97,13 @@ class BoneFitter:
         """
         if not np.isfinite(vertices).all():
             raise ValueError("the mesh is not finite")
-        world = vertices * np.array([1, -1, -1], np.float32)
         if len(self._first) < LEARNING:
-            self._first.append(world)
+            self._first.append(np.array(vertices, np.float32))
             if len(self._first) == LEARNING:
-                self.betas, _ = self._fitter.fit_shape(np.stack(self._first))
+                self.betas, _ = self._fitter.fit_shape(self._upright(np.stack(self._first)))
                 self.origin = None
                 self._distance.reset()  # another size is seen at another distance
+        world = self._upright(vertices)
         std = None
         if hand_pose is not None and self._rig is not None:
             std = without_fingers(self._rig, np.zeros((1, len(world)), np.float32))
@@ -108,12 +115,28 @@ class BoneFitter:
         if time_ns is not None:
             pelvis = pelvis * self._distance(pelvis, time_ns)
         if self.origin is None:
-            floor = min(np.percentile(mesh[:, 1], _FLOOR_PERCENTILE) for mesh in self._first)
+            floor = min(np.percentile(self._upright(mesh)[:, 1], _FLOOR_PERCENTILE) for mesh in self._first)
             self.origin = np.array([pelvis[0], floor, pelvis[2]])
         bones = _bones(fitted.pose[0], pelvis - self.origin, joints, self._fitter.parents)
         if hand_pose is not None and self._rig is not None:
             bones |= _finger_bones(hand_pose, self._rig.flattened(self._fitter.rest(self.betas)).joints)
+        self._note_up(world)
         return bones
+
+    def _upright(self, vertices: np.ndarray) -> np.ndarray:
+        """Vertices (..., N, 3), camera frame, in the frame whose y axis is up; float32."""
+        return np.asarray(vertices, np.float32) @ self.R_up_camera.T.astype(np.float32)
+
+    def _note_up(self, world: np.ndarray) -> None:
+        """Take note of what is up where the person stands, and use it from the next mesh on once it is known."""
+        if len(self._ups) == STANDING:
+            return
+        up = up_direction((self._fitter.regressor @ world)[None], np.ones(1, bool), 1)
+        if up is not None:
+            self._ups.append(self.R_up_camera.T @ up)
+        if len(self._ups) == STANDING:
+            self.R_up_camera = UP["y"] @ rotation_between(np.median(self._ups, axis=0), np.array([0.0, -1.0, 0.0]))
+            self.origin = None
 
 
 def _bones(pose: np.ndarray, pelvis: np.ndarray, joints: np.ndarray, parents: np.ndarray) -> Bones:

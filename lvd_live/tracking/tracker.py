@@ -80,6 +80,7 @@ class Tracker:
         self.calibration, self.carry, self.lifter = calibration, carry, lifter
         self.shown_body = body if carry is None else carry[1]  # whose topology the fits have
         self.faces, self._faces = (b.faces.numpy().astype(np.int32) for b in (self.shown_body, body))
+        self.joint_regressor = self.shown_body.J_regressor.numpy()  # (24, N)
         self._weights = dict(weights or {})
         self.left_out: tuple[str, ...] = ()
         self._overlap, self._unjudged = 1.0, JUDGED  # of mesh and mask; frames since that was looked at

@@ -5,13 +5,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from lvd_live.body.balance import up_direction
 from lvd_live.body.skeleton import JOINT
 from lvd_live.export import export
-from lvd_live.export.level import up_direction
 from lvd_live.export.mesh_frames import meshes
 from lvd_live.export.motion import BodyMotion
 from lvd_live.export.options import ExportOptions
 from lvd_live.export.take import Take
+from lvd_live.export.unity import STANDING, BoneFitter
 from lvd_live.session.sequence import SequenceWriter
 
 FPS, FRAMES = 30, 24
@@ -102,3 +103,22 @@ def test_half_a_second_of_standing_is_enough_and_outliers_do_not_count(body):
     up = up_direction(tilted, np.ones(FRAMES, bool), 15)
     assert np.degrees(np.arctan2(up[2], up[1])) == pytest.approx(20, abs=4)
     assert up_direction(tilted, np.arange(FRAMES) < 14, 15) is None
+
+
+def test_the_motion_that_is_sent_is_set_upright_once_the_person_has_stood(body):
+    """VMC's hips are turned upright then, and stay above the floor; another person is judged anew."""
+    vertices, _ = stand(body)
+    meshes_ = seen_by(vertices, 25, 10).astype(np.float32)
+    bones = BoneFitter(body)
+
+    def lean(number):
+        place, turn = bones.fit(meshes_[number % FRAMES])["Hips"]
+        return np.degrees(np.arccos(Rotation.from_quat(turn).apply([0, 1, 0])[1])), place[1]
+
+    before = [lean(n) for n in range(STANDING)]
+    after = [lean(n) for n in range(STANDING, STANDING + 5)]
+    assert min(angle for angle, _ in before) > 20 and max(angle for angle, _ in after) < 6
+    hips = vertices[0, :, 1].max() - vertices[0, :, 1].min()
+    assert all(0.45 * hips < height < 0.62 * hips for _, height in after)
+    bones.forget()
+    assert lean(0)[0] > 20
