@@ -1,5 +1,7 @@
 """The camera's tilt is read from how a person stands, and taken out of exports."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,17 @@ def test_what_tells_no_tilt_leaves_the_cameras_axes(body, tmp_path):
         assert motion.up is None and np.array_equal(motion.R_up_camera, CAMERA)
         notes = " ".join(export(path, tmp_path / f"{number}.bvh", **options).notes)
         assert ("taken to be level" in notes) == (not options) and "set upright" not in notes
+
+
+def test_a_part_is_set_upright_as_the_whole_take_is(body, tmp_path):
+    """A part in which the person sits, too; pictures of a folder have no camera in common."""
+    standing, sitting = (seen_by(stand(body, bent)[0], 20, 0) for bent in (0.0, 1.4))
+    take = Take.open(write(tmp_path / "take.npz", body, np.concatenate([standing, sitting])))
+    whole, part = (BodyMotion(one, ExportOptions()) for one in (take, take.between(FRAMES / FPS, None)))
+    assert part.up is not None and np.array_equal(part.up, whole.up)
+    assert BodyMotion(part.take.between(0.1, 0.2), ExportOptions()).up is not None
+    folder = Take(replace(take.sequence, meta={"names": ["a"] * 2 * FRAMES}), "folder")
+    assert BodyMotion(folder, ExportOptions()).up is None
 
 
 def test_half_a_second_of_standing_is_enough_and_outliers_do_not_count(body):

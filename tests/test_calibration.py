@@ -171,7 +171,7 @@ class Tracker(FakeTracker):
     """Fits somebody 5 % too large who stands still."""
 
     runtime, shown_body = RUNTIME, BodyModel.load(MODELS / "body" / "lvd_body.npz")
-    faces = shown_body.faces.numpy().astype(np.int32)
+    faces, joint_regressor = shown_body.faces.numpy().astype(np.int32), shown_body.J_regressor.numpy()
     vertices = mesh_of(shown_body, np.zeros(10), 1.05 * 1.7 / float(np.ptp(shown_body.v_template.numpy()[:, 1])))
 
     def describe(self):

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lvd_live.body.balance import feet_seen, up_direction
 from lvd_live.body.estimate import estimate
 from lvd_live.body.fit import BodyFitter, Fitted
 from lvd_live.body.measure import Measurement
@@ -23,7 +22,6 @@ from lvd_live.export.skeleton import Skeleton
 from lvd_live.export.take import FittedTake, Take
 
 _FEET = [JOINT["left_foot"], JOINT["right_foot"]]
-_STANDS, _FEWEST = 0.5, 5  # seconds, frames: that somebody must stand before the camera's tilt is known
 _DOUBTFUL = 0.1  # the weight of a frame that is not to be believed
 _FLOOR_PERCENTILE = 5  # of the lowest joint's height over time: a jump does not lift the floor
 
@@ -65,19 +63,12 @@ class BodyMotion:
         weights = np.where(believed, 1.0, _DOUBTFUL)
         return LowPass(self.options.smooth, grid.fps, weights, self.take.sequence.shots[rows][grid.before])
 
-    @cached_property
+    @property
     def up(self) -> np.ndarray | None:
         """(3,) unit, what is up in the camera frame; None where nobody stands or it is not to be asked."""
         if not self.options.level or self.options.origin == "camera":
             return None
-        fitted, sequence, count = self.fitted, self.take.sequence, len(self.fitted.pose)
-        quaternions = Rotation.from_rotvec(fitted.pose.reshape(-1, 3).astype(float)).as_quat().reshape(count, 24, 4)
-        rest = self.fitter.rest_joints(fitted.betas)
-        joints = forward_kinematics(quaternions, fitted.transl + rest[0], rest, self.fitter.parents)
-        rows = np.flatnonzero(sequence.tracked)
-        believed = feet_seen(sequence.landmarks[rows], sequence.image_size[rows]) & ~sequence.doubtful[rows]
-        up = up_direction(joints @ UP["y"].T, believed, max(round(_STANDS * sequence.fps), _FEWEST))
-        return None if up is None else up @ UP["y"]
+        return self.fitted_take.up
 
     @cached_property
     def R_up_camera(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lvd_live.body.balance import feet_seen, up_direction
 from lvd_live.body.correspondence import Correspondence
 from lvd_live.body.fingers import FingerRig
 from lvd_live.body.fit import BodyFitter, Fitted
@@ -21,17 +22,27 @@ from lvd_live.session.rows import Rows
 from lvd_live.session.sequence import Sequence, load_sequence
 from lvd_live.tracking.calibration import Calibration
 
+UP_FRAMES = 200  # of a take, evenly spread, that are asked what is up
+STANDING_S, STANDING_FRAMES = 0.5, 5  # how long somebody must stand before the camera's tilt is known, at least
+
 
 @dataclass(frozen=True)
 class Take:
     """A sequence or session, and its name.
 
     fits : what was fitted to it, by body file: several exports of one take fit once.
+    part_of : the sequence that it is a part of; None: it is whole.
     """
 
     sequence: Sequence
     name: str
     fits: dict[Path | None, Fitted] = field(default_factory=dict, compare=False)
+    part_of: Sequence | None = field(default=None, compare=False)
+
+    @property
+    def whole(self) -> Sequence:
+        """The sequence with what is before and after this part."""
+        return self.sequence if self.part_of is None else self.part_of
 
     @classmethod
     def open(cls, path: str | Path) -> Take:
@@ -49,7 +60,7 @@ class Take:
         part = self.sequence.between(start, end)
         if not part.tracked.any():
             raise UserError(f"Nobody is tracked in that part of {self.name}: there is nothing to export.")
-        return Take(part, self.name)
+        return Take(part, self.name, part_of=self.whole)
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,22 @@ class FittedTake:
         if _has_faces(self.fitter.body, self.take.sequence.faces):
             return None
         return Correspondence.between(self._bundled, self.fitter.body)
+
+    @cached_property
+    def up(self) -> np.ndarray | None:
+        """(3,) unit, the direction that is up in the camera's frame, judged by how the person stands in the whole take;
+        None where nobody does, and for pictures that have nothing to do with each other."""
+        sequence = self.take.whole
+        rows = np.flatnonzero(sequence.tracked & ~sequence.doubtful)
+        if "names" in sequence.meta or not len(rows):
+            return None
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, UP_FRAMES).astype(int))]
+        regressor = self.fitter.regressor if self.carry is None else self._bundled.J_regressor.numpy()
+        joints = np.stack([regressor @ sequence.vertices[row] for row in some]) * [1, -1, -1]
+        seen = feet_seen(sequence.landmarks[some], sequence.image_size[some])
+        least = STANDING_S * sequence.fps * len(some) / len(rows)
+        up = up_direction(joints, seen, max(round(least), STANDING_FRAMES))
+        return None if up is None else up * [1, -1, -1]
 
     @cached_property
     def rig(self) -> FingerRig | None:
