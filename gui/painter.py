@@ -95,6 +95,8 @@ class Painter:
         mesh, opacity, drawn = None, look.opacity, None
         if look.green:
             picture, opacity = plain(picture.shape[1], picture.shape[0], GREEN), 1.0
+        if result.frame.new_shot:
+            self._upright = Upright()  # another camera
         if result.fit is not None:
             mesh = self._mesh(result, result.fit, tracker, look)
             picture = draw_over(picture, scale, mesh, opacity)

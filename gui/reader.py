@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from lvd_live.body.balance import feet_seen, up_direction
 from lvd_live.errors import UserError
 from lvd_live.gui.calibration import Calibration
 from lvd_live.gui.loading import Pictures
 from lvd_live.gui.shading import MAX_SIDE, TOPS_MM, Mesh, View, draw_over, top_for, vertex_colours
-from lvd_live.gui.upright import Upright
+from lvd_live.gui.upright import FLIP, Upright
 from lvd_live.paths import MODELS
 from lvd_live.resize import shrink_within
 from lvd_live.session.sequence import Sequence
@@ -22,7 +23,7 @@ NO_PICTURE = (26, 29, 34)  # RGB, where the video has none
 OPACITY = 0.65
 ROWS_AT_A_TIME = 200
 BODY = MODELS / "body" / "lvd_body.npz"
-LOOKED_AT = 64  # rows, for what is up
+LOOKED_AT, LEAST = 64, 5  # rows, for what is up, and in how many of them the person must stand
 
 
 class Reader(QObject):
@@ -94,15 +95,18 @@ class Reader(QObject):
             pictures.close()
 
     def _learn_what_is_up(self) -> None:
-        """From some of the rows, where the mesh is the bundled body's."""
+        """From some of the rows, where the mesh is the bundled body's and one camera took them all."""
         data = self.data
         rows = np.flatnonzero(data.tracked & ~data.doubtful)
         with np.load(BODY, allow_pickle=False) as body:
-            if not len(rows) or not np.array_equal(body["f"], data.faces):
+            if not len(rows) or "names" in data.meta or not np.array_equal(body["f"], data.faces):
                 return
             regressor = body["J_regressor"]
-        for row in rows[np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int))]:
-            self._upright.note(regressor @ data.vertices[row], data.landmarks[row], tuple(data.image_size[row]))
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int))]
+        joints = np.stack([regressor @ data.vertices[row] for row in some]) * FLIP
+        up = up_direction(joints, feet_seen(data.landmarks[some], data.image_size[some]), LEAST)
+        if up is not None:
+            self._upright.up = up * FLIP
 
     def _open_pictures(self) -> Pictures | None:
         if self._video is None:
