@@ -29,6 +29,7 @@ from lvd_live.tracking.doubt import agreement, is_doubtful, raised
 from lvd_live.tracking.encoder import Encoded, Encoder, Later
 from lvd_live.tracking.fit import Fit
 from lvd_live.tracking.hand_fit import HandsFit
+from lvd_live.tracking.limbs import LimbFit
 from lvd_live.tracking.options import TrackerOptions
 from lvd_live.tracking.silhouette_fit import SilhouetteFit, drawn_in_crop
 from lvd_live.tracking.solver import Solution, Solver
@@ -86,7 +87,8 @@ class Tracker:
         self._overlap, self._unjudged = 1.0, JUDGED  # of mesh and mask; frames since that was looked at
         self.coarse = Coarse.of(body.v_template[runtime.network.control.cpu()].numpy(), runtime.device)
         self._solver = solver or Solver(runtime, self.coarse)
-        self._encoder, self._silhouette_fit = Encoder(self._solver, lifter), SilhouetteFit(body)
+        self._encoder = Encoder(self._solver, lifter)
+        self._limb_fit, self._silhouette_fit = LimbFit(body), SilhouetteFit(body)
         rig = FingerRig.of(body)
         self._hands = None if rig is None else HandsFit(rig, body)
         template = body.v_template.numpy()
@@ -205,6 +207,8 @@ class Tracker:
         uncertainty = spread_of(self.runtime, self.coarse, solution, perturbations)
         clock.lap("uncertainty")
         vertices, spread = dense_mesh(self.runtime, solution.vertices, uncertainty)
+        if view.landmarks is not None:
+            vertices = self._limb_fit(vertices, view.landmarks)
         vertices = self._on_silhouette(vertices, encoded, solution.cold)
         clock.lap("outline")
         fit = self._place(encoded, solution, vertices, spread, clock)
