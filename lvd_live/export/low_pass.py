@@ -46,10 +46,10 @@ class LowPass:
 
     def places(self, points: np.ndarray) -> np.ndarray:
         """Points (F, 3), the camera at the origin, smoothed: their directions, and harder their distances."""
-        distance = np.linalg.norm(points, axis=1, keepdims=True)
+        distance = np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
         far = np.exp(self.values(np.log(distance), DISTANCE))
         direction = self.values(points / distance)
-        return direction / np.linalg.norm(direction, axis=1, keepdims=True) * far
+        return direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6) * far
 
     def window(self, frame: int) -> tuple[range, np.ndarray]:
         """The frames around one, and their shares of its smoothed value, as of `values`, which sum to 1."""

@@ -122,7 +122,8 @@ class FittedTake:
         joints = np.stack([regressor @ sequence.vertices[row] for row in some]) * [1, -1, -1]
         seen = feet_seen(sequence.landmarks[some], sequence.image_size[some])
         least = STANDING_S * sequence.fps * len(some) / len(rows)
-        up = up_direction(joints, seen, max(round(least), STANDING_FRAMES))
+        with np.errstate(all="ignore"):  # a take may hold anything
+            up = up_direction(joints, seen, max(round(least), STANDING_FRAMES))
         return None if up is None else up * [1, -1, -1]
 
     @cached_property
