@@ -119,10 +119,10 @@ class FittedTake:
             return None
         some = rows[np.unique(np.linspace(0, len(rows) - 1, UP_FRAMES).astype(int))]
         regressor = self.fitter.regressor if self.carry is None else self._bundled.J_regressor.numpy()
-        joints = np.stack([regressor @ sequence.vertices[row] for row in some]) * [1, -1, -1]
         seen = feet_seen(sequence.landmarks[some], sequence.image_size[some])
         least = STANDING_S * sequence.fps * len(some) / len(rows)
         with np.errstate(all="ignore"):  # a take may hold anything
+            joints = np.stack([regressor @ sequence.vertices[row] for row in some]) * [1, -1, -1]
             up = up_direction(joints, seen, max(round(least), STANDING_FRAMES))
         return None if up is None else up * [1, -1, -1]
 
