@@ -123,8 +123,7 @@ class Painter:
             vertices = self._smoother(fit, look.smoothing, is_new=is_new, warm=tracker.options.warm)
             if person is not None and not fit.doubtful:
                 height, width = result.frame.picture.shape[:2]
-                joints = tracker.joint_regressor @ vertices
-                self._upright.note(joints, person.landmarks, (width, height))
+                self._upright.note(vertices, tracker.joint_regressor, person.landmarks, (width, height))
         expected = tracker.expected_error(fit.vertex_std)
         error_mm = 1000 * (fit.vertex_std if expected is None else expected)
         high = float(np.percentile(error_mm, 95))

@@ -13,8 +13,9 @@ from lvd_live.tracking.smoothing import SteadyDistance
 
 FLIP = np.array([1.0, -1.0, -1.0])  # between the camera frame and one whose y axis is up
 LEVEL = np.array([0.0, -1.0, 0.0])  # what is up before a camera that is level, camera frame
-DOUBT = 10  # frames of a level camera that the first frames of standing have against them
-MOST = 100  # frames that what is up is the mean of
+EVERY = 5  # frames, of which one is looked at
+DOUBT = 4  # looks at a level camera that the first ones have against them
+MOST = 30  # looks that what is up is the mean of
 
 
 class Upright:
@@ -25,15 +26,19 @@ class Upright:
 
     def __init__(self) -> None:
         self._distance = SteadyDistance()
-        self.up, self._count = LEVEL, 0
+        self.up, self._count, self._frames = LEVEL, 0, 0
 
     def new_person(self) -> None:
         """The next mesh is of somebody else, or follows no other one."""
         self._distance.reset()
 
-    def note(self, joints: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -> None:
-        """Learn what is up from SMPL's joints (24, 3), camera frame, of a person who was found at landmarks (33, 3),
-        pixels and visibility, in a picture of `size`: width and height."""
+    def note(self, vertices: np.ndarray, regressor: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -> None:
+        """Learn what is up from a mesh (N, 3), camera frame, of a person who was found at landmarks (33, 3), pixels and
+        visibility, in a picture of `size`: width and height. regressor : (24, N), gives SMPL's joints."""
+        self._frames += 1
+        if self._frames % EVERY:
+            return
+        joints = regressor @ vertices
         up = up_direction((joints * FLIP)[None], feet_seen(landmarks[None], np.array([size])), 1)
         if up is not None:
             self._count = min(self._count + 1, MOST)

