@@ -107,6 +107,16 @@ def test_shots_are_read_from_whatever_the_meta_holds():
         sequence = SimpleNamespace(meta={"cuts": cuts}, frame_index=np.array([4, 5, 6, 7]))
         return Sequence.shots.fget(sequence).tolist()
 
+    pictures = SimpleNamespace(meta={"names": ["a", "b"]}, frame_index=np.array([0, 1]))
+    assert Sequence.shots.fget(pictures).tolist() == [0, 1]
     assert shots([5, 7]) == [0, 1, 1, 2] and shots([9]) == [0, 0, 0, 0]
     for junk in (None, "no", 5, [None, "5", 5.0, True, 10**30], {"5": 1}):
         assert shots(junk) == [0, 0, 0, 0]
+
+
+def test_pictures_on_their_own_are_not_mixed(body, tmp_path):
+    vertices, _ = perform(body, np.arange(5) / 2)
+    meta = {"names": list("abcde")}
+    take = Take.open(write_take(tmp_path / "stills.npz", body, vertices, np.arange(5) * 1e-9, 0.0, meta=meta))
+    found, raw = (BodyMotion(take, ExportOptions(origin="camera", smooth=s)).joints for s in (SMOOTH, 0.0))
+    np.testing.assert_allclose(found, raw, atol=1e-6)

@@ -220,7 +220,10 @@ class Sequence:
 
     @property
     def shots(self) -> np.ndarray:
-        """(F,) int64, which shot each row belongs to, 0, 1, …: where the tracker saw a cut before a frame."""
+        """(F,) int64, which shot each row belongs to, 0, 1, …: one begins where the tracker saw a cut, and with each of
+        the pictures that have nothing to do with each other."""
+        if "names" in self.meta:
+            return np.arange(len(self.frame_index))
         cuts = self.meta.get("cuts")
         known = [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
         return np.cumsum(np.isin(self.frame_index, known))
