@@ -99,7 +99,7 @@ class Reader(QObject):
         data = self.data
         rows = np.flatnonzero(data.tracked & ~data.doubtful)
         with np.load(BODY, allow_pickle=False) as body:
-            if not len(rows) or "names" in data.meta or not np.array_equal(body["f"], data.faces):
+            if not len(rows) or data.alone or not np.array_equal(body["f"], data.faces):
                 return
             regressor = body["J_regressor"]
         some = rows[np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int))]

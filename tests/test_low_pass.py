@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
 
+from lvd_live.export import export
 from lvd_live.export.low_pass import HALF, LowPass
 from lvd_live.export.mesh_frames import meshes
 from lvd_live.export.motion import BodyMotion
@@ -104,10 +105,10 @@ def test_a_take_that_shakes_in_depth_is_exported_steady(body, tmp_path):
 
 def test_shots_are_read_from_whatever_the_meta_holds():
     def shots(cuts):
-        sequence = SimpleNamespace(meta={"cuts": cuts}, frame_index=np.array([4, 5, 6, 7]))
+        sequence = SimpleNamespace(alone=False, meta={"cuts": cuts}, frame_index=np.array([4, 5, 6, 7]))
         return Sequence.shots.fget(sequence).tolist()
 
-    pictures = SimpleNamespace(meta={"names": ["a", "b"]}, frame_index=np.array([0, 1]))
+    pictures = SimpleNamespace(alone=True, meta={}, frame_index=np.array([0, 1]))
     assert Sequence.shots.fget(pictures).tolist() == [0, 1]
     assert shots([5, 7]) == [0, 1, 1, 2] and shots([9]) == [0, 0, 0, 0]
     for junk in (None, "no", 5, [None, "5", 5.0, True, 10**30], {"5": 1}):
@@ -120,3 +121,5 @@ def test_pictures_on_their_own_are_not_mixed(body, tmp_path):
     take = Take.open(write_take(tmp_path / "stills.npz", body, vertices, np.arange(5) * 1e-9, 0.0, meta=meta))
     found, raw = (BodyMotion(take, ExportOptions(origin="camera", smooth=s)).joints for s in (SMOOTH, 0.0))
     np.testing.assert_allclose(found, raw, atol=1e-6)
+    notes = " ".join(export(take, tmp_path / "stills.bvh").notes)
+    assert "smoothed" not in notes and "camera" not in notes

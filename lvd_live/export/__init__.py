@@ -135,7 +135,7 @@ def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
     notes = [sentence for sentence in (motion.grid.gaps, motion.grid.resampling) if sentence]
     notes += [f"They are evenly spaced, {motion.grid.fps:g} a second; the take has {rows}."] if rows != frames else []
     notes += [sentence] if (sentence := _tilt(motion)) else []
-    if motion.options.smooth:
+    if motion.options.smooth and not sequence.alone:
         notes.append(f"What swings faster than {HALF / motion.options.smooth:.0f} Hz is smoothed away.")
     notes.append(f"The skinned body lies {far}.")
     if name == "ply-uncertainty" and not np.any(sequence.vertex_std[int(np.argmax(sequence.tracked))]):
@@ -145,7 +145,7 @@ def _notes(name: str, motion: BodyMotion) -> tuple[str, ...]:
 
 def _tilt(motion: BodyMotion) -> str:
     """A sentence about the camera's tilt, "" where it was not asked for."""
-    if not motion.options.level or motion.options.origin == "camera":
+    if not motion.options.level or motion.options.origin == "camera" or motion.take.sequence.alone:
         return ""
     if motion.up is None:
         return "The camera is taken to be level: nobody stands before it for half a second, both feet in view."

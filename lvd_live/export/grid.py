@@ -89,7 +89,7 @@ def _clock(take: Take, rate: float | None) -> np.ndarray:
     """Seconds (T,) of the tracked frames, rising."""
     sequence = take.sequence
     rows = np.flatnonzero(sequence.tracked)
-    if sequence.fps <= 0 and "names" in sequence.meta:  # pictures on their own: one frame each
+    if sequence.fps <= 0 and sequence.alone:  # pictures on their own: one frame each
         return rows / (rate or DEFAULT_FPS)
     seconds = (sequence.timestamps_ns[rows] - sequence.timestamps_ns[rows[0]]) / 1e9
     if (np.diff(seconds) > 0).all():

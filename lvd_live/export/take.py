@@ -115,7 +115,7 @@ class FittedTake:
         None where nobody does, and for pictures that have nothing to do with each other."""
         sequence = self.take.whole
         rows = np.flatnonzero(sequence.tracked & ~sequence.doubtful)
-        if "names" in sequence.meta or not len(rows):
+        if sequence.alone or not len(rows):
             return None
         some = rows[np.unique(np.linspace(0, len(rows) - 1, UP_FRAMES).astype(int))]
         regressor = self.fitter.regressor if self.carry is None else self._bundled.J_regressor.numpy()

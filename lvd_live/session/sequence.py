@@ -177,8 +177,7 @@ class SequenceWriter:
             "meta": np.array(json.dumps(self.meta | facts, ensure_ascii=True, allow_nan=False, default=str)),
         }
         constant = ("intrinsics", "image_size") if self._one_camera and self._one_size else ()
-        for name in constant:
-            whole[name] = self._stream.read(name, self._camera_index)
+        whole |= {name: self._stream.read(name, self._camera_index) for name in constant}
         self._stream.close(whole, leave_out=constant)
 
     def abort(self) -> None:
@@ -220,13 +219,15 @@ class Sequence:
 
     @property
     def shots(self) -> np.ndarray:
-        """(F,) int64, which shot each row belongs to, 0, 1, …: one begins where the tracker saw a cut, and with each of
-        the pictures that have nothing to do with each other."""
-        if "names" in self.meta:
-            return np.arange(len(self.frame_index))
+        """(F,) int64, which shot each row belongs to, 0, 1, …: one begins where the tracker saw a cut."""
         cuts = self.meta.get("cuts")
         known = [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
-        return np.cumsum(np.isin(self.frame_index, known))
+        return np.arange(len(self.frame_index)) if self.alone else np.cumsum(np.isin(self.frame_index, known))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the rows are pictures that have nothing to do with each other."""
+        return "names" in self.meta
 
     def between(self, start: float | None, end: float | None) -> Self:
         """The rows from `start` to `end`, seconds from the first row, both of them included; None: from or to its own.
