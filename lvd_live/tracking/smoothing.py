@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DERIVATIVE_CUTOFF = 1.0  # Hz
-DISTANCE_S = (
-    0.2  # time constant of a body's distance: on seven clips it shakes a sixth, and trails no more than it errs
-)
+DISTANCE_S = 0.2  # time constant of a body's distance: on seven clips it shakes a sixth, and errs no more
 LONGEST_S = 0.5  # between two frames of one time series of distances
 
 
